@@ -1,0 +1,31 @@
+//! The XDP program: a thin shell around `parse` and `record`.
+//!
+//! Finds the flow's slot in this CPU's half of the table, opens one when there is none, and falls back to the log and
+//! to counters when there is no room, so that every frame is in exactly one counter. It never writes to a packet.
+#![no_std]
+#![no_main]
+#![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "map values and packet bytes are raw memory here"))]
+
+#[cfg(target_arch = "bpf")]
+mod program;
+
+#[cfg(target_arch = "bpf")]
+mod reset;
+
+#[cfg(target_arch = "bpf")]
+mod table;
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Never linked in: the verifier would reject the loop, and a panic path that survives fails the build test.
+    loop {}
+}
+
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(target_arch = "bpf"))]
+compile_error!("this binary is only for bpfel-unknown-none; run `cargo xtask build`");

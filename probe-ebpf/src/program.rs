@@ -1,0 +1,217 @@
+//! Entry points: native XDP, with and without multi-buffer support, and tc egress for what a host itself sends.
+
+use core::hint::black_box;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_UNSPEC, xdp_action},
+    helpers::{bpf_ktime_get_ns, bpf_xdp_get_buff_len},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use probe_ebpf::{
+    layout::{CONTROL, DEPTH_FULL, Segment},
+    parse::{self, Reader, Reject},
+    record::{self, Kept},
+    tunnel::{self, Encapsulations},
+};
+
+use crate::table::{self, Region, Scratch, global};
+
+// Set by the loader; read-only data that the verifier folds into the program.
+#[unsafe(no_mangle)]
+static DEPTH: u32 = DEPTH_FULL;
+/// XDP_PASS on hosts, XDP_DROP on dedicated mirror ports.
+#[unsafe(no_mangle)]
+static ACTION: u32 = xdp_action::XDP_PASS;
+/// Which id is part of the key: `DOMAIN_NONE`, `DOMAIN_VLAN` or `DOMAIN_TUNNEL`.
+#[unsafe(no_mangle)]
+static DOMAIN: u32 = 0;
+/// Encapsulations that are looked into (bits of `tunnel`); what is off is removed by the verifier.
+#[unsafe(no_mangle)]
+static TUNNELS: u32 = 0;
+/// Tunnels within tunnels that are followed.
+#[unsafe(no_mangle)]
+static TUNNEL_DEPTH: u32 = 0;
+
+/// For kernels without multi-buffer XDP: the frame is `data..data_end`.
+#[xdp]
+fn rstprobe(ctx: XdpContext) -> u32 {
+    let frame = Frame::<false> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
+    run(&frame, frame.end - frame.start);
+    global!(ACTION)
+}
+
+/// For kernels with multi-buffer XDP (5.18): headers are read from the first buffer, lengths cover all of them.
+#[xdp(frags)]
+fn rstprobe_frags(ctx: XdpContext) -> u32 {
+    let frame = Frame::<true> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
+    run(&frame, frame.end - frame.start);
+    global!(ACTION)
+}
+
+/// What the host sends, before segmentation offload (`--host`). Lets the next program decide (`TCX_NEXT`).
+#[classifier]
+fn rstprobe_egress(ctx: TcContext) -> i32 {
+    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize };
+    run(&frame, frame.len);
+    TC_ACT_UNSPEC
+}
+
+/// Headers end before this offset: link header and tags, IP header with the longest chain followed, TCP header.
+const MAX_OFFSET: usize = 0x3ffe;
+
+/// Packet memory of one XDP frame.
+struct Frame<'a, const FRAGS: bool> {
+    start: usize,
+    end: usize,
+    ctx: &'a XdpContext,
+}
+
+impl<const FRAGS: bool> Reader for Frame<'_, FRAGS> {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        packet_bytes(self.start, self.end, offset)
+    }
+
+    #[inline(always)]
+    fn wire_len(&self) -> usize {
+        if FRAGS {
+            // SAFETY: the context pointer is the kernel's own.
+            unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) as usize }
+        } else {
+            self.end - self.start
+        }
+    }
+
+    #[inline(always)]
+    fn reaches(&self, end: usize) -> bool {
+        end <= self.end - self.start || (FRAGS && end <= self.wire_len())
+    }
+}
+
+/// The linear part of an outgoing socket buffer.
+struct Outgoing {
+    start: usize,
+    end: usize,
+    len: usize,
+}
+
+impl Reader for Outgoing {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        packet_bytes(self.start, self.end, offset)
+    }
+
+    #[inline(always)]
+    fn wire_len(&self) -> usize {
+        self.len
+    }
+}
+
+/// The `N` bytes of packet memory at `start + offset`.
+#[inline(always)]
+fn packet_bytes<'a, const N: usize>(start: usize, end: usize, offset: usize) -> Option<&'a [u8; N]> {
+    // No header lies farther in; the verifier wants a bound on what is added to a packet pointer.
+    if offset > MAX_OFFSET {
+        return None;
+    }
+    let at = start + offset;
+    if at + N > end {
+        return None;
+    }
+    // SAFETY: `at..at + N` lies within the packet, which outlives the program run; the verifier checks the same.
+    Some(unsafe { &*(at as *const [u8; N]) })
+}
+
+#[inline(always)]
+fn run<R: Reader>(frame: &R, len: usize) {
+    // Sized for every possible CPU, so there always is a region.
+    let Some(mut region) = table::region() else { return };
+    region.books.frames += 1;
+    region.books.frame_bytes += len as u64;
+    let Some(scratch) = region.scratch() else { return };
+    match locate(frame, scratch) {
+        Ok(()) => {
+            region.books.tcp += 1;
+            if passes_by(scratch.located.flags) {
+                region.books.passed_by += 1;
+            } else {
+                tcp(frame, scratch, &mut region);
+            }
+        }
+        Err(reject) => region.books.rejected[reject as usize] += 1,
+    }
+}
+
+/// Into the scratch memory, so that all ways through the headers end in one place.
+#[inline(always)]
+fn locate<R: Reader>(frame: &R, scratch: &mut Scratch) -> Result<(), Reject> {
+    match parse::locate(frame) {
+        Ok(located) => {
+            scratch.located = located;
+            return Ok(());
+        }
+        Err(Reject::NotIp | Reject::NotTcp | Reject::VlanDepth | Reject::ExtensionDepth) if global!(TUNNELS) != 0 => {}
+        Err(reject) => return Err(reject),
+    }
+    let encapsulations = Encapsulations { enabled: global!(TUNNELS), max_depth: global!(TUNNEL_DEPTH) as u8 };
+    scratch.walk.restart_at_ethernet(0);
+    tunnel::locate(frame, encapsulations, &mut scratch.walk, &mut scratch.located)
+}
+
+/// True for segments that the configured depth does not record.
+#[inline(always)]
+fn passes_by(flags: u16) -> bool {
+    flags & CONTROL == 0 && global!(DEPTH) != DEPTH_FULL
+}
+
+#[inline(always)]
+fn tcp<R: Reader>(frame: &R, scratch: &mut Scratch, region: &mut Region) {
+    // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
+    // headers it came here, and need not walk the rest once for each.
+    let scratch = black_box(scratch);
+    let located = &scratch.located;
+    if located.flags & CONTROL != 0 {
+        region.books.seen.add(located.flags);
+    }
+    let domain = located.domain(global!(DOMAIN));
+    // `locate` has just read these headers, so this cannot fail; the verifier wants the branch.
+    if parse::segment_into(frame, &scratch.located, domain, region.coarse_ns, &mut scratch.segment).is_err() {
+        return;
+    }
+    let scratch = black_box(scratch);
+    record(&mut scratch.segment, region);
+}
+
+#[inline(always)]
+fn record(segment: &mut Segment, region: &mut Region) {
+    match region.slot(&segment.key, &segment.record) {
+        Some(slot) => {
+            region.books.in_slots += 1;
+            let relevant = record::is_relevant(slot, &segment.record);
+            if relevant {
+                segment.record.time_ns = now_ns();
+            }
+            if record::apply(slot, segment, relevant) == Kept::Spilled && !region.log(segment, true) {
+                region.books.order_lost += 1;
+            }
+        }
+        None if segment.record.is_control() => {
+            segment.record.time_ns = now_ns();
+            if region.log(segment, false) {
+                region.books.logged += 1;
+                region.books.logged_flags.add(segment.record.flags);
+            } else {
+                region.books.untracked += 1;
+                region.books.untracked_flags.add(segment.record.flags);
+            }
+        }
+        None => region.books.untracked_data += 1,
+    }
+}
+
+#[inline(always)]
+fn now_ns() -> u64 {
+    // SAFETY: no precondition.
+    unsafe { bpf_ktime_get_ns() }
+}

@@ -1,0 +1,84 @@
+//! The same walk for those who put fragments together and look again: captures, not the kernel program.
+
+use super::{Encapsulations, MAX_STEPS, TEREDO, Walk, finish, layer, step};
+use crate::parse::{Located, Reader, Reject};
+
+impl Walk {
+    /// From an IP header of either version at `at` in other bytes, which are what this walk stands at, put together
+    /// again: same tunnels, same tags.
+    #[must_use]
+    pub fn resumed_at_ip(&self, at: u16) -> Self {
+        let (tunnel_id, vlan, depth) = (self.tunnel_id, self.vlan, self.depth);
+        Self { at, tunnel_id, vlan, depth, layer: layer::IP_BY_VERSION, ..Self::default() }
+    }
+
+    /// Offset of the IP header the walk stands in or, for a later IPv4 fragment, before.
+    #[must_use]
+    pub fn packet_at(&self) -> usize {
+        if self.layer == layer::IPV4 { self.at as usize } else { self.ip as usize }
+    }
+
+    /// Offset of the UDP header when the walk stands before one.
+    #[must_use]
+    pub fn udp_at(&self) -> Option<usize> {
+        (self.layer == layer::UDP).then_some(self.at as usize)
+    }
+
+    /// End of the enclosing IP packet, 0 while there is none.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.end as usize
+    }
+
+    /// What tells apart packets of equal addresses: tunnels entered, innermost tunnel id, outermost VLAN id.
+    #[must_use]
+    pub fn surroundings(&self) -> (u8, u32, u16) {
+        (self.depth, self.tunnel_id, self.vlan)
+    }
+
+    /// The UDP payload is known to be Teredo, whatever the ports.
+    ///
+    /// # Errors
+    /// As for any tunnel: not enabled, or too deep.
+    pub fn enter_teredo(&mut self, encapsulations: Encapsulations) -> Result<(), Reject> {
+        self.enter_tunnel(encapsulations, TEREDO)?;
+        self.go(layer::TEREDO, 8);
+        Ok(())
+    }
+
+    /// Where the TCP header is that could not be read to its end: its first 20 bytes can.
+    #[must_use]
+    pub fn headless(&self) -> Located {
+        Located {
+            tcp_len: self.end.saturating_sub(self.at as u32),
+            tunnel_id: self.tunnel_id,
+            ip: self.ip,
+            tcp: self.at,
+            vlan: self.vlan,
+            flags: 0,
+            tcp_header_len: 20,
+            ip_version: self.ip_version,
+            fragment: self.fragment,
+            tunnels: self.depth,
+        }
+    }
+}
+
+/// As [`locate`], and stops at the first fragmented packet, be it the first fragment or a later one: the error is then
+/// [`Reject::LaterFragment`], and [`Walk::packet_at`] says where.
+///
+/// # Errors
+/// The one [`Reject`] that says why there is none.
+pub fn locate_whole<R: Reader>(reader: &R, encapsulations: Encapsulations, walk: &mut Walk) -> Result<Located, Reject> {
+    for _ in 0..MAX_STEPS {
+        if walk.layer == layer::IP_PROTOCOL && walk.protocol == 6 {
+            let mut located = Located::default();
+            return finish(reader, walk, &mut located).map(|()| located);
+        }
+        step(reader, encapsulations, walk)?;
+        if walk.fragment != 0 {
+            return Err(Reject::LaterFragment);
+        }
+    }
+    Err(Reject::TunnelDepth)
+}

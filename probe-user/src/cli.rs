@@ -1,0 +1,240 @@
+//! The command line: definitions and help. Says what was typed; what it means is decided in [`crate::plan`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Exit codes, as documented in `--help` and the README.
+pub mod exit {
+    /// It ran.
+    pub const OK: u8 = 0;
+    /// It failed while running; what was measured has been printed.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong, or names an interface or file that is not there.
+    pub const USAGE: u8 = 2;
+    /// Privileges are missing.
+    pub const PRIVILEGE: u8 = 4;
+    /// Kernel, driver or interface cannot do it as asked.
+    pub const UNABLE: u8 = 5;
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed while running (what was measured is printed); 2 wrong usage, no \
+such interface or file; 4 missing privileges; 5 kernel, driver or interface cannot do it as asked.";
+
+const EXAMPLES: &str = "Examples:
+  rstprobe doctor -i eth1                      what this host and NIC can do
+  rstprobe snapshot -i eth1 --for 10s          ten seconds of eth1: who resets whom, and why
+  rstprobe snapshot -i tap0 -i tap1 --for 1m   both legs of a TAP make one connection
+  rstprobe run -i eth1 --format ndjson         one JSON line per connection as it ends
+  rstprobe read capture.pcapng                 the same from a capture
+  rstprobe read --format zeek capture.pcap     a conn.log as Zeek writes it";
+
+/// How did this TCP connection end, who ended it, and why?
+#[derive(Parser, Debug)]
+#[command(name = "rstprobe", version, about, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Watch interfaces for a while, then say how every connection opened and ended
+    Snapshot(SnapshotArgs),
+    /// Watch interfaces until interrupted, printing each connection as it ends
+    Run(RunArgs),
+    /// Read capture files (pcap, pcapng, gzip, zstd): the same answers from a file
+    Read(ReadArgs),
+    /// Say what this host and these interfaces can do, and what would be used
+    Doctor(DoctorArgs),
+}
+
+/// Options of everything that attaches to interfaces.
+#[derive(Args, Debug)]
+pub struct LiveArgs {
+    /// Interface to watch; several make one view (the two legs of a TAP)
+    #[arg(short, long = "interface", value_name = "IFACE", required = true)]
+    pub interface: Vec<String>,
+    /// Where the program runs: in the driver, or (slower, with any driver) in the network stack
+    #[arg(long, value_enum, default_value_t = ModeArg::Native)]
+    pub mode: ModeArg,
+    /// What becomes of the frames: `drop` only on dedicated mirror ports
+    #[arg(long, value_enum, default_value_t = ActionArg::Pass)]
+    pub action: ActionArg,
+    /// What is recorded: every TCP segment, or only SYN, FIN and RST (fastest)
+    #[arg(long, value_enum, default_value_t = DepthArg::Full)]
+    pub depth: DepthArg,
+    /// The interfaces are this host's own: also see what it sends (tc egress), and take its kernel's reasons for resets
+    #[arg(long, conflicts_with_all = ["promisc"])]
+    pub host: bool,
+    /// Enter promiscuous mode while watching (mirror ports)
+    #[arg(long)]
+    pub promisc: bool,
+    /// What is looked into, and what tells connections apart besides addresses and ports.
+    #[command(flatten)]
+    pub encapsulation: EncapsulationArgs,
+    /// Load the program for single-buffer frames even where the kernel has multi-buffer XDP
+    #[arg(long, hide_short_help = true)]
+    pub single_buffer: bool,
+    /// How often the kernel table is drained (1ms to 10s); sooner when it fills up
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = humantime::parse_duration)]
+    pub drain: std::time::Duration,
+    /// Flows per CPU and drain interval that the kernel table holds (a power of two)
+    #[arg(long, value_name = "N", default_value_t = 16384)]
+    pub slots: u32,
+    /// Segments per CPU and drain interval that the overflow log holds
+    #[arg(long, value_name = "N", default_value_t = 8192)]
+    pub log: u32,
+    /// Connections tracked at once; beyond it the least informative are written early
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub max_connections: usize,
+}
+
+/// Options about encapsulated traffic.
+#[derive(Args, Debug)]
+pub struct EncapsulationArgs {
+    /// Encapsulations to look into: all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan
+    /// (more than two tags)
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
+    pub encap: Vec<String>,
+    /// Tunnels within tunnels that are followed (1 to 8)
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub encap_depth: u8,
+    /// What tells connections apart besides addresses and ports: nothing, the VLAN id, or the tunnel id
+    #[arg(long, value_enum, default_value_t = DomainArg::None)]
+    pub domain: DomainArg,
+}
+
+/// `--domain`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DomainArg {
+    /// Nothing
+    None,
+    /// The outermost VLAN id
+    Vlan,
+    /// The innermost tunnel id (VNI, TEID, ERSPAN session)
+    Vni,
+}
+
+/// `rstprobe snapshot`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXIT_CODES)]
+pub struct SnapshotArgs {
+    /// Where and how to watch.
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// How long to watch (10s, 2m, 500ms)
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub duration: std::time::Duration,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
+    /// Rows per table; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub top: usize,
+    /// Also write the snapshot as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub json_out: Option<PathBuf>,
+}
+
+const FINAL: &str = "A connection is printed when it is final: as in Zeek, 5 seconds after its end, because late segments \
+may still change the answer. When whoever reads standard output does not keep up, lines are left out and counted as \
+`not_printed`; nothing else waits for it.";
+
+/// `rstprobe run`.
+#[derive(Args, Debug)]
+#[command(after_help = FINAL, after_long_help = format!("{FINAL}\n\n{EXIT_CODES}"))]
+pub struct RunArgs {
+    /// Where and how to watch.
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// What to print: lines for people, or one JSON object per line; `json` prints one document at the end
+    #[arg(long, value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
+    /// Stop by itself after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub duration: Option<std::time::Duration>,
+}
+
+/// `rstprobe read`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXIT_CODES)]
+pub struct ReadArgs {
+    /// Captures, read in this order as one stream; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub file: Vec<PathBuf>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
+    /// Do not verify checksums (captures of hosts that leave them to the NIC)
+    #[arg(long)]
+    pub no_checksums: bool,
+    /// What is looked into, and what tells connections apart besides addresses and ports.
+    #[command(flatten)]
+    pub encapsulation: EncapsulationArgs,
+    /// Timeouts other than Zeek's: attempt, close, linger, inactive, inactive-handshake, inactive-interactive
+    #[arg(long, value_name = "NAME=TIME,...", value_delimiter = ',')]
+    pub timers: Vec<String>,
+    /// Rows per table; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub top: usize,
+    /// Also write everything as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub json_out: Option<PathBuf>,
+    /// Connections tracked at once; beyond it the least informative are written early
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub max_connections: usize,
+}
+
+/// `rstprobe doctor`.
+#[derive(Args, Debug)]
+#[command(after_long_help = EXIT_CODES)]
+pub struct DoctorArgs {
+    /// Interface to examine; all when none is named
+    #[arg(short, long = "interface", value_name = "IFACE")]
+    pub interface: Vec<String>,
+}
+
+/// `--mode`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ModeArg {
+    /// In the driver
+    Native,
+    /// In the network stack
+    Generic,
+}
+
+/// `--action`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ActionArg {
+    /// Frames go on
+    Pass,
+    /// Frames end here
+    Drop,
+}
+
+/// `--depth`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DepthArg {
+    /// Every TCP segment
+    Full,
+    /// Only SYN, FIN and RST
+    Control,
+}
+
+/// `--format`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FormatArg {
+    /// For people
+    Table,
+    /// One document
+    Json,
+    /// One object per line
+    Ndjson,
+    /// Zeek's conn.log
+    Zeek,
+    /// Zeek's conn.log as JSON lines
+    ZeekJson,
+}

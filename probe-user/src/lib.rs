@@ -1,0 +1,21 @@
+//! rstprobe's user space: how every TCP connection ended, who ended it, and why.
+//!
+//! | room | may use | must not use |
+//! |---|---|---|
+//! | [`source`] | aya, libc, std::fs, probe-ebpf | lifecycle, aggregate, report, printing |
+//! | [`lifecycle`] | segments, std collections | clocks, tokio, aya, I/O, hash-order-dependent output |
+//! | [`aggregate`] | lifecycle records, hdrhistogram | clocks, I/O, formatting |
+//! | [`report`] | lifecycle records, aggregates | I/O, clocks, the terminal |
+//! | [`cli`], [`plan`] | clap (cli only) | opening anything |
+//! | [`run`] | all of them | parsing, formatting, arithmetic |
+//!
+//! `cargo xtask tidy` checks this table. `unsafe` is admitted in `source/live/{mapping,engine,ethtool}.rs` only.
+#![deny(unsafe_code)]
+
+pub mod aggregate;
+pub mod cli;
+pub mod lifecycle;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod source;

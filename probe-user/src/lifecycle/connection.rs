@@ -1,0 +1,303 @@
+//! What is said of one connection: the record every view, filter and output is made from.
+//!
+//! Plain data. Must not know how it was found out, nor how it is shown.
+
+use std::net::SocketAddr;
+
+/// One connection, closed or as it stands now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Connection {
+    /// Number in the order of creation; unique within one run.
+    pub id: u64,
+    /// Originator (client): see `orientation` for how that is known. IPv4-mapped addresses are shown as IPv4.
+    pub orig: SocketAddr,
+    /// Responder (server).
+    pub resp: SocketAddr,
+    /// Observation domain of the key (VLAN, VNI), 0 when not asked for.
+    pub domain: u32,
+    /// How `orig` and `resp` are known.
+    pub orientation: Orientation,
+    /// Time of the first segment, nanoseconds in the source's clock (Unix epoch after the agent's conversion).
+    pub start_ns: u64,
+    /// From the first to the last segment that counts (Zeek: the last before both sides had closed), nanoseconds.
+    pub duration_ns: u64,
+    /// What the originator sent.
+    pub from_orig: Side,
+    /// What the responder sent.
+    pub from_resp: Side,
+    /// Zeek's conn_state.
+    pub conn_state: ConnState,
+    /// Zeek's history letters.
+    pub history: String,
+    /// How the handshake went.
+    pub opening: Opening,
+    /// How it ended, in the article's words.
+    pub closing: Closing,
+    /// Who sent the reset that ended it (or refused it).
+    pub reset_by: ResetBy,
+    /// Why, with what it rests on.
+    pub verdict: Verdict,
+    /// Why the record was written now.
+    pub written: Written,
+    /// How complete the packet and byte counts are.
+    pub basis: Basis,
+}
+
+impl Connection {
+    /// RST segments, both directions.
+    pub fn rst_count(&self) -> u64 {
+        self.from_orig.rst + self.from_resp.rst
+    }
+
+    /// FIN segments, both directions.
+    pub fn fin_count(&self) -> u64 {
+        self.from_orig.fin + self.from_resp.fin
+    }
+
+    /// True when the three-way handshake was completed as far as the source can tell (see [`Opening`]).
+    pub fn is_established(&self) -> bool {
+        self.opening == Opening::Completed
+    }
+
+    /// RSTs per second of this connection's life, which counts as one second at least: a single RST after a millisecond is
+    /// no thousand per second. `None` without RST.
+    pub fn rst_per_second(&self) -> Option<f64> {
+        let seconds = (self.duration_ns as f64 / 1e9).max(1.0);
+        (self.rst_count() > 0).then(|| self.rst_count() as f64 / seconds)
+    }
+
+    /// True when only one direction was ever seen although the other must exist.
+    pub fn is_one_sided(&self) -> bool {
+        self.opening == Opening::OneSided || self.closing == Closing::OneSided
+    }
+}
+
+/// What one endpoint sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Side {
+    /// Segments with SYN and without ACK.
+    pub syn: u64,
+    /// Segments with SYN and ACK.
+    pub syn_ack: u64,
+    /// Segments with FIN.
+    pub fin: u64,
+    /// Segments with RST.
+    pub rst: u64,
+    /// Segments (see [`Basis`]).
+    pub packets: u64,
+    /// IP bytes of `packets`.
+    pub ip_bytes: u64,
+    /// Payload bytes by sequence numbers, as Zeek's orig_bytes and resp_bytes.
+    pub bytes: u64,
+    /// Payload bytes of `packets` added up, retransmissions included.
+    pub payload_bytes: u64,
+    /// Payload segments that repeated bytes already seen.
+    pub retransmits: u64,
+    /// Bytes that the other side acknowledged and that were never seen (Zeek's missed_bytes, this direction).
+    pub missed_bytes: u64,
+}
+
+/// How client and server are told apart, best first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Orientation {
+    /// The originator's SYN was seen.
+    Syn,
+    /// Only the responder's SYN-ACK was seen.
+    SynAck,
+    /// By a well-known service port (Zeek's likely_server_ports).
+    ServicePort,
+    /// The sender of the first segment is taken as the originator: a guess.
+    FirstSender,
+}
+
+/// How the opening went.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Opening {
+    /// SYN and SYN-ACK, and the originator's acknowledgement where the source sees pure ACKs.
+    Completed,
+    /// SYN and SYN-ACK, no acknowledgement by the originator.
+    HalfOpen,
+    /// A SYN that was refused by an RST.
+    Refused,
+    /// A SYN without any answer.
+    Unanswered,
+    /// A SYN, and the originator's own segments show that it was answered: the other direction was not seen.
+    OneSided,
+    /// The opening was before the capture began, or one direction of it was not seen.
+    NotSeen,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Closing {
+    /// FIN from both sides, no RST before the second.
+    TwoFins,
+    /// FIN and RST.
+    FinAndRst,
+    /// RST and no FIN.
+    RstOnly,
+    /// RST that belongs to no connection seen (no SYN, no data).
+    RstWithoutConnection,
+    /// The SYN was answered by RST.
+    Refused,
+    /// The SYN was never answered.
+    NeverAnswered,
+    /// SYN and SYN-ACK, then nothing.
+    HalfOpen,
+    /// FIN from one side only, and no end.
+    HalfClosed,
+    /// One direction was never seen: how it ended is unknown.
+    OneSided,
+    /// Segments went unacknowledged, then silence.
+    Vanished,
+    /// No end seen: still open, or idle past the timeout.
+    Open,
+}
+
+/// Who sent the RST that ended the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum ResetBy {
+    /// No RST ended it.
+    None,
+    /// The originator.
+    Client,
+    /// The responder.
+    Server,
+    /// Something in between, by the evidence listed.
+    Middle,
+    /// There was an RST and its sender cannot be told.
+    Unknown,
+}
+
+/// Why a record was written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Written {
+    /// Both sides closed, or one reset, and the linger time passed.
+    Closed,
+    /// An attempt that got no answer in time.
+    AttemptTimeout,
+    /// No segment for the inactivity timeout.
+    Inactive,
+    /// A new connection took the same 5-tuple.
+    Reused,
+    /// Pushed out because the table was full.
+    Evicted,
+    /// The source ended, or a snapshot was asked for, while it was still tracked.
+    StillTracked,
+}
+
+/// How complete packet and byte counts are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Basis {
+    /// Every segment was counted.
+    AllSegments,
+    /// Only SYN, FIN and RST were counted (depth `control`).
+    ControlOnly,
+    /// What this host sent was counted before segmentation offload (`--host`): fewer, larger packets than on the wire.
+    BeforeSegmentation,
+}
+
+/// Why it ended so, how sure that is, and what it rests on.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Verdict {
+    /// The cause.
+    pub cause: Cause,
+    /// How sure.
+    pub confidence: Confidence,
+    /// What it rests on, in the order of weight.
+    pub evidence: Vec<Evidence>,
+}
+
+/// How sure a verdict is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Confidence {
+    /// A hint among several explanations.
+    Low,
+    /// The best explanation; named rivals remain.
+    Medium,
+    /// Nothing else known produces this evidence.
+    High,
+}
+
+/// One fact a verdict rests on: a stable name and its value, e.g. `rst.form` = `abort`, `rst.after_syn_ms` = `0.213`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Evidence {
+    /// Stable, dotted name.
+    pub name: &'static str,
+    /// Value, for people and machines alike.
+    pub value: String,
+}
+
+/// Zeek's 13 conn_state values (base/protocols/conn/main.zeek).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "Zeek's own names; `ConnState::meaning` explains each")]
+pub enum ConnState {
+    S0,
+    S1,
+    SF,
+    REJ,
+    S2,
+    S3,
+    RSTO,
+    RSTR,
+    RSTOS0,
+    RSTRH,
+    SH,
+    SHR,
+    OTH,
+}
+
+/// Why a connection ended the way it did: ids of the taxonomy, stable in outputs (`Cause::id`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Cause {
+    /// Orderly end, or no end yet: nothing to explain.
+    None,
+    /// There was an RST and the evidence fits nothing known.
+    Unknown,
+    /// The server's host has nobody listening on the port, or a firewall says so in its name.
+    RefusedClosedPort,
+    /// A device on the path refused the SYN.
+    RefusedByFirewall,
+    /// SYN, SYN-ACK, then RST by the client: a half-open scan or a cancelled connect.
+    HalfOpenScan,
+    /// The client reset its own attempt before any answer.
+    SynThenRst,
+    /// The SYN was never answered.
+    NeverAnswered,
+    /// Established, no payload, then an active abort.
+    AbortNoData,
+    /// An application or its kernel aborted: close with unread data, SO_LINGER 0, kill, socket destroyed.
+    AppAbort,
+    /// The server answered and reset while the request was still arriving.
+    ServerReplyThenReset,
+    /// The client stopped a transfer half-way.
+    ClientAbortDownload,
+    /// Payload arrived after the receiver had closed.
+    DataAfterClose,
+    /// A request crossed the server's idle close.
+    KeepAliveRace,
+    /// The host (or a device) no longer knows the connection.
+    NoState,
+    /// Keep-alive probes went unanswered.
+    KeepAliveTimeout,
+    /// A SYN hit a connection the other side had forgotten.
+    StaleConnectionSyn,
+    /// An inexact RST was challenged and confirmed.
+    ChallengeConfirmed,
+    /// The closer gave up waiting for the other FIN (TCP_LINGER2).
+    Linger2,
+    /// RST after both FINs: harmless tail.
+    RstAfterClose,
+    /// The closer habitually uses RST instead of FIN.
+    RstInsteadOfFin,
+    /// The RST bears marks of injection.
+    InjectedSuspect,
+    /// A device reset both ends.
+    DeviceResetBoth,
+    /// An RST for a connection that was never seen.
+    RstWithoutConnection,
+    /// Unacknowledged segments, then silence, no RST.
+    Vanished,
+    /// The RST carries a diagnostic payload that says why.
+    Explained,
+}

@@ -1,0 +1,271 @@
+//! What is kept of a connection beyond its endpoints: only when there is a FIN, an RST or an oddity to keep.
+
+use probe_ebpf::layout::{ACK, CONTROL, DirectionCounters, FIN, HAS_TIMESTAMPS, RST, SYN, Segment, SegmentRecord};
+
+use super::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN, State};
+use super::reassembly::Pieces;
+use super::track::Track;
+
+/// Kept for one direction, on demand.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RareSide {
+    /// Relative position after the last FIN (Zeek `FIN_seq`).
+    pub(super) fin_seq: u64,
+    /// Relative positions of the last SYN, FIN and RST, to tell repetitions (Zeek `hist_last_*`).
+    pub(super) last_syn: u64,
+    pub(super) last_fin: u64,
+    pub(super) last_rst: u64,
+    /// Sequence number of the last RST.
+    pub(super) last_rst_seq: u32,
+    /// Data above a hole.
+    pub(super) pieces: Pieces,
+    /// Bytes acknowledged and never seen.
+    pub(super) missed_bytes: u64,
+    /// How many holes these were.
+    pub(super) gaps: u32,
+    /// Segments with a bad checksum.
+    pub(super) bad_checksums: u32,
+    /// Segments with a zero window.
+    pub(super) zero_windows: u32,
+    /// Segments with FIN.
+    pub(super) fins: u64,
+    /// Segments with RST.
+    pub(super) rsts: u64,
+    /// Packets beyond 2^32.
+    pub(super) packets_high: u32,
+    /// Its first FIN.
+    pub(super) fin: Option<Seen>,
+    /// Its first RST.
+    pub(super) rst: Option<Box<Rst>>,
+    /// What its own kernel said of its first reset (`--host`).
+    pub(super) kernel: Option<KernelReason>,
+}
+
+/// Why a kernel says that it sent a reset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KernelReason {
+    /// Index into the names of `TrackerConfig::kernel_reasons`.
+    pub(super) reason: u8,
+    /// A segment provoked it; otherwise the application or a timer did.
+    pub(super) provoked: bool,
+}
+
+/// When and in what surroundings a control segment came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// The segment.
+    pub(super) record: SegmentRecord,
+    /// Time since the connection's previous segment, nanoseconds.
+    pub(super) idle_ns: u64,
+}
+
+/// The first RST of a direction with what was known before it (research: one RST header tells two code paths apart).
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent observations")]
+pub(super) struct Rst {
+    /// The segment.
+    pub(super) record: SegmentRecord,
+    /// Its first payload bytes, 0 without.
+    pub(super) note: u64,
+    /// Time since the connection's previous segment, nanoseconds.
+    pub(super) idle_ns: u64,
+    /// Its sender before it.
+    pub(super) sender: Before,
+    /// The other side before it.
+    pub(super) peer: Before,
+    /// Whether the segment just before it came from the other side.
+    pub(super) answers_peer: bool,
+    /// RSTs of this direction with another sequence number than the one before.
+    pub(super) distinct: u32,
+    /// Highest sequence number among them was above everything sent, after one that was not.
+    pub(super) climbed: bool,
+    /// Its sender went on with payload at or after the RST's sequence number.
+    pub(super) sender_continued: bool,
+    /// A pure ACK of the other side followed directly: a challenge ACK (RFC 5961 3.2) or a sign of life.
+    pub(super) challenged: Option<u32>,
+    /// A later RST had exactly the sequence number that the challenge asked for.
+    pub(super) confirmed: bool,
+}
+
+/// One endpoint as it stood before an RST.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub(super) state: State,
+    pub(super) next_seq: u32,
+    pub(super) start_seq: u32,
+    /// How far the other side had acknowledged it.
+    pub(super) acked: u32,
+    pub(super) last_tick: u32,
+    pub(super) ip_id: u16,
+    pub(super) ttl: u8,
+    pub(super) kind: Kind,
+    pub(super) probes: u8,
+    pub(super) marks: u8,
+    pub(super) fin: bool,
+}
+
+impl Before {
+    pub(super) fn of(end: &Endpoint) -> Self {
+        Self {
+            state: end.state,
+            next_seq: end.last_seq,
+            start_seq: end.start_seq,
+            acked: end.ack_seq,
+            last_tick: end.last_tick,
+            ip_id: end.ip_id,
+            ttl: end.ttl,
+            kind: end.kind,
+            probes: end.probes,
+            marks: end.marks,
+            fin: end.has(SENT_FIN),
+        }
+    }
+}
+
+/// Kept for one connection, on demand.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rare {
+    /// By side: originator, responder.
+    pub(super) sides: [RareSide; 2],
+    /// Letters of the history that found no room inline.
+    pub(super) history: Vec<u8>,
+}
+
+/// Before a segment changes anything: what it will be judged by later.
+pub(super) fn before(track: &mut Track, side: usize, segment: &Segment) {
+    let record = &segment.record;
+    if record.flags & (FIN | RST) == 0 {
+        return;
+    }
+    let idle_ns = record.time_ns.saturating_sub(track.previous_ns());
+    if record.flags & FIN != 0 {
+        let fin = &mut track.rare_mut().sides[side].fin;
+        if fin.is_none() {
+            *fin = Some(Seen { record: *record, idle_ns });
+        }
+    }
+    if record.flags & RST != 0 {
+        keep_rst(track, side, segment, idle_ns);
+    }
+}
+
+fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
+    let record = &segment.record;
+    let sender = Before::of(&track.ends[side]);
+    let peer = Before::of(&track.ends[1 - side]);
+    let answers_peer = track.last_side as usize != side && peer.kind != Kind::Nothing;
+    let last = track.rare_mut().sides[side].last_rst_seq;
+    let rare = &mut track.rare_mut().sides[side];
+    rare.last_rst_seq = record.seq;
+    let Some(first) = rare.rst.as_mut() else {
+        rare.rst = Some(Box::new(Rst {
+            record: *record,
+            note: segment.rst_note,
+            idle_ns,
+            sender,
+            peer,
+            answers_peer,
+            distinct: 1,
+            climbed: false,
+            sender_continued: false,
+            challenged: None,
+            confirmed: false,
+        }));
+        return;
+    };
+    if record.seq != last {
+        first.distinct = first.distinct.saturating_add(1);
+        let above = |bound: u32| record.seq.wrapping_sub(bound).cast_signed() > 2;
+        if above(first.record.seq) && above(first.sender.next_seq) {
+            first.climbed = true;
+        }
+    }
+    if first.challenged == Some(record.seq) {
+        first.confirmed = true;
+    }
+}
+
+/// After a segment was taken in: what later ones are judged against.
+pub(super) fn after(track: &mut Track, side: usize, record: &SegmentRecord) {
+    let tick = track.tick_of(record.time_ns);
+    let kind = kind_of(&track.ends[side], record);
+    if track.rare.is_some() && record.flags & RST == 0 {
+        after_rst(track, side, record);
+    }
+    if kind == Kind::SynAck && track.ends[1 - side].kind == Kind::Syn {
+        let since = record.time_ns.saturating_sub(track.start_ns);
+        if track.ends[1 - side].syn <= 1 {
+            track.handshake_us = u32::try_from(since / 1000).unwrap_or(u32::MAX);
+        }
+    }
+    track.last_side = side as u8;
+    let end = &mut track.ends[side];
+    end.kind = kind;
+    end.last_tick = tick;
+    end.ip_id = record.ip_id;
+    if record.flags & RST == 0 {
+        end.ttl = record.ttl;
+    }
+    if record.flags & (SYN | HAS_TIMESTAMPS) == SYN | HAS_TIMESTAMPS {
+        end.set(OFFERED_TIMESTAMPS);
+    }
+    end.probes = if kind == Kind::KeepAlive { end.probes.saturating_add(1) } else { 0 };
+    if kind == Kind::PureAck {
+        end.set(SENT_ACK);
+    }
+    if record.flags & RST == 0 {
+        track.ends[1 - side].probes = 0;
+    }
+}
+
+/// The last segment of a direction was only counted (live path): what its counters remember of it.
+pub(super) fn counted_last(track: &mut Track, side: usize, counters: &DirectionCounters) {
+    let tick = track.tick_of(counters.last_ns);
+    track.last_side = side as u8;
+    track.ends[1 - side].probes = 0;
+    let end = &mut track.ends[side];
+    end.kind = if counters.last_payload > 0 { Kind::Data } else { Kind::PureAck };
+    end.last_tick = end.last_tick.max(tick);
+    end.ip_id = counters.ip_id;
+    end.ttl = counters.ttl;
+    end.probes = 0;
+}
+
+fn kind_of(end: &Endpoint, record: &SegmentRecord) -> Kind {
+    match record.flags & CONTROL {
+        0 if record.payload_len <= 1
+            && record.seq == end.last_seq.wrapping_sub(1)
+            && end.last_seq != end.start_seq.wrapping_add(1) =>
+        {
+            Kind::KeepAlive
+        }
+        0 if record.payload_len > 0 => Kind::Data,
+        0 => Kind::PureAck,
+        flags if flags & RST != 0 => Kind::Rst,
+        flags if flags & FIN != 0 => Kind::Fin,
+        _ if record.flags & ACK != 0 => Kind::SynAck,
+        _ => Kind::Syn,
+    }
+}
+
+/// Signs that an RST was not believed, or not genuine.
+fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
+    let previous_side = track.last_side as usize;
+    let previous_kind = track.ends[previous_side].kind;
+    let Some(rare) = track.rare.as_mut() else { return };
+    if let Some(rst) = rare.sides[side].rst.as_mut() {
+        let from = |bound: u32| record.payload_len > 0 && record.seq.wrapping_sub(bound).cast_signed() >= 0;
+        let in_vain = rst.challenged.is_some() && from(rst.sender.next_seq);
+        let accepts = record.flags & (SYN | ACK) == SYN | ACK;
+        rst.sender_continued |= from(rst.record.seq) || in_vain || accepts;
+    }
+    if previous_side != side
+        && previous_kind == Kind::Rst
+        && record.flags & (CONTROL | ACK) == ACK
+        && record.payload_len == 0
+        && let Some(rst) = rare.sides[1 - side].rst.as_mut()
+        && rst.record.seq != record.ack
+    {
+        rst.challenged = Some(record.ack);
+    }
+}

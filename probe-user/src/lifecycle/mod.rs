@@ -1,0 +1,37 @@
+//! From segments to connections. Pure: no clock, no I/O, no allocation-order-dependent output.
+//!
+//! * [`Tracker`] takes segments (and, on the live path, counters) in time order and yields [`Connection`] records.
+//! * `machine` moves the two endpoint states of one connection, `reassembly` knows which bytes were never seen,
+//!   `wheel` fires timers on the time that segments carry. Together they follow Zeek rule by rule, so that
+//!   `conn_state`, `history`, sizes and the moment of writing are Zeek's.
+//! * `verdict` and `cause` say how it opened, how it closed, who reset it and why, from the evidence kept in `evidence`.
+//!
+//! Must not know: clocks, files, sockets, BPF maps, how a record is shown.
+
+mod cause;
+mod config;
+mod connection;
+mod endpoint;
+mod evidence;
+mod form;
+mod history;
+mod injection;
+mod machine;
+mod names;
+mod reassembly;
+mod render;
+mod server_ports;
+mod table;
+mod tombstone;
+mod track;
+mod tracker;
+mod verdict;
+mod wheel;
+
+pub use config::{Extra, Header, Timers, TrackerConfig, TrackerStats};
+pub use connection::*;
+pub use server_ports::LIKELY_SERVER_PORTS;
+pub use tracker::Tracker;
+
+#[cfg(test)]
+mod tests;

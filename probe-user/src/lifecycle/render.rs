@@ -1,0 +1,127 @@
+//! From the state of a connection to its record.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use probe_ebpf::layout;
+
+use super::config::TrackerConfig;
+use super::endpoint::{Endpoint, State};
+use super::track::{ORIG, RESP, Track};
+use super::{ConnState, Connection, Side, Written, cause, verdict};
+
+/// The record of `track` as it stands, written at `now` for the reason `written`.
+pub(super) fn connection(
+    track: &Track,
+    written: Written,
+    now: u64,
+    config: &TrackerConfig,
+    watched_from: u64,
+) -> Connection {
+    let (lo, hi) = (track.key.lo(), track.key.hi());
+    let (orig, resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
+    let sides = [side(track, ORIG), side(track, RESP)];
+    let history = track.history();
+    let conn_state = conn_state(track, &history);
+    let opening = verdict::opening(track, &sides, config);
+    let closing = verdict::closing(track, &sides, opening, written, now);
+    let verdict = cause::verdict(&cause::Case {
+        track,
+        sides: &sides,
+        opening,
+        closing,
+        watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(watched_from) } else { 0 },
+        kernel_reasons: &config.kernel_reasons,
+    });
+    Connection {
+        id: track.id,
+        orig: socket(orig),
+        resp: socket(resp),
+        domain: track.key.domain(),
+        orientation: track.orientation,
+        start_ns: track.start_ns,
+        duration_ns: track.last_ns.saturating_sub(track.start_ns),
+        from_orig: sides[ORIG],
+        from_resp: sides[RESP],
+        conn_state,
+        history,
+        opening,
+        closing,
+        reset_by: verdict::reset_by(track, closing, verdict.cause),
+        verdict,
+        written,
+        basis: track.counting.basis(),
+    }
+}
+
+/// IPv4-mapped addresses become IPv4 again.
+fn socket(end: layout::Endpoint) -> SocketAddr {
+    let address = Ipv6Addr::from(end.octets());
+    let address = address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4);
+    SocketAddr::new(address, end.port)
+}
+
+fn side(track: &Track, side: usize) -> Side {
+    let end: &Endpoint = &track.ends[side];
+    let rare = track.rare().map(|rare| &rare.sides[side]);
+    Side {
+        syn: u64::from(end.syn),
+        syn_ack: u64::from(end.syn_ack),
+        fin: rare.map_or(0, |rare| rare.fins),
+        rst: rare.map_or(0, |rare| rare.rsts),
+        packets: u64::from(end.packets) | rare.map_or(0, |rare| u64::from(rare.packets_high) << 32),
+        ip_bytes: end.ip_bytes,
+        bytes: end.size(track.ends[1 - side].state),
+        payload_bytes: end.payload_bytes,
+        retransmits: u64::from(end.retransmits),
+        missed_bytes: rare.map_or(0, |rare| rare.missed_bytes),
+    }
+}
+
+/// Zeek's conn_state (base/protocols/conn/main.zeek), in its order of tests.
+fn conn_state(track: &Track, history: &str) -> ConnState {
+    let [orig, resp] = &track.ends;
+    let (os, rs) = (orig.state, resp.state);
+    if rs == State::Reset {
+        let nothing_sent = || orig.size(rs) == 0 && resp.size(os) == 0;
+        return match os {
+            State::SynSent | State::SynAckSent => ConnState::REJ,
+            State::Reset if nothing_sent() => ConnState::REJ,
+            _ if os.is_inactive_or_partial() => ConnState::RSTRH,
+            _ => ConnState::RSTR,
+        };
+    }
+    match (os, rs) {
+        (State::Reset, _) if !rs.is_inactive_or_partial() => ConnState::RSTO,
+        (State::Reset, _) if is_syn_then_rst(history) => ConnState::RSTOS0,
+        (State::Closed, State::Closed) => ConnState::SF,
+        (State::Closed, _) if rs.is_inactive_or_partial() => ConnState::SH,
+        (State::Closed, _) => ConnState::S2,
+        (_, State::Closed) if os != State::Reset && os.is_inactive_or_partial() => ConnState::SHR,
+        (_, State::Closed) if os != State::Reset => ConnState::S3,
+        (State::SynSent, State::Inactive) => ConnState::S0,
+        (State::Established, State::Established) => ConnState::S1,
+        _ => ConnState::OTH,
+    }
+}
+
+/// `^?S[^HAFGIQ]*R.*` over the whole history: a SYN and an RST of the originator, and nothing of it between.
+fn is_syn_then_rst(history: &str) -> bool {
+    let history = history.strip_prefix('^').unwrap_or(history);
+    let Some(rest) = history.strip_prefix('S') else { return false };
+    rest.find('R').is_some_and(|at| !rest[..at].contains(['H', 'A', 'F', 'G', 'I', 'Q']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_syn_then_rst;
+
+    #[test]
+    fn syn_then_rst_looks_at_the_originator_only() {
+        for history in ["SR", "^SR", "SaR", "SrR", "SDR", "SRA", "SaRfr"] {
+            assert!(is_syn_then_rst(history), "{history}");
+        }
+        for history in ["R", "hSR", "SAR", "SaFR", "S", "^R", "SHR"] {
+            assert!(!is_syn_then_rst(history), "{history}");
+        }
+    }
+}

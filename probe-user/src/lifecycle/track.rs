@@ -1,0 +1,294 @@
+//! The state of one tracked connection.
+
+use probe_ebpf::layout::{FlowKey, SegmentRecord};
+
+use super::endpoint::{Endpoint, NOT_FOLLOWED, State};
+use super::evidence::Rare;
+use super::history::{History, is_noted, seen};
+use super::{Basis, Orientation};
+
+/// Originator's index in [`Track::ends`].
+pub(super) const ORIG: usize = 0;
+/// Responder's index in [`Track::ends`].
+pub(super) const RESP: usize = 1;
+
+/// "Not armed" for a timer.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// Which inactivity timeout holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub(super) enum Patience {
+    /// Still in the handshake.
+    #[default]
+    Handshake,
+    /// Established.
+    Established,
+    /// An interactive service.
+    Interactive,
+}
+
+/// What the two deadlines of a connection mean.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// Both are looks.
+    #[default]
+    Plain,
+    /// `second_ns` is the end of an attempt.
+    Attempt,
+    /// `check_ns` is the moment of writing.
+    Complete,
+    /// Looks are put off, as none could end anything: `check_ns` is when the last one was.
+    Idle,
+}
+
+/// Where the counts come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub(super) enum Counting {
+    /// From the segments themselves.
+    #[default]
+    Whole,
+    /// Apart from the segments (live path).
+    Apart,
+    /// Apart, and of control segments only.
+    ApartControlOnly,
+    /// As `Apart`, and what the host sends is counted before segmentation offload.
+    ApartBeforeSegmentation,
+}
+
+impl Counting {
+    pub(super) fn basis(self) -> Basis {
+        match self {
+            Self::ApartControlOnly => Basis::ControlOnly,
+            Self::ApartBeforeSegmentation => Basis::BeforeSegmentation,
+            _ => Basis::AllSegments,
+        }
+    }
+}
+
+/// Histories stop growing here: a peer that alternates sequence numbers of RSTs must not eat memory.
+const LONGEST_HISTORY: usize = 4096;
+
+/// One tracked connection.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "Zeek's own flags, independent of each other")]
+pub(super) struct Track {
+    pub(super) key: FlowKey,
+    pub(super) ends: [Endpoint; 2],
+    pub(super) rare: Option<Box<Rare>>,
+    pub(super) history: History,
+    /// Number in the order of creation.
+    pub(super) id: u64,
+    pub(super) start_ns: u64,
+    /// Zeek's `last_time`: stands still once both sides have closed.
+    pub(super) last_ns: u64,
+    /// Next regular look, or, once complete, the moment of writing.
+    pub(super) check_ns: u64,
+    /// End of the attempt, or the second series of looks that a half close starts.
+    pub(super) second_ns: u64,
+    /// For when the wheel holds an entry.
+    pub(super) armed_ns: u64,
+    /// From the SYN to its SYN-ACK as seen here, microseconds; 0 when not seen.
+    pub(super) handshake_us: u32,
+    /// What was already noted in the history.
+    pub(super) noted: u16,
+    pub(super) patience: Patience,
+    pub(super) counting: Counting,
+    /// Side that sent the segment before.
+    pub(super) last_side: u8,
+    pub(super) orientation: Orientation,
+    /// True when the originator is the key's `hi` endpoint.
+    pub(super) orig_is_hi: bool,
+    pub(super) phase: Phase,
+    /// Zeek's `is_active`: cleared by events after which looks stop.
+    pub(super) is_active: bool,
+    /// Zeek's `is_partial`.
+    pub(super) is_partial: bool,
+    /// Zeek's `close_deferred`.
+    pub(super) close_deferred: bool,
+    /// It began without SYN, a short while after another of the same 5-tuple had ended.
+    pub(super) after_end: bool,
+}
+
+impl Track {
+    /// The connection that `record` opens at `now`.
+    pub(super) fn new(key: FlowKey, record: &SegmentRecord, id: u64, counting: Counting) -> Self {
+        let followed = counting == Counting::Whole;
+        Self {
+            key,
+            ends: [Endpoint::new(followed), Endpoint::new(followed)],
+            rare: None,
+            history: History::default(),
+            id,
+            start_ns: record.time_ns,
+            last_ns: record.time_ns,
+            handshake_us: 0,
+            check_ns: NEVER,
+            second_ns: NEVER,
+            armed_ns: NEVER,
+            noted: 0,
+            patience: Patience::Handshake,
+            counting,
+            last_side: 0,
+            orientation: Orientation::FirstSender,
+            orig_is_hi: record.from_hi(),
+            phase: Phase::Plain,
+            is_active: true,
+            is_partial: false,
+            close_deferred: false,
+            after_end: false,
+        }
+    }
+
+    /// From here on counts come apart, and with them most segments are not seen: no stream can be followed.
+    pub(super) fn count_apart(&mut self) {
+        if self.counting == Counting::Whole {
+            self.counting = Counting::Apart;
+            for end in &mut self.ends {
+                end.set(NOT_FOLLOWED);
+                end.delivered = 0;
+                end.held = 0;
+            }
+        }
+    }
+
+    /// Index of the side that sent `record`. A connection of an endpoint with itself has one side only.
+    pub(super) fn side_of(&self, record: &SegmentRecord) -> usize {
+        usize::from(record.from_hi() != self.orig_is_hi)
+    }
+
+    /// Exchanges originator and responder; every counter goes with its sender (Zeek `Connection::FlipRoles`).
+    pub(super) fn flip(&mut self) {
+        if self.key.lo() != self.key.hi() {
+            self.orig_is_hi = !self.orig_is_hi;
+        }
+        self.ends.swap(ORIG, RESP);
+        if let Some(rare) = self.rare.as_mut() {
+            rare.sides.swap(ORIG, RESP);
+        }
+        self.last_side ^= 1;
+        self.is_partial = false;
+        self.push_history(b'^');
+    }
+
+    /// Reads something of every part that writing the record will need.
+    pub(super) fn touch(&self) -> u64 {
+        let rare = self.rare().map_or(0, |rare| {
+            let [orig, resp] = &rare.sides;
+            let rst = |side: &Option<Box<super::evidence::Rst>>| side.as_ref().map_or(0, |rst| rst.note ^ rst.idle_ns);
+            orig.fins ^ resp.fins ^ orig.last_syn ^ resp.last_syn ^ rst(&orig.rst) ^ rst(&resp.rst)
+        });
+        let [orig, resp] = &self.ends;
+        rare ^ orig.ip_bytes ^ resp.ip_bytes ^ self.id ^ self.key.words[0] ^ self.start_ns
+    }
+
+    pub(super) fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn push_history(&mut self, letter: u8) {
+        if !self.history.push(letter) {
+            let more = &mut self.rare_mut().history;
+            if more.len() < LONGEST_HISTORY {
+                more.push(letter);
+            }
+        }
+    }
+
+    /// The whole history.
+    pub(super) fn history(&self) -> String {
+        let more = self.rare().map_or(&[][..], |rare| &rare.history);
+        self.history.letters().iter().chain(more).map(|&letter| char::from(letter)).collect()
+    }
+
+    /// Appends a history letter, lower case for the responder.
+    pub(super) fn note(&mut self, side: usize, letter: u8) {
+        self.push_history(if side == ORIG { letter } else { letter.to_ascii_lowercase() });
+    }
+
+    /// Appends a letter the first time `bit` occurs on this side; true when it had occurred before.
+    pub(super) fn note_once(&mut self, side: usize, bit: u16, letter: u8) -> bool {
+        let bit = if side == ORIG { bit } else { bit << 8 };
+        if self.noted & bit != 0 {
+            return true;
+        }
+        self.noted |= bit;
+        self.note(side, letter);
+        false
+    }
+
+    /// Appends a letter at the first, tenth, hundredth, ... occurrence.
+    pub(super) fn note_scaled(&mut self, side: usize, letter: u8, count: u32) {
+        if is_noted(count) {
+            self.note(side, letter);
+        }
+    }
+
+    /// Whether pure ACKs or payload of this side were noted.
+    pub(super) fn has_noted(&self, side: usize, bit: u16) -> bool {
+        self.noted & if side == ORIG { bit } else { bit << 8 } != 0
+    }
+
+    /// Changes a state. Leaving the handshake lengthens the patience (Zeek `TCP_Endpoint::SetState`).
+    pub(super) fn set_state(&mut self, side: usize, state: State) {
+        let peer = self.ends[1 - side].state;
+        let end = &mut self.ends[side];
+        if state == end.state {
+            return;
+        }
+        let leaves_handshake = !state.is_handshake() && end.state.is_handshake() && peer.is_handshake();
+        if leaves_handshake && self.patience == Patience::Handshake {
+            self.patience = Patience::Established;
+            if self.last_ns < self.start_ns {
+                self.noted |= seen::BACKDATED;
+            }
+        }
+        end.previous = end.state;
+        end.state = state;
+    }
+
+    /// Whether the segment that lengthened the patience came with an earlier time than the first one.
+    pub(super) fn is_backdated(&self) -> bool {
+        self.noted & seen::BACKDATED != 0
+    }
+
+    /// Time of the segment before, to about a millisecond once both sides have closed.
+    pub(super) fn previous_ns(&self) -> u64 {
+        let tick = self.ends[ORIG].last_tick.max(self.ends[RESP].last_tick);
+        self.last_ns.max(self.start_ns.saturating_add(u64::from(tick) << 20))
+    }
+
+    /// Takes up the looks that were put off, where they would be by now.
+    pub(super) fn resume_looks(&mut self, every: u64) {
+        if self.phase == Phase::Idle {
+            self.phase = Phase::Plain;
+            let missed = self.last_ns.saturating_sub(self.check_ns).div_ceil(every.max(1));
+            self.check_ns = self.check_ns.saturating_add(missed.max(1).saturating_mul(every));
+        }
+    }
+
+    /// Milliseconds (2^20 ns) since the start.
+    pub(super) fn tick_of(&self, time_ns: u64) -> u32 {
+        u32::try_from(time_ns.saturating_sub(self.start_ns) >> 20).unwrap_or(u32::MAX)
+    }
+
+    /// Any history letter beyond SYN and SYN-ACK noted for the originator's acknowledgement.
+    pub(super) fn originator_acknowledged(&self) -> bool {
+        [seen::ACK, seen::DATA, seen::FIN].iter().any(|&bit| self.has_noted(ORIG, bit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// A million open connections must stay below 300 MB: this, 6 bytes of index, 16 of timer.
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<Option<super::Track>>() <= 272, "{}", size_of::<Option<super::Track>>());
+    }
+}

@@ -1,0 +1,452 @@
+//! Segments and counters in, connection records out.
+
+use probe_ebpf::layout::{
+    ACK, DirectionCounters, FIN, FlowKey, MARK_PENDING, MARK_SEQ, RST, SYN, Segment, SegmentRecord,
+};
+
+use super::config::{Extra, Header, Timers, TrackerConfig, TrackerStats};
+use super::endpoint::{DID_CLOSE, State};
+use super::evidence::KernelReason;
+use super::table::Table;
+use super::tombstone::Tombstones;
+use super::track::{Counting, NEVER, Patience, Phase, RESP, Track};
+use super::wheel::Wheel;
+use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
+
+/// Follows connections. Time is what segments and [`Tracker::advance`] say; records come out in the order in which
+/// they were written, which depends on the input alone.
+///
+/// Two ways in, never mixed for one connection: [`Tracker::observe`] counts a segment and moves the state machine;
+/// [`Tracker::transition`] only moves the state machine, and [`Tracker::count`] brings the counters.
+#[derive(Debug)]
+pub struct Tracker {
+    config: TrackerConfig,
+    table: Table,
+    wheel: Wheel,
+    /// Latest time seen: a segment that comes with an earlier one does not turn it back (Zeek `network_time`).
+    now: u64,
+    /// Nothing is due before this time.
+    quiet_until: u64,
+    closed: Vec<Connection>,
+    tombstones: Tombstones,
+    next_id: u64,
+    /// Where the search for a victim goes on.
+    hand: u32,
+    stats: TrackerStats,
+    /// Time of the first segment.
+    watched_from: u64,
+}
+
+impl Tracker {
+    /// A tracker without connections.
+    pub fn new(config: TrackerConfig) -> Self {
+        Self {
+            table: Table::new(config.hash_seed),
+            tombstones: Tombstones::new(config.hash_seed),
+            wheel: Wheel::new(),
+            now: 0,
+            quiet_until: 0,
+            closed: Vec::new(),
+            next_id: 1,
+            hand: 0,
+            stats: TrackerStats::default(),
+            watched_from: u64::MAX,
+            config,
+        }
+    }
+
+    /// Counts one segment and moves its connection on: captures, AF_XDP, log entries without a slot.
+    pub fn observe(&mut self, segment: &Segment, extra: Extra) {
+        let record = &segment.record;
+        self.advance(record.time_ns);
+        if extra.header != Header::Whole {
+            self.note_headless(segment, extra.header);
+            return;
+        }
+        let slot = self.connection_of(segment, Counting::Whole);
+        let Some(track) = self.table.get_mut(slot) else { return };
+        if extra.bad_checksum {
+            self.stats.bad_checksums += 1;
+            machine::bad_checksum(track, record);
+            return;
+        }
+        self.stats.segments += 1;
+        machine::step(track, segment, extra, &self.config);
+        count_one(track, record);
+        self.rearm(slot);
+    }
+
+    /// Moves the state machine only (live path); the counts come through [`Tracker::count`].
+    pub fn transition(&mut self, segment: &Segment) {
+        self.advance(segment.record.time_ns);
+        let slot = self.connection_of(segment, Counting::Apart);
+        let Some(track) = self.table.get_mut(slot) else { return };
+        track.count_apart();
+        machine::step(track, segment, Extra::default(), &self.config);
+        self.rearm(slot);
+    }
+
+    /// Adds the counters of one slot to the connection of `key`, which a transition has created: directly after the
+    /// first segment of the slot, or any time before the connection ends.
+    pub fn count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters, basis: Basis) {
+        let Some(track) = self.table.find(key).and_then(|slot| self.table.get_mut(slot)) else {
+            self.stats.orphan_counts += 1;
+            return;
+        };
+        track.counting = match basis {
+            Basis::AllSegments => Counting::Apart,
+            Basis::ControlOnly => Counting::ApartControlOnly,
+            Basis::BeforeSegmentation => Counting::ApartBeforeSegmentation,
+        };
+        let hi_side = usize::from(!track.orig_is_hi);
+        for (side, counters) in [(hi_side, hi), (1 - hi_side, lo)] {
+            if counters.packets != 0 || counters.ip_bytes != 0 {
+                add_counters(track, side, counters);
+            }
+        }
+    }
+
+    /// What the same counters say of the last segment of each direction, after every [`Tracker::transition`] of the
+    /// epoch: sequence numbers, acknowledgements and times of segments that were only counted. `last_from_hi`: who sent
+    /// the very last one.
+    pub fn settle(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters, last_from_hi: bool) {
+        let Some(track) = self.table.find(key).and_then(|slot| self.table.get_mut(slot)) else { return };
+        let hi_side = usize::from(!track.orig_is_hi);
+        let both_closed = track.ends.iter().all(|end| end.has(DID_CLOSE));
+        let mut sides = [(hi_side, hi), (1 - hi_side, lo)];
+        if last_from_hi {
+            sides.swap(0, 1);
+        }
+        for (side, counters) in sides {
+            if counters.packets == 0 {
+                continue;
+            }
+            settle_side(track, side, counters);
+            if !both_closed {
+                track.last_ns = track.last_ns.max(counters.last_ns);
+            }
+        }
+    }
+
+    /// The kernel of the host itself says that it sent a reset of this flow, and why (`--host`).
+    pub fn kernel_reset(&mut self, key: &FlowKey, from_hi: bool, reason: u8, provoked: bool) {
+        let Some(track) = self.table.find(key).and_then(|slot| self.table.get_mut(slot)) else {
+            self.stats.unmatched_resets += 1;
+            return;
+        };
+        let side = usize::from(from_hi != track.orig_is_hi);
+        track.rare_mut().sides[side].kernel.get_or_insert(KernelReason { reason, provoked });
+    }
+
+    /// Segments were lost that might have been acknowledgements: from now on a missing one is no evidence.
+    pub fn doubt_acknowledgements(&mut self) {
+        self.config.pure_acks_seen = false;
+    }
+
+    /// Runs every timer up to `now_ns`. Time never goes back: an earlier `now_ns` changes nothing.
+    #[inline]
+    pub fn advance(&mut self, now_ns: u64) {
+        self.now = self.now.max(now_ns);
+        if self.now >= self.quiet_until {
+            self.run_timers(self.now);
+        }
+    }
+
+    /// Records written since the last call, in order of writing.
+    pub fn take_closed(&mut self) -> Vec<Connection> {
+        std::mem::take(&mut self.closed)
+    }
+
+    /// As [`Self::take_closed`], in exchange for an empty vector, so that both keep their memory.
+    pub fn swap_closed(&mut self, with: &mut Vec<Connection>) {
+        with.clear();
+        std::mem::swap(&mut self.closed, with);
+    }
+
+    /// How many records wait for [`Tracker::take_closed`].
+    pub fn closed_len(&self) -> usize {
+        self.closed.len()
+    }
+
+    /// The tracked connections as they stand, in order of start.
+    pub fn snapshot(&self, now_ns: u64) -> Vec<Connection> {
+        let tracks = self.table.slots().filter_map(|slot| self.table.get(slot));
+        let mut all: Vec<Connection> = tracks
+            .map(|track| render::connection(track, Written::StillTracked, now_ns, &self.config, self.watched_from))
+            .collect();
+        all.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
+        all
+    }
+
+    /// Writes everything that is left, in order of start.
+    pub fn finish(&mut self, now_ns: u64) {
+        self.advance(now_ns);
+        let mut left: Vec<(u64, u64, u32)> = self
+            .table
+            .slots()
+            .filter_map(|slot| self.table.get(slot).map(|track| (track.start_ns, track.id, slot)))
+            .collect();
+        left.sort_unstable();
+        for (_, _, slot) in left {
+            self.write(slot, Written::StillTracked, now_ns);
+        }
+    }
+
+    /// The books.
+    pub fn stats(&self) -> TrackerStats {
+        TrackerStats { tracked: self.table.len() as u64, ..self.stats }
+    }
+
+    /// Slot of the connection the segment belongs to, created when there is none or when the segment begins anew.
+    fn connection_of(&mut self, segment: &Segment, counting: Counting) -> u32 {
+        self.watched_from = self.watched_from.min(segment.record.time_ns);
+        if let Some(slot) = self.table.find(&segment.key) {
+            let reused = self.table.get(slot).is_some_and(|track| machine::is_reuse(track, &segment.record));
+            if !reused {
+                return slot;
+            }
+            self.write(slot, Written::Reused, self.now);
+        }
+        self.create(segment, counting)
+    }
+
+    /// A segment that says no more than that there is a connection.
+    #[cold]
+    fn note_headless(&mut self, segment: &Segment, header: Header) {
+        if header != Header::Contradictory || self.table.find(&segment.key).is_none() {
+            self.connection_of(segment, Counting::Whole);
+        }
+    }
+
+    fn create(&mut self, segment: &Segment, counting: Counting) -> u32 {
+        let record = &segment.record;
+        if self.table.len() >= self.config.max_connections {
+            self.evict(self.now);
+        }
+        let mut track = Track::new(segment.key, record, self.next_id, counting);
+        track.check_ns = self.now.saturating_add(self.config.timers.first_check);
+        if machine::starts_flipped(record, &track, &self.config.likely_server_ports) {
+            track.flip();
+            track.orientation = Orientation::ServicePort;
+        }
+        if record.flags & (SYN | ACK) != SYN && self.tombstones.contains(&segment.key, record.time_ns) {
+            track.after_end = true;
+            self.stats.late_segments += 1;
+        } else if record.flags & (SYN | RST) == RST {
+            self.stats.unattributed_rst += 1;
+        }
+        self.next_id += 1;
+        self.stats.created += 1;
+        let slot = self.table.insert(track);
+        self.stats.peak = self.stats.peak.max(self.table.len() as u64);
+        self.rearm(slot);
+        slot
+    }
+
+    /// Sees to it that the wheel wakes up in time for the connection's next deadline.
+    fn rearm(&mut self, slot: u32) {
+        let Some(track) = self.table.get_mut(slot) else { return };
+        let silence = silent_until(track, &self.config.timers);
+        let look = if track.phase == Phase::Idle { NEVER } else { track.check_ns };
+        let due = look.min(track.second_ns).min(silence);
+        if due < track.armed_ns {
+            let due = self.wheel.arm(due, slot);
+            track.armed_ns = due;
+            self.quiet_until = self.quiet_until.min(due);
+        }
+    }
+
+    #[cold]
+    fn run_timers(&mut self, now: u64) {
+        let many = self.table.len() > FEW;
+        while let Some((due, slot)) = self.wheel.next(now) {
+            self.table.warm(self.wheel.turned());
+            let Some(track) = self.table.get_mut(slot) else { continue };
+            if track.armed_ns != due {
+                continue;
+            }
+            track.armed_ns = NEVER;
+            match expire(track, now, &self.config.timers, many) {
+                Some(written) => self.write(slot, written, now),
+                None => self.rearm(slot),
+            }
+        }
+        self.quiet_until = self.wheel.quiet_until();
+    }
+
+    fn write(&mut self, slot: u32, written: Written, now: u64) {
+        let Some(track) = self.table.remove(slot) else { return };
+        if track.ends.iter().any(|end| matches!(end.state, State::Closed | State::Reset)) {
+            self.tombstones.add(&track.key, now);
+        }
+        self.stats.written += 1;
+        self.closed.push(render::connection(&track, written, now, &self.config, self.watched_from));
+    }
+
+    /// Makes room for one: looks at the next [`LOOK_AT`] connections in turn and takes the most dispensable.
+    fn evict(&mut self, now: u64) {
+        let victim = self.table.next_slots(self.hand, LOOK_AT).into_iter().min_by_key(|&slot| {
+            self.table.get(slot).map_or((3, u64::MAX, slot), |track| (dispensable(track), track.last_ns, slot))
+        });
+        let Some(victim) = victim else { return };
+        self.hand = victim.wrapping_add(1);
+        match self.table.get(victim).map(dispensable) {
+            Some(0) => self.stats.evicted_embryonic += 1,
+            Some(1) => self.stats.evicted_closed += 1,
+            _ => self.stats.evicted_idle += 1,
+        }
+        self.write(victim, Written::Evicted, now);
+    }
+}
+
+/// Up to this many connections every look is made when Zeek would make it. With more, those that cannot end anything
+/// are put off: a later look may then come some milliseconds before Zeek's, which adds the gaps between packets.
+const FEW: usize = 1024;
+
+/// Connections compared for one eviction.
+const LOOK_AT: usize = 64;
+
+/// Order of eviction: attempts without answer, then ended ones, then the rest.
+fn dispensable(track: &Track) -> u8 {
+    if track.ends[RESP].state == State::Inactive && track.ends[0].state.is_handshake() {
+        0
+    } else if track.phase == Phase::Complete {
+        1
+    } else {
+        2
+    }
+}
+
+/// When silence ends it. Segments out of order do not make it earlier than the start allows, unless it was one of them
+/// that lengthened the patience: Zeek then counts anew from there.
+fn silent_until(track: &Track, timers: &Timers) -> u64 {
+    let patience = match track.patience {
+        Patience::Handshake => timers.inactive_handshake,
+        Patience::Established => timers.inactive,
+        Patience::Interactive => timers.inactive_interactive,
+    };
+    let from = if track.is_backdated() { track.last_ns } else { track.last_ns.max(track.start_ns) };
+    from.saturating_add(patience)
+}
+
+/// Runs the deadlines of one connection that have come (Zeek `AttemptTimer`, `ExpireTimer`, `ConnDeleteTimer`,
+/// `InactivityTimer`); says why the record is to be written, if it is.
+fn expire(track: &mut Track, now: u64, timers: &Timers, many: bool) -> Option<Written> {
+    if track.check_ns <= now && track.phase == Phase::Complete {
+        return Some(Written::Closed);
+    }
+    if track.second_ns <= now && track.phase == Phase::Attempt {
+        track.second_ns = NEVER;
+        track.phase = Phase::Plain;
+        let waiting = matches!(track.ends[0].state, State::SynSent | State::SynAckSent);
+        if track.is_active && waiting && track.ends[RESP].state == State::Inactive {
+            return Some(Written::AttemptTimeout);
+        }
+    }
+    if silent_until(track, timers) <= now {
+        return Some(Written::Inactive);
+    }
+    if matches!(track.phase, Phase::Complete | Phase::Idle) {
+        return None;
+    }
+    for due in [track.check_ns, track.second_ns] {
+        if due <= now && track.is_active && is_over(track, now, timers.linger) {
+            return Some(Written::Closed);
+        }
+    }
+    if many && track.second_ns == NEVER && track.check_ns <= now && !may_be_over(track) {
+        track.phase = Phase::Idle;
+        track.check_ns = now;
+        return None;
+    }
+    let again = if track.is_active { now.saturating_add(timers.check) } else { NEVER };
+    if track.check_ns <= now {
+        track.check_ns = again;
+    }
+    if track.second_ns <= now {
+        track.second_ns = again;
+    }
+    None
+}
+
+/// What a look finds finished: silence, and both closed, or one reset, or one never there (Zeek `ExpireTimer`).
+fn is_over(track: &Track, now: u64, linger: u64) -> bool {
+    if track.last_ns.saturating_add(linger) >= now {
+        return false;
+    }
+    let [orig, resp] = &track.ends;
+    let any = |state: State| orig.state == state || resp.state == state;
+    let one_closed = orig.has(DID_CLOSE) || resp.has(DID_CLOSE);
+    let both_closed = orig.has(DID_CLOSE) && resp.has(DID_CLOSE);
+    one_closed && (both_closed || any(State::Reset) || any(State::Inactive))
+        || orig.state == State::Inactive && resp.state == State::Inactive
+}
+
+/// Whether any later look could find it finished without a further close.
+fn may_be_over(track: &Track) -> bool {
+    let [orig, resp] = &track.ends;
+    orig.has(DID_CLOSE)
+        || resp.has(DID_CLOSE)
+        || orig.state == State::Inactive && resp.state == State::Inactive
+        || !track.is_active
+}
+
+fn count_one(track: &mut Track, record: &SegmentRecord) {
+    let side = track.side_of(record);
+    let end = &mut track.ends[side];
+    end.ip_bytes += u64::from(record.ip_len());
+    end.payload_bytes += u64::from(record.payload_len);
+    end.packets = end.packets.wrapping_add(1);
+    if end.packets == 0 {
+        track.rare_mut().sides[side].packets_high += 1;
+    }
+    if record.is_control() {
+        let end = &mut track.ends[side];
+        end.syn += u32::from(record.flags & (SYN | ACK) == SYN);
+        end.syn_ack += u32::from(record.has(SYN | ACK));
+        if record.flags & (FIN | RST) != 0 {
+            let rare = &mut track.rare_mut().sides[side];
+            rare.fins += u64::from(record.has(FIN));
+            rare.rsts += u64::from(record.has(RST));
+        }
+    }
+}
+
+fn add_counters(track: &mut Track, side: usize, counters: &DirectionCounters) {
+    let end = &mut track.ends[side];
+    end.ip_bytes += counters.ip_bytes;
+    end.payload_bytes += counters.payload_bytes;
+    let (packets, over) = end.packets.overflowing_add(counters.packets);
+    end.packets = packets;
+    end.syn = end.syn.saturating_add(counters.syn);
+    end.syn_ack = end.syn_ack.saturating_add(counters.syn_ack);
+    if counters.fin | counters.rst != 0 {
+        let rare = &mut track.rare_mut().sides[side];
+        rare.fins += u64::from(counters.fin);
+        rare.rsts += u64::from(counters.rst);
+    }
+    if over {
+        track.rare_mut().sides[side].packets_high += 1;
+    }
+}
+
+fn settle_side(track: &mut Track, side: usize, counters: &DirectionCounters) {
+    track.ends[side].counted_up_to((counters.marks & MARK_SEQ != 0).then_some(counters.seq_end), None);
+    // RSTs may acknowledge anything.
+    let ack = (counters.last_ack != 0 && counters.rst == 0).then_some(counters.last_ack);
+    track.ends[1 - side].counted_up_to(None, ack);
+    if counters.marks & MARK_PENDING != 0 {
+        evidence::counted_last(track, side, counters);
+    }
+    for _ in 0..counters.retransmits {
+        track.ends[side].retransmits = track.ends[side].retransmits.saturating_add(1);
+        let count = track.ends[side].retransmits;
+        track.note_scaled(side, b'T', count);
+    }
+    for _ in 0..counters.zero_windows {
+        let rare = &mut track.rare_mut().sides[side];
+        rare.zero_windows = rare.zero_windows.saturating_add(1);
+        let count = rare.zero_windows;
+        track.note_scaled(side, b'W', count);
+    }
+}

@@ -1,0 +1,132 @@
+//! Timers on the time that segments carry.
+//!
+//! A ring of buckets of 67 ms, and a small heap for the bucket that time is in, so that every deadline fires at the
+//! first moment at or after it, in order of deadline. Entries are never removed: whoever fires one looks whether it
+//! still means anything.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+const TICK_BITS: u32 = 26;
+const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
+const BUCKETS: u64 = 1024;
+/// A bucket this large gives its memory back when it is emptied.
+const LARGE_BUCKET: usize = 4096;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Wheel {
+    /// Entries of a tick: nanoseconds into the tick in the upper half, slot in the lower.
+    buckets: Vec<Vec<u64>>,
+    /// Deadlines of the current tick and before.
+    current: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Slots of the bucket that was last turned to.
+    turned: Vec<u32>,
+    tick: u64,
+    started: bool,
+}
+
+impl Wheel {
+    pub(super) fn new() -> Self {
+        Self {
+            buckets: vec![Vec::new(); BUCKETS as usize],
+            current: BinaryHeap::new(),
+            turned: Vec::new(),
+            tick: 0,
+            started: false,
+        }
+    }
+
+    /// Slots that have come near since the last call.
+    pub(super) fn turned(&mut self) -> std::vec::Drain<'_, u32> {
+        self.turned.drain(..)
+    }
+
+    /// Arms `slot` for `due`, or for as late as the ring reaches; returns for when.
+    pub(super) fn arm(&mut self, due: u64, slot: u32) -> u64 {
+        let farthest = (self.tick + BUCKETS - 1) << TICK_BITS;
+        let due = if self.started { due.min(farthest) } else { due };
+        let tick = due >> TICK_BITS;
+        if tick <= self.tick || !self.started {
+            self.current.push(Reverse((due, slot)));
+        } else {
+            self.buckets[(tick % BUCKETS) as usize].push((due & TICK_MASK) << 32 | u64::from(slot));
+        }
+        due
+    }
+
+    /// Before this time nothing is due and `next` need not be asked.
+    pub(super) fn quiet_until(&self) -> u64 {
+        let tick_end = (self.tick + 1) << TICK_BITS;
+        self.current.peek().map_or(tick_end, |entry| entry.0.0.min(tick_end))
+    }
+
+    /// The next entry due at `now`, in order of deadline; `None` when there is none left.
+    pub(super) fn next(&mut self, now: u64) -> Option<(u64, u32)> {
+        let now_tick = now >> TICK_BITS;
+        if !self.started {
+            self.started = true;
+            self.tick = now_tick;
+        }
+        loop {
+            if let Some(&Reverse((due, slot))) = self.current.peek()
+                && due <= now
+            {
+                self.current.pop();
+                return Some((due, slot));
+            }
+            if self.tick >= now_tick {
+                return None;
+            }
+            self.turn(now_tick);
+        }
+    }
+
+    /// Goes one tick on, or over all empty ones at once when time has jumped.
+    fn turn(&mut self, now_tick: u64) {
+        if now_tick - self.tick > BUCKETS && self.buckets.iter().all(Vec::is_empty) {
+            self.tick = now_tick;
+            return;
+        }
+        self.tick += 1;
+        let bucket = &mut self.buckets[(self.tick % BUCKETS) as usize];
+        for entry in bucket.drain(..) {
+            self.current.push(Reverse((self.tick << TICK_BITS | entry >> 32, entry as u32)));
+            self.turned.push(entry as u32);
+        }
+        if bucket.capacity() > LARGE_BUCKET {
+            *bucket = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn fires_in_order_of_deadline_and_never_early() {
+        let mut wheel = Wheel::new();
+        assert_eq!(wheel.next(1_000), None);
+        for (slot, due) in [(1, 7 * SECOND), (2, 3 * SECOND), (4, 3 * SECOND + 1)] {
+            assert_eq!(wheel.arm(due, slot), due);
+        }
+        assert_eq!(wheel.next(3 * SECOND - 1), None);
+        assert_eq!(wheel.next(3 * SECOND), Some((3 * SECOND, 2)));
+        assert_eq!(wheel.next(3 * SECOND), None);
+        assert_eq!(wheel.next(300 * SECOND), Some((3 * SECOND + 1, 4)));
+        assert_eq!(wheel.next(300 * SECOND), Some((7 * SECOND, 1)));
+        assert_eq!(wheel.next(u64::MAX >> 1), None);
+    }
+
+    #[test]
+    fn what_lies_beyond_the_ring_fires_early_at_its_end() {
+        let mut wheel = Wheel::new();
+        assert_eq!(wheel.next(0), None);
+        let armed = wheel.arm(3600 * SECOND, 9);
+        assert!(armed < 70 * SECOND);
+        assert_eq!(wheel.next(3600 * SECOND), Some((armed, 9)));
+    }
+}

@@ -1,0 +1,361 @@
+//! What the command line means: validated plans that the rest of the program can follow without asking again.
+
+use std::{path::PathBuf, time::Duration};
+
+use probe_ebpf::tunnel::{self, Encapsulations};
+use thiserror::Error;
+
+use crate::{
+    cli::{ActionArg, DepthArg, DoctorArgs, FormatArg, LiveArgs, ModeArg, ReadArgs, RunArgs, SnapshotArgs},
+    cli::{DomainArg, EncapsulationArgs},
+    lifecycle::Timers,
+    source::Domain,
+    source::live::{
+        attach::Mode,
+        engine::{Action, Depth, EngineConfig},
+    },
+};
+
+/// Why a command line cannot be followed.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// A table size.
+    #[error("--slots {0}: must be a power of two from 64 to 1048576")]
+    Slots(u32),
+    /// A log size.
+    #[error("--log {0}: must be from 1 to 16777216")]
+    Log(u32),
+    /// A drain interval.
+    #[error("--drain {}: must be from 1ms to 10s", humantime::format_duration(*.0))]
+    Drain(Duration),
+    /// A window.
+    #[error("--for {}: must be from 1ms to 365 days", humantime::format_duration(*.0))]
+    Window(Duration),
+    /// A bound.
+    #[error("--max-connections 0: at least one connection must fit")]
+    NoConnections,
+    /// A timer.
+    #[error(
+        "--timers {0}: must be NAME=TIME with a NAME of attempt, close, linger, inactive, inactive-handshake, \
+         inactive-interactive, and a TIME such as 5s or 1h"
+    )]
+    Timer(String),
+    /// An encapsulation.
+    #[error(
+        "--encap {0}: must be all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan"
+    )]
+    Encapsulation(String),
+    /// Standard input twice.
+    #[error("`-` (standard input) can be read only once")]
+    StdinTwice,
+    /// The same interface twice.
+    #[error("-i {0}: named twice")]
+    Twice(String),
+}
+
+/// How to watch interfaces.
+#[derive(Clone, Debug)]
+pub struct LivePlan {
+    /// Interfaces.
+    pub interfaces: Vec<String>,
+    /// Where the program runs.
+    pub mode: Mode,
+    /// Enter promiscuous mode.
+    pub promiscuous: bool,
+    /// Also see what this host sends, and why its kernel resets.
+    pub host: bool,
+    /// How the program is loaded.
+    pub engine: EngineConfig,
+    /// Drain interval when the table is not filling up.
+    pub drain: Duration,
+    /// Bound of the tracker.
+    pub max_connections: usize,
+}
+
+/// What to print.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One document.
+    Json,
+    /// One object per line.
+    Ndjson,
+    /// Zeek's conn.log, tab-separated.
+    Zeek,
+    /// Zeek's conn.log, JSON lines.
+    ZeekJson,
+}
+
+/// What is shown of connections.
+#[derive(Clone, Debug)]
+pub struct ViewPlan {
+    /// What to print.
+    pub format: Format,
+    /// Rows per table, 0 for all.
+    pub rows: usize,
+    /// Where else to write the snapshot as JSON.
+    pub json_out: Option<PathBuf>,
+    /// Print connections as they end, not all at the end.
+    pub follow: bool,
+}
+
+/// `rstprobe read`.
+#[derive(Clone, Debug)]
+pub struct ReadPlan {
+    /// Captures, in order.
+    pub files: Vec<PathBuf>,
+    /// Verify IPv4 and TCP checksums.
+    pub verify_checksums: bool,
+    /// What is looked into, and how deep.
+    pub encapsulations: Encapsulations,
+    /// Which id is part of the key.
+    pub domain: Domain,
+    /// Timeouts.
+    pub timers: Timers,
+    /// Bound of the tracker.
+    pub max_connections: usize,
+    /// What to print.
+    pub view: ViewPlan,
+}
+
+/// `rstprobe snapshot` and `rstprobe run`.
+#[derive(Clone, Debug)]
+pub struct WatchPlan {
+    /// How to watch.
+    pub live: LivePlan,
+    /// How long; `None` until interrupted.
+    pub duration: Option<Duration>,
+    /// What to print; `run` follows, `snapshot` does not.
+    pub view: ViewPlan,
+}
+
+/// `rstprobe doctor`.
+#[derive(Clone, Debug)]
+pub struct DoctorPlan {
+    /// Interfaces; empty for all.
+    pub interfaces: Vec<String>,
+}
+
+const MAX_WINDOW: Duration = Duration::from_hours(365 * 24);
+
+fn window(duration: Duration) -> Result<Duration, PlanError> {
+    if duration < Duration::from_millis(1) || duration > MAX_WINDOW {
+        return Err(PlanError::Window(duration));
+    }
+    Ok(duration)
+}
+
+impl TryFrom<LiveArgs> for LivePlan {
+    type Error = PlanError;
+
+    fn try_from(args: LiveArgs) -> Result<Self, PlanError> {
+        if !args.slots.is_power_of_two() || !(64..=1 << 20).contains(&args.slots) {
+            return Err(PlanError::Slots(args.slots));
+        }
+        if !(1..=1 << 24).contains(&args.log) {
+            return Err(PlanError::Log(args.log));
+        }
+        if args.drain < Duration::from_millis(1) || args.drain > Duration::from_secs(10) {
+            return Err(PlanError::Drain(args.drain));
+        }
+        if args.max_connections == 0 {
+            return Err(PlanError::NoConnections);
+        }
+        for (at, name) in args.interface.iter().enumerate() {
+            if args.interface[..at].contains(name) {
+                return Err(PlanError::Twice(name.clone()));
+            }
+        }
+        let (encapsulations, domain) = encapsulations(&args.encapsulation)?;
+        Ok(Self {
+            interfaces: args.interface,
+            mode: match args.mode {
+                ModeArg::Native => Mode::Native,
+                ModeArg::Generic => Mode::Generic,
+            },
+            promiscuous: args.promisc,
+            host: args.host,
+            engine: EngineConfig {
+                depth: match args.depth {
+                    DepthArg::Full => Depth::Full,
+                    DepthArg::Control => Depth::Control,
+                },
+                action: match args.action {
+                    ActionArg::Pass => Action::Pass,
+                    ActionArg::Drop => Action::Drop,
+                },
+                slots_per_cpu: args.slots,
+                log_per_cpu: args.log,
+                domain,
+                encapsulations,
+                frags: args.single_buffer.then_some(false),
+                ..EngineConfig::default()
+            },
+            drain: args.drain,
+            max_connections: args.max_connections,
+        })
+    }
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Table => Self::Table,
+            FormatArg::Json => Self::Json,
+            FormatArg::Ndjson => Self::Ndjson,
+            FormatArg::Zeek => Self::Zeek,
+            FormatArg::ZeekJson => Self::ZeekJson,
+        }
+    }
+}
+
+impl TryFrom<SnapshotArgs> for WatchPlan {
+    type Error = PlanError;
+
+    fn try_from(args: SnapshotArgs) -> Result<Self, PlanError> {
+        Ok(Self {
+            duration: Some(window(args.duration)?),
+            live: args.live.try_into()?,
+            view: view(args.format, args.top, args.json_out, false),
+        })
+    }
+}
+
+impl TryFrom<RunArgs> for WatchPlan {
+    type Error = PlanError;
+
+    fn try_from(args: RunArgs) -> Result<Self, PlanError> {
+        Ok(Self {
+            duration: args.duration.map(window).transpose()?,
+            live: args.live.try_into()?,
+            view: view(args.format, 20, None, args.format != FormatArg::Json),
+        })
+    }
+}
+
+/// Zeek's formats have no summary to wait for: they are always streamed.
+fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, follow: bool) -> ViewPlan {
+    let streamed = matches!(format, FormatArg::Zeek | FormatArg::ZeekJson) && json_out.is_none();
+    ViewPlan { format: format.into(), rows, json_out, follow: follow || streamed }
+}
+
+impl TryFrom<ReadArgs> for ReadPlan {
+    type Error = PlanError;
+
+    fn try_from(args: ReadArgs) -> Result<Self, PlanError> {
+        if args.max_connections == 0 {
+            return Err(PlanError::NoConnections);
+        }
+        if args.file.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
+            return Err(PlanError::StdinTwice);
+        }
+        let (encapsulations, domain) = encapsulations(&args.encapsulation)?;
+        let follow = args.format == FormatArg::Ndjson && args.json_out.is_none();
+        Ok(Self {
+            files: args.file,
+            verify_checksums: !args.no_checksums,
+            encapsulations,
+            domain,
+            timers: timers(&args.timers)?,
+            max_connections: args.max_connections,
+            view: view(args.format, args.top, args.json_out, follow),
+        })
+    }
+}
+
+fn encapsulations(args: &EncapsulationArgs) -> Result<(Encapsulations, Domain), PlanError> {
+    let mut enabled = 0;
+    for name in &args.encap {
+        enabled |= match name.as_str() {
+            "all" => tunnel::ALL,
+            "none" if args.encap.len() == 1 => 0,
+            name => match tunnel::NAMES.iter().find(|(known, _)| *known == name) {
+                Some((_, bit)) => *bit,
+                None => return Err(PlanError::Encapsulation(name.to_string())),
+            },
+        };
+    }
+    // ERSPAN travels in GRE.
+    if enabled & tunnel::ERSPAN != 0 {
+        enabled |= tunnel::GRE;
+    }
+    let domain = match args.domain {
+        DomainArg::None => Domain::None,
+        DomainArg::Vlan => Domain::Vlan,
+        DomainArg::Vni => Domain::Tunnel,
+    };
+    Ok((Encapsulations { enabled, max_depth: args.encap_depth }, domain))
+}
+
+fn timers(settings: &[String]) -> Result<Timers, PlanError> {
+    let mut timers = Timers::default();
+    for setting in settings {
+        let refused = || PlanError::Timer(setting.clone());
+        let (name, time) = setting.split_once('=').ok_or_else(refused)?;
+        let time = humantime::parse_duration(time).map_err(|_| refused())?;
+        let ns = u64::try_from(time.as_nanos()).ok().filter(|ns| *ns > 0).ok_or_else(refused)?;
+        match name {
+            "attempt" => timers.attempt = ns,
+            "close" => timers.close = ns,
+            "linger" => timers.linger = ns,
+            "inactive" => timers.inactive = ns,
+            "inactive-handshake" => timers.inactive_handshake = ns,
+            "inactive-interactive" => timers.inactive_interactive = ns,
+            _ => return Err(refused()),
+        }
+    }
+    Ok(timers)
+}
+
+impl From<DoctorArgs> for DoctorPlan {
+    fn from(args: DoctorArgs) -> Self {
+        Self { interfaces: args.interface }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn plan(line: &str) -> Result<WatchPlan, PlanError> {
+        let cli = Cli::try_parse_from(line.split(' ')).expect("clap accepts it");
+        match cli.command {
+            Command::Snapshot(args) => args.try_into(),
+            Command::Run(args) => args.try_into(),
+            Command::Read(_) | Command::Doctor(_) => unreachable!("not asked for"),
+        }
+    }
+
+    #[test]
+    fn defaults_are_native_full_pass() {
+        let plan = plan("rstprobe snapshot -i a -i b").expect("valid");
+        assert_eq!(plan.live.interfaces, ["a", "b"]);
+        assert_eq!(plan.live.mode, Mode::Native);
+        assert_eq!(plan.live.engine.depth, Depth::Full);
+        assert_eq!(plan.live.engine.action, Action::Pass);
+        assert_eq!(plan.duration, Some(Duration::from_secs(10)));
+        assert!(!plan.view.follow && !plan.live.promiscuous);
+    }
+
+    #[test]
+    fn impossible_values_name_the_flag() {
+        let message = |line: &str| plan(line).expect_err("must be refused").to_string();
+        assert!(message("rstprobe snapshot -i a --slots 1000").starts_with("--slots 1000"));
+        assert!(message("rstprobe snapshot -i a --log 0").starts_with("--log 0"));
+        assert!(message("rstprobe snapshot -i a --drain 1h").starts_with("--drain 1h"));
+        assert!(message("rstprobe snapshot -i a --for 0s").starts_with("--for 0s"));
+        assert!(message("rstprobe run -i a --max-connections 0").starts_with("--max-connections"));
+        assert!(message("rstprobe run -i a -i a").starts_with("-i a: named twice"));
+    }
+
+    #[test]
+    fn run_follows_unless_one_document_is_wanted() {
+        assert!(plan("rstprobe run -i a").expect("valid").view.follow);
+        assert!(!plan("rstprobe run -i a --format json").expect("valid").view.follow);
+        assert_eq!(plan("rstprobe run -i a").expect("valid").duration, None);
+    }
+}

@@ -1,0 +1,336 @@
+//! JSON and NDJSON. Schemas are versioned: a field is never renamed or removed within one version; new ones may appear.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use super::{Snapshot, Window, text};
+use crate::{
+    aggregate::{Group, GroupKey, Totals},
+    lifecycle::{Connection, Side},
+};
+
+/// Schema of one connection line of `ndjson`.
+pub const CONNECTION_SCHEMA: &str = "rstprobe.connection/1";
+/// Schema of the last line of `ndjson`.
+pub const SUMMARY_SCHEMA: &str = "rstprobe.summary/1";
+/// Schema of `json`.
+pub const SNAPSHOT_SCHEMA: &str = "rstprobe.snapshot/1";
+
+#[derive(Serialize)]
+struct EndpointJson {
+    addr: String,
+    port: u16,
+}
+
+impl From<SocketAddr> for EndpointJson {
+    fn from(endpoint: SocketAddr) -> Self {
+        Self { addr: endpoint.ip().to_string(), port: endpoint.port() }
+    }
+}
+
+#[derive(Serialize)]
+struct SideJson {
+    syn: u64,
+    syn_ack: u64,
+    fin: u64,
+    rst: u64,
+    packets: u64,
+    ip_bytes: u64,
+    bytes: u64,
+    payload_bytes: u64,
+    retransmits: u64,
+    missed_bytes: u64,
+}
+
+impl From<&Side> for SideJson {
+    fn from(side: &Side) -> Self {
+        let Side { syn, syn_ack, fin, rst, packets, ip_bytes, bytes, payload_bytes, retransmits, missed_bytes } = *side;
+        Self { syn, syn_ack, fin, rst, packets, ip_bytes, bytes, payload_bytes, retransmits, missed_bytes }
+    }
+}
+
+#[derive(Serialize)]
+struct EvidenceJson<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+struct CauseJson<'a> {
+    id: &'static str,
+    text: &'static str,
+    confidence: &'static str,
+    evidence: Vec<EvidenceJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ConnectionJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<&'static str>,
+    id: u64,
+    start: String,
+    start_ns: u64,
+    duration_s: f64,
+    client: EndpointJson,
+    server: EndpointJson,
+    domain: u32,
+    orientation: &'static str,
+    conn_state: &'static str,
+    history: &'a str,
+    opening: &'static str,
+    closing: &'static str,
+    reset_by: &'static str,
+    cause: CauseJson<'a>,
+    from_client: SideJson,
+    from_server: SideJson,
+    /// RSTs per second of this connection's life; null without RST or measurable life.
+    rst_per_second: Option<f64>,
+    written: &'static str,
+    basis: &'static str,
+}
+
+impl<'a> ConnectionJson<'a> {
+    fn new(connection: &'a Connection, schema: Option<&'static str>) -> Self {
+        let verdict = &connection.verdict;
+        let evidence = verdict.evidence.iter().map(|e| EvidenceJson { name: e.name, value: &e.value }).collect();
+        Self {
+            schema,
+            id: connection.id,
+            start: text::timestamp(connection.start_ns),
+            start_ns: connection.start_ns,
+            duration_s: connection.duration_ns as f64 / 1e9,
+            client: connection.orig.into(),
+            server: connection.resp.into(),
+            domain: connection.domain,
+            orientation: connection.orientation.as_str(),
+            conn_state: connection.conn_state.as_str(),
+            history: &connection.history,
+            opening: connection.opening.as_str(),
+            closing: connection.closing.as_str(),
+            reset_by: connection.reset_by.as_str(),
+            cause: CauseJson {
+                id: verdict.cause.id(),
+                text: verdict.cause.explanation(),
+                confidence: verdict.confidence.as_str(),
+                evidence,
+            },
+            from_client: (&connection.from_orig).into(),
+            from_server: (&connection.from_resp).into(),
+            rst_per_second: connection.rst_per_second(),
+            written: connection.written.as_str(),
+            basis: connection.basis.as_str(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct TotalsJson {
+    connections: u64,
+    attempts: u64,
+    completed_handshakes: u64,
+    refused: u64,
+    never_answered: u64,
+    connections_with_rst: u64,
+    rst_without_connection: u64,
+    syn: DirectionsJson,
+    syn_ack: DirectionsJson,
+    fin: DirectionsJson,
+    rst: DirectionsJson,
+    reset_by: ResetByJson,
+    /// RSTs of connections with a completed handshake / such connections.
+    rst_per_conn: Option<f64>,
+    /// Connections with an RST / connections.
+    rst_ratio: Option<f64>,
+    /// Refused attempts / attempts.
+    refused_ratio: Option<f64>,
+    /// SYNs of clients / attempts.
+    syn_per_conn: Option<f64>,
+    packets: u64,
+    ip_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct DirectionsJson {
+    client: u64,
+    server: u64,
+    /// Of RSTs that belong to no connection.
+    unknown: u64,
+}
+
+#[derive(Serialize)]
+struct ResetByJson {
+    client: u64,
+    server: u64,
+    middle: u64,
+    unknown: u64,
+}
+
+impl From<&Totals> for TotalsJson {
+    fn from(totals: &Totals) -> Self {
+        let directions = |client, server, unknown| DirectionsJson { client, server, unknown };
+        Self {
+            connections: totals.connections,
+            attempts: totals.attempts,
+            completed_handshakes: totals.completed_handshakes,
+            refused: totals.refused,
+            never_answered: totals.never_answered,
+            connections_with_rst: totals.with_rst,
+            rst_without_connection: totals.rst_without_connection,
+            syn: directions(totals.client.syn, totals.server.syn, 0),
+            syn_ack: directions(totals.client.syn_ack, totals.server.syn_ack, 0),
+            fin: directions(totals.client.fin, totals.server.fin, 0),
+            rst: directions(totals.client.rst, totals.server.rst, totals.rst_unattributed),
+            reset_by: ResetByJson {
+                client: totals.reset_by_client,
+                server: totals.reset_by_server,
+                middle: totals.reset_by_middle,
+                unknown: totals.reset_by_unknown,
+            },
+            rst_per_conn: totals.rst_per_conn(),
+            rst_ratio: totals.rst_ratio(),
+            refused_ratio: totals.refused_ratio(),
+            syn_per_conn: totals.syn_per_conn(),
+            packets: totals.packets,
+            ip_bytes: totals.ip_bytes,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct InterfaceJson<'a> {
+    name: &'a str,
+    mode: &'static str,
+    driver: &'a str,
+}
+
+#[derive(Serialize)]
+struct WindowJson<'a> {
+    start: String,
+    end: String,
+    seconds: f64,
+    interfaces: Vec<InterfaceJson<'a>>,
+    depth: &'static str,
+    action: &'static str,
+}
+
+impl<'a> From<&'a Window> for WindowJson<'a> {
+    fn from(window: &'a Window) -> Self {
+        let interface = |i: &'a super::InterfaceUse| InterfaceJson { name: &i.name, mode: i.mode, driver: &i.driver };
+        Self {
+            start: text::timestamp(window.start_ns),
+            end: text::timestamp(window.end_ns),
+            seconds: window.end_ns.saturating_sub(window.start_ns) as f64 / 1e9,
+            interfaces: window.interfaces.iter().map(interface).collect(),
+            depth: window.depth,
+            action: window.action,
+        }
+    }
+}
+
+type Counters = serde_json::Map<String, serde_json::Value>;
+
+#[derive(Serialize)]
+struct SummaryJson {
+    #[serde(flatten)]
+    totals: TotalsJson,
+    causes: Counters,
+    closings: Counters,
+    /// What is in no connection, or not fully, by reason.
+    losses: Counters,
+    /// What the data plane saw.
+    books: Counters,
+}
+
+fn counters<'n>(items: impl Iterator<Item = (&'n str, u64)>) -> Counters {
+    items.map(|(name, count)| (name.to_string(), count.into())).collect()
+}
+
+fn summary(snapshot: &Snapshot) -> SummaryJson {
+    let aggregate = &snapshot.aggregate;
+    SummaryJson {
+        totals: (&aggregate.totals).into(),
+        causes: counters(aggregate.causes.iter().map(|(cause, count)| (cause.id(), *count))),
+        closings: counters(aggregate.closings.iter().map(|(closing, count)| (closing.as_str(), *count))),
+        losses: counters(snapshot.losses.iter().map(|loss| (loss.name, loss.count))),
+        books: counters(snapshot.books.iter().copied()),
+    }
+}
+
+#[derive(Serialize)]
+struct GroupJson {
+    #[serde(flatten)]
+    key: serde_json::Value,
+    #[serde(flatten)]
+    totals: TotalsJson,
+    duration_p50_s: Option<f64>,
+    duration_p99_s: Option<f64>,
+    causes: Counters,
+}
+
+fn group(key: GroupKey, group: &Group) -> GroupJson {
+    let seconds = |quantile| group.duration_quantile_us(quantile).map(|us| us as f64 / 1e6);
+    GroupJson {
+        key: match key {
+            GroupKey::Server(server) => serde_json::json!({ "server": EndpointJson::from(server) }),
+            GroupKey::Client(client) => serde_json::json!({ "client": client.to_string() }),
+            GroupKey::Other => serde_json::json!({ "other": true }),
+        },
+        totals: (&group.totals).into(),
+        duration_p50_s: seconds(0.5),
+        duration_p99_s: seconds(0.99),
+        causes: counters(group.causes.iter().map(|(cause, count)| (cause.id(), *count))),
+    }
+}
+
+#[derive(Serialize)]
+struct SnapshotJson<'a> {
+    schema: &'static str,
+    window: WindowJson<'a>,
+    summary: SummaryJson,
+    servers: Vec<GroupJson>,
+    clients: Vec<GroupJson>,
+    connections: Vec<ConnectionJson<'a>>,
+}
+
+/// The whole snapshot as one JSON document.
+///
+/// # Errors
+/// Never for this data: every map key is a string.
+pub fn snapshot(snapshot: &Snapshot) -> serde_json::Result<String> {
+    let rows = |rows: Vec<(GroupKey, &Group)>| rows.into_iter().map(|(key, row)| group(key, row)).collect();
+    let document = SnapshotJson {
+        schema: SNAPSHOT_SCHEMA,
+        window: (&snapshot.window).into(),
+        summary: summary(snapshot),
+        servers: rows(snapshot.aggregate.servers.by_rst()),
+        clients: rows(snapshot.aggregate.clients.by_server_rst()),
+        connections: snapshot.connections.iter().map(|connection| ConnectionJson::new(connection, None)).collect(),
+    };
+    serde_json::to_string_pretty(&document).map(|text| text + "\n")
+}
+
+/// One connection as one line.
+///
+/// # Errors
+/// Never for this data.
+pub fn connection_line(connection: &Connection) -> serde_json::Result<String> {
+    serde_json::to_string(&ConnectionJson::new(connection, Some(CONNECTION_SCHEMA))).map(|text| text + "\n")
+}
+
+#[derive(Serialize)]
+struct SummaryLine<'a> {
+    schema: &'static str,
+    window: WindowJson<'a>,
+    #[serde(flatten)]
+    summary: SummaryJson,
+}
+
+/// The summary as one line.
+///
+/// # Errors
+/// Never for this data.
+pub fn summary_line(snapshot: &Snapshot) -> serde_json::Result<String> {
+    let line = SummaryLine { schema: SUMMARY_SCHEMA, window: (&snapshot.window).into(), summary: summary(snapshot) };
+    serde_json::to_string(&line).map(|text| text + "\n")
+}

@@ -1,0 +1,63 @@
+//! What people and programs are shown: plain data in, text out.
+//!
+//! Pure: no I/O, no clock, no terminal. Whoever writes the text says how wide the terminal is and whether it has colours.
+
+pub mod json;
+pub mod line;
+pub mod table;
+mod text;
+pub mod zeek;
+
+use crate::{aggregate::Aggregate, lifecycle::Connection};
+
+/// Everything one snapshot says.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Where and when.
+    pub window: Window,
+    /// Sums and groups over all connections, listed or not.
+    pub aggregate: Aggregate,
+    /// Where frames and segments went that are in no connection, by stable name.
+    pub losses: Vec<Loss>,
+    /// What the data plane saw, by stable name.
+    pub books: Vec<(&'static str, u64)>,
+    /// The connections, by start.
+    pub connections: Vec<Connection>,
+}
+
+/// A counter of something that is not, or not fully, in the connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loss {
+    /// Stable, dotted name, e.g. `rejected.not_tcp`.
+    pub name: &'static str,
+    /// How many.
+    pub count: u64,
+    /// True when something that should be in a connection is missing; false for what was never TCP.
+    pub matters: bool,
+}
+
+/// Where and when a snapshot was taken.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Window {
+    /// Start, nanoseconds since the Unix epoch.
+    pub start_ns: u64,
+    /// End.
+    pub end_ns: u64,
+    /// Interfaces, with mode.
+    pub interfaces: Vec<InterfaceUse>,
+    /// `full` or `control`; empty for captures.
+    pub depth: &'static str,
+    /// `pass` or `drop`; empty for captures.
+    pub action: &'static str,
+}
+
+/// One interface of a window.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InterfaceUse {
+    /// Name.
+    pub name: String,
+    /// `native` or `generic`.
+    pub mode: &'static str,
+    /// Driver.
+    pub driver: String,
+}

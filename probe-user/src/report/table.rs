@@ -1,0 +1,377 @@
+//! Tables for the terminal: the answer first (who resets, and why), then the groups, then the connections.
+
+use std::fmt::Write as _;
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets};
+
+use super::{Loss, Snapshot, text};
+use crate::{
+    aggregate::{Group, GroupKey},
+    lifecycle::{Cause, Connection},
+};
+
+/// How the text may look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Style {
+    /// Colours and bold.
+    pub color: bool,
+    /// Columns of the terminal, for which less important columns are left out; `None` for files and pipes. Nothing is
+    /// ever wrapped: a wrapped address or cause can neither be read nor copied.
+    pub width: Option<u16>,
+    /// Rows per table; 0 for all.
+    pub rows: usize,
+}
+
+/// The whole snapshot.
+pub fn snapshot(snapshot: &Snapshot, style: Style) -> String {
+    let mut out = String::new();
+    headline(&mut out, snapshot);
+    section(&mut out, "Servers by RST", &groups(&snapshot.aggregate.servers.by_rst(), "SERVER", style), style);
+    section(
+        &mut out,
+        "Clients by server RST",
+        &groups(&snapshot.aggregate.clients.by_server_rst(), "CLIENT", style),
+        style,
+    );
+    section(
+        &mut out,
+        "Connections (client/server where two numbers)",
+        &connections(&snapshot.connections, records(snapshot), style),
+        style,
+    );
+    losses(&mut out, snapshot);
+    out
+}
+
+/// Totals and losses only.
+pub fn summary(snapshot: &Snapshot) -> String {
+    let mut out = String::new();
+    headline(&mut out, snapshot);
+    losses(&mut out, snapshot);
+    out
+}
+
+fn section(out: &mut String, title: &str, body: &str, style: Style) {
+    if body.is_empty() {
+        return;
+    }
+    let (bold, plain) = if style.color { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
+    push(out, format_args!("\n{bold}{title}{plain}\n{body}\n"));
+}
+
+/// Writing to a string cannot fail.
+fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
+    out.write_fmt(arguments).expect("a String takes everything");
+}
+
+fn headline(out: &mut String, snapshot: &Snapshot) {
+    let totals = &snapshot.aggregate.totals;
+    let window = &snapshot.window;
+    let seconds = window.end_ns.saturating_sub(window.start_ns) as f64 / 1e9;
+    let interfaces: Vec<_> =
+        window.interfaces.iter().map(|i| format!("{} ({} {})", i.name, i.driver, i.mode)).collect();
+    push(out, format_args!("{} for {seconds:.1} s", text::timestamp(window.start_ns)));
+    if !interfaces.is_empty() {
+        push(out, format_args!(" on {}, depth {}, action {}", interfaces.join(", "), window.depth, window.action));
+    }
+    push(
+        out,
+        format_args!(
+            "\n{} connections: {} attempts, {} completed handshakes, {} refused, {} never answered; {} with RST\n",
+            totals.connections,
+            totals.attempts,
+            totals.completed_handshakes,
+            totals.refused,
+            totals.never_answered,
+            totals.with_rst,
+        ),
+    );
+    push(
+        out,
+        format_args!(
+            "FIN: {} from clients, {} from servers; RST: {} from clients, {} from servers, {} belonging to no connection\n",
+            totals.client.fin, totals.server.fin, totals.client.rst, totals.server.rst, totals.rst_unattributed,
+        ),
+    );
+    if totals.one_sided > 0 {
+        push(
+            out,
+            format_args!(
+                "{} connections were seen in one direction only (asymmetric capture, or a host's own interface without --host): \
+                 how they were answered and ended is unknown\n",
+                totals.one_sided
+            ),
+        );
+    }
+    push(
+        out,
+        format_args!(
+            "rst.per_conn {} (RSTs of connections with a completed handshake / such connections), rst.ratio {} (connections with RST / connections), \
+             refused.ratio {} (refused / attempts)\n",
+            text::ratio(totals.rst_per_conn()),
+            text::ratio(totals.rst_ratio()),
+            text::ratio(totals.refused_ratio()),
+        ),
+    );
+}
+
+fn table(style: Style, headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    if style.color {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table.set_header(headings.iter().map(|heading| {
+        let cell = Cell::new(heading);
+        if style.color { cell.add_attribute(Attribute::Dim) } else { cell }
+    }));
+    table
+}
+
+/// Leaves out columns, in the given order of headings, until the rows fit the terminal.
+fn fit(table: &mut Table, style: Style, order: &[&str]) {
+    let Some(width) = style.width.map(usize::from) else { return };
+    let headings: Vec<String> = table.header().into_iter().flat_map(|row| row.cell_iter().map(Cell::content)).collect();
+    let columns: Vec<usize> = (table.column_max_content_widths().into_iter().zip(table.column_iter()))
+        .map(|(content, column)| usize::from(content + column.padding_width()))
+        .collect();
+    // Blanks at the end of a line are trimmed.
+    let mut taken = columns.iter().sum::<usize>().saturating_sub(1);
+    for name in order {
+        let Some(at) = headings.iter().position(|heading| heading == name).filter(|_| taken > width) else { continue };
+        if let Some(column) = table.column_mut(at) {
+            column.set_constraint(ColumnConstraint::Hidden);
+            taken -= columns[at];
+        }
+    }
+}
+
+fn number(value: impl ToString) -> Cell {
+    Cell::new(value).set_alignment(CellAlignment::Right)
+}
+
+fn emphasised(value: impl ToString, wrong: bool, style: Style) -> Cell {
+    let cell = Cell::new(value);
+    if wrong && style.color { cell.fg(Color::Yellow) } else { cell }
+}
+
+fn limit(rows: usize, style: Style) -> usize {
+    if style.rows == 0 { rows } else { rows.min(style.rows) }
+}
+
+fn more(out: String, shown: usize, all: usize) -> String {
+    if shown == all { out } else { format!("{out}\n... and {} more (--top 0 shows all)", all - shown) }
+}
+
+/// Columns of groups that a narrow terminal does without, the least important first.
+const GROUP_EXTRAS: [&str; 7] = ["SYN/CONN", "P50", "P99", "REFUSED", "HANDSHAKES", "FIN CLT/SRV", "RST/CONN"];
+/// The same for connections.
+const CONNECTION_EXTRAS: [&str; 11] =
+    ["START", "SYN", "PKTS", "BYTES", "CLOSING", "DURATION", "HISTORY", "FIN", "RESET BY", "STATE", "RST"];
+
+fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = table(
+        style,
+        &[
+            heading,
+            "CONNS",
+            "HANDSHAKES",
+            "SYN/CONN",
+            "REFUSED",
+            "FIN CLT/SRV",
+            "RST CLT/SRV",
+            "RST/CONN",
+            "P50",
+            "P99",
+            "MAIN CAUSE",
+        ],
+    );
+    let shown = limit(rows.len(), style);
+    for (key, group) in rows.iter().take(shown) {
+        let totals = &group.totals;
+        let quantile =
+            |q| group.duration_quantile_us(q).map_or_else(|| "-".to_string(), |us| text::duration(us * 1000));
+        let cause = group.main_cause().map_or_else(|| ".".to_string(), |(cause, n)| format!("{} x{n}", cause.id()));
+        table.add_row(vec![
+            Cell::new(match key {
+                GroupKey::Server(server) => server.to_string(),
+                GroupKey::Client(client) => client.to_string(),
+                GroupKey::Other => "(all others)".to_string(),
+            }),
+            number(totals.connections),
+            number(totals.completed_handshakes),
+            number(text::ratio(totals.syn_per_conn())),
+            number(text::ratio(totals.refused_ratio())),
+            number(text::both(totals.client.fin, totals.server.fin)),
+            number(text::both(totals.client.rst, totals.server.rst)),
+            number(text::ratio(totals.rst_per_conn())),
+            number(quantile(0.5)),
+            number(quantile(0.99)),
+            emphasised(cause, totals.with_rst > 0, style),
+        ]);
+    }
+    fit(&mut table, style, &GROUP_EXTRAS);
+    more(table.trim_fmt(), shown, rows.len())
+}
+
+/// Connections and RSTs without one; not all of them need be in the snapshot.
+fn records(snapshot: &Snapshot) -> usize {
+    let totals = &snapshot.aggregate.totals;
+    ((totals.connections + totals.rst_without_connection) as usize).max(snapshot.connections.len())
+}
+
+fn connections(all: &[Connection], records: usize, style: Style) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    // Where not everything fits, what ended by reset is what the reader came for.
+    let mut rows: Vec<_> = all.iter().collect();
+    let shown = limit(rows.len(), style);
+    if shown < rows.len() {
+        rows.sort_by_key(|connection| std::cmp::Reverse(connection.rst_count().min(1)));
+        rows.truncate(shown);
+        rows.sort_by_key(|connection| (connection.start_ns, connection.id));
+    }
+    let mut table = table(
+        style,
+        &[
+            "START", "CLIENT", "SERVER", "STATE", "HISTORY", "SYN", "FIN", "RST", "PKTS", "BYTES", "DURATION",
+            "CLOSING", "RESET BY", "CAUSE",
+        ],
+    );
+    for connection in rows {
+        table.add_row(connection_row(connection, style));
+    }
+    fit(&mut table, style, &CONNECTION_EXTRAS);
+    more(table.trim_fmt(), shown, records)
+}
+
+fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
+    let (orig, resp) = (&connection.from_orig, &connection.from_resp);
+    let cause = match connection.verdict.cause {
+        Cause::None => ".".to_string(),
+        cause => format!("{} ({})", cause.id(), connection.verdict.confidence.as_str()),
+    };
+    vec![
+        Cell::new(text::time_of_day(connection.start_ns)),
+        Cell::new(text::endpoint(connection.orig)),
+        Cell::new(text::endpoint(connection.resp)),
+        Cell::new(connection.conn_state.as_str()),
+        Cell::new(&connection.history),
+        number(text::both(orig.syn + orig.syn_ack, resp.syn + resp.syn_ack)),
+        number(text::both(orig.fin, resp.fin)),
+        number(text::both(orig.rst, resp.rst)),
+        number(text::both(orig.packets, resp.packets)),
+        number(format!("{}/{}", text::bytes(orig.bytes), text::bytes(resp.bytes))),
+        number(text::duration(connection.duration_ns)),
+        Cell::new(connection.closing.as_str()),
+        Cell::new(connection.reset_by.as_str()),
+        emphasised(cause, connection.rst_count() > 0, style),
+    ]
+}
+
+/// What may have been TCP, if it could be read.
+const UNREADABLE: [&str; 2] = ["rejected.later_fragment", "rejected.encrypted"];
+
+fn losses(out: &mut String, snapshot: &Snapshot) {
+    let counted = || snapshot.losses.iter().filter(|loss| loss.count > 0);
+    let list = |losses: Vec<&Loss>| {
+        losses.iter().map(|loss| format!("{} {}", loss.name, loss.count)).collect::<Vec<_>>().join(", ")
+    };
+    let matter = list(counted().filter(|loss| loss.matters).collect());
+    let (unreadable, other): (Vec<_>, Vec<_>) =
+        counted().filter(|loss| !loss.matters).partition(|loss| UNREADABLE.contains(&loss.name));
+    if matter.is_empty() {
+        push(out, format_args!("\nNothing was lost: every TCP segment seen is accounted for.\n"));
+    } else {
+        push(out, format_args!("\nNot (fully) in the connections above: {matter}\n"));
+    }
+    for (title, losses) in [("Not readable as TCP", unreadable), ("Not TCP segments", other)] {
+        if !losses.is_empty() {
+            push(out, format_args!("{title}: {}\n", list(losses)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADINGS: [&str; 14] = [
+        "START", "CLIENT", "SERVER", "STATE", "HISTORY", "SYN", "FIN", "RST", "PKTS", "BYTES", "DURATION", "CLOSING",
+        "RESET BY", "CAUSE",
+    ];
+    /// As wide as IPv4 and the names of causes can be.
+    const ROW: [&str; 14] = [
+        "12:00:00.000",
+        "100.100.100.100:40000",
+        "200.200.200.200:50000",
+        "RSTO",
+        "ShADadFfR",
+        "1/1",
+        "1/1",
+        "1/0",
+        "100/100",
+        "1.5Ki/1.5Ki",
+        "12.3ms",
+        "orderly",
+        "client",
+        "server_reply_then_reset (medium)",
+    ];
+
+    fn shown(width: Option<u16>) -> String {
+        let style = Style { width, ..Style::default() };
+        let mut table = table(style, &HEADINGS);
+        table.add_row(ROW);
+        fit(&mut table, style, &CONNECTION_EXTRAS);
+        table.trim_fmt()
+    }
+
+    #[test]
+    fn rows_fit_the_terminal_and_are_never_wrapped() {
+        for width in 80..220 {
+            let text = shown(Some(width));
+            let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+            assert_eq!(lines.len(), 2, "{width}:\n{text}");
+            assert!(lines.iter().all(|line| line.len() <= usize::from(width)), "{width}:\n{text}");
+            for cell in [1, 2, 13] {
+                assert!(text.contains(ROW[cell]), "{width}:\n{text}");
+            }
+        }
+        assert!(!shown(Some(150)).contains("START"));
+    }
+
+    #[test]
+    fn files_and_wide_terminals_get_every_column() {
+        for width in [None, Some(220)] {
+            let text = shown(width);
+            assert!(HEADINGS.iter().chain(&ROW).all(|cell| text.contains(cell)), "{text}");
+        }
+        assert!(shown(Some(20)).contains("CAUSE"), "some columns always stay");
+    }
+
+    #[test]
+    fn what_might_have_been_tcp_is_not_called_something_else() {
+        let loss = |name, count| Loss { name, count, matters: false };
+        let snapshot = Snapshot {
+            window: super::super::Window::default(),
+            aggregate: crate::aggregate::Aggregate::new(1),
+            losses: vec![
+                loss("rejected.not_tcp", 1),
+                loss("rejected.encrypted", 2),
+                loss("rejected.later_fragment", 3),
+            ],
+            books: Vec::new(),
+            connections: Vec::new(),
+        };
+        let text = summary(&snapshot);
+        assert!(text.contains("Not readable as TCP: rejected.encrypted 2, rejected.later_fragment 3\n"), "{text}");
+        assert!(text.contains("Not TCP segments: rejected.not_tcp 1\n"), "{text}");
+    }
+}

@@ -1,0 +1,218 @@
+//! Records as Zeek writes them: conn.log as TSV, or as JSON lines.
+//!
+//! Pure functions. Fields that Zeek fills from payload (`service`) or from tunnels stay unset.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::lifecycle::Connection;
+
+/// Fields and their Zeek types, in the order of Zeek 8.0's conn.log.
+const FIELDS: [(&str, &str); 22] = [
+    ("ts", "time"),
+    ("uid", "string"),
+    ("id.orig_h", "addr"),
+    ("id.orig_p", "port"),
+    ("id.resp_h", "addr"),
+    ("id.resp_p", "port"),
+    ("proto", "enum"),
+    ("service", "string"),
+    ("duration", "interval"),
+    ("orig_bytes", "count"),
+    ("resp_bytes", "count"),
+    ("conn_state", "string"),
+    ("local_orig", "bool"),
+    ("local_resp", "bool"),
+    ("missed_bytes", "count"),
+    ("history", "string"),
+    ("orig_pkts", "count"),
+    ("orig_ip_bytes", "count"),
+    ("resp_pkts", "count"),
+    ("resp_ip_bytes", "count"),
+    ("tunnel_parents", "set[string]"),
+    ("ip_proto", "count"),
+];
+
+const PROTOCOL_TCP: u8 = 6;
+
+/// The header lines of a conn.log.
+pub fn header() -> String {
+    let names: Vec<&str> = FIELDS.iter().map(|field| field.0).collect();
+    let types: Vec<&str> = FIELDS.iter().map(|field| field.1).collect();
+    format!(
+        "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n#fields\t{}\n#types\t{}\n",
+        names.join("\t"),
+        types.join("\t")
+    )
+}
+
+/// Appends one line of a conn.log, newline included.
+pub fn append_line(out: &mut String, connection: &Connection) {
+    let c = connection;
+    let timed = has_duration(c);
+    push(out, format_args!("{}\t{}", seconds(start_us(c)), uid(c)));
+    push(out, format_args!("\t{}\t{}\t{}\t{}", c.orig.ip(), c.orig.port(), c.resp.ip(), c.resp.port()));
+    out.push_str("\ttcp\t-\t");
+    if timed {
+        push(out, format_args!("{}\t{}\t{}", seconds(duration_us(c)), c.from_orig.bytes, c.from_resp.bytes));
+    } else {
+        out.push_str("-\t-\t-");
+    }
+    push(out, format_args!("\t{}\t{}\t{}", c.conn_state, flag(is_local(c.orig.ip())), flag(is_local(c.resp.ip()))));
+    let history = if c.history.is_empty() { "-" } else { &c.history };
+    push(out, format_args!("\t{}\t{history}", c.from_orig.missed_bytes + c.from_resp.missed_bytes));
+    push(out, format_args!("\t{}\t{}", c.from_orig.packets, c.from_orig.ip_bytes));
+    push(out, format_args!("\t{}\t{}\t-\t{PROTOCOL_TCP}\n", c.from_resp.packets, c.from_resp.ip_bytes));
+}
+
+fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _infallible = out.write_fmt(arguments);
+}
+
+/// The JSON object of Zeek's JSON writer.
+#[derive(Serialize)]
+struct Line<'a> {
+    ts: f64,
+    uid: String,
+    #[serde(rename = "id.orig_h")]
+    orig_h: IpAddr,
+    #[serde(rename = "id.orig_p")]
+    orig_p: u16,
+    #[serde(rename = "id.resp_h")]
+    resp_h: IpAddr,
+    #[serde(rename = "id.resp_p")]
+    resp_p: u16,
+    proto: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orig_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resp_bytes: Option<u64>,
+    conn_state: &'static str,
+    local_orig: bool,
+    local_resp: bool,
+    missed_bytes: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    history: &'a str,
+    orig_pkts: u64,
+    orig_ip_bytes: u64,
+    resp_pkts: u64,
+    resp_ip_bytes: u64,
+    ip_proto: u8,
+}
+
+/// One JSON line of a conn.log, newline included.
+///
+/// # Errors
+/// Never for a record of the tracker: all its fields have a JSON form.
+pub fn json_line(connection: &Connection) -> serde_json::Result<String> {
+    let c = connection;
+    let timed = has_duration(c);
+    let line = Line {
+        ts: start_us(c) as f64 / 1e6,
+        uid: uid(c),
+        orig_h: c.orig.ip(),
+        orig_p: c.orig.port(),
+        resp_h: c.resp.ip(),
+        resp_p: c.resp.port(),
+        proto: "tcp",
+        duration: timed.then(|| duration_us(c) as f64 / 1e6),
+        orig_bytes: timed.then_some(c.from_orig.bytes),
+        resp_bytes: timed.then_some(c.from_resp.bytes),
+        conn_state: c.conn_state.as_str(),
+        local_orig: is_local(c.orig.ip()),
+        local_resp: is_local(c.resp.ip()),
+        missed_bytes: c.from_orig.missed_bytes + c.from_resp.missed_bytes,
+        history: &c.history,
+        orig_pkts: c.from_orig.packets,
+        orig_ip_bytes: c.from_orig.ip_bytes,
+        resp_pkts: c.from_resp.packets,
+        resp_ip_bytes: c.from_resp.ip_bytes,
+        ip_proto: PROTOCOL_TCP,
+    };
+    serde_json::to_string(&line).map(|mut text| {
+        text.push('\n');
+        text
+    })
+}
+
+/// Zeek leaves duration and sizes unset when the duration is 0 (base/protocols/conn/main.zeek).
+fn has_duration(connection: &Connection) -> bool {
+    duration_us(connection) > 0
+}
+
+/// Seconds with six digits.
+fn seconds(us: u64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}
+
+/// Zeek reads captures with microsecond timestamps: finer ones are cut off, start and end each for itself.
+fn start_us(connection: &Connection) -> u64 {
+    connection.start_ns / 1000
+}
+
+fn duration_us(connection: &Connection) -> u64 {
+    connection.start_ns.saturating_add(connection.duration_ns) / 1000 - start_us(connection)
+}
+
+fn flag(value: bool) -> char {
+    if value { 'T' } else { 'F' }
+}
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A Zeek-like connection id: the same connection of the same input has the same one in every run.
+fn uid(connection: &Connection) -> String {
+    let mut hash = mix(connection.start_ns, connection.id);
+    for end in [connection.orig, connection.resp] {
+        hash = mix(hash, ip_bits(end) ^ u64::from(end.port()) << 48);
+    }
+    let mut value = u128::from(hash) << 32 | u128::from(mix(hash, 1) as u32);
+    let mut text = String::with_capacity(18);
+    text.push('C');
+    while text.len() < 18 {
+        text.push(char::from(BASE62[(value % 62) as usize]));
+        value /= 62;
+    }
+    text
+}
+
+fn ip_bits(end: SocketAddr) -> u64 {
+    match end.ip() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            (bits >> 64) as u64 ^ (bits as u64).rotate_left(31)
+        }
+    }
+}
+
+fn mix(a: u64, b: u64) -> u64 {
+    let mut h = (a ^ b.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    h ^= h >> 31;
+    h = h.wrapping_mul(0x94d0_49bb_1331_11eb);
+    h ^ h >> 29
+}
+
+/// Zeek's default `Site::private_address_space` and `Site::local_nets`.
+fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || a == 0
+                || a == 100 && (64..128).contains(&b)
+                || a == 198 && (18..20).contains(&b)
+                || a >= 240
+        }
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}

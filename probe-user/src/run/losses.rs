@@ -1,0 +1,120 @@
+//! Which counters are shown, and under which stable names.
+
+use probe_ebpf::parse::Reject;
+
+use crate::{
+    lifecycle::TrackerStats,
+    report::Loss,
+    source::{capture, live::books::Books},
+};
+
+fn matters(name: &'static str, count: u64) -> Loss {
+    Loss { name, count, matters: true }
+}
+
+/// What a live session could not put, or not fully, into connections.
+pub(super) fn live(books: &Books, stats: &TrackerStats, resets_lost: u64, interfaces_gone: u64) -> Vec<Loss> {
+    let mut losses = vec![
+        matters("untracked.syn", books.untracked_flags.syn),
+        matters("untracked.syn_ack", books.untracked_flags.syn_ack),
+        matters("untracked.fin", books.untracked_flags.fin),
+        matters("untracked.rst", books.untracked_flags.rst),
+        matters("untracked.data_segments", books.untracked_data),
+        matters("order_lost", books.order_lost),
+        matters("books.difference", books.difference()),
+        matters("interfaces.gone", interfaces_gone),
+        matters("kernel.resets_lost", resets_lost),
+        Loss { name: "kernel.resets_unmatched", count: stats.unmatched_resets, matters: false },
+    ];
+    losses.extend(tracker(stats));
+    losses.extend(rejected(|reason| books.rejected_for(reason)));
+    losses
+}
+
+/// What a capture held that is in no connection.
+pub(super) fn capture(books: &capture::Books, pieces: &capture::Reassembled, stats: &TrackerStats) -> Vec<Loss> {
+    let mut losses = vec![
+        matters("checksum.tcp", books.bad_tcp_checksum),
+        matters("checksum.ip", books.bad_ip_checksum),
+        matters("link_unsupported", books.link_unsupported),
+        matters("fragments.refused", books.fragments_refused),
+        matters("fragments.packets_incomplete", pieces.expired),
+        matters("fragments.packets_evicted", pieces.evicted),
+        Loss { name: "short_wire_lengths", count: books.short_wire_lengths, matters: false },
+    ];
+    losses.extend(tracker(stats));
+    losses.extend(rejected(|reason| books.rejected[reason as usize]));
+    losses
+}
+
+fn tracker(stats: &TrackerStats) -> [Loss; 4] {
+    [
+        matters("tracker.evicted_embryonic", stats.evicted_embryonic),
+        matters("tracker.evicted_closed", stats.evicted_closed),
+        matters("tracker.evicted_idle", stats.evicted_idle),
+        matters("tracker.orphan_counts", stats.orphan_counts),
+    ]
+}
+
+fn rejected(count: impl Fn(Reject) -> u64) -> impl Iterator<Item = Loss> {
+    Reject::ALL.into_iter().map(move |reason| Loss {
+        name: reject_name(reason),
+        count: count(reason),
+        matters: reason.is_malformed(),
+    })
+}
+
+fn reject_name(reason: Reject) -> &'static str {
+    match reason {
+        Reject::ShortLink => "rejected.short_link",
+        Reject::NotIp => "rejected.not_ip",
+        Reject::VlanDepth => "rejected.vlan_depth",
+        Reject::ShortIp => "rejected.short_ip",
+        Reject::IpVersion => "rejected.ip_version",
+        Reject::IpHeaderLength => "rejected.ip_header_length",
+        Reject::IpTotalLength => "rejected.ip_total_length",
+        Reject::LaterFragment => "rejected.later_fragment",
+        Reject::NotTcp => "rejected.not_tcp",
+        Reject::ExtensionDepth => "rejected.extension_depth",
+        Reject::Encrypted => "rejected.encrypted",
+        Reject::ShortTcp => "rejected.short_tcp",
+        Reject::TruncatedTcp => "rejected.truncated_tcp",
+        Reject::TcpDataOffset => "rejected.tcp_data_offset",
+        Reject::ShortExtension => "rejected.short_extension",
+        Reject::TunnelDepth => "rejected.tunnel_depth",
+        Reject::ShortTunnel => "rejected.short_tunnel",
+        Reject::TunnelHeader => "rejected.tunnel_header",
+    }
+}
+
+/// What the data plane saw.
+pub(super) fn live_books(books: &Books) -> Vec<(&'static str, u64)> {
+    vec![
+        ("frames", books.frames),
+        ("frame_bytes", books.frame_bytes),
+        ("tcp", books.tcp),
+        ("in_slots", books.in_slots),
+        ("logged", books.logged),
+        ("untracked", books.untracked),
+        ("untracked_data", books.untracked_data),
+        ("passed_by", books.passed_by),
+        ("seen.syn", books.seen.syn),
+        ("seen.syn_ack", books.seen.syn_ack),
+        ("seen.fin", books.seen.fin),
+        ("seen.rst", books.seen.rst),
+        ("bucket_full", books.bucket_full),
+        ("epochs", books.epochs),
+        ("difference", books.difference()),
+    ]
+}
+
+/// What was read of the captures.
+pub(super) fn capture_books(books: &capture::Books, pieces: &capture::Reassembled) -> Vec<(&'static str, u64)> {
+    vec![
+        ("frames", books.frames),
+        ("tcp", books.tcp),
+        ("fragments.held", books.fragments_held),
+        ("fragments.packets", pieces.whole),
+        ("fragments.overlaps", pieces.overlaps),
+    ]
+}

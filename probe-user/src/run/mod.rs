@@ -1,0 +1,118 @@
+//! The loops: source to tracker to aggregates to output. The only room that reads clocks, handles signals and writes.
+
+mod doctor;
+mod interfaces;
+mod losses;
+mod output;
+mod read;
+mod session;
+mod shown;
+mod signals;
+mod view;
+mod watch;
+mod writer;
+
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::{
+    cli::{Cli, Command, exit},
+    plan::{DoctorPlan, PlanError, ReadPlan, WatchPlan},
+    source::{capture::CaptureError, live::LiveError},
+};
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The command line.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The live source.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// A capture could not be read to its end.
+    #[error("{file}: {source}")]
+    Capture {
+        /// As named on the command line.
+        file: String,
+        /// Why.
+        source: CaptureError,
+    },
+    /// Output.
+    #[error("{what}: {source}")]
+    Write {
+        /// Where.
+        what: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file of `--json-out` cannot be opened.
+    #[error("--json-out {path}: {source}")]
+    JsonOut {
+        /// As named on the command line.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Every watched interface has gone. Everything measured has been printed.
+    #[error("nothing is left to watch: {0} no longer there; what was seen before is printed")]
+    InterfacesGone(String),
+    /// The reader of our output went away: not an error.
+    #[error("the reader of the output went away")]
+    BrokenPipe,
+    /// A runtime could not be made, or a signal handler not be set.
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
+    /// A serialisation failed.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The books do not balance: a bug. Everything measured has been printed.
+    #[error(
+        "the books of the data plane do not balance: {0} segments differ. This is a bug in rstprobe; please report it \
+         with the output of `rstprobe doctor`"
+    )]
+    Unbalanced(u64),
+    /// `doctor` found something that prevents watching.
+    #[error("not ready: {0}")]
+    NotReady(String),
+}
+
+impl RunError {
+    /// Exit code, as documented in `cli::exit`.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::BrokenPipe => exit::OK,
+            Self::Plan(_)
+            | Self::Live(LiveError::NoInterface { .. })
+            | Self::JsonOut { .. }
+            | Self::Capture { source: CaptureError::Open { .. }, .. } => exit::USAGE,
+            Self::Live(LiveError::Privilege { .. } | LiveError::Promiscuous { .. }) => exit::PRIVILEGE,
+            Self::Live(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,
+            Self::Capture { .. } | Self::Write { .. } | Self::Runtime(_) | Self::Json(_) | Self::Unbalanced(_) => {
+                exit::FAILED
+            }
+        }
+    }
+}
+
+/// Follows the command line and says how it went.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Snapshot(args) => {
+            WatchPlan::try_from(args).map_err(RunError::from).and_then(|plan| watch::watch(&plan))
+        }
+        Command::Run(args) => WatchPlan::try_from(args).map_err(RunError::from).and_then(|plan| watch::watch(&plan)),
+        Command::Read(args) => ReadPlan::try_from(args).map_err(RunError::from).and_then(|plan| read::read(&plan)),
+        Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
+    };
+    match result {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(error) => {
+            if !matches!(error, RunError::BrokenPipe) {
+                output::say(&format!("rstprobe: {error}"));
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The only writer of bytes: data to stdout, talk to stderr.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use super::RunError;
+use crate::report::table::Style;
+
+/// Writes data to stdout.
+///
+/// # Errors
+/// [`RunError::BrokenPipe`] when the reader has gone, [`RunError::Write`] otherwise.
+pub(super) fn data(text: &str) -> Result<(), RunError> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(RunError::BrokenPipe),
+        Err(source) => Err(RunError::Write { what: "standard output".to_string(), source }),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// The file of `--json-out`, open before there is anything to write.
+pub(super) struct JsonFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl JsonFile {
+    /// Opens or creates it. What it holds stays until [`Self::write`].
+    ///
+    /// # Errors
+    /// [`RunError::JsonOut`] with the file's name.
+    pub(super) fn open(path: &Path) -> Result<Self, RunError> {
+        match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
+            Ok(file) => Ok(Self { path: path.to_path_buf(), file }),
+            Err(source) => Err(RunError::JsonOut { path: path.display().to_string(), source }),
+        }
+    }
+
+    /// Replaces what it holds.
+    ///
+    /// # Errors
+    /// [`RunError::Write`] with the file's name.
+    pub(super) fn write(mut self, text: &str) -> Result<(), RunError> {
+        // A pipe or a terminal has no length.
+        let emptied = match self.file.metadata() {
+            Ok(metadata) if metadata.is_file() => self.file.set_len(0),
+            other => other.map(drop),
+        };
+        let written = emptied.and_then(|()| self.file.write_all(text.as_bytes()));
+        written.map_err(|source| RunError::Write { what: self.path.display().to_string(), source })
+    }
+}
+
+/// A line for people on stderr. That nobody may be listening there is no reason to stop measuring.
+pub(super) fn say(line: &str) {
+    let _closed: Option<()> = writeln!(io::stderr().lock(), "{line}").ok();
+}
+
+/// True when progress on stderr would be seen by a person.
+pub(super) fn progress_is_seen() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Replaces the current line on a terminal's stderr.
+pub(super) fn progress(line: &str) {
+    let mut stderr = io::stderr().lock();
+    let _closed: Option<()> = write!(stderr, "\r\u{1b}[K{line}").and_then(|()| stderr.flush()).ok();
+}
+
+/// How tables may look on this stdout: colours only on a terminal and without `NO_COLOR` (no-color.org).
+pub(super) fn style(rows: usize) -> Style {
+    let terminal = io::stdout().is_terminal();
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let width = if terminal { comfy_table::Table::new().width() } else { None };
+    Style { color: terminal && !no_color, width, rows }
+}

@@ -1,0 +1,222 @@
+//! One live session: engine, attachments and tracker, from attach to the final drain.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use probe_ebpf::layout::{DirectionCounters, FlowKey, Segment};
+
+use super::{RunError, output};
+use crate::{
+    lifecycle::{Basis, Connection, Extra, Tracker, TrackerConfig, TrackerStats},
+    plan::LivePlan,
+    source::live::{
+        attach::{self, Attachment},
+        books::Books,
+        engine::{Depth, Engine, EngineConfig, Sink},
+        host::{HostTap, ResetFormat},
+    },
+};
+
+/// A running session.
+pub(super) struct Session {
+    engine: Engine,
+    attachments: Vec<Attachment>,
+    host: Option<HostTap>,
+    feed: Feed,
+    books: Books,
+    clock: Clock,
+    interval: Duration,
+    last_drain: Instant,
+    /// When watching began, nanoseconds since the Unix epoch.
+    pub(super) started_ns: u64,
+}
+
+/// How often the coarse clock ticks and the occupancy is looked at.
+pub(super) const TICK: Duration = Duration::from_millis(5);
+/// Drained early when a CPU's table or log is fuller than this.
+const HIGH_WATER: f64 = 0.5;
+
+impl Session {
+    /// Loads and attaches.
+    ///
+    /// # Errors
+    /// What prevents it; nothing stays attached then.
+    pub(super) fn open(plan: &LivePlan) -> Result<Self, RunError> {
+        attach::preflight(&plan.interfaces, plan.promiscuous)?;
+        let clock = Clock::start();
+        let reasons = if plan.host { reset_format() } else { None };
+        let reset_offsets = reasons.as_ref().map(|format| format.offsets);
+        let config = EngineConfig { clock_offset_ns: clock.offset_ns, reset_offsets, ..plan.engine.clone() };
+        let mut engine = Engine::load(&config)?;
+        engine.tick(monotonic_ns());
+        // All legs begin as one: what passes while they are being attached is seen by none.
+        engine.arm(false);
+        let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
+        let host = plan.host.then(|| HostTap::attach(&mut engine, &plan.interfaces, reasons.is_some())).transpose()?;
+        engine.arm(true);
+        let full = config.depth == Depth::Full;
+        let tracker = Tracker::new(TrackerConfig {
+            kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
+            max_connections: plan.max_connections,
+            pure_acks_seen: full,
+            hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), clock.offset_ns),
+            ..TrackerConfig::default()
+        });
+        let basis = match (full, plan.host) {
+            (false, _) => Basis::ControlOnly,
+            (true, true) => Basis::BeforeSegmentation,
+            (true, false) => Basis::AllSegments,
+        };
+        Ok(Self {
+            engine,
+            attachments,
+            host,
+            feed: Feed { tracker, basis },
+            books: Books::default(),
+            clock,
+            interval: plan.drain,
+            last_drain: Instant::now(),
+            started_ns: clock.unix_ns(),
+        })
+    }
+
+    /// The attached interfaces.
+    pub(super) fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    /// To be called every [`TICK`]: advances the coarse clock, and drains when the interval is over or the table is
+    /// filling up.
+    ///
+    /// # Errors
+    /// The kernel refused the flip.
+    pub(super) fn tick(&mut self) -> Result<(), RunError> {
+        self.engine.tick(monotonic_ns());
+        if self.last_drain.elapsed() >= self.interval || self.engine.occupancy() > HIGH_WATER {
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), RunError> {
+        // What the epoch holds was seen before now; timers must not run ahead of segments still in the next epoch.
+        let now_ns = self.clock.unix_ns();
+        let books = self.engine.drain(&mut self.feed)?;
+        self.books.add(&books);
+        if books.untracked_data > 0 || books.order_lost > 0 {
+            self.feed.tracker.doubt_acknowledgements();
+        }
+        // After the segments: a reset is reported just before it leaves, so its connection is known by now.
+        if let Some(host) = &mut self.host {
+            while let Some(reset) = host.next_reset(0) {
+                self.feed.tracker.kernel_reset(&reset.key, reset.from_hi, reset.reason, reset.provoked);
+            }
+        }
+        self.feed.tracker.advance(now_ns);
+        self.last_drain = Instant::now();
+        Ok(())
+    }
+
+    /// Connections that ended since the last call.
+    pub(super) fn take_closed(&mut self) -> Vec<Connection> {
+        self.feed.tracker.take_closed()
+    }
+
+    /// Detaches, drains what is left, and hands everything over: also when the kernel refused the last flip.
+    pub(super) fn close(mut self) -> Closed {
+        // All legs end as one; then one drain reads everything there is.
+        self.engine.arm(false);
+        self.attachments.clear();
+        if let Some(host) = &mut self.host {
+            host.detach();
+        }
+        let drained = self.drain();
+        let ended_ns = self.clock.unix_ns();
+        let mut tracker = self.feed.tracker;
+        tracker.finish(ended_ns);
+        let resets_lost = self.host.as_ref().map_or(0, HostTap::lost);
+        Closed {
+            drained,
+            resets_lost,
+            rest: tracker.take_closed(),
+            books: self.books,
+            stats: tracker.stats(),
+            ended_ns,
+        }
+    }
+}
+
+/// The tracepoint's format, or a word on why there will be no reasons.
+fn reset_format() -> Option<ResetFormat> {
+    match ResetFormat::of_this_kernel() {
+        Ok(format) => Some(format),
+        Err(why) => {
+            output::say(&format!("rstprobe: the kernel's reset reasons are not available: {why}; going on without"));
+            None
+        }
+    }
+}
+
+/// What a session leaves.
+pub(super) struct Closed {
+    /// How the final drain went; when it failed, the rest is what was drained before.
+    pub(super) drained: Result<(), RunError>,
+    /// Connections not taken before, still tracked ones included.
+    pub(super) rest: Vec<Connection>,
+    /// Books of the data plane.
+    pub(super) books: Books,
+    /// Books of the tracker.
+    pub(super) stats: TrackerStats,
+    /// Resets that the kernel reported and that could not be taken.
+    pub(super) resets_lost: u64,
+    /// When watching ended, nanoseconds since the Unix epoch.
+    pub(super) ended_ns: u64,
+}
+
+/// Feeds the tracker.
+struct Feed {
+    tracker: Tracker,
+    basis: Basis,
+}
+
+impl Sink for Feed {
+    fn transition(&mut self, segment: &Segment) {
+        self.tracker.transition(segment);
+    }
+
+    fn count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters) {
+        self.tracker.count(key, lo, hi, self.basis);
+    }
+
+    fn settle(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters, last_from_hi: bool) {
+        self.tracker.settle(key, lo, hi, last_from_hi);
+    }
+
+    fn observe(&mut self, segment: &Segment) {
+        self.tracker.observe(segment, Extra::default());
+    }
+}
+
+/// `CLOCK_MONOTONIC` (which the kernel program stamps with), and its distance to the Unix epoch, taken once: a wall
+/// clock that is stepped later changes no duration.
+#[derive(Clone, Copy)]
+struct Clock {
+    offset_ns: u64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let monotonic = monotonic_ns();
+        Self { offset_ns: (unix.as_nanos() as u64).saturating_sub(monotonic) }
+    }
+
+    fn unix_ns(self) -> u64 {
+        monotonic_ns() + self.offset_ns
+    }
+}
+
+fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // The monotonic clock counts up from boot.
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}

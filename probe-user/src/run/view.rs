@@ -1,0 +1,195 @@
+//! What is shown: connections as they end, or everything at the end.
+
+use std::time::Duration;
+
+use super::{
+    RunError,
+    output::{self, JsonFile},
+    shown::Shown,
+    writer::Stdout,
+};
+use crate::{
+    aggregate::{Aggregate, Habits},
+    lifecycle::Connection,
+    plan::{Format, ViewPlan},
+    report::{Loss, Snapshot, Window, json, line, table, zeek},
+};
+
+/// Servers and clients that get a row of their own.
+const MAX_GROUPS: usize = 8192;
+/// Connections a snapshot lists; later ones are in the sums only, and counted as unlisted.
+const MAX_LISTED: usize = 500_000;
+/// Bytes of lines that are written, or dropped, together.
+const CHUNK: usize = 64 << 10;
+
+/// Collects, streams and finally prints.
+pub(super) struct View {
+    plan: ViewPlan,
+    stdout: Stdout,
+    json_out: Option<JsonFile>,
+    aggregate: Aggregate,
+    habits: Habits,
+    kept: Vec<Connection>,
+    /// For a table with a limited number of rows: what it may show.
+    shown: Option<Shown>,
+    unlisted: u64,
+    /// Connections whose line was dropped because the reader did not read.
+    not_printed: u64,
+    /// No line may be dropped any more.
+    last: bool,
+    last_progress: Duration,
+    progress_seen: bool,
+}
+
+impl View {
+    /// Opens what is printed to, before anything is measured that could then not be written.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(super) fn open(plan: &ViewPlan, stdout: Stdout) -> Result<Self, RunError> {
+        Ok(Self {
+            plan: plan.clone(),
+            stdout,
+            json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
+            aggregate: Aggregate::new(MAX_GROUPS),
+            habits: Habits::default(),
+            kept: Vec::new(),
+            shown: (plan.format == Format::Table && !plan.follow && plan.json_out.is_none() && plan.rows > 0)
+                .then(|| Shown::new(plan.rows)),
+            unlisted: 0,
+            not_printed: 0,
+            last: false,
+            last_progress: Duration::ZERO,
+            progress_seen: output::progress_is_seen() && !plan.follow,
+        })
+    }
+
+    /// What comes before the first connection.
+    pub(super) fn begin(&self) -> Result<(), RunError> {
+        match self.plan.format {
+            Format::Table if self.plan.follow => self.stdout.print(&line::heading()),
+            Format::Zeek => self.stdout.print(&zeek::header()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes connections that ended.
+    pub(super) fn take(&mut self, closed: impl IntoIterator<Item = Connection>) -> Result<(), RunError> {
+        let mut text = String::new();
+        let mut lines = 0;
+        for mut connection in closed {
+            self.habits.observe(&connection);
+            if let Some(shown) = self.shown.as_mut() {
+                self.aggregate.add_unjudged(&mut connection, &self.habits);
+                shown.offer(connection);
+                continue;
+            }
+            if !self.plan.follow && self.kept.len() < MAX_LISTED {
+                // Judged and added at the end, when the habits of all are known.
+                self.kept.push(connection);
+                continue;
+            }
+            self.habits.judge(&mut connection);
+            self.aggregate.add(&connection);
+            if !self.plan.follow {
+                self.unlisted += 1;
+                continue;
+            }
+            self.append(&mut text, &connection)?;
+            lines += 1;
+            if text.len() >= CHUNK {
+                self.stream(&text, std::mem::take(&mut lines))?;
+                text.clear();
+            }
+        }
+        // Also without lines: it tells of a reader that has gone.
+        self.stream(&text, lines)
+    }
+
+    /// Takes the last connections: now the reader is waited for.
+    pub(super) fn take_last(&mut self, closed: Vec<Connection>) -> Result<(), RunError> {
+        self.last = true;
+        self.take(closed)
+    }
+
+    fn stream(&mut self, text: &str, lines: u64) -> Result<(), RunError> {
+        if self.last {
+            return self.stdout.print(text);
+        }
+        if !self.stdout.stream(text)? {
+            self.not_printed += lines;
+        }
+        Ok(())
+    }
+
+    fn append(&self, text: &mut String, connection: &Connection) -> Result<(), RunError> {
+        match self.plan.format {
+            Format::Ndjson => *text += &json::connection_line(connection)?,
+            Format::Zeek => zeek::append_line(text, connection),
+            Format::ZeekJson => *text += &zeek::json_line(connection)?,
+            Format::Table | Format::Json => *text += &line::connection(connection),
+        }
+        Ok(())
+    }
+
+    /// Shows that it is alive, once a second, on a terminal.
+    pub(super) fn progress(&mut self, elapsed: Duration, what: &str) {
+        if self.progress_seen && elapsed >= self.last_progress + Duration::from_secs(1) {
+            self.last_progress = elapsed;
+            let ended = self.aggregate.totals.connections + self.kept.len() as u64;
+            output::progress(&format!("rstprobe: {what}{} s, {ended} connections ended", elapsed.as_secs()));
+        }
+    }
+
+    /// Removes the progress line.
+    pub(super) fn end_progress(&self) {
+        if self.progress_seen && !self.last_progress.is_zero() {
+            output::progress("");
+        }
+    }
+
+    /// Prints what is left: the whole snapshot, or the summary after a stream of connections.
+    pub(super) fn finish(
+        mut self,
+        window: Window,
+        mut losses: Vec<Loss>,
+        books: Vec<(&'static str, u64)>,
+    ) -> Result<(), RunError> {
+        self.aggregate.settle(&self.habits);
+        let is_added = self.shown.is_some();
+        self.kept.extend(self.shown.take().into_iter().flat_map(Shown::into_connections));
+        self.kept.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
+        for connection in &mut self.kept {
+            self.habits.judge(connection);
+            if !is_added {
+                self.aggregate.add(connection);
+            }
+        }
+        losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
+        losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
+        let snapshot = Snapshot { window, aggregate: self.aggregate, losses, books, connections: self.kept };
+        // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
+        let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)?));
+        let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());
+        file.and(printed)
+    }
+}
+
+fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), RunError> {
+    match plan.format {
+        Format::Table => stdout.print(&table::snapshot(snapshot, output::style(plan.rows))),
+        Format::Json => stdout.print(&json::snapshot(snapshot)?),
+        Format::Ndjson => {
+            let mut text = String::new();
+            for connection in &snapshot.connections {
+                text += &json::connection_line(connection)?;
+            }
+            stdout.print(&(text + &json::summary_line(snapshot)?))
+        }
+        // Zeek's log has no summary; it goes where people read.
+        Format::Zeek | Format::ZeekJson => {
+            output::say(&table::summary(snapshot));
+            Ok(())
+        }
+    }
+}

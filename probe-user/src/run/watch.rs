@@ -1,0 +1,120 @@
+//! `rstprobe snapshot` and `rstprobe run`: watch, then print; or print while watching.
+
+use std::time::Instant;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{
+    RunError,
+    interfaces::Interfaces,
+    losses, output,
+    session::{Closed, Session, TICK},
+    signals::{self, Signals},
+    view::View,
+    writer::{Stdout, Writer},
+};
+use crate::{
+    plan::WatchPlan,
+    report::{InterfaceUse, Window},
+    source::{
+        Domain,
+        live::engine::{Action, Depth},
+    },
+};
+
+/// Watches as planned and prints.
+///
+/// # Errors
+/// What prevents watching or printing.
+pub(super) fn watch(plan: &WatchPlan) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
+    runtime.block_on(watch_async(plan))
+}
+
+async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
+    // Handlers first: a signal that comes while attaching must not leave before the final drain.
+    let mut signals = Signals::listen()?;
+    let mut view = View::open(&plan.view, Stdout::Queued(Writer::start()?))?;
+    let mut session = Session::open(&plan.live)?;
+    let window = window(plan, &session);
+    let mut interfaces = Interfaces::new(session.attachments());
+    announce(plan, &session);
+    let mut outcome = view.begin();
+    let started = Instant::now();
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while outcome.is_ok() && plan.duration.is_none_or(|duration| started.elapsed() < duration) {
+        tokio::select! {
+            () = signals.end() => break,
+            _ = ticks.tick() => {}
+        }
+        outcome = session.tick().and_then(|()| view.take(session.take_closed())).and_then(|()| interfaces.look());
+        view.progress(started.elapsed(), "");
+    }
+    // From here on a signal is a second one, or there is nothing more to interrupt but the printing.
+    signals::end_at_once_on_the_next();
+    // Whatever happened, what was measured is drained and printed; a reader that has gone wants none of it.
+    let closed = session.close();
+    view.end_progress();
+    match outcome {
+        Err(RunError::BrokenPipe) if plan.view.json_out.is_none() => Err(RunError::BrokenPipe),
+        outcome => finish(view, window, closed, interfaces.gone()).and(outcome),
+    }
+}
+
+/// Prints, whatever goes wrong; then tells the first thing that did.
+fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Result<(), RunError> {
+    let taken = view.take_last(closed.rest);
+    window.end_ns = closed.ended_ns;
+    let losses = losses::live(&closed.books, &closed.stats, closed.resets_lost, gone);
+    let printed = view.finish(window, losses, losses::live_books(&closed.books));
+    closed.drained.and(taken).and(printed)?;
+    match closed.books.difference() {
+        0 => Ok(()),
+        difference => Err(RunError::Unbalanced(difference)),
+    }
+}
+
+fn window(plan: &WatchPlan, session: &Session) -> Window {
+    let interfaces = session.attachments().iter().map(|attachment| InterfaceUse {
+        name: attachment.device.name.clone(),
+        mode: attachment.mode.name(),
+        driver: attachment.device.driver.clone(),
+    });
+    Window {
+        start_ns: session.started_ns,
+        end_ns: session.started_ns,
+        interfaces: interfaces.collect(),
+        depth: match plan.live.engine.depth {
+            Depth::Full => "full",
+            Depth::Control => "control",
+        },
+        action: match plan.live.engine.action {
+            Action::Pass => "pass",
+            Action::Drop => "drop",
+        },
+    }
+}
+
+fn announce(plan: &WatchPlan, session: &Session) {
+    let names: Vec<_> = session
+        .attachments()
+        .iter()
+        .map(|attachment| {
+            format!("{} ({}, {})", attachment.device.name, attachment.device.driver, attachment.mode.name())
+        })
+        .collect();
+    let until = plan.duration.map_or_else(
+        || "until interrupted".to_string(),
+        |duration| format!("for {}", humantime::format_duration(duration)),
+    );
+    output::say(&format!("rstprobe: attached to {}; watching {until}", names.join(", ")));
+    for attachment in session.attachments() {
+        if attachment.device.strips_vlan == Some(true) && plan.live.engine.domain == Domain::Vlan {
+            output::say(&format!(
+                "rstprobe: {0}: the NIC strips VLAN tags, --domain vlan sees none; `ethtool -K {0} rxvlan off` keeps them",
+                attachment.device.name
+            ));
+        }
+    }
+}

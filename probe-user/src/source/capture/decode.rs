@@ -1,0 +1,308 @@
+//! Frames to segments, and the books of what became of each frame.
+
+use probe_ebpf::layout::{Segment, TCP_FLAGS};
+use probe_ebpf::parse::{Located, Reader, Reject, SliceReader, locate, segment};
+use probe_ebpf::tunnel::{self, Encapsulations, TEREDO, Walk};
+
+use super::address::{self, Addresses};
+use super::checksum::{fold, sum};
+use super::file::Frame;
+use super::fragment::{self, Fragment};
+use super::link::{LinkType, start};
+use super::reassembly::{Outcome, Reassembled, Reassembler};
+use super::teredo::is_teredo;
+use crate::source::Domain;
+
+/// Packets in pieces within packets in pieces that are put together.
+const MAX_NESTED: u8 = 4;
+
+/// What became of the frames: each is counted in exactly one field, `frames` and `short_wire_lengths` aside. A frame that
+/// completes a fragmented packet is counted as what that packet is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// All frames.
+    pub frames: u64,
+    /// TCP segments with right or unverifiable checksums.
+    pub tcp: u64,
+    /// TCP segments whose checksum is wrong.
+    pub bad_tcp_checksum: u64,
+    /// Packets whose IPv4 header checksum is wrong.
+    pub bad_ip_checksum: u64,
+    /// Frames of a link type that is not understood.
+    pub link_unsupported: u64,
+    /// Fragments that are kept until their packet is whole, or were until it was given up.
+    pub fragments_held: u64,
+    /// Fragments that fit into no packet.
+    pub fragments_refused: u64,
+    /// Frames of which more was captured than their length on the wire is said to be: the former is believed.
+    pub short_wire_lengths: u64,
+    /// Frames without a readable TCP header, by [`Reject`] discriminant.
+    pub rejected: [u64; Reject::ALL.len()],
+}
+
+impl Books {
+    /// Reasons and counts of rejected frames, zeros left out.
+    pub fn rejections(&self) -> impl Iterator<Item = (Reject, u64)> {
+        Reject::ALL.into_iter().map(|reason| (reason, self.rejected[reason as usize])).filter(|entry| entry.1 > 0)
+    }
+}
+
+/// A TCP segment of a capture.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoded {
+    /// The segment.
+    pub segment: Segment,
+    /// Its TCP checksum is wrong.
+    pub bad_checksum: bool,
+    /// Its payload was not captured whole.
+    pub payload_cut: bool,
+    /// Unless it is whole, addresses, ports and flags are all that the header says, and the books have the frame among the
+    /// rejected.
+    pub header: Header,
+}
+
+/// How much of a TCP header can be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Header {
+    /// All of it.
+    Whole,
+    /// Its options end after what was captured, or after the packet.
+    Cut,
+    /// It claims to be shorter than 20 bytes.
+    Contradictory,
+}
+
+/// Makes segments of frames.
+#[derive(Debug)]
+pub struct Decoder {
+    verify: bool,
+    encapsulations: Encapsulations,
+    domain: Domain,
+    books: Books,
+    reassembler: Reassembler,
+}
+
+impl Decoder {
+    /// `verify`: look at IPv4 and TCP checksums. `encapsulations`: what is looked into. `domain`: which id keeps
+    /// connections apart.
+    pub fn new(verify: bool, encapsulations: Encapsulations, domain: Domain) -> Self {
+        Self { verify, encapsulations, domain, books: Books::default(), reassembler: Reassembler::default() }
+    }
+
+    /// What became of the frames so far.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// What became of fragmented packets so far; those still in pieces count as given up.
+    pub fn reassembled(&self) -> Reassembled {
+        self.reassembler.stats()
+    }
+
+    /// The segment of a frame, or `None` with the reason in the books.
+    ///
+    /// The plain parser first, as in the kernel program; the walk through encapsulations and fragments where it gives up.
+    #[inline]
+    pub fn decode(&mut self, frame: &Frame<'_>) -> Option<Decoded> {
+        self.books.frames += 1;
+        self.books.short_wire_lengths += u64::from(frame.wire_len < frame.bytes.len());
+        let reader = SliceReader { bytes: frame.bytes, wire_len: frame.wire_len };
+        if frame.link == LinkType::Ethernet {
+            match locate(&reader) {
+                Ok(located) if located.fragment == 0 && is_captured(&reader, &located) => {
+                    return self.take(&reader, &located, frame.time_ns);
+                }
+                Err(reason @ (Reject::NotIp | Reject::NotTcp | Reject::VlanDepth))
+                    if self.encapsulations.enabled == 0 =>
+                {
+                    return self.reject(reason);
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.walk(&reader, frame)
+    }
+
+    fn walk(&mut self, reader: &SliceReader<'_>, frame: &Frame<'_>) -> Option<Decoded> {
+        match start(reader, frame.link) {
+            Some(Ok(walk)) => self.follow(reader, walk, frame.time_ns, 0),
+            Some(Err(reason)) => self.reject(reason),
+            None => {
+                self.books.link_unsupported += 1;
+                None
+            }
+        }
+    }
+
+    fn follow(&mut self, reader: &SliceReader<'_>, begin: Walk, time_ns: u64, nested: u8) -> Option<Decoded> {
+        let mut walk = begin;
+        match self.find(reader, &mut walk) {
+            Ok(located) if is_captured(reader, &located) => self.take(reader, &located, time_ns),
+            Ok(_) => self.headless(reader, &walk, Reject::TruncatedTcp, time_ns),
+            Err(Reject::TcpDataOffset) => self.headless(reader, &walk, Reject::TcpDataOffset, time_ns),
+            Err(Reject::LaterFragment) => {
+                let Some(fragment) = fragment::read(reader, walk.packet_at(), walk.surroundings()) else {
+                    return self.reject(Reject::LaterFragment);
+                };
+                if self.verify && fragment.packet.version == 4 && fold(sum(fragment.header, 0)) != 0xffff {
+                    self.books.bad_ip_checksum += 1;
+                    return None;
+                }
+                match fragment.payload {
+                    Some(payload) => self.piece(&fragment, payload, &walk, time_ns, nested),
+                    None => self.cut_fragment(reader, &fragment, begin, time_ns),
+                }
+            }
+            Err(reason) => self.reject(reason),
+        }
+    }
+
+    /// The TCP header of a frame, or where the walk to it ended.
+    fn find(&self, reader: &SliceReader<'_>, walk: &mut Walk) -> Result<Located, Reject> {
+        loop {
+            let found = tunnel::locate_whole(reader, self.encapsulations, walk);
+            match (found, walk.udp_at()) {
+                (Err(Reject::NotTcp), Some(udp))
+                    if self.encapsulations.enabled & TEREDO != 0 && is_teredo(reader, udp, walk.end()) =>
+                {
+                    walk.enter_teredo(self.encapsulations)?;
+                }
+                (found, _) => return found,
+            }
+        }
+    }
+
+    /// One more piece of a packet.
+    fn piece(
+        &mut self,
+        fragment: &Fragment<'_>,
+        payload: &[u8],
+        walk: &Walk,
+        time_ns: u64,
+        nested: u8,
+    ) -> Option<Decoded> {
+        if nested >= MAX_NESTED {
+            return self.reject(Reject::TunnelDepth);
+        }
+        match self.reassembler.add(fragment, payload, time_ns) {
+            Outcome::Held => self.books.fragments_held += 1,
+            Outcome::Refused => self.books.fragments_refused += 1,
+            Outcome::Whole(packet) => {
+                return self.follow(&SliceReader::whole(&packet), walk.resumed_at_ip(0), time_ns, nested + 1);
+            }
+        }
+        None
+    }
+
+    /// A fragment of which only the beginning was captured: good for its headers, if it has any (as in Zeek).
+    fn cut_fragment(
+        &mut self,
+        reader: &SliceReader<'_>,
+        fragment: &Fragment<'_>,
+        mut begin: Walk,
+        time_ns: u64,
+    ) -> Option<Decoded> {
+        if fragment.offset != 0 {
+            return self.reject(Reject::LaterFragment);
+        }
+        let mut located = Located::default();
+        match tunnel::locate(reader, self.encapsulations, &mut begin, &mut located) {
+            Ok(()) if is_captured(reader, &located) => self.take(reader, &located, time_ns),
+            Ok(()) => self.headless(reader, &begin, Reject::TruncatedTcp, time_ns),
+            Err(reason) => self.reject(reason),
+        }
+    }
+
+    fn reject(&mut self, reason: Reject) -> Option<Decoded> {
+        self.books.rejected[reason as usize] += 1;
+        None
+    }
+
+    #[inline]
+    fn take(&mut self, reader: &SliceReader<'_>, located: &Located, time_ns: u64) -> Option<Decoded> {
+        let addresses = address::effective(reader, located);
+        let segment = self.segment(reader, located, addresses, time_ns)?;
+        let tcp = usize::from(located.tcp);
+        let whole = reader.bytes.get(tcp..tcp + located.tcp_len as usize);
+        let bad_checksum = self.verify
+            && located.fragment == 0
+            && whole.is_some_and(|tcp| !tcp_checksum_holds(reader, located, addresses, tcp));
+        if bad_checksum {
+            self.books.bad_tcp_checksum += 1;
+        } else {
+            self.books.tcp += 1;
+        }
+        Some(Decoded { segment, bad_checksum, payload_cut: whole.is_none(), header: Header::Whole })
+    }
+
+    /// A segment whose TCP header cannot be read to its end; the first 20 bytes can (as in Zeek, which takes note of the
+    /// connection and drops the segment).
+    #[cold]
+    fn headless(&mut self, reader: &SliceReader<'_>, walk: &Walk, reason: Reject, time_ns: u64) -> Option<Decoded> {
+        let mut located = walk.headless();
+        let offset_and_flags =
+            reader.bytes::<2>(usize::from(located.tcp) + 12).map_or(0, |&bytes| u16::from_be_bytes(bytes));
+        located.flags = offset_and_flags & TCP_FLAGS;
+        let header = if offset_and_flags >> 12 < 5 { Header::Contradictory } else { Header::Cut };
+        let addresses = address::effective(reader, &located);
+        let segment = self.segment(reader, &located, addresses, time_ns)?;
+        self.books.rejected[reason as usize] += 1;
+        Some(Decoded { segment, bad_checksum: false, payload_cut: true, header })
+    }
+
+    /// The fields, unless the IPv4 header is damaged.
+    #[inline]
+    fn segment(
+        &mut self,
+        reader: &SliceReader<'_>,
+        located: &Located,
+        addresses: Option<Addresses>,
+        time_ns: u64,
+    ) -> Option<Segment> {
+        if self.verify && located.ip_version == 4 && !ip_checksum_holds(reader, located) {
+            self.books.bad_ip_checksum += 1;
+            return None;
+        }
+        let domain = located.domain(self.domain.value());
+        match segment(reader, located, domain, time_ns) {
+            Ok(mut segment) => {
+                if let Some(addresses) = addresses {
+                    address::readdress(&mut segment, &addresses, domain);
+                }
+                Some(segment)
+            }
+            Err(reason) => {
+                self.books.rejected[reason as usize] += 1;
+                None
+            }
+        }
+    }
+}
+
+/// Whether the TCP header was captured with all its options.
+#[inline]
+fn is_captured(reader: &SliceReader<'_>, located: &Located) -> bool {
+    usize::from(located.tcp) + usize::from(located.tcp_header_len) <= reader.bytes.len()
+}
+
+/// Whether the IPv4 header checksum is right, as far as the header was captured.
+fn ip_checksum_holds(reader: &SliceReader<'_>, located: &Located) -> bool {
+    let ip = usize::from(located.ip);
+    let header_len = reader.bytes::<1>(ip).map_or(0, |byte| usize::from(byte[0] & 0x0f) * 4);
+    reader.bytes.get(ip..ip + header_len).is_none_or(|header| fold(sum(header, 0)) == 0xffff)
+}
+
+/// Whether the TCP checksum over pseudo header and `tcp` is right (RFC 9293 3.1, RFC 8200 8.1).
+fn tcp_checksum_holds(reader: &SliceReader<'_>, located: &Located, instead: Option<Addresses>, tcp: &[u8]) -> bool {
+    let ip = usize::from(located.ip);
+    let (addresses, len) = if located.ip_version == 6 { (ip + 8, 32) } else { (ip + 12, 8) };
+    let Some(addresses) = reader.bytes.get(addresses..addresses + len) else { return true };
+    let addresses = match instead {
+        Some(Addresses { source, target }) => sum(&target, sum(&source, 0)),
+        None => sum(addresses, 0),
+    };
+    // Protocol number and length, each in network byte order; both below 2^16 unless it is a jumbogram.
+    let len = tcp.len() as u32;
+    let rest = u64::from(6_u16.to_be()) + u64::from((len as u16).to_be()) + u64::from(((len >> 16) as u16).to_be());
+    fold(sum(tcp, addresses + rest)) == 0xffff
+}

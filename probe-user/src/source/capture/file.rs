@@ -1,0 +1,103 @@
+//! Frames of a capture, whatever its format.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::error::CaptureError;
+use super::input::Input;
+use super::link::LinkType;
+use super::pcap::Pcap;
+use super::pcapng::Pcapng;
+
+/// One frame as captured.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// When, nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// Length on the wire, as the capture says; what was captured may be less.
+    pub wire_len: usize,
+    /// What the bytes begin with.
+    pub link: LinkType,
+    /// What was captured.
+    pub bytes: &'a [u8],
+}
+
+enum Format {
+    Pcap(Pcap),
+    Pcapng(Pcapng),
+}
+
+/// A capture that is read from its beginning to its end.
+pub struct CaptureFile {
+    input: Input,
+    format: Format,
+    failed: bool,
+}
+
+/// Where the next frame is, relative to what was just consumed.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    pub(super) time_ns: u64,
+    pub(super) wire_len: usize,
+    pub(super) link: LinkType,
+    /// Distance from the first captured byte to the input's next byte.
+    pub(super) back: usize,
+    pub(super) len: usize,
+}
+
+impl CaptureFile {
+    /// Opens a capture; `-` is standard input. The first bytes decide about the format, not the name.
+    ///
+    /// # Errors
+    /// When it cannot be opened or does not begin like a capture.
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        Self::new(Input::open(path)?)
+    }
+
+    /// Reads a capture from anything that yields bytes.
+    ///
+    /// # Errors
+    /// When it does not begin like a capture.
+    pub fn from_reader(reader: impl Read + Send + 'static) -> Result<Self, CaptureError> {
+        Self::new(Input::from_reader(Box::new(reader))?)
+    }
+
+    fn new(mut input: Input) -> Result<Self, CaptureError> {
+        let len = input.fill(4)?;
+        let Some(magic) = input.available().first_chunk::<4>() else {
+            return Err(CaptureError::TooShort { len: len as u64 });
+        };
+        let magic = u32::from_be_bytes(*magic);
+        let format = if magic == super::pcapng::SECTION_HEADER {
+            Format::Pcapng(Pcapng::default())
+        } else {
+            Format::Pcap(Pcap::open(&mut input, magic)?)
+        };
+        Ok(Self { input, format, failed: false })
+    }
+
+    /// The next frame; `None` at the end. After an error there are no more frames.
+    ///
+    /// # Errors
+    /// When the file is truncated, damaged or unreadable from here on; everything before was yielded.
+    #[inline]
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+        if self.failed {
+            return Ok(None);
+        }
+        let found = match &mut self.format {
+            Format::Pcap(pcap) => pcap.next(&mut self.input),
+            Format::Pcapng(pcapng) => pcapng.next(&mut self.input),
+        };
+        match found {
+            Ok(None) => Ok(None),
+            Ok(Some(Found { time_ns, wire_len, link, back, len })) => {
+                Ok(Some(Frame { time_ns, wire_len, link, bytes: self.input.consumed(back, len) }))
+            }
+            Err(error) => {
+                self.failed = true;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Bytes of a capture through one large buffer; gzip and zstd are undone on the way.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use super::error::CaptureError;
+
+/// Small enough to stay in the second level cache, where the frames are looked at.
+const BUFFER: usize = 1 << 18;
+/// No record may be larger: a length field beyond it is damage.
+const LARGEST_RECORD: usize = 64 << 20;
+
+/// A forward reader that lends slices of its buffer.
+pub(super) struct Input {
+    reader: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Offset of `start` in the uncompressed capture.
+    offset: u64,
+    ended: bool,
+}
+
+impl Input {
+    /// Opens a path; `-` is standard input.
+    pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
+        if path.as_os_str() == "-" {
+            return Self::from_reader(Box::new(io::stdin()));
+        }
+        let file =
+            File::open(path).map_err(|source| CaptureError::Open { path: path.display().to_string(), source })?;
+        Self::from_reader(Box::new(file))
+    }
+
+    /// Looks at the first bytes and puts a decompressor before the reader when they ask for one.
+    pub(super) fn from_reader(reader: Box<dyn Read + Send>) -> Result<Self, CaptureError> {
+        let mut plain = Self::over(reader);
+        plain.fill(4)?;
+        let head = plain.available();
+        let gzip = head.starts_with(&[0x1f, 0x8b]);
+        let zstd = head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+        if !gzip && !zstd {
+            return Ok(plain);
+        }
+        let rest = io::Cursor::new(plain.available().to_vec()).chain(plain.reader);
+        if gzip {
+            let decoder = flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, rest));
+            Ok(Self::over(Box::new(decoder)))
+        } else {
+            Ok(Self::over(Box::new(ZstdFrames::new(Box::new(BufReader::with_capacity(BUFFER, rest))))))
+        }
+    }
+
+    fn over(reader: Box<dyn Read + Send>) -> Self {
+        Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, ended: false }
+    }
+
+    /// Offset of the next byte.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What is in the buffer.
+    pub(super) fn available(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Sees to it that `len` bytes are available, or all that are left; returns how many are.
+    #[inline]
+    pub(super) fn fill(&mut self, len: usize) -> Result<usize, CaptureError> {
+        if self.end - self.start < len {
+            self.refill(len)?;
+        }
+        Ok(self.end - self.start)
+    }
+
+    #[cold]
+    fn refill(&mut self, len: usize) -> Result<(), CaptureError> {
+        if len > LARGEST_RECORD {
+            let what = format!("a record of {len} bytes");
+            return Err(CaptureError::Damaged { offset: self.offset, what });
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.buffer.len() < len {
+            self.buffer.resize(len.next_power_of_two(), 0);
+        }
+        while self.end < len && !self.ended {
+            match self.reader.read(&mut self.buffer[self.end..]) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.end += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => {
+                    let offset = self.offset + self.end as u64;
+                    return Err(CaptureError::Read { offset, source });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes `len` bytes on; they must be available.
+    #[inline]
+    pub(super) fn consume(&mut self, len: usize) {
+        let len = len.min(self.end - self.start);
+        self.start += len;
+        self.offset += len as u64;
+    }
+
+    /// Lends `len` bytes that are `back` bytes behind the next one: a record just consumed.
+    #[inline]
+    pub(super) fn consumed(&self, back: usize, len: usize) -> &[u8] {
+        let from = self.start.saturating_sub(back);
+        self.buffer.get(from..from + len).unwrap_or_default()
+    }
+
+    /// Goes `len` bytes on, available or not.
+    pub(super) fn skip(&mut self, mut len: u64) -> Result<(), CaptureError> {
+        let offset = self.offset();
+        while len > 0 {
+            let step = usize::try_from(len).unwrap_or(usize::MAX).min(BUFFER);
+            let have = self.fill(step)?.min(step);
+            if have == 0 {
+                return Err(CaptureError::Truncated { offset, missing: len });
+            }
+            self.consume(have);
+            len -= have as u64;
+        }
+        Ok(())
+    }
+}
+
+type ZstdDecoder = ruzstd::decoding::StreamingDecoder<Box<dyn Read + Send>, ruzstd::decoding::FrameDecoder>;
+
+/// Zstandard frames one after the other, as `zstd` writes them when files are concatenated.
+struct ZstdFrames {
+    decoder: Option<ZstdDecoder>,
+    rest: Option<Box<dyn Read + Send>>,
+}
+
+impl ZstdFrames {
+    fn new(reader: Box<dyn Read + Send>) -> Self {
+        Self { decoder: None, rest: Some(reader) }
+    }
+
+    /// Begins the next frame; false at the end of the file.
+    fn next_frame(&mut self) -> io::Result<bool> {
+        let Some(mut rest) = self.rest.take() else { return Ok(false) };
+        let mut first = [0; 1];
+        if rest.read(&mut first)? == 0 {
+            return Ok(false);
+        }
+        let whole: Box<dyn Read + Send> = Box::new(io::Cursor::new(first).chain(rest));
+        self.decoder = Some(ZstdDecoder::new(whole).map_err(io::Error::other)?);
+        Ok(true)
+    }
+}
+
+impl Read for ZstdFrames {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(decoder) = self.decoder.as_mut() {
+                let read = decoder.read(buffer)?;
+                if read > 0 {
+                    return Ok(read);
+                }
+                self.rest = self.decoder.take().map(ZstdDecoder::into_inner);
+            }
+            if !self.next_frame()? {
+                return Ok(0);
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Capture files: pcap and pcapng, plain, gzip or zstd, from a path or from standard input.
+//!
+//! [`CaptureFile`] yields frames in file order; [`Decoder`] makes a segment of each or says in its [`Books`] why not,
+//! with the same parser as the kernel program; fragmented packets are put together first. Every frame ends in exactly one of the books' counters.
+//!
+//! Must not know: connections, verdicts, outputs.
+
+mod address;
+mod checksum;
+mod decode;
+mod error;
+mod file;
+mod fragment;
+mod input;
+mod link;
+mod pcap;
+mod pcapng;
+mod reassembly;
+mod teredo;
+
+pub use decode::{Books, Decoded, Decoder, Header};
+pub use error::CaptureError;
+pub use file::{CaptureFile, Frame};
+pub use link::LinkType;
+pub use reassembly::Reassembled;
+
+#[cfg(test)]
+mod tests;

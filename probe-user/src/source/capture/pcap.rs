@@ -1,0 +1,84 @@
+//! The classic format (draft-ietf-opsawg-pcap): 24 bytes of file header, then records.
+
+use super::error::CaptureError;
+use super::file::Found;
+use super::input::Input;
+use super::link::LinkType;
+
+const FILE_HEADER: usize = 24;
+const RECORD_HEADER: usize = 16;
+/// Kuznetzov's variant has 8 bytes more per record.
+const KUZNETZOV_HEADER: usize = 24;
+/// More than any capture tool writes (libpcap: 262,144), less than any misread length.
+const LARGEST_FRAME: usize = 16 << 20;
+
+/// How the records of one file are written.
+#[derive(Debug)]
+pub(super) struct Pcap {
+    swapped: bool,
+    nanoseconds: bool,
+    record_header: usize,
+    link: LinkType,
+}
+
+impl Pcap {
+    /// Reads the file header; `magic` are its first four bytes, big endian.
+    pub(super) fn open(input: &mut Input, magic: u32) -> Result<Self, CaptureError> {
+        let little = |magic: u32| magic.swap_bytes();
+        let (big_endian, nanoseconds, record_header) = match magic {
+            0xa1b2_c3d4 => (true, false, RECORD_HEADER),
+            0xa1b2_3c4d => (true, true, RECORD_HEADER),
+            0xa1b2_cd34 => (true, false, KUZNETZOV_HEADER),
+            other if little(other) == 0xa1b2_c3d4 => (false, false, RECORD_HEADER),
+            other if little(other) == 0xa1b2_3c4d => (false, true, RECORD_HEADER),
+            other if little(other) == 0xa1b2_cd34 => (false, false, KUZNETZOV_HEADER),
+            _ => return Err(CaptureError::UnknownFormat { magic }),
+        };
+        let have = input.fill(FILE_HEADER)?;
+        let Some(header) = input.available().first_chunk::<FILE_HEADER>() else {
+            return Err(CaptureError::Truncated { offset: 0, missing: (FILE_HEADER - have) as u64 });
+        };
+        let swapped = big_endian != cfg!(target_endian = "big");
+        // The upper bits tell of frame check sequences.
+        let link = word(header, 20, swapped) & 0xffff;
+        input.consume(FILE_HEADER);
+        Ok(Self { swapped, nanoseconds, record_header, link: LinkType::from_number(link) })
+    }
+
+    /// Consumes the next record.
+    #[inline]
+    pub(super) fn next(&self, input: &mut Input) -> Result<Option<Found>, CaptureError> {
+        let have = input.fill(self.record_header)?;
+        let offset = input.offset();
+        if have < self.record_header {
+            if have == 0 {
+                return Ok(None);
+            }
+            return Err(CaptureError::Truncated { offset, missing: (self.record_header - have) as u64 });
+        }
+        let Some(header) = input.available().first_chunk::<RECORD_HEADER>() else { return Ok(None) };
+        let field = |at| word(header, at, self.swapped);
+        let (seconds, fraction, len, wire_len) = (field(0), field(4), field(8) as usize, field(12) as usize);
+        if len > LARGEST_FRAME {
+            let what = format!("a frame of {len} bytes");
+            return Err(CaptureError::Damaged { offset, what });
+        }
+        let whole = self.record_header + len;
+        let have = input.fill(whole)?;
+        if have < whole {
+            return Err(CaptureError::Truncated { offset, missing: (whole - have) as u64 });
+        }
+        input.consume(whole);
+        // Signed, as libpcap reads it: damaged fractions may lie before their second.
+        let unit = if self.nanoseconds { 1 } else { 1000 };
+        let fraction = i64::from(fraction.cast_signed()) * unit;
+        let time_ns = (u64::from(seconds) * 1_000_000_000).saturating_add_signed(fraction);
+        Ok(Some(Found { time_ns, wire_len, link: self.link, back: len, len }))
+    }
+}
+
+#[inline]
+fn word<const N: usize>(bytes: &[u8; N], at: usize, swapped: bool) -> u32 {
+    let word = u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    if swapped { word.swap_bytes() } else { word }
+}

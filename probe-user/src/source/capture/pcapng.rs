@@ -1,0 +1,199 @@
+//! The block format (draft-ietf-opsawg-pcapng): sections, interfaces, and packets of three kinds.
+
+use super::error::CaptureError;
+use super::file::Found;
+use super::input::Input;
+use super::link::LinkType;
+
+/// Block type of a section header; reads the same in both byte orders.
+pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+const INTERFACE: u32 = 1;
+const PACKET: u32 = 2;
+const SIMPLE_PACKET: u32 = 3;
+const ENHANCED_PACKET: u32 = 6;
+
+const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+const OPTION_TSRESOL: u16 = 9;
+const OPTION_TSOFFSET: u16 = 14;
+
+/// One interface of the section.
+#[derive(Clone, Copy, Debug)]
+struct Interface {
+    link: LinkType,
+    snap_len: usize,
+    resolution: Resolution,
+    offset_seconds: i64,
+}
+
+/// Unit of an interface's timestamps.
+#[derive(Clone, Copy, Debug)]
+enum Resolution {
+    /// 10^-n seconds.
+    Decimal(u32),
+    /// 2^-n seconds.
+    Binary(u32),
+}
+
+impl Resolution {
+    fn nanoseconds(self, ticks: u64) -> u64 {
+        match self {
+            Self::Decimal(n @ 0..=9) => ticks.saturating_mul(10_u64.pow(9 - n)),
+            Self::Decimal(n) => 10_u64.checked_pow(n - 9).map_or(0, |unit| ticks / unit),
+            Self::Binary(n @ 0..=63) => {
+                let nanoseconds = (u128::from(ticks) * 1_000_000_000) >> n;
+                u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+            }
+            Self::Binary(_) => 0,
+        }
+    }
+}
+
+/// State of one file.
+#[derive(Debug, Default)]
+pub(super) struct Pcapng {
+    swapped: bool,
+    interfaces: Vec<Interface>,
+    last_ns: u64,
+}
+
+impl Pcapng {
+    /// Consumes blocks up to and including the next packet.
+    pub(super) fn next(&mut self, input: &mut Input) -> Result<Option<Found>, CaptureError> {
+        loop {
+            let offset = input.offset();
+            let have = input.fill(12)?;
+            if have == 0 {
+                return Ok(None);
+            }
+            if have < 12 {
+                return Err(CaptureError::Truncated { offset, missing: (12 - have) as u64 });
+            }
+            let (kind, len) = self.block_header(input, offset)?;
+            if !matches!(kind, SECTION_HEADER | INTERFACE | PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
+                input.skip(len as u64)?;
+                continue;
+            }
+            let have = input.fill(len)?;
+            if have < len {
+                return Err(CaptureError::Truncated { offset, missing: (len - have) as u64 });
+            }
+            let body = &input.available()[8..len - 4];
+            let found = match kind {
+                SECTION_HEADER => {
+                    self.interfaces.clear();
+                    None
+                }
+                INTERFACE => {
+                    let interface = self.interface(body, offset)?;
+                    self.interfaces.push(interface);
+                    None
+                }
+                _ => Some(self.packet(kind, body, offset)?),
+            };
+            input.consume(len);
+            if let Some((found, at)) = found {
+                self.last_ns = found.time_ns;
+                return Ok(Some(Found { back: len - 8 - at, ..found }));
+            }
+        }
+    }
+
+    /// Type and total length of the block at hand. A section header also sets the byte order.
+    fn block_header(&mut self, input: &Input, offset: u64) -> Result<(u32, usize), CaptureError> {
+        let head = input.available();
+        if self.word(head, 0) == SECTION_HEADER {
+            self.swapped = match u32::from_ne_bytes([head[8], head[9], head[10], head[11]]) {
+                BYTE_ORDER_MAGIC => false,
+                other if other.swap_bytes() == BYTE_ORDER_MAGIC => true,
+                other => {
+                    let what = format!("a section with byte-order magic {other:08x}");
+                    return Err(CaptureError::Damaged { offset, what });
+                }
+            };
+        }
+        let (kind, len) = (self.word(head, 0), self.word(head, 4) as usize);
+        if len < 12 || !len.is_multiple_of(4) {
+            let what = format!("a block of {len} bytes");
+            return Err(CaptureError::Damaged { offset, what });
+        }
+        Ok((kind, len))
+    }
+
+    fn interface(&self, body: &[u8], offset: u64) -> Result<Interface, CaptureError> {
+        if body.len() < 8 {
+            return Err(CaptureError::Damaged { offset, what: "an interface block without its fields".into() });
+        }
+        let mut interface = Interface {
+            link: LinkType::from_number(u32::from(self.half(body, 0))),
+            snap_len: self.word(body, 4) as usize,
+            resolution: Resolution::Decimal(6),
+            offset_seconds: 0,
+        };
+        let mut options = &body[8..];
+        while options.len() >= 4 {
+            let (code, len) = (self.half(options, 0), usize::from(self.half(options, 2)));
+            let Some(value) = options.get(4..4 + len) else { break };
+            match (code, value) {
+                (0, _) => break,
+                (OPTION_TSRESOL, &[exponent]) if exponent & 0x80 != 0 => {
+                    interface.resolution = Resolution::Binary(u32::from(exponent & 0x7f));
+                }
+                (OPTION_TSRESOL, &[exponent]) => interface.resolution = Resolution::Decimal(u32::from(exponent)),
+                (OPTION_TSOFFSET, value) if value.len() == 8 => {
+                    let (low, high) = (self.word(value, 0), self.word(value, 4));
+                    let (low, high) = if self.is_big_endian() { (high, low) } else { (low, high) };
+                    interface.offset_seconds = (u64::from(high) << 32 | u64::from(low)).cast_signed();
+                }
+                _ => {}
+            }
+            options = options.get(4 + len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(interface)
+    }
+
+    /// A packet block: what it says, and where in `body` its bytes are.
+    fn packet(&self, kind: u32, body: &[u8], offset: u64) -> Result<(Found, usize), CaptureError> {
+        let damaged = |what: &str| CaptureError::Damaged { offset, what: what.into() };
+        let fields = if kind == SIMPLE_PACKET { 4 } else { 20 };
+        if body.len() < fields {
+            return Err(damaged("a packet block without its fields"));
+        }
+        let number = match kind {
+            SIMPLE_PACKET => 0,
+            PACKET => usize::from(self.half(body, 0)),
+            _ => self.word(body, 0) as usize,
+        };
+        let Some(interface) = self.interfaces.get(number) else {
+            return Err(damaged(&format!("a packet of interface {number}, which was not described")));
+        };
+        let (time_ns, len, wire_len) = if kind == SIMPLE_PACKET {
+            let wire_len = self.word(body, 0) as usize;
+            let snap = if interface.snap_len == 0 { usize::MAX } else { interface.snap_len };
+            (self.last_ns, wire_len.min(snap).min(body.len() - 4), wire_len)
+        } else {
+            let ticks = u64::from(self.word(body, 4)) << 32 | u64::from(self.word(body, 8));
+            let seconds = interface.offset_seconds.saturating_mul(1_000_000_000);
+            let time = interface.resolution.nanoseconds(ticks).saturating_add_signed(seconds);
+            (time, self.word(body, 12) as usize, self.word(body, 16) as usize)
+        };
+        if body.len() < fields + len {
+            return Err(damaged(&format!("a packet of {len} bytes in a smaller block")));
+        }
+        let found = Found { time_ns, wire_len, link: interface.link, back: 0, len };
+        Ok((found, fields))
+    }
+
+    fn is_big_endian(&self) -> bool {
+        self.swapped != cfg!(target_endian = "big")
+    }
+
+    fn word(&self, bytes: &[u8], at: usize) -> u32 {
+        let word = u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        if self.swapped { word.swap_bytes() } else { word }
+    }
+
+    fn half(&self, bytes: &[u8], at: usize) -> u16 {
+        let half = u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
+        if self.swapped { half.swap_bytes() } else { half }
+    }
+}

@@ -1,0 +1,186 @@
+//! The books of the data plane: what came in, where it went, and whether the two agree.
+
+use probe_ebpf::{
+    layout::{CpuEpoch, FlagCounts, REJECT_REASONS},
+    parse::Reject,
+};
+
+/// Sums over CPUs and epochs, and the part that was handed to the tracker.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Books {
+    /// Frames the program was called for.
+    pub frames: u64,
+    /// Bytes of those frames.
+    pub frame_bytes: u64,
+    /// Frames with a readable TCP header.
+    pub tcp: u64,
+    /// Data segments that depth `control` does not record.
+    pub passed_by: u64,
+    /// Segments counted in slots.
+    pub in_slots: u64,
+    /// Segments whose only trace is a log entry.
+    pub logged: u64,
+    /// Control segments that are only counted by flag: neither slot nor log had room.
+    pub untracked: u64,
+    /// Data segments that found no slot.
+    pub untracked_data: u64,
+    /// Segments counted in a slot whose verbatim copy found no room.
+    pub order_lost: u64,
+    /// Times a bucket was full although slots were free.
+    pub bucket_full: u64,
+    /// All flags seen.
+    pub seen: FlagCounts,
+    /// Flags of `logged`.
+    pub logged_flags: FlagCounts,
+    /// Flags of `untracked`.
+    pub untracked_flags: FlagCounts,
+    /// Frames that are not readable TCP, by [`Reject`].
+    pub rejected: [u64; REJECT_REASONS],
+    /// Segments in the slots that the agent read.
+    pub drained: u64,
+    /// Flags in the slots that the agent read.
+    pub drained_flags: FlagCounts,
+    /// Uncounted log entries that the agent read.
+    pub drained_log: u64,
+    /// Epochs drained.
+    pub epochs: u64,
+}
+
+fn add_flags(sum: &mut FlagCounts, other: &FlagCounts) {
+    sum.syn += other.syn;
+    sum.syn_ack += other.syn_ack;
+    sum.fin += other.fin;
+    sum.rst += other.rst;
+}
+
+impl Books {
+    /// Adds what one CPU wrote in one epoch.
+    pub fn add_cpu(&mut self, cpu: &CpuEpoch) {
+        self.frames += cpu.frames;
+        self.frame_bytes += cpu.frame_bytes;
+        self.tcp += cpu.tcp;
+        self.passed_by += cpu.passed_by;
+        self.in_slots += cpu.in_slots;
+        self.logged += cpu.logged;
+        self.untracked += cpu.untracked;
+        self.untracked_data += cpu.untracked_data;
+        self.order_lost += cpu.order_lost;
+        self.bucket_full += cpu.bucket_full;
+        add_flags(&mut self.seen, &cpu.seen);
+        add_flags(&mut self.logged_flags, &cpu.logged_flags);
+        add_flags(&mut self.untracked_flags, &cpu.untracked_flags);
+        for (sum, value) in self.rejected.iter_mut().zip(&cpu.rejected) {
+            *sum += value;
+        }
+    }
+
+    /// Adds other books to these.
+    pub fn add(&mut self, other: &Self) {
+        self.frames += other.frames;
+        self.frame_bytes += other.frame_bytes;
+        self.tcp += other.tcp;
+        self.passed_by += other.passed_by;
+        self.in_slots += other.in_slots;
+        self.logged += other.logged;
+        self.untracked += other.untracked;
+        self.untracked_data += other.untracked_data;
+        self.order_lost += other.order_lost;
+        self.bucket_full += other.bucket_full;
+        add_flags(&mut self.seen, &other.seen);
+        add_flags(&mut self.logged_flags, &other.logged_flags);
+        add_flags(&mut self.untracked_flags, &other.untracked_flags);
+        for (sum, value) in self.rejected.iter_mut().zip(&other.rejected) {
+            *sum += value;
+        }
+        self.drained += other.drained;
+        add_flags(&mut self.drained_flags, &other.drained_flags);
+        self.drained_log += other.drained_log;
+        self.epochs += other.epochs;
+    }
+
+    /// Frames rejected for `reason`.
+    pub fn rejected_for(&self, reason: Reject) -> u64 {
+        self.rejected[reason as usize]
+    }
+
+    /// Absolute differences between what was seen and where it went, added up over all equations; 0 unless there is a
+    /// bug. The equations: frames = tcp + rejected; tcp = slots + logged + untracked (control and data) + passed by;
+    /// slots = drained; log entries = drained; and per flag, seen = drained + logged + untracked.
+    pub fn difference(&self) -> u64 {
+        let flags = |pick: fn(&FlagCounts) -> u64| {
+            pick(&self.seen)
+                .abs_diff(pick(&self.drained_flags) + pick(&self.logged_flags) + pick(&self.untracked_flags))
+        };
+        self.frames.abs_diff(self.tcp + self.rejected.iter().sum::<u64>())
+            + self.tcp.abs_diff(self.in_slots + self.logged + self.untracked + self.untracked_data + self.passed_by)
+            + self.in_slots.abs_diff(self.drained)
+            + self.logged.abs_diff(self.drained_log)
+            + flags(|f| f.syn)
+            + flags(|f| f.syn_ack)
+            + flags(|f| f.fin)
+            + flags(|f| f.rst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn balanced() -> Books {
+        let flags = |syn| FlagCounts { syn, ..FlagCounts::default() };
+        let mut rejected = [0; REJECT_REASONS];
+        rejected[Reject::NotIp as usize] = 3;
+        Books {
+            frames: 113,
+            tcp: 110,
+            in_slots: 60,
+            logged: 30,
+            untracked: 10,
+            untracked_data: 5,
+            passed_by: 5,
+            seen: flags(100),
+            drained_flags: flags(60),
+            logged_flags: flags(30),
+            untracked_flags: flags(10),
+            rejected,
+            drained: 60,
+            drained_log: 30,
+            ..Books::default()
+        }
+    }
+
+    #[test]
+    fn balanced_books_have_no_difference() {
+        assert_eq!(balanced().difference(), 0);
+        assert_eq!(balanced().rejected_for(Reject::NotIp), 3);
+    }
+
+    #[test]
+    fn every_single_loss_shows() {
+        type Edit = fn(&mut Books);
+        let edits: [Edit; 8] = [
+            |b| b.frames -= 1,
+            |b| b.tcp -= 1,
+            |b| b.untracked -= 1,
+            |b| b.untracked_data -= 1,
+            |b| b.drained -= 1,
+            |b| b.drained_log -= 1,
+            |b| b.drained_flags.syn -= 1,
+            |b| b.seen.rst += 1,
+        ];
+        for edit in edits {
+            let mut books = balanced();
+            edit(&mut books);
+            assert_ne!(books.difference(), 0);
+        }
+    }
+
+    #[test]
+    fn sums_add_up() {
+        let mut sum = balanced();
+        sum.add(&balanced());
+        assert_eq!(sum.frames, 226);
+        assert_eq!(sum.drained_flags.syn, 120);
+        assert_eq!(sum.difference(), 0);
+    }
+}

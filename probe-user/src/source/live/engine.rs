@@ -1,0 +1,454 @@
+//! The kernel program and its maps, without an interface: load, flip, drain, balance.
+//!
+//! The epoch protocol, which everything unsafe here rests on: the program reads [`Control::epoch`] once per frame and
+//! writes only that half of the maps. [`Engine::drain`] stores the next epoch number, waits for an RCU grace period
+//! (an update of a map of maps does `synchronize_rcu`), and only then reads and clears the half that was left. Frames
+//! are processed inside an RCU read-side section, so after the grace period none can still write there.
+//!
+//! Knows nothing of connections: it feeds a [`Sink`] in time order.
+#![expect(unsafe_code, reason = "reads map memory in place, under the epoch protocol")]
+
+use std::os::fd::AsFd as _;
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, ArrayOfMaps, Map, MapData},
+    programs::{Program, ProgramError, Xdp},
+};
+use probe_ebpf::layout::{
+    ABI_VERSION, Bucket, Control, CpuEpoch, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlagCounts, FlowKey,
+    LogEntry, REJECT_REASONS, SLOT_LAST_FROM_HI, SLOT_SUPERSEDED, Segment, Slot,
+};
+use probe_ebpf::tunnel::{self, Encapsulations};
+
+use super::{LiveError, books::Books, mapping::Mapping};
+use crate::source::Domain;
+
+/// What the program records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// Only SYN, FIN and RST.
+    Control,
+    /// Every TCP segment.
+    Full,
+}
+
+/// What becomes of the frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Goes on to the network stack: for hosts and inline sensors.
+    Pass,
+    /// Ends here: for dedicated mirror ports.
+    Drop,
+}
+
+/// How the program is loaded.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// What is recorded.
+    pub depth: Depth,
+    /// What becomes of frames.
+    pub action: Action,
+    /// Flow slots per CPU and epoch; a power of two, at most 2^20. Each takes 448 bytes in each of two epochs.
+    pub slots_per_cpu: u32,
+    /// Log entries per CPU and epoch (88 bytes each, in two epochs).
+    pub log_per_cpu: u32,
+    /// Which id is part of the key.
+    pub domain: Domain,
+    /// What is looked into, and how deep.
+    pub encapsulations: Encapsulations,
+    /// Load the program that accepts multi-buffer frames: `None` tries it first and falls back to the plain one.
+    pub frags: Option<bool>,
+    /// Where `tcp:tcp_send_reset` keeps its fields ([`super::host::ResetFormat::offsets`]); `None` without `--host`.
+    pub reset_offsets: Option<[u32; 5]>,
+    /// Added to kernel times (`CLOCK_MONOTONIC`) to make them nanoseconds since the Unix epoch.
+    pub clock_offset_ns: u64,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            depth: Depth::Full,
+            action: Action::Pass,
+            slots_per_cpu: 1 << 14,
+            log_per_cpu: 1 << 13,
+            domain: Domain::None,
+            encapsulations: Encapsulations { enabled: tunnel::ALL, max_depth: 4 },
+            frags: None,
+            reset_offsets: None,
+            clock_offset_ns: 0,
+        }
+    }
+}
+
+/// What a drain feeds, in time order over all flows and CPUs.
+pub trait Sink {
+    /// A segment that a slot has counted: only its order and fields are new.
+    fn transition(&mut self, segment: &Segment);
+    /// The counters of one slot, directly after the slot's first [`Self::transition`].
+    fn count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters);
+    /// The same counters again, after every segment of the epoch: what they say of the last segment of each direction
+    /// (`seq_end`, `last_ack`, `last_ns`, ...) holds from here on; `last_from_hi` says who sent the very last.
+    /// Sinks that only count need not care.
+    fn settle(&mut self, _key: &FlowKey, _lo: &DirectionCounters, _hi: &DirectionCounters, _last_from_hi: bool) {}
+    /// A segment that no slot has counted.
+    fn observe(&mut self, segment: &Segment);
+}
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/rstprobe.o"));
+
+/// Buckets per slot: the fuller a bucket, the longer the search. A quarter of the index is in use when all slots are.
+const ENTRIES_PER_SLOT: u32 = 4;
+
+/// The loaded program and its maps.
+pub struct Engine {
+    ebpf: Ebpf,
+    program: &'static str,
+    grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
+    grace_inner: Array<MapData, u32>,
+    control: Mapping<Control>,
+    books: Mapping<CpuEpoch>,
+    index: Mapping<Bucket>,
+    slots: Mapping<Slot>,
+    log: Mapping<LogEntry>,
+    cpus: usize,
+    buckets_per_cpu: usize,
+    epoch: u64,
+    armed: bool,
+    config: EngineConfig,
+    order: Vec<(u64, Place)>,
+}
+
+/// Where a segment lies: in a slot (`segment` counts from 0) or in the log (`segment` is [`IN_LOG`]).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    at: u32,
+    segment: u32,
+}
+
+const IN_LOG: u32 = u32::MAX;
+
+impl Engine {
+    /// Loads the program with tables of the configured size.
+    ///
+    /// # Errors
+    /// No object in this binary, wrong sizes, a kernel that refuses program or maps.
+    pub fn load(config: &EngineConfig) -> Result<Self, LiveError> {
+        if OBJECT.is_empty() {
+            return Err(LiveError::NoObject);
+        }
+        if !config.slots_per_cpu.is_power_of_two() || config.slots_per_cpu > 1 << 20 || config.log_per_cpu == 0 {
+            return Err(LiveError::TableSize { slots: config.slots_per_cpu, log: config.log_per_cpu });
+        }
+        let cpus = aya::util::nr_cpus().map_err(|(path, source)| LiveError::Read { what: path.to_string(), source })?;
+        match config.frags {
+            Some(frags) => Self::load_variant(config, cpus, frags),
+            None => match Self::load_variant(config, cpus, true) {
+                // xdp.frags is refused with EINVAL by kernels before 5.18.
+                Err(LiveError::Program(_)) => Self::load_variant(config, cpus, false),
+                other => other,
+            },
+        }
+    }
+
+    fn load_variant(config: &EngineConfig, cpus: usize, frags: bool) -> Result<Self, LiveError> {
+        let slots = config.slots_per_cpu;
+        let buckets = (slots * ENTRIES_PER_SLOT / probe_ebpf::layout::BUCKET_ENTRIES as u32).max(1);
+        let regions = 2 * u32::try_from(cpus).map_err(|_| LiveError::TableSize { slots, log: config.log_per_cpu })?;
+        let total =
+            |per_cpu: u32| per_cpu.checked_mul(regions).ok_or(LiveError::TableSize { slots, log: config.log_per_cpu });
+        let seed: u64 = std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), cpus);
+        let (depth, action) = (config.depth_value(), config.action_value());
+        let (cpu_count, domain, log) = (cpus as u32, config.domain.value(), config.log_per_cpu);
+        let (tunnels, tunnel_depth) = (config.encapsulations.enabled, u32::from(config.encapsulations.max_depth));
+        let reset = config.reset_offsets.unwrap_or_default();
+        let mut ebpf = EbpfLoader::new()
+            // Present only in an object of this very layout; see probe_ebpf::layout::ABI_VERSION.
+            .override_global("RSTPROBE_ABI_1", &ABI_VERSION, true)
+            .override_global("CPUS", &cpu_count, true)
+            .override_global("SLOTS_PER_CPU", &slots, true)
+            .override_global("BUCKETS_PER_CPU", &buckets, true)
+            .override_global("LOG_PER_CPU", &log, true)
+            .override_global("HASH_SEED", &seed, true)
+            .override_global("DEPTH", &depth, true)
+            .override_global("ACTION", &action, true)
+            .override_global("DOMAIN", &domain, true)
+            .override_global("TUNNELS", &tunnels, true)
+            .override_global("TUNNEL_DEPTH", &tunnel_depth, true)
+            .override_global("RESET_SKB_OFFSET", &reset[0], true)
+            .override_global("RESET_STATE_OFFSET", &reset[1], true)
+            .override_global("RESET_REASON_OFFSET", &reset[2], true)
+            .override_global("RESET_SOURCE_OFFSET", &reset[3], true)
+            .override_global("RESET_DESTINATION_OFFSET", &reset[4], true)
+            .map_max_entries("BOOKS", regions)
+            .map_max_entries("INDEX", total(buckets)?)
+            .map_max_entries("SLOTS", total(slots)?)
+            .map_max_entries("LOG", total(log)?)
+            .load(OBJECT)
+            .map_err(|source| LiveError::Load(Box::new(source)))?;
+        let program = if frags { "rstprobe_frags" } else { "rstprobe" };
+        xdp(&mut ebpf, program)?.load().map_err(|source| LiveError::Program(Box::new(source)))?;
+        let mut engine = Self {
+            control: map(&ebpf, "CONTROL", 1)?,
+            books: map(&ebpf, "BOOKS", regions)?,
+            index: map(&ebpf, "INDEX", total(buckets)?)?,
+            slots: map(&ebpf, "SLOTS", total(slots)?)?,
+            log: map(&ebpf, "LOG", total(log)?)?,
+            grace: grace(&mut ebpf)?,
+            grace_inner: Array::create(1, 0).map_err(LiveError::map("grace"))?,
+            ebpf,
+            program,
+            cpus,
+            buckets_per_cpu: buckets as usize,
+            epoch: 0,
+            armed: true,
+            config: config.clone(),
+            order: Vec::new(),
+        };
+        engine.tell(0, 0);
+        Ok(engine)
+    }
+
+    /// The loaded XDP program, for attaching and for test runs.
+    ///
+    /// # Errors
+    /// Never after a successful load.
+    pub fn program(&mut self) -> Result<&mut Xdp, LiveError> {
+        xdp(&mut self.ebpf, self.program)
+    }
+
+    /// Another program of the object, not yet loaded.
+    ///
+    /// # Errors
+    /// The object has no such program.
+    pub(super) fn named_program<'a, P>(&'a mut self, name: &'static str) -> Result<&'a mut P, LiveError>
+    where
+        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+    {
+        let program = self.ebpf.program_mut(name).ok_or(LiveError::ObjectLacks(name))?;
+        program.try_into().map_err(|source| LiveError::Program(Box::new(source)))
+    }
+
+    /// A map of the object that nobody else uses; `None` when it is of another kind.
+    pub(super) fn take_map<M: TryFrom<Map>>(&mut self, name: &str) -> Option<M> {
+        self.ebpf.take_map(name).and_then(|map| M::try_from(map).ok())
+    }
+
+    /// True when the multi-buffer variant is loaded.
+    pub fn frags(&self) -> bool {
+        self.program == "rstprobe_frags"
+    }
+
+    /// How it was loaded.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// Tells the program the time (`CLOCK_MONOTONIC`, nanoseconds): the coarse clock of segments that are only counted.
+    pub fn tick(&mut self, monotonic_ns: u64) {
+        self.tell(self.epoch, monotonic_ns);
+    }
+
+    /// Lets the program record, or pass every frame unrecorded: several interfaces begin and end as one, although they
+    /// are attached one after the other. A new engine is armed.
+    pub fn arm(&mut self, armed: bool) {
+        self.armed = armed;
+        self.tell(self.epoch, self.control.read(0).now_ns);
+    }
+
+    fn tell(&mut self, epoch: u64, now_ns: u64) {
+        self.control.write(0, Control { epoch, now_ns, armed: u64::from(self.armed) });
+    }
+
+    /// How full the fullest CPU's slots or log are in the running epoch, 0 to 1.
+    pub fn occupancy(&self) -> f64 {
+        let half = self.half(self.epoch);
+        (half..half + self.cpus)
+            .map(|region| {
+                let books = self.books.read(region);
+                let slots = f64::from(books.slots) / f64::from(self.config.slots_per_cpu);
+                slots.max(f64::from(books.log_entries) / f64::from(self.config.log_per_cpu))
+            })
+            .fold(0.0, f64::max)
+    }
+
+    /// First region of the half that `epoch` writes.
+    fn half(&self, epoch: u64) -> usize {
+        (epoch & 1) as usize * self.cpus
+    }
+
+    /// Ends the running epoch, feeds everything it recorded to `sink` in time order, clears it, and returns its books.
+    ///
+    /// # Errors
+    /// The kernel refused the map update that waits for the grace period: then nothing was drained, and the next call
+    /// tries again.
+    pub fn drain(&mut self, sink: &mut impl Sink) -> Result<Books, LiveError> {
+        let left = self.half(self.epoch);
+        let now_ns = self.control.read(0).now_ns;
+        self.tell(self.epoch + 1, now_ns);
+        if let Err(source) = self.grace.set(0, &self.grace_inner, 0) {
+            // The program may already write the other half, which is clear; go back so that it stays the running one.
+            self.tell(self.epoch, now_ns);
+            return Err(LiveError::map("grace")(source));
+        }
+        self.epoch += 1;
+        Ok(self.read_half(left, sink))
+    }
+
+    fn read_half(&mut self, left: usize, sink: &mut impl Sink) -> Books {
+        let mut sum = Books { epochs: 1, ..Books::default() };
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        for region in left..left + self.cpus {
+            let books = self.books.read(region);
+            sum.add_cpu(&books);
+            self.list(region, &books, &mut order, &mut sum);
+        }
+        order.sort_unstable();
+        for &(_, place) in &order {
+            self.feed(place, sink);
+        }
+        self.order = order;
+        for region in left..left + self.cpus {
+            self.settle(region, sink);
+            self.clear(region);
+        }
+        sum
+    }
+
+    fn settle(&self, region: usize, sink: &mut impl Sink) {
+        let first = region * self.config.slots_per_cpu as usize;
+        for at in first..first + self.books.read(region).slots as usize {
+            // SAFETY: as in `list`.
+            let slot = unsafe { self.slots.quiescent(at) };
+            // A superseded slot's connection has ended, and its key is another's now.
+            if slot.state & SLOT_SUPERSEDED == 0 {
+                let last_from_hi = slot.state & SLOT_LAST_FROM_HI != 0;
+                sink.settle(&slot.key, &self.shifted(&slot.lo), &self.shifted(&slot.hi), last_from_hi);
+            }
+        }
+    }
+
+    /// With times since the Unix epoch.
+    fn shifted(&self, side: &DirectionCounters) -> DirectionCounters {
+        let last_ns = if side.packets == 0 { 0 } else { side.last_ns + self.config.clock_offset_ns };
+        DirectionCounters { last_ns, ..*side }
+    }
+
+    /// Lists every verbatim segment of a region by time, and adds its counters to the books.
+    fn list(&self, region: usize, books: &CpuEpoch, order: &mut Vec<(u64, Place)>, sum: &mut Books) {
+        let first = region * self.config.slots_per_cpu as usize;
+        for at in first..first + books.slots as usize {
+            // SAFETY: the region's epoch was left and a grace period has passed: see the module docs.
+            let slot = unsafe { self.slots.quiescent(at) };
+            for side in [&slot.lo, &slot.hi] {
+                sum.drained += u64::from(side.packets);
+                sum.drained_flags.syn += u64::from(side.syn);
+                sum.drained_flags.syn_ack += u64::from(side.syn_ack);
+                sum.drained_flags.fin += u64::from(side.fin);
+                sum.drained_flags.rst += u64::from(side.rst);
+            }
+            for (segment, record) in slot.segments.iter().take(usize::from(slot.segment_count)).enumerate() {
+                order.push((record.time_ns, Place { at: at as u32, segment: segment as u32 }));
+            }
+        }
+        let first = region * self.config.log_per_cpu as usize;
+        for at in first..first + books.log_entries as usize {
+            // SAFETY: as above.
+            let entry = unsafe { self.log.quiescent(at) };
+            sum.drained_log += u64::from(entry.counted == 0);
+            order.push((entry.record.time_ns, Place { at: at as u32, segment: IN_LOG }));
+        }
+    }
+
+    fn feed(&self, place: Place, sink: &mut impl Sink) {
+        let offset = self.config.clock_offset_ns;
+        if place.segment == IN_LOG {
+            // SAFETY: as in `list`.
+            let entry = unsafe { self.log.quiescent(place.at as usize) };
+            let mut segment = Segment { key: entry.key, record: entry.record, rst_note: entry.rst_note };
+            segment.record.time_ns += offset;
+            if entry.counted == 0 {
+                sink.observe(&segment);
+            } else {
+                sink.transition(&segment);
+            }
+            return;
+        }
+        // SAFETY: as in `list`.
+        let slot = unsafe { self.slots.quiescent(place.at as usize) };
+        let mut record = slot.segments[place.segment as usize];
+        record.time_ns += offset;
+        let is_reset = record.flags & probe_ebpf::layout::RST != 0;
+        sink.transition(&Segment { key: slot.key, record, rst_note: if is_reset { slot.rst_note } else { 0 } });
+        if place.segment == 0 {
+            sink.count(&slot.key, &self.shifted(&slot.lo), &self.shifted(&slot.hi));
+        }
+    }
+
+    fn clear(&mut self, region: usize) {
+        let books = self.books.read(region);
+        let first = region * self.config.slots_per_cpu as usize;
+        for at in first..first + books.slots as usize {
+            // SAFETY: as in `list`.
+            let bucket = unsafe { self.slots.quiescent(at) }.bucket as usize;
+            self.index.write(region * self.buckets_per_cpu + bucket, Bucket::default());
+        }
+        self.books.write(region, EMPTY_BOOKS);
+    }
+}
+
+const NO_FLAGS: FlagCounts = FlagCounts { syn: 0, syn_ack: 0, fin: 0, rst: 0 };
+const EMPTY_BOOKS: CpuEpoch = CpuEpoch {
+    frames: 0,
+    frame_bytes: 0,
+    tcp: 0,
+    passed_by: 0,
+    in_slots: 0,
+    logged: 0,
+    untracked: 0,
+    untracked_data: 0,
+    slots: 0,
+    log_entries: 0,
+    order_lost: 0,
+    bucket_full: 0,
+    seen: NO_FLAGS,
+    logged_flags: NO_FLAGS,
+    untracked_flags: NO_FLAGS,
+    rejected: [0; REJECT_REASONS],
+};
+
+impl EngineConfig {
+    fn depth_value(&self) -> u32 {
+        match self.depth {
+            Depth::Control => DEPTH_CONTROL,
+            Depth::Full => DEPTH_FULL,
+        }
+    }
+
+    fn action_value(&self) -> u32 {
+        // enum xdp_action in include/uapi/linux/bpf.h: XDP_DROP 1, XDP_PASS 2.
+        match self.action {
+            Action::Drop => 1,
+            Action::Pass => 2,
+        }
+    }
+}
+
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, LiveError> {
+    let program = ebpf.program_mut(name).ok_or(LiveError::ObjectLacks(name))?;
+    program.try_into().map_err(|source| LiveError::Program(Box::new(source)))
+}
+
+fn map<T: super::mapping::MapValue>(ebpf: &Ebpf, name: &'static str, len: u32) -> Result<Mapping<T>, LiveError> {
+    let map = ebpf.map(name).ok_or(LiveError::ObjectLacks(name))?;
+    let Map::Array(data) = map else { return Err(LiveError::ObjectLacks(name)) };
+    Mapping::new(data.fd().as_fd(), len as usize).map_err(|source| LiveError::Mmap { name, source })
+}
+
+fn grace(ebpf: &mut Ebpf) -> Result<ArrayOfMaps<MapData, Array<MapData, u32>>, LiveError> {
+    let map = ebpf.take_map("GRACE").ok_or(LiveError::ObjectLacks("GRACE"))?;
+    ArrayOfMaps::try_from(map).map_err(LiveError::map("GRACE"))
+}
+
+const _: () = assert!(ABI_VERSION == 1, "check EMPTY_BOOKS and the drain when the layout changes");

@@ -1,0 +1,265 @@
+//! What can go wrong between the agent and the kernel, each with the thing, the cause and the next step.
+
+use std::{error::Error as StdError, io};
+
+use aya::{EbpfError, maps::MapError, programs::ProgramError};
+use thiserror::Error;
+
+use super::privilege::Capability;
+
+/// Why the live source cannot start or go on.
+#[derive(Debug, Error)]
+pub enum LiveError {
+    /// The binary was built without the BPF object.
+    #[error("this rstprobe was built without its kernel program; build it with `cargo xtask build`")]
+    NoObject,
+    /// The embedded object does not fit this binary.
+    #[error(
+        "the embedded kernel program has no `{0}`: object and binary are of different builds; run `cargo xtask build`"
+    )]
+    ObjectLacks(&'static str),
+    /// A table size that cannot be.
+    #[error(
+        "table size: {slots} slots and {log} log entries per CPU; slots must be a power of two up to 1048576, log \
+         entries at least 1, and all CPUs together below 2^32"
+    )]
+    TableSize {
+        /// Slots asked for.
+        slots: u32,
+        /// Log entries asked for.
+        log: u32,
+    },
+    /// A file or a system fact could not be read.
+    #[error("cannot read {what}: {source}")]
+    Read {
+        /// What.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel refused the object or its maps.
+    #[error("the kernel refused the maps or the object: {}{}", chain(.0), remedy(.0))]
+    Load(#[source] Box<EbpfError>),
+    /// The kernel refused the program.
+    #[error("the kernel refused the program: {}{}", describe_program(.0), remedy(.0))]
+    Program(#[source] Box<ProgramError>),
+    /// A map could not be mapped.
+    #[error("cannot map the table {name} into memory: {source}{}", remedy(.source))]
+    Mmap {
+        /// Map.
+        name: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A map operation failed.
+    #[error("map {name}: {}{}", chain(.source), remedy(.source))]
+    Map {
+        /// Map.
+        name: &'static str,
+        /// Why.
+        source: Box<MapError>,
+    },
+    /// Capabilities are missing.
+    #[error(
+        "not permitted: missing {}; run as root, or grant them once: sudo setcap cap_bpf,cap_net_admin,cap_perfmon,cap_net_raw+ep {}",
+        list_names(.missing), .binary
+    )]
+    Privilege {
+        /// Which.
+        missing: Vec<Capability>,
+        /// This binary's path.
+        binary: String,
+    },
+    /// No interface of that name.
+    #[error("{name}: no such interface{}", list_known(.known))]
+    NoInterface {
+        /// As asked.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The interface is down.
+    #[error("{name}: the interface is down; `ip link set {name} up` first")]
+    InterfaceDown {
+        /// Interface.
+        name: String,
+    },
+    /// Somebody else has the XDP hook.
+    #[error(
+        "{name}: the XDP hook is taken by {holder}; stop that program (`bpftool link` and `bpftool prog` show whose it is; \
+         one attached without a link goes with `ip link set dev {name} xdp off`), or probe another interface"
+    )]
+    HookTaken {
+        /// Interface.
+        name: String,
+        /// By what.
+        holder: String,
+    },
+    /// The MTU does not allow native XDP without multi-buffer support.
+    #[error(
+        "{name}: MTU {mtu} is too big for native XDP {why}; use --mode generic, or lower the MTU to {limit} or less \
+         (`ip link set {name} mtu {limit}`)"
+    )]
+    MtuTooBig {
+        /// Interface.
+        name: String,
+        /// Its MTU.
+        mtu: u32,
+        /// In which circumstances.
+        why: String,
+        /// What would do.
+        limit: u32,
+    },
+    /// The other end of a veth pair has a big MTU.
+    #[error(
+        "{name}: native XDP without frags (multi-buffer XDP, Linux 5.18) is refused because the other end of the veth pair \
+         has an MTU above {limit}; lower that one, or use --mode generic"
+    )]
+    PeerMtu {
+        /// Interface.
+        name: String,
+        /// What would do.
+        limit: u32,
+    },
+    /// The driver has no native XDP.
+    #[error("{name}: driver {driver} has no native XDP ({source}); use --mode generic")]
+    NoNative {
+        /// Interface.
+        name: String,
+        /// Driver.
+        driver: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Attaching failed for another reason.
+    #[error("{name}: cannot attach: {source}{}", hint(.source))]
+    Attach {
+        /// Interface.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel attached without a bpf_link, which would outlive this process.
+    #[error(
+        "{name}: the kernel made no bpf_link (needs Linux 5.9); refused, because the program would outlive rstprobe"
+    )]
+    NoLink {
+        /// Interface.
+        name: String,
+    },
+    /// Egress could not be attached.
+    #[error("{name}: cannot attach to egress for --host: {}; without --host only what is received is seen", chain(.source))]
+    Egress {
+        /// Interface.
+        name: String,
+        /// What the kernel said.
+        source: Box<ProgramError>,
+    },
+    /// Promiscuous membership failed.
+    #[error("{name}: cannot enter promiscuous mode: {source}; it needs CAP_NET_RAW")]
+    Promiscuous {
+        /// Interface.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Netlink failed.
+    #[error("cannot ask the kernel about interfaces: {0}")]
+    Netlink(io::Error),
+}
+
+impl LiveError {
+    /// For `map_err` on operations of the named map.
+    pub(super) fn map(name: &'static str) -> impl Fn(MapError) -> Self {
+        move |source| Self::Map { name, source: Box::new(source) }
+    }
+}
+
+fn list_names(missing: &[Capability]) -> String {
+    missing.iter().map(|capability| capability.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn list_known(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) }
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EPERM) => "; see `rstprobe doctor` for the capabilities it needs",
+        Some(libc::ENOMEM | libc::ENOSPC) => {
+            "; the driver lacks memory or queues for XDP (try `ethtool -L` with fewer)"
+        }
+        _ => "",
+    }
+}
+
+/// An error with everything that caused it, each said once. aya's errors leave the cause to their sources.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What to do about the system call error at the root of `error`, if there is one that says so.
+fn remedy(error: &(dyn StdError + 'static)) -> &'static str {
+    let mut number = None;
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        number = number.or(error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error));
+        cause = error.source();
+    }
+    match number {
+        Some(libc::EPERM | libc::EACCES) => {
+            "; it needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (see `rstprobe doctor`), held outside of any user namespace, \
+             and before Linux 5.11 also a `ulimit -l` that fits the tables"
+        }
+        Some(libc::ENOMEM) => "; there is no memory for tables of this size: try smaller --slots and --log",
+        Some(libc::EMFILE | libc::ENFILE) => "; too many open files: raise `ulimit -n`",
+        _ => "",
+    }
+}
+
+/// The verifier's log is long; its last lines say why.
+fn describe_program(error: &ProgramError) -> String {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let tail = log.lines().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n  ");
+            format!("{io_error}\n  {tail}")
+        }
+        other => chain(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::maps::MapError;
+
+    use super::*;
+
+    fn load(errno: i32) -> String {
+        let io_error = io::Error::from_raw_os_error(errno);
+        let map = MapError::CreateError { name: "SLOTS".to_string(), io_error };
+        LiveError::Load(Box::new(EbpfError::MapError(map))).to_string()
+    }
+
+    #[test]
+    fn the_cause_and_what_to_do_are_told() {
+        for (errno, remedy) in [(libc::EPERM, "ulimit -l"), (libc::ENOMEM, "--slots"), (libc::EMFILE, "ulimit -n")] {
+            let text = load(errno);
+            for part in ["`SLOTS`", &io::Error::from_raw_os_error(errno).to_string(), remedy] {
+                assert!(text.contains(part), "`{part}` is not in: {text}");
+            }
+        }
+        let text = load(libc::EINVAL);
+        assert_eq!(text.matches("SLOTS").count(), 1, "{text}");
+        assert!(text.ends_with("(os error 22)"), "{text}");
+    }
+}

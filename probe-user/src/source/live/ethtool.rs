@@ -1,0 +1,111 @@
+//! Two questions to a driver that netlink does not answer in one message: its name, and whether it strips VLAN tags;
+//! and the packet-socket membership that makes an interface promiscuous for as long as this process lives.
+#![expect(unsafe_code, reason = "ioctl and setsockopt with C structures")]
+
+use std::{
+    ffi::c_int,
+    io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+};
+
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+const ETHTOOL_GDRVINFO: u32 = 0x0000_0003;
+const ETHTOOL_GFLAGS: u32 = 0x0000_0025;
+const ETH_FLAG_RXVLAN: u32 = 1 << 8;
+const ETH_FLAG_LRO: u32 = 1 << 15;
+
+/// `struct ethtool_drvinfo` of include/uapi/linux/ethtool.h.
+#[repr(C)]
+struct DriverInfo {
+    command: u32,
+    driver: [u8; 32],
+    rest: [u8; 160],
+}
+
+/// `struct ethtool_value`.
+#[repr(C)]
+struct Value {
+    command: u32,
+    data: u32,
+}
+
+fn socket(domain: c_int, kind: c_int) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::socket(domain, kind | libc::SOCK_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn ethtool<T>(interface: &str, request: &mut T) -> io::Result<()> {
+    let socket = socket(libc::AF_INET, libc::SOCK_DGRAM)?;
+    let mut name = [0 as libc::c_char; libc::IFNAMSIZ];
+    if interface.len() >= name.len() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    for (to, from) in name.iter_mut().zip(interface.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    let data = std::ptr::from_mut(request).cast();
+    let mut ifreq = libc::ifreq { ifr_name: name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: data } };
+    // SAFETY: `ifreq` and the request it points to live through the call and have the layout the command expects.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut ifreq) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Name of the driver behind `interface`.
+///
+/// # Errors
+/// What the ioctl says; virtual devices may lack it.
+pub(super) fn driver(interface: &str) -> io::Result<String> {
+    let mut info = DriverInfo { command: ETHTOOL_GDRVINFO, driver: [0; 32], rest: [0; 160] };
+    ethtool(interface, &mut info)?;
+    let end = info.driver.iter().position(|&byte| byte == 0).unwrap_or(info.driver.len());
+    Ok(String::from_utf8_lossy(&info.driver[..end]).into_owned())
+}
+
+/// Whether the NIC strips VLAN tags and whether it merges segments (LRO).
+///
+/// # Errors
+/// What the ioctl says.
+pub(super) fn vlan_strip_and_lro(interface: &str) -> io::Result<(bool, bool)> {
+    let mut value = Value { command: ETHTOOL_GFLAGS, data: 0 };
+    ethtool(interface, &mut value)?;
+    Ok((value.data & ETH_FLAG_RXVLAN != 0, value.data & ETH_FLAG_LRO != 0))
+}
+
+/// A packet-socket membership: the interface is promiscuous until this is dropped or the process ends, however it
+/// ends (packet(7), PACKET_MR_PROMISC).
+pub(super) struct Promiscuous {
+    _socket: OwnedFd,
+}
+
+impl Promiscuous {
+    /// Enters promiscuous mode on the interface with this index.
+    ///
+    /// # Errors
+    /// `EPERM` without CAP_NET_RAW.
+    pub(super) fn enter(index: u32) -> io::Result<Self> {
+        // Protocol 0: the socket itself receives nothing.
+        let socket = socket(libc::AF_PACKET, libc::SOCK_RAW)?;
+        let request = libc::packet_mreq {
+            mr_ifindex: c_int::try_from(index).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?,
+            mr_type: libc::PACKET_MR_PROMISC as u16,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        // SAFETY: `request` lives through the call and its size is given.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_ADD_MEMBERSHIP,
+                (&raw const request).cast(),
+                size_of::<libc::packet_mreq>() as libc::socklen_t,
+            )
+        };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(Self { _socket: socket }) }
+    }
+}

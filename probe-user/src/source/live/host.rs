@@ -1,0 +1,233 @@
+//! On the host itself (`--host`): what the host sends, by tc egress, and why its kernel sends resets, by the
+//! `tcp:tcp_send_reset` tracepoint. Each part that this kernel lacks is said and left out.
+
+use std::{fs, path::Path};
+
+use aya::{
+    maps::{Array, MapData, RingBuf},
+    programs::{
+        SchedClassifier, TcAttachType, TracePoint,
+        tc::{self, SchedClassifierLink},
+    },
+};
+use probe_ebpf::layout::{Endpoint, FlowKey, ResetEvent};
+
+use super::{LiveError, engine::Engine};
+
+/// Where the tracepoint keeps its fields, and what its reasons are called: from its format file.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ResetFormat {
+    /// Offsets of `skbaddr`, `state`, `reason`, `saddr`, `daddr`.
+    pub offsets: [u32; 5],
+    /// Names of the reasons, by number.
+    pub names: Vec<String>,
+}
+
+const FIELDS: [&str; 5] = ["skbaddr", "state", "reason", "saddr", "daddr"];
+const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+impl ResetFormat {
+    /// Reads the format of this kernel.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub fn of_this_kernel() -> Result<Self, String> {
+        if !TRACEFS.iter().any(|root| Path::new(root).join("events").exists()) {
+            return Err("tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)".to_string());
+        }
+        let text = TRACEFS
+            .iter()
+            .find_map(|root| fs::read_to_string(format!("{root}/events/tcp/tcp_send_reset/format")).ok())
+            .ok_or("this kernel has no tracepoint tcp:tcp_send_reset, or it may not be read")?;
+        Self::parse(&text)
+            .ok_or_else(|| "this kernel's tcp:tcp_send_reset tells no reason (it does since 6.10)".to_string())
+    }
+
+    /// From the text of a format file; `None` when a field is missing.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut offsets = [0; 5];
+        for (field, offset) in FIELDS.iter().zip(&mut offsets) {
+            let line = text.lines().filter(|line| line.trim_start().starts_with("field:")).find(|line| {
+                let declaration = line.split(';').next().unwrap_or_default();
+                let name = declaration.rsplit([' ', '*']).next().unwrap_or_default();
+                name.split('[').next() == Some(field)
+            })?;
+            let value = line.split("offset:").nth(1)?.split(';').next()?;
+            *offset = value.trim().parse().ok()?;
+        }
+        let symbols = text.split("__print_symbolic(REC->reason,").nth(1)?;
+        let mut names = Vec::new();
+        for pair in symbols.split('{').skip(1) {
+            let (number, name) = pair.split('}').next()?.split_once(',')?;
+            let number: usize = number.trim().parse().ok()?;
+            if number >= 256 {
+                continue;
+            }
+            if names.len() <= number {
+                names.resize(number + 1, String::new());
+            }
+            names[number] = name.trim().trim_matches('"').to_string();
+        }
+        Some(Self { offsets, names })
+    }
+}
+
+/// One reset that this kernel sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KernelReset {
+    /// Whose.
+    pub key: FlowKey,
+    /// The `hi` endpoint of the key sent it.
+    pub from_hi: bool,
+    /// Index into [`ResetFormat::names`].
+    pub reason: u8,
+    /// A segment provoked it; otherwise the application or a timer did.
+    pub provoked: bool,
+}
+
+/// Egress links and the ring of resets. Dropping it detaches.
+pub struct HostTap {
+    egress: Vec<SchedClassifierLink>,
+    ring: Option<RingBuf<MapData>>,
+    lost: Option<Array<MapData, u64>>,
+}
+
+impl HostTap {
+    /// Attaches to the egress of every interface, and to the tracepoint when `with_reasons`.
+    ///
+    /// # Errors
+    /// Egress cannot be attached.
+    pub fn attach(engine: &mut Engine, interfaces: &[String], with_reasons: bool) -> Result<Self, LiveError> {
+        let mut tap = Self { egress: Vec::new(), ring: None, lost: None };
+        let program: &mut SchedClassifier = engine.named_program("rstprobe_egress")?;
+        program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
+        for name in interfaces {
+            tap.egress.push(attach_egress(program, name)?);
+        }
+        if with_reasons {
+            let program: &mut TracePoint = engine.named_program("rstprobe_send_reset")?;
+            program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
+            // The link stays with the program, and the program with the engine.
+            program.attach("tcp", "tcp_send_reset").map_err(|source| LiveError::Program(Box::new(source)))?;
+            tap.ring = engine.take_map("RESETS");
+            tap.lost = engine.take_map("RESETS_LOST");
+        }
+        Ok(tap)
+    }
+
+    /// Detaches from egress; the ring can still be read.
+    pub fn detach(&mut self) {
+        self.egress.clear();
+    }
+
+    /// Takes the next reset that the kernel reported.
+    pub fn next_reset(&mut self, domain: u32) -> Option<KernelReset> {
+        let ring = self.ring.as_mut()?;
+        loop {
+            let item = ring.next()?;
+            if let Some(event) = decode(&item)
+                && let Some(reset) = reset(&event, domain)
+            {
+                return Some(reset);
+            }
+        }
+    }
+
+    /// Resets that the program could not report.
+    pub fn lost(&self) -> u64 {
+        self.lost.as_ref().and_then(|lost| lost.get(&0, 0).ok()).unwrap_or(0)
+    }
+}
+
+fn attach_egress(program: &mut SchedClassifier, name: &str) -> Result<SchedClassifierLink, LiveError> {
+    let refused = |source| LiveError::Egress { name: name.to_string(), source: Box::new(source) };
+    let id = match program.attach(name, TcAttachType::Egress) {
+        Ok(id) => id,
+        Err(first) => {
+            // Before tcx (6.6) a filter needs the clsact qdisc.
+            if tc::qdisc_add_clsact(name).is_err() {
+                return Err(refused(first));
+            }
+            program.attach(name, TcAttachType::Egress).map_err(refused)?
+        }
+    };
+    program.take_link(id).map_err(refused)
+}
+
+fn decode(bytes: &[u8]) -> Option<ResetEvent> {
+    let word = |at: usize| bytes.get(at..at + 4)?.first_chunk().map(|four| u32::from_ne_bytes(*four));
+    let long = |at: usize| bytes.get(at..at + 8)?.first_chunk().map(|eight| u64::from_ne_bytes(*eight));
+    let mut event = ResetEvent {
+        time_ns: long(0)?,
+        skb: long(8)?,
+        state: word(16)?,
+        reason: word(20)?,
+        source: [0; 7],
+        destination: [0; 7],
+    };
+    for at in 0..7 {
+        event.source[at] = word(24 + at * 4)?;
+        event.destination[at] = word(52 + at * 4)?;
+    }
+    Some(event)
+}
+
+fn reset(event: &ResetEvent, domain: u32) -> Option<KernelReset> {
+    let (key, from_hi) = FlowKey::normalised(endpoint(&event.source)?, endpoint(&event.destination)?, domain);
+    Some(KernelReset { key, from_hi, reason: u8::try_from(event.reason).ok()?, provoked: event.skb != 0 })
+}
+
+/// `struct sockaddr_in` or `sockaddr_in6`: family in host order, port and address in network order.
+fn endpoint(words: &[u32; 7]) -> Option<Endpoint> {
+    let [family_low, family_high, port_high, port_low] = words[0].to_ne_bytes();
+    let port = u16::from_be_bytes([port_high, port_low]);
+    match i32::from(u16::from_ne_bytes([family_low, family_high])) {
+        libc::AF_INET => Some(Endpoint::v4(words[1], port)),
+        libc::AF_INET6 => {
+            let mut octets = [0; 16];
+            for (four, word) in octets.chunks_exact_mut(4).zip(&words[2..6]) {
+                four.copy_from_slice(&word.to_ne_bytes());
+            }
+            Some(Endpoint::from_octets(octets, port))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMAT: &str = r#"name: tcp_send_reset
+	field:int common_pid;	offset:4;	size:4;	signed:1;
+	field:const void * skbaddr;	offset:8;	size:8;	signed:0;
+	field:int state;	offset:24;	size:4;	signed:1;
+	field:enum sk_rst_reason reason;	offset:28;	size:4;	signed:0;
+	field:__u8 saddr[28];	offset:32;	size:28;	signed:0;
+	field:__u8 daddr[28];	offset:60;	size:28;	signed:0;
+print fmt: "x", __print_symbolic(REC->state, { TCP_A, "A" }), __print_symbolic(REC->reason, { 0, "NOT_SPECIFIED" }, { 2, "NO_SOCKET" })"#;
+
+    #[test]
+    fn format_gives_offsets_and_names() {
+        let format = ResetFormat::parse(FORMAT).expect("whole");
+        assert_eq!(format.offsets, [8, 24, 28, 32, 60]);
+        assert_eq!(format.names, ["NOT_SPECIFIED", "", "NO_SOCKET"]);
+        assert_eq!(ResetFormat::parse(&FORMAT.replace("reason;", "cause;")), None, "older kernels tell no reason");
+    }
+
+    #[test]
+    fn addresses_are_those_of_the_flow() {
+        let v4 = |host: u8, port: u16| {
+            let port = port.to_be_bytes();
+            let family = 2_u16.to_ne_bytes();
+            let head = u32::from_ne_bytes([family[0], family[1], port[0], port[1]]);
+            [head, u32::from_ne_bytes([10, 0, 0, host]), 0, 0, 0, 0, 0]
+        };
+        let event =
+            ResetEvent { time_ns: 1, skb: 0, state: 1, reason: 2, source: v4(2, 80), destination: v4(1, 40_000) };
+        let found = reset(&event, 0).expect("IPv4");
+        let end = |host: u8, port| Endpoint::v4(u32::from_ne_bytes([10, 0, 0, host]), port);
+        assert_eq!((found.key, found.from_hi), FlowKey::normalised(end(2, 80), end(1, 40_000), 0));
+        assert!(!found.provoked);
+    }
+}

@@ -1,0 +1,98 @@
+//! A `BPF_F_MMAPABLE` array, seen through `mmap`.
+//!
+//! The kernel program writes these pages too. What keeps the two apart is the epoch protocol of [`super::engine`]: the
+//! agent touches only the half that the program has left, after a grace period. This file knows nothing of epochs; it
+//! offers copies of single elements, which are defined whatever the other side does, and hands out references only
+//! through `unsafe` functions whose callers vouch for the protocol.
+#![expect(unsafe_code, reason = "mmap, and memory shared with the kernel")]
+
+use std::{
+    io,
+    marker::PhantomData,
+    os::fd::{AsRawFd as _, BorrowedFd},
+    ptr::{self, NonNull},
+};
+
+/// Types that lie in the maps: `repr(C)`, integers only, no padding, any bit pattern valid.
+///
+/// # Safety
+/// The implementer guarantees just that; `probe_ebpf::layout` asserts sizes and offsets at compile time.
+pub(super) unsafe trait MapValue: Copy {}
+
+// SAFETY: see probe_ebpf::layout: integers only, every byte named.
+unsafe impl MapValue for probe_ebpf::layout::Control {}
+// SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::CpuEpoch {}
+// SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::Bucket {}
+// SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::Slot {}
+// SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::LogEntry {}
+
+/// `len` elements of a mapped array.
+pub(super) struct Mapping<T> {
+    base: NonNull<T>,
+    len: usize,
+    bytes: usize,
+    values: PhantomData<T>,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread; access is through `&self`/`&mut self` as usual.
+unsafe impl<T: Send> Send for Mapping<T> {}
+
+impl<T: MapValue> Mapping<T> {
+    /// Maps the whole array behind `fd`, which has `len` elements of `T`.
+    ///
+    /// # Errors
+    /// What `mmap` says; `EPERM` when the map was created without `BPF_F_MMAPABLE`.
+    pub(super) fn new(fd: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
+        // The kernel rounds the element size up to eight bytes and the area up to a page (kernel/bpf/arraymap.c).
+        const { assert!(size_of::<T>().is_multiple_of(8)) };
+        let bytes = len * size_of::<T>();
+        // SAFETY: a fresh shared mapping; no existing memory is touched.
+        let base = unsafe {
+            libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd.as_raw_fd(), 0)
+        };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast::<T>()).ok_or_else(|| io::Error::other("mmap returned address 0"))?;
+        Ok(Self { base, len, bytes, values: PhantomData })
+    }
+
+    fn at(&self, index: usize) -> NonNull<T> {
+        assert!(index < self.len, "map element {index} of {}", self.len);
+        // SAFETY: within the mapping, as just checked.
+        unsafe { self.base.add(index) }
+    }
+
+    /// A copy of one element.
+    pub(super) fn read(&self, index: usize) -> T {
+        // SAFETY: mapped, aligned (page base, element size), and every bit pattern is a value; volatile because the
+        // kernel may write meanwhile, in which case the copy may mix old and new integers.
+        unsafe { self.at(index).read_volatile() }
+    }
+
+    /// Replaces one element.
+    pub(super) fn write(&mut self, index: usize, value: T) {
+        // SAFETY: as for `read`.
+        unsafe { self.at(index).write_volatile(value) }
+    }
+
+    /// One element in place.
+    ///
+    /// # Safety
+    /// The kernel program must not write this element while the reference lives.
+    pub(super) unsafe fn quiescent(&self, index: usize) -> &T {
+        // SAFETY: mapped and aligned; the caller vouches that nobody writes.
+        unsafe { self.at(index).as_ref() }
+    }
+}
+
+impl<T> Drop for Mapping<T> {
+    fn drop(&mut self) {
+        // SAFETY: this mapping, made in `new`; no reference outlives `self`.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
+    }
+}

@@ -1,0 +1,19 @@
+//! The live source: the XDP program, its maps and the interfaces it is attached to.
+//!
+//! * [`engine`]: loads the object, flips epochs, drains them in time order, checks the books.
+//! * [`attach`]: interfaces, bpf_links, modes, promiscuous membership.
+//! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
+//! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
+//! * [`privilege`]: what the process may do.
+
+pub mod attach;
+pub mod books;
+pub mod engine;
+mod error;
+mod ethtool;
+pub mod host;
+mod mapping;
+pub mod netdev;
+pub mod privilege;
+
+pub use error::LiveError;

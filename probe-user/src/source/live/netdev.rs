@@ -1,0 +1,196 @@
+//! Facts about network interfaces, from one rtnetlink dump: what `doctor` shows and what errors explain themselves with.
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached},
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+use super::{LiveError, ethtool};
+
+/// One interface as the kernel describes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Netdev {
+    /// Name.
+    pub name: String,
+    /// Index.
+    pub index: u32,
+    /// MTU, bytes.
+    pub mtu: u32,
+    /// Administratively up.
+    pub up: bool,
+    /// Driver by ethtool, or the link kind (`veth`, `bridge`, ...); `unknown` when neither says.
+    pub driver: String,
+    /// The XDP program attached now, if any.
+    pub xdp: Option<XdpHolder>,
+    /// The NIC strips VLAN tags before XDP sees the frame; `None` when the driver does not say.
+    pub strips_vlan: Option<bool>,
+    /// The NIC merges segments (LRO); `None` when the driver does not say.
+    pub lro: Option<bool>,
+}
+
+/// Who has the XDP hook.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct XdpHolder {
+    /// `native`, `generic`, `offload` or `several`.
+    pub mode: &'static str,
+    /// Program id.
+    pub program_id: u32,
+    /// Program name, where we may ask for it (CAP_SYS_ADMIN).
+    pub program_name: Option<String>,
+}
+
+impl std::fmt::Display for XdpHolder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.program_name {
+            Some(name) => write!(f, "program `{name}` (id {}, {})", self.program_id, self.mode),
+            None => {
+                write!(f, "program id {} ({}); `bpftool prog show id {0}` as root names it", self.program_id, self.mode)
+            }
+        }
+    }
+}
+
+impl Netdev {
+    /// The interface of that name.
+    ///
+    /// # Errors
+    /// [`LiveError::NoInterface`] with the names there are; [`LiveError::Netlink`].
+    pub fn find(name: &str) -> Result<Self, LiveError> {
+        let all = list()?;
+        match all.iter().find(|device| device.name == name) {
+            Some(found) => Ok(found.clone()),
+            None => Err(LiveError::NoInterface {
+                name: name.to_string(),
+                known: all.into_iter().map(|device| device.name).collect(),
+            }),
+        }
+    }
+}
+
+/// Every interface of this network namespace, by index.
+///
+/// # Errors
+/// [`LiveError::Netlink`].
+pub fn list() -> Result<Vec<Netdev>, LiveError> {
+    let mut devices: Vec<_> = dump_links().map_err(LiveError::Netlink)?.iter().map(from_message).collect();
+    devices.sort_by_key(|device| device.index);
+    Ok(devices)
+}
+
+/// Which interfaces there are, by index, and whether they are up: cheap enough to be asked every second.
+///
+/// # Errors
+/// [`LiveError::Netlink`].
+pub fn states() -> Result<Vec<(u32, bool)>, LiveError> {
+    let links = dump_links().map_err(LiveError::Netlink)?;
+    Ok(links.iter().map(|link| (link.header.index, link.header.flags.contains(LinkFlags::Up))).collect())
+}
+
+fn dump_links() -> io::Result<Vec<LinkMessage>> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let mut request = NetlinkMessage::new(header, RouteNetlinkMessage::GetLink(LinkMessage::default()).into());
+    request.finalize();
+    let mut bytes = vec![0; request.buffer_len()];
+    request.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    let mut links = Vec::new();
+    loop {
+        let (received, _) = socket.recv_from_full()?;
+        if !collect(&received, &mut links)? {
+            return Ok(links);
+        }
+    }
+}
+
+/// Collects the links of one datagram; false when the dump is done.
+fn collect(received: &[u8], links: &mut Vec<LinkMessage>) -> io::Result<bool> {
+    let mut at = 0;
+    while at < received.len() {
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&received[at..])
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        match message.payload {
+            NetlinkPayload::Done(_) => return Ok(false),
+            NetlinkPayload::Error(error) => return Err(error.to_io()),
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => links.push(link),
+            _ => {}
+        }
+        let len = message.header.length as usize;
+        if len == 0 {
+            return Ok(true);
+        }
+        // Messages are aligned to four bytes (netlink(7)).
+        at += len.next_multiple_of(4);
+    }
+    Ok(true)
+}
+
+fn from_message(message: &LinkMessage) -> Netdev {
+    let mut device = Netdev {
+        name: String::new(),
+        index: message.header.index,
+        mtu: 0,
+        up: message.header.flags.contains(LinkFlags::Up),
+        driver: String::new(),
+        xdp: None,
+        strips_vlan: None,
+        lro: None,
+    };
+    let mut kind = None;
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => device.name.clone_from(name),
+            LinkAttribute::Mtu(mtu) => device.mtu = *mtu,
+            LinkAttribute::Xdp(attributes) => device.xdp = holder(attributes),
+            LinkAttribute::LinkInfo(infos) => {
+                kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    let loopback = || message.header.flags.contains(LinkFlags::Loopback).then(|| "loopback".to_string());
+    let driver = ethtool::driver(&device.name).ok().or(kind).or_else(loopback);
+    device.driver = driver.unwrap_or_else(|| "unknown".to_string());
+    if let Ok((strips_vlan, lro)) = ethtool::vlan_strip_and_lro(&device.name) {
+        device.strips_vlan = Some(strips_vlan);
+        device.lro = Some(lro);
+    }
+    device
+}
+
+fn holder(attributes: &[LinkXdp]) -> Option<XdpHolder> {
+    let mut mode = None;
+    let mut id = 0;
+    for attribute in attributes {
+        match attribute {
+            LinkXdp::Attached(XdpAttached::Driver) => mode = Some("native"),
+            LinkXdp::Attached(XdpAttached::SocketBuffer) => mode = Some("generic"),
+            LinkXdp::Attached(XdpAttached::Hardware) => mode = Some("offload"),
+            LinkXdp::Attached(XdpAttached::Multiple) => mode = Some("several"),
+            LinkXdp::ProgId(program) | LinkXdp::DrvProgId(program) | LinkXdp::SkbProgId(program) if *program != 0 => {
+                id = *program;
+            }
+            _ => {}
+        }
+    }
+    mode.map(|mode| XdpHolder { mode, program_id: id, program_name: program_name(id) })
+}
+
+/// Asking for a program's name needs CAP_SYS_ADMIN; without it there is no name.
+fn program_name(id: u32) -> Option<String> {
+    aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(ToString::to_string))
+        .filter(|name| !name.is_empty())
+}

@@ -1,0 +1,56 @@
+//! What this process may do. Facts only; what follows from them is said by whoever asks.
+
+use caps::CapSet;
+
+/// A capability that rstprobe may need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Capability {
+    /// Load programs and maps (Linux 5.8).
+    Bpf,
+    /// Attach to interfaces.
+    NetAdmin,
+    /// Pointer arithmetic on packets in kernels up to 5.10.
+    Perfmon,
+    /// Promiscuous membership and AF_XDP sockets.
+    NetRaw,
+}
+
+impl Capability {
+    /// Its name in the kernel's headers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bpf => "CAP_BPF",
+            Self::NetAdmin => "CAP_NET_ADMIN",
+            Self::Perfmon => "CAP_PERFMON",
+            Self::NetRaw => "CAP_NET_RAW",
+        }
+    }
+
+    /// True when this process has it effectively.
+    pub fn is_held(self) -> bool {
+        let capability = match self {
+            Self::Bpf => caps::Capability::CAP_BPF,
+            Self::NetAdmin => caps::Capability::CAP_NET_ADMIN,
+            Self::Perfmon => caps::Capability::CAP_PERFMON,
+            Self::NetRaw => caps::Capability::CAP_NET_RAW,
+        };
+        caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
+    }
+}
+
+/// Every capability, for `doctor`.
+pub const ALL: [Capability; 4] = [Capability::Bpf, Capability::NetAdmin, Capability::Perfmon, Capability::NetRaw];
+
+/// What counting on an interface needs and this process lacks. CAP_SYS_ADMIN implies the BPF ones.
+pub fn missing(promiscuous: bool) -> Vec<Capability> {
+    let admin = caps::has_cap(None, CapSet::Effective, caps::Capability::CAP_SYS_ADMIN).unwrap_or(false);
+    let mut needed = vec![Capability::NetAdmin];
+    if !admin {
+        needed.extend([Capability::Bpf, Capability::Perfmon]);
+    }
+    if promiscuous {
+        needed.push(Capability::NetRaw);
+    }
+    needed.retain(|capability| !capability.is_held());
+    needed
+}

@@ -1,0 +1,58 @@
+//! Measuring: what it costs to read, to track, and what others need for the same.
+//!
+//! A [`Section`] measures one thing and adds rows to the [`Report`]; `bin/bench.rs` runs those that are asked for. What is
+//! compared is measured in the same run on the same core. A further section is a module here and a line in [`SECTIONS`].
+
+pub mod capture;
+pub mod memory;
+pub mod peers;
+pub mod read;
+pub mod report;
+pub mod tracker;
+
+use std::{io, path::PathBuf};
+
+pub use report::{Report, Row};
+
+/// What a section may use.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The `rstprobe` binary.
+    pub binary: PathBuf,
+    /// How often each thing is measured; the median counts.
+    pub rounds: usize,
+    /// The core on which commands run.
+    pub core: usize,
+    /// Frames of generated captures, at least.
+    pub packets: u64,
+    /// Time between the frames of a generated capture, microseconds: the shorter, the more connections linger at once.
+    pub gap_us: u64,
+    /// Seed of generated captures.
+    pub seed: u64,
+    /// Where captures and what peers write go.
+    pub folder: PathBuf,
+}
+
+/// One kind of measurement.
+pub struct Section {
+    /// What selects it.
+    pub name: &'static str,
+    /// In a line.
+    pub about: &'static str,
+    /// Does it.
+    pub run: fn(&Setting, &mut Report) -> io::Result<()>,
+}
+
+/// All of them, in the order in which they run.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "read",
+        about: "reading a capture, against other tools; memory of open connections",
+        run: read::run,
+    },
+    Section {
+        name: "tracker",
+        about: "the tracker alone: segments per second, bytes per connection",
+        run: tracker::run,
+    },
+];

@@ -1,0 +1,91 @@
+//! What a running probe has in the kernel, taken while it runs, and whether all of it is gone afterwards.
+//!
+//! By ids, not by names: another probe on the same machine is none of our business.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::netns::Namespace;
+
+/// The kernel frees programs and maps some grace periods after the last reference.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Kernel objects of one probe.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Footprint {
+    /// Programs attached to the interfaces.
+    pub programs: BTreeSet<u64>,
+    /// Maps of those programs.
+    pub maps: BTreeSet<u64>,
+    /// Links of those programs.
+    pub links: BTreeSet<u64>,
+}
+
+impl Footprint {
+    /// What is attached to any interface of `namespace` now. Maps and links need bpftool; without it they stay empty.
+    pub fn take(namespace: &Namespace) -> io::Result<Self> {
+        let mut footprint = Self { programs: attached(namespace)?, ..Self::default() };
+        for program in &footprint.programs {
+            if let Some(shown) = bpftool(&["prog", "show", "id", &program.to_string()]) {
+                footprint.maps.extend(shown["map_ids"].as_array().into_iter().flatten().filter_map(Value::as_u64));
+            }
+        }
+        let links = bpftool(&["link", "show"]).unwrap_or_default();
+        let ours = |link: &&Value| link["prog_id"].as_u64().is_some_and(|id| footprint.programs.contains(&id));
+        let links = links.as_array().into_iter().flatten().filter(ours);
+        footprint.links = links.filter_map(|link| link["id"].as_u64()).collect();
+        Ok(footprint)
+    }
+
+    /// Waits until nothing of it is left, and names what stays.
+    pub fn remains(&self) -> Vec<String> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let remains = self.now();
+            if remains.is_empty() || Instant::now() > end {
+                return remains;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn now(&self) -> Vec<String> {
+        let kinds = [("prog", &self.programs), ("map", &self.maps), ("link", &self.links)];
+        kinds.iter().flat_map(|(kind, ids)| existing(kind, ids)).collect()
+    }
+}
+
+/// Those of `ids` that the kernel still lists.
+fn existing(kind: &str, ids: &BTreeSet<u64>) -> Vec<String> {
+    let listed = bpftool(&[kind, "show"]).unwrap_or_default();
+    let there = listed.as_array().into_iter().flatten().filter_map(|object| object["id"].as_u64());
+    there.filter(|id| ids.contains(id)).map(|id| format!("{kind} {id}")).collect()
+}
+
+/// Ids of the XDP programs on the interfaces of `namespace`.
+pub fn attached(namespace: &Namespace) -> io::Result<BTreeSet<u64>> {
+    let text = namespace.ip("-json -details link show")?;
+    let links: Value = serde_json::from_str(&text).map_err(io::Error::other)?;
+    let programs = links.as_array().into_iter().flatten().filter_map(|link| link["xdp"]["prog"]["id"].as_u64());
+    Ok(programs.collect())
+}
+
+/// True when bpftool can be asked about maps and links.
+pub fn has_bpftool() -> bool {
+    bpftool(&["version"]).is_some()
+}
+
+fn bpftool(words: &[&str]) -> Option<Value> {
+    let output = Command::new("bpftool").arg("-j").args(words).output().ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    serde_json::from_slice(&output.stdout).ok()
+}

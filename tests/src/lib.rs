@@ -1,0 +1,46 @@
+//! What the tests across rooms are made of: a network of namespaces, the ways a connection can end, the probe as a
+//! child process, frames, a reference model of the kernel program, and a generator of line-rate traffic.
+//!
+//! * [`netns`]: client, middle and server namespace; the probe sits in the middle, like a TAP.
+//! * [`scenario`]: how connections end, played on real sockets, and what the probe must say of each.
+//! * [`probe`]: the `rstprobe` binary as a child, its snapshot as JSON.
+//! * [`session`]: all scenarios under one probe, from attach to clean end.
+//! * [`generator`]: an XDP program that makes control segments of many flows at line rate.
+//! * [`reference`]: what the kernel program must have recorded of given frames.
+//! * [`verdict`]: expected against said.
+//! * [`wire`]: what a plain packet socket beside the probe counts.
+//! * [`leftover`]: what a probe has in the kernel, and whether it is gone afterwards.
+//! * [`oneshot`]: the `rstprobe` binary run to its end.
+//! * [`load`]: many short connections, closed in different ways.
+//! * [`tcpdump`]: an independent capture of the same traffic, and tshark's counts of it.
+//! * [`odd`]: frames that parsers die of.
+//! * [`pcap`]: captures made by tests, and numbers that only look random.
+//! * [`conversation`]: TCP conversations from a script, down to the frames.
+//! * [`connlog`]: Zeek's conn.log, and how far two of them agree.
+//! * [`oracle`]: captures with independent answers.
+//! * [`lab`]: every cause from several views, against the kernel's own reasons.
+//! * [`bench`]: what it costs, against what it costs others.
+//! * [`tier`]: the rule by which privileged tests skip out loud.
+
+pub mod bench;
+pub mod connlog;
+pub mod conversation;
+pub mod frame;
+pub mod generator;
+pub mod lab;
+pub mod leftover;
+pub mod load;
+pub mod netns;
+pub mod odd;
+pub mod oneshot;
+pub mod oracle;
+pub mod pcap;
+pub mod probe;
+pub mod reference;
+pub mod scenario;
+pub mod session;
+pub mod sys;
+pub mod tcpdump;
+pub mod tier;
+pub mod verdict;
+pub mod wire;

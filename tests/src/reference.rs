@@ -1,0 +1,259 @@
+//! What the kernel program must have done with a sequence of frames on one CPU: the same pure code around ordinary
+//! collections instead of maps, and what a drain must therefore hand over.
+//!
+//! Knows nothing of hashing: it is exact as long as no index bucket overflows (up to 16 slots none can).
+
+use std::collections::HashMap;
+
+use probe_ebpf::{
+    layout::{CpuEpoch, DirectionCounters, FlagCounts, FlowKey, LogEntry, RST, Segment, SegmentRecord, Slot},
+    parse::{self, Located, Reject, SliceReader},
+    record::{self, Kept},
+    tunnel::{self, Walk},
+};
+use probe_user::source::live::{
+    books::Books,
+    engine::{Depth, EngineConfig, Sink},
+};
+
+/// One thing that a drain hands over. Times are ranks: 1 for the earliest of the stream, 0 for one that is not in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// [`Sink::transition`].
+    Transition(Segment),
+    /// [`Sink::count`].
+    Count(FlowKey, DirectionCounters, DirectionCounters),
+    /// [`Sink::observe`].
+    Observe(Segment),
+}
+
+/// A sink that keeps everything.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder {
+    /// In the order in which it came.
+    pub events: Vec<Event>,
+}
+
+impl Sink for Recorder {
+    fn transition(&mut self, segment: &Segment) {
+        self.events.push(Event::Transition(*segment));
+    }
+
+    fn count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters) {
+        self.events.push(Event::Count(*key, *lo, *hi));
+    }
+
+    fn observe(&mut self, segment: &Segment) {
+        self.events.push(Event::Observe(*segment));
+    }
+}
+
+impl Recorder {
+    /// The events with ranks for times, so that two clocks can be compared.
+    #[must_use]
+    pub fn ranked(mut self) -> Vec<Event> {
+        let time = |event: &Event| match event {
+            Event::Transition(segment) | Event::Observe(segment) => Some(segment.record.time_ns),
+            Event::Count(..) => None,
+        };
+        let mut times: Vec<u64> = self.events.iter().filter_map(time).collect();
+        times.sort_unstable();
+        times.dedup();
+        let rank = |time: &mut u64| *time = times.binary_search(time).map_or(0, |at| at as u64 + 1);
+        for event in &mut self.events {
+            match event {
+                Event::Transition(segment) | Event::Observe(segment) => rank(&mut segment.record.time_ns),
+                Event::Count(_, lo, hi) => {
+                    rank(&mut lo.last_ns);
+                    rank(&mut hi.last_ns);
+                }
+            }
+        }
+        self.events
+    }
+}
+
+/// One CPU's half of the maps, and how it is filled.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    config: EngineConfig,
+    slots: Vec<Slot>,
+    index: HashMap<FlowKey, Vec<usize>>,
+    log: Vec<LogEntry>,
+    books: CpuEpoch,
+    clock: u64,
+}
+
+impl Reference {
+    /// Empty, with the sizes and the depth of `config`.
+    pub fn new(config: &EngineConfig) -> Self {
+        let (config, books) = (config.clone(), empty_books());
+        Self { config, slots: vec![], index: HashMap::new(), log: vec![], books, clock: 0 }
+    }
+
+    /// Does what the program does with one frame.
+    ///
+    /// # Panics
+    /// When the parser locates a segment that it then cannot read.
+    pub fn frame(&mut self, frame: &[u8]) {
+        self.clock += 1;
+        self.books.frames += 1;
+        self.books.frame_bytes += frame.len() as u64;
+        let reader = SliceReader::whole(frame);
+        let located = match self.locate(&reader) {
+            Ok(located) => located,
+            Err(reject) => {
+                self.books.rejected[reject as usize] += 1;
+                return;
+            }
+        };
+        self.books.tcp += 1;
+        if located.is_control() {
+            self.books.seen.add(located.flags);
+        } else if self.config.depth == Depth::Control {
+            self.books.passed_by += 1;
+            return;
+        }
+        let domain = located.domain(self.config.domain.value());
+        let segment = parse::segment(&reader, &located, domain, 0).expect("what was located can be read");
+        self.segment(segment);
+    }
+
+    fn locate(&self, reader: &SliceReader<'_>) -> Result<Located, Reject> {
+        match parse::locate(reader) {
+            Err(Reject::NotIp | Reject::NotTcp | Reject::VlanDepth | Reject::ExtensionDepth)
+                if self.config.encapsulations.enabled != 0 => {}
+            plain => return plain,
+        }
+        let (mut walk, mut located) = (Walk::ethernet(0), Located::default());
+        tunnel::locate(reader, self.config.encapsulations, &mut walk, &mut located).map(|()| located)
+    }
+
+    fn segment(&mut self, mut segment: Segment) {
+        match self.slot(&segment.key, &segment.record) {
+            Some(at) => {
+                self.books.in_slots += 1;
+                let slot = &mut self.slots[at];
+                let relevant = record::is_relevant(slot, &segment.record);
+                if relevant {
+                    segment.record.time_ns = self.clock;
+                }
+                if record::apply(slot, &segment, relevant) == Kept::Spilled && !self.append(&segment, 1) {
+                    self.books.order_lost += 1;
+                }
+            }
+            None if segment.record.is_control() => {
+                segment.record.time_ns = self.clock;
+                if self.append(&segment, 0) {
+                    self.books.logged += 1;
+                    self.books.logged_flags.add(segment.record.flags);
+                } else {
+                    self.books.untracked += 1;
+                    self.books.untracked_flags.add(segment.record.flags);
+                }
+            }
+            None => self.books.untracked_data += 1,
+        }
+    }
+
+    fn slot(&mut self, key: &FlowKey, record: &SegmentRecord) -> Option<usize> {
+        let generations = self.index.entry(*key).or_default();
+        // Only the last generation takes segments.
+        if let Some(&at) = generations.last()
+            && self.slots[at].state & probe_ebpf::layout::SLOT_SUPERSEDED == 0
+        {
+            if !record::supersedes(&self.slots[at], record) {
+                return Some(at);
+            }
+            record::supersede(&mut self.slots[at]);
+        }
+        if self.slots.len() == self.config.slots_per_cpu as usize {
+            return None;
+        }
+        let mut slot = empty_slot();
+        record::open(&mut slot, key, 0);
+        self.slots.push(slot);
+        generations.push(self.slots.len() - 1);
+        Some(self.slots.len() - 1)
+    }
+
+    fn append(&mut self, segment: &Segment, counted: u32) -> bool {
+        if self.log.len() == self.config.log_per_cpu as usize {
+            return false;
+        }
+        let Segment { key, record, rst_note } = *segment;
+        self.log.push(LogEntry { key, record, rst_note, counted, pad: 0 });
+        true
+    }
+
+    /// What a drain hands over, in order, and its books.
+    pub fn drain(self) -> (Vec<Event>, Books) {
+        let mut books = Books { epochs: 1, ..Books::default() };
+        books.add_cpu(&self.books);
+        let mut timed: Vec<(u64, Vec<Event>)> = vec![];
+        for slot in &self.slots {
+            for side in [&slot.lo, &slot.hi] {
+                books.drained += u64::from(side.packets);
+                books.drained_flags.syn += u64::from(side.syn);
+                books.drained_flags.syn_ack += u64::from(side.syn_ack);
+                books.drained_flags.fin += u64::from(side.fin);
+                books.drained_flags.rst += u64::from(side.rst);
+            }
+            for (at, record) in slot.segments[..usize::from(slot.segment_count)].iter().enumerate() {
+                // The note is the slot's: one per slot is kept.
+                let rst_note = if record.has(RST) { slot.rst_note } else { 0 };
+                let mut events = vec![Event::Transition(Segment { key: slot.key, record: *record, rst_note })];
+                if at == 0 {
+                    events.push(Event::Count(slot.key, slot.lo, slot.hi));
+                }
+                timed.push((record.time_ns, events));
+            }
+        }
+        for &LogEntry { key, record, rst_note, counted, .. } in &self.log {
+            let segment = Segment { key, record, rst_note };
+            books.drained_log += u64::from(counted == 0);
+            let event = if counted == 0 { Event::Observe(segment) } else { Event::Transition(segment) };
+            timed.push((record.time_ns, vec![event]));
+        }
+        timed.sort_by_key(|(time, _)| *time);
+        let recorder = Recorder { events: timed.into_iter().flat_map(|(_, events)| events).collect() };
+        (recorder.ranked(), books)
+    }
+}
+
+fn empty_books() -> CpuEpoch {
+    CpuEpoch {
+        frames: 0,
+        frame_bytes: 0,
+        tcp: 0,
+        passed_by: 0,
+        in_slots: 0,
+        logged: 0,
+        untracked: 0,
+        untracked_data: 0,
+        slots: 0,
+        log_entries: 0,
+        order_lost: 0,
+        bucket_full: 0,
+        seen: FlagCounts::default(),
+        logged_flags: FlagCounts::default(),
+        untracked_flags: FlagCounts::default(),
+        rejected: [0; probe_ebpf::layout::REJECT_REASONS],
+    }
+}
+
+fn empty_slot() -> Slot {
+    Slot {
+        key: FlowKey::default(),
+        rst_note: 0,
+        bucket: 0,
+        segment_count: 0,
+        state: 0,
+        spilled: 0,
+        isn: 0,
+        syn_ack_isn: 0,
+        lo: DirectionCounters::default(),
+        hi: DirectionCounters::default(),
+        segments: [SegmentRecord::default(); probe_ebpf::layout::SLOT_SEGMENTS],
+    }
+}

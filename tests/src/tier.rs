@@ -1,0 +1,41 @@
+//! The rule of privileged tests: they run when asked to (`RSTPROBE_PRIVILEGED=1`), and say aloud whether they did.
+//!
+//! `SKIP <name>: <reason>` or `RAN <tier> <name>` on stderr, one line each, so that a suite of nothing but skips
+//! cannot pass for a suite that ran.
+
+use std::io::{Write, stderr};
+
+use crate::sys;
+
+/// Writes one line to stderr. What it is about must never fail for want of a terminal.
+pub fn say(line: &str) {
+    // One write per line: parallel tests do not cut each other's lines.
+    let line = format!("{line}\n");
+    if stderr().write_all(line.as_bytes()).is_err() {
+        // Nobody listens.
+    }
+}
+
+/// Why a privileged test cannot run here, or `None` when it can.
+pub fn obstacle() -> Option<String> {
+    if std::env::var("RSTPROBE_PRIVILEGED").as_deref() != Ok("1") {
+        return Some("RSTPROBE_PRIVILEGED is not 1".to_owned());
+    }
+    if !sys::is_root() {
+        return Some("not root".to_owned());
+    }
+    None
+}
+
+/// Runs `test` when the privileges are there, and says which it was.
+///
+/// # Panics
+/// When `test` does.
+pub fn privileged(tier: &str, name: &str, test: impl FnOnce()) {
+    if let Some(reason) = obstacle() {
+        say(&format!("SKIP {name}: {reason}"));
+        return;
+    }
+    test();
+    say(&format!("RAN {tier} {name}"));
+}

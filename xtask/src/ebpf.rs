@@ -1,0 +1,156 @@
+//! `ebpf`: what each program of the BPF object costs, and whether that is within the budget.
+//!
+//! The budget (`probe-ebpf/budget.json`) holds the costs that were accepted; growth of more than 10 % has to be accepted
+//! again, in the diff. Calls of anything but helpers are never accepted: they are loops that the compiler put in
+//! (`memset` and the like), or functions that were not inlined.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    bpf::{self, Cost},
+    elf, object, sh,
+    toolchain::Toolchain,
+    workspace::Workspace,
+};
+
+/// The kernel's limit.
+const STACK_LIMIT: u64 = 512;
+const GROWTH_PERCENT: u64 = 10;
+const BUDGET: &str = "probe-ebpf/budget.json";
+
+/// What was accepted of one program.
+#[derive(Serialize, Deserialize)]
+struct Accepted {
+    instructions: u64,
+    stack: u64,
+}
+
+type Costs = BTreeMap<String, Cost>;
+type Budget = BTreeMap<String, Accepted>;
+
+/// The subcommand.
+pub(crate) fn ebpf(workspace: &Workspace, disassemble: bool, accept: bool) -> Result<()> {
+    let toolchain = object::build_object(workspace)?;
+    let file = fs::read(workspace.object())?;
+    let costs = costs(&file)?;
+    sh::tell(format_args!("{} bytes, {} programs", file.len(), costs.len()))?;
+    for (name, cost) in &costs {
+        sh::tell(format_args!("{name:<24} {:>6} instructions {:>4} bytes of stack", cost.instructions, cost.stack))?;
+    }
+    if disassemble {
+        sh::run(&mut disassembly(&toolchain, &workspace.object())?)?;
+    }
+    let path = workspace.root().join(BUDGET);
+    let mut broken = forbidden(&costs);
+    if accept {
+        write_budget(&path, &costs)?;
+    } else if path.exists() {
+        let text = fs::read_to_string(&path)?;
+        broken.extend(over(&costs, &serde_json::from_str(&text).with_context(|| format!("reading {BUDGET}"))?));
+    } else {
+        sh::say(format_args!("no {BUDGET}, so no budget to hold: `cargo xtask ebpf --accept` writes it"));
+    }
+    if !broken.is_empty() {
+        bail!("the BPF object is not fit to ship:\n  {}", broken.join("\n  "));
+    }
+    Ok(())
+}
+
+/// What bpf-linker adds in `.text` counts only where it is called, and no program may do that.
+fn costs(file: &[u8]) -> Result<Costs> {
+    let functions = elf::functions(file).context("reading the BPF object")?;
+    let programs = functions.iter().filter(|f| f.section != ".text");
+    let costs: Costs = programs.map(|f| (f.name.clone(), bpf::cost(f))).collect();
+    if costs.is_empty() {
+        bail!("the BPF object has no program");
+    }
+    Ok(costs)
+}
+
+fn disassembly(toolchain: &Toolchain, object: &Path) -> Result<Command> {
+    let mut command = Command::new(toolchain.objdump()?);
+    command.args(["--disassemble", "--source", "--reloc", "--no-show-raw-insn"]).arg(object);
+    Ok(command)
+}
+
+fn forbidden(costs: &Costs) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, cost) in costs {
+        let calls = cost.calls.iter();
+        found.extend(calls.map(|(at, called)| format!("{name}: instruction {at} calls {called}, which is no helper")));
+        if cost.stack > STACK_LIMIT {
+            found.push(format!("{name}: {} bytes of stack, the kernel allows {STACK_LIMIT}", cost.stack));
+        }
+    }
+    found
+}
+
+fn over(costs: &Costs, budget: &Budget) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, cost) in costs {
+        let Some(accepted) = budget.get(name) else {
+            found.push(format!("{name}: not in {BUDGET}"));
+            continue;
+        };
+        let pairs = [
+            ("instructions", cost.instructions, accepted.instructions),
+            ("bytes of stack", cost.stack, accepted.stack),
+        ];
+        for (what, now, before) in pairs {
+            if now * 100 > before * (100 + GROWTH_PERCENT) {
+                found.push(format!("{name}: {now} {what}, more than {GROWTH_PERCENT} % above the {before} accepted"));
+            }
+        }
+    }
+    found.extend(budget.keys().filter(|n| !costs.contains_key(*n)).map(|n| format!("{n}: in {BUDGET}, not built")));
+    if !found.is_empty() {
+        found.push("if that is meant: `cargo xtask ebpf --accept`".to_owned());
+    }
+    found
+}
+
+fn write_budget(path: &Path, costs: &Costs) -> Result<()> {
+    let accepted = |cost: &Cost| Accepted { instructions: cost.instructions, stack: cost.stack };
+    let budget: Budget = costs.iter().map(|(name, cost)| (name.clone(), accepted(cost))).collect();
+    fs::write(path, serde_json::to_string_pretty(&budget)? + "\n").with_context(|| format!("writing {BUDGET}"))?;
+    sh::say(format_args!("accepted: {BUDGET}"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn costs(instructions: u64, stack: u64) -> Costs {
+        [("xdp".to_owned(), Cost { instructions, stack, calls: Vec::new() })].into()
+    }
+
+    fn budget(instructions: u64, stack: u64) -> Budget {
+        [("xdp".to_owned(), Accepted { instructions, stack })].into()
+    }
+
+    #[test]
+    fn ten_percent_are_allowed() {
+        assert!(over(&costs(110, 80), &budget(100, 80)).is_empty());
+        assert_eq!(over(&costs(111, 80), &budget(100, 80)).len(), 2);
+        assert_eq!(over(&costs(50, 89), &budget(100, 80)).len(), 2);
+    }
+
+    #[test]
+    fn programs_and_budget_name_the_same() {
+        assert!(over(&costs(1, 1), &Budget::new())[0].contains("not in"));
+        assert!(over(&Costs::new(), &budget(1, 1))[0].contains("not built"));
+    }
+
+    #[test]
+    fn calls_and_a_deep_stack_are_forbidden() {
+        let mut costs = costs(10, 520);
+        costs.get_mut("xdp").unwrap().calls.push((7, "memset".to_owned()));
+        let found = forbidden(&costs);
+        assert!(found[0].contains("instruction 7 calls memset"), "{found:?}");
+        assert!(found[1].contains("512"), "{found:?}");
+    }
+}

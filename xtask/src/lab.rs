@@ -1,0 +1,31 @@
+//! `demo`, `lab` and `bench`: programs of the tests package, run on a fresh build.
+//!
+//! Only brings the pieces together: what they show is theirs.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::{
+    object,
+    setup::{self, Scope},
+    sh,
+    tiers::BINARY,
+    workspace::{TESTS, Workspace},
+};
+
+/// Builds, then runs the program `name` of the tests package with these arguments; its exit code is ours.
+pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<ExitCode> {
+    if !workspace.targets(TESTS, "bin").iter().any(|target| target.name == name) {
+        bail!("package {TESTS} has no program `{name}` yet");
+    }
+    // They play in network namespaces, which takes iproute2: a fresh machine has none.
+    setup::ensure(workspace, Scope::All)?;
+    let binary = object::build(workspace, false)?;
+    let mut cargo = workspace.cargo(&["build", "--release", "--locked", "--package", TESTS, "--bin", name]);
+    sh::run(&mut cargo)?;
+    let mut program = workspace.cargo(&["run", "--quiet", "--release", "--locked", "--package", TESTS, "--bin", name]);
+    program.arg("--").args(arguments).env(BINARY, binary);
+    let status = sh::status(&mut program)?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
