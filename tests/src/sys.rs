@@ -40,6 +40,12 @@ pub fn enter_network_namespace(namespace: impl AsFd) -> io::Result<()> {
     check(unsafe { libc::setns(namespace.as_fd().as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }
 
+/// The CPU that the calling thread runs on at this moment.
+pub fn current_cpu() -> io::Result<usize> {
+    // SAFETY: no precondition.
+    check(unsafe { libc::sched_getcpu() }).map(|cpu| usize::try_from(cpu).unwrap_or(0))
+}
+
 /// Binds the calling thread to one CPU.
 pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     // SAFETY: all-zero bytes are the empty set.

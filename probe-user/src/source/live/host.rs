@@ -1,7 +1,7 @@
 //! On the host itself (`--host`): what the host sends, by tc egress, and why its kernel sends resets, by the
 //! `tcp:tcp_send_reset` tracepoint. Each part that this kernel lacks is said and left out.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use aya::{
     maps::{Array, MapData, RingBuf},
@@ -12,7 +12,11 @@ use aya::{
 };
 use probe_ebpf::layout::{Endpoint, FlowKey, ResetEvent};
 
-use super::{LiveError, engine::Engine};
+use super::{
+    LiveError,
+    engine::Engine,
+    tracefs::{TRACEFS, with_tracefs},
+};
 
 /// Where the tracepoint keeps its fields, and what its reasons are called: from its format file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,7 +28,6 @@ pub struct ResetFormat {
 }
 
 const FIELDS: [&str; 5] = ["skbaddr", "state", "reason", "saddr", "daddr"];
-const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 impl ResetFormat {
     /// Reads the format of this kernel.
@@ -32,12 +35,8 @@ impl ResetFormat {
     /// # Errors
     /// Why there is none, for people.
     pub fn of_this_kernel() -> Result<Self, String> {
-        if !TRACEFS.iter().any(|root| Path::new(root).join("events").exists()) {
-            return Err("tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)".to_string());
-        }
-        let text = TRACEFS
-            .iter()
-            .find_map(|root| fs::read_to_string(format!("{root}/events/tcp/tcp_send_reset/format")).ok())
+        let format = |root: &&str| fs::read_to_string(format!("{root}/events/tcp/tcp_send_reset/format")).ok();
+        let text = with_tracefs(|| TRACEFS.iter().find_map(format))?
             .ok_or("this kernel has no tracepoint tcp:tcp_send_reset, or it may not be read")?;
         Self::parse(&text)
             .ok_or_else(|| "this kernel's tcp:tcp_send_reset tells no reason (it does since 6.10)".to_string())
@@ -108,7 +107,9 @@ impl HostTap {
             let program: &mut TracePoint = engine.named_program("rstprobe_send_reset")?;
             program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
             // The link stays with the program, and the program with the engine.
-            program.attach("tcp", "tcp_send_reset").map_err(|source| LiveError::Program(Box::new(source)))?;
+            with_tracefs(|| program.attach("tcp", "tcp_send_reset"))
+                .map_err(LiveError::Tracefs)?
+                .map_err(|source| LiveError::Program(Box::new(source)))?;
             tap.ring = engine.take_map("RESETS");
             tap.lost = engine.take_map("RESETS_LOST");
         }

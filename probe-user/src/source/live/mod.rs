@@ -15,5 +15,6 @@ pub mod host;
 mod mapping;
 pub mod netdev;
 pub mod privilege;
+mod tracefs;
 
 pub use error::LiveError;
