@@ -82,6 +82,8 @@ pub struct KernelReset {
     pub reason: u8,
     /// A segment provoked it; otherwise the application or a timer did.
     pub provoked: bool,
+    /// When, by `CLOCK_MONOTONIC`, nanoseconds.
+    pub monotonic_ns: u64,
 }
 
 /// Egress links and the ring of resets. Dropping it detaches.
@@ -89,6 +91,8 @@ pub struct HostTap {
     egress: Vec<SchedClassifierLink>,
     ring: Option<RingBuf<MapData>>,
     lost: Option<Array<MapData, u64>>,
+    /// Reported, while their segments were still in the epoch that nobody had drained.
+    waiting: Vec<KernelReset>,
 }
 
 impl HostTap {
@@ -97,7 +101,7 @@ impl HostTap {
     /// # Errors
     /// Egress cannot be attached.
     pub fn attach(engine: &mut Engine, interfaces: &[String], with_reasons: bool) -> Result<Self, LiveError> {
-        let mut tap = Self { egress: Vec::new(), ring: None, lost: None };
+        let mut tap = Self { egress: Vec::new(), ring: None, lost: None, waiting: Vec::new() };
         let program: &mut SchedClassifier = engine.named_program("rstprobe_egress")?;
         program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
         for name in interfaces {
@@ -121,8 +125,21 @@ impl HostTap {
         self.egress.clear();
     }
 
+    /// Gives every reported reset to `join`, which says whether it has seen the segment. To be called after each drain:
+    /// those of segments that only the next one brings are given once more then. Returns how many were refused twice.
+    pub fn join_resets(&mut self, domain: u32, mut join: impl FnMut(&KernelReset) -> bool) -> u64 {
+        let again = std::mem::take(&mut self.waiting);
+        let refused = again.iter().filter(|reset| !join(reset)).count() as u64;
+        while let Some(reset) = self.next_reset(domain) {
+            if !join(&reset) {
+                self.waiting.push(reset);
+            }
+        }
+        refused
+    }
+
     /// Takes the next reset that the kernel reported.
-    pub fn next_reset(&mut self, domain: u32) -> Option<KernelReset> {
+    fn next_reset(&mut self, domain: u32) -> Option<KernelReset> {
         let ring = self.ring.as_mut()?;
         loop {
             let item = ring.next()?;
@@ -175,7 +192,8 @@ fn decode(bytes: &[u8]) -> Option<ResetEvent> {
 
 fn reset(event: &ResetEvent, domain: u32) -> Option<KernelReset> {
     let (key, from_hi) = FlowKey::normalised(endpoint(&event.source)?, endpoint(&event.destination)?, domain);
-    Some(KernelReset { key, from_hi, reason: u8::try_from(event.reason).ok()?, provoked: event.skb != 0 })
+    let reason = u8::try_from(event.reason).ok()?;
+    Some(KernelReset { key, from_hi, reason, provoked: event.skb != 0, monotonic_ns: event.time_ns })
 }
 
 /// `struct sockaddr_in` or `sockaddr_in6`: family in host order, port and address in network order.
