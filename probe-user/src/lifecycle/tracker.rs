@@ -13,7 +13,9 @@ use super::track::{Counting, NEVER, Patience, Phase, RESP, Track};
 use super::wheel::Wheel;
 use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
 
-/// A reset that has not left its host for so long after its kernel spoke of it is another one.
+/// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
+/// before a reply (`tcp_v4_send_reset`) and after an abort (`tcp_send_active_reset`); between lie a queue, a preemption, or
+/// the search for the neighbour's address.
 const RESET_LEAVES_WITHIN_NS: u64 = 1_000_000_000;
 
 /// Follows connections. Time is what segments and [`Tracker::advance`] say; records come out in the order in which
@@ -139,13 +141,15 @@ impl Tracker {
         let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_ns());
         let Some(rare) = track.rare.as_mut().map(|rare| &mut rare.sides[side]) else { return false };
         let Some(rst) = &rare.rst else { return false };
-        // The kernel speaks first; then the segment waits for its turn, or for the neighbour's address.
-        let Some(since_ns) = rst.record.time_ns.checked_sub(time_ns) else { return seen_until_ns >= time_ns };
-        if since_ns > RESET_LEAVES_WITHIN_NS {
+        if rare.kernel.is_some() {
+            // Of a further RST, or of a connection that takes these ports in the next epoch.
+            return seen_until_ns >= time_ns;
+        }
+        if rst.record.time_ns.abs_diff(time_ns) > RESET_LEAVES_WITHIN_NS {
             return false;
         }
         let (reason, provoked) = why;
-        rare.kernel.get_or_insert(KernelReason { reason, provoked });
+        rare.kernel = Some(KernelReason { reason, provoked });
         true
     }
 
