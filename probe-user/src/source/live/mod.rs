@@ -4,6 +4,7 @@
 //! * [`attach`]: interfaces, bpf_links, modes, promiscuous membership.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
+//! * `features`: what its driver can do with XDP.
 //! * [`privilege`]: what the process may do.
 
 pub mod attach;
@@ -11,6 +12,7 @@ pub mod books;
 pub mod engine;
 mod error;
 mod ethtool;
+mod features;
 pub mod host;
 mod mapping;
 pub mod netdev;
