@@ -5,6 +5,7 @@
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`privilege`]: what the process may do.
+//! * `trace` (a feature): what the program logs of frames that it rejects.
 
 pub mod attach;
 pub mod books;
@@ -15,5 +16,7 @@ pub mod host;
 mod mapping;
 pub mod netdev;
 pub mod privilege;
+#[cfg(feature = "trace")]
+pub mod trace;
 
 pub use error::LiveError;
