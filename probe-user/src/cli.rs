@@ -90,6 +90,11 @@ pub struct LiveArgs {
     /// Connections tracked at once; beyond it the least informative are written early
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub max_connections: usize,
+    /// Say on standard error which frames are rejected or find no room: reason, length, CPU; the first of each reason per
+    /// CPU and drain interval
+    #[cfg(feature = "trace")]
+    #[arg(long)]
+    pub trace: bool,
 }
 
 /// Options about encapsulated traffic.

@@ -190,6 +190,8 @@ impl TryFrom<LiveArgs> for LivePlan {
                 domain,
                 encapsulations,
                 frags: args.single_buffer.then_some(false),
+                #[cfg(feature = "trace")]
+                trace: args.trace,
                 ..EngineConfig::default()
             },
             drain: args.drain,

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use probe_ebpf::layout::{DirectionCounters, FlowKey, Segment};
 
 use super::{RunError, output};
+#[cfg(feature = "trace")]
+use crate::source::live::trace::Trace;
 use crate::{
     lifecycle::{Basis, Connection, Extra, Tracker, TrackerConfig, TrackerStats},
     plan::LivePlan,
@@ -21,6 +23,8 @@ pub(super) struct Session {
     engine: Engine,
     attachments: Vec<Attachment>,
     host: Option<HostTap>,
+    #[cfg(feature = "trace")]
+    trace: Option<Trace>,
     feed: Feed,
     books: Books,
     clock: Clock,
@@ -47,6 +51,8 @@ impl Session {
         let reset_offsets = reasons.as_ref().map(|format| format.offsets);
         let config = EngineConfig { clock_offset_ns: clock.offset_ns, reset_offsets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
+        #[cfg(feature = "trace")]
+        let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
         engine.tick(monotonic_ns());
         // All legs begin as one: what passes while they are being attached is seen by none.
         engine.arm(false);
@@ -70,6 +76,8 @@ impl Session {
             engine,
             attachments,
             host,
+            #[cfg(feature = "trace")]
+            trace,
             feed: Feed { tracker, basis },
             books: Books::default(),
             clock,
@@ -91,10 +99,20 @@ impl Session {
     /// The kernel refused the flip.
     pub(super) fn tick(&mut self) -> Result<(), RunError> {
         self.engine.tick(monotonic_ns());
+        #[cfg(feature = "trace")]
+        self.tell_trace();
         if self.last_drain.elapsed() >= self.interval || self.engine.occupancy() > HIGH_WATER {
             self.drain()?;
         }
         Ok(())
+    }
+
+    /// Says what the program has logged.
+    #[cfg(feature = "trace")]
+    fn tell_trace(&mut self) {
+        for line in self.trace.iter_mut().flat_map(Trace::take) {
+            output::say(&format!("rstprobe: {line}"));
+        }
     }
 
     fn drain(&mut self) -> Result<(), RunError> {
@@ -136,6 +154,8 @@ impl Session {
         if let Some(host) = &mut self.host {
             host.detach();
         }
+        #[cfg(feature = "trace")]
+        self.tell_trace();
         let drained = self.drain();
         // Those that the last drain left waiting get no other.
         self.join_resets();

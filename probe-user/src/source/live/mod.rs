@@ -6,6 +6,7 @@
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * `features`: what its driver can do with XDP.
 //! * [`privilege`]: what the process may do.
+//! * `trace` (a feature): what the program logs of frames that it rejects.
 
 pub mod attach;
 pub mod books;
@@ -17,6 +18,8 @@ pub mod host;
 mod mapping;
 pub mod netdev;
 pub mod privilege;
+#[cfg(feature = "trace")]
+pub mod trace;
 mod tracefs;
 
 pub use error::LiveError;
