@@ -14,6 +14,9 @@ use crate::{
     workspace::{TESTS, Workspace},
 };
 
+/// Told to the benchmarks: what they need in the kernel.
+const BENCH_OBJECT: &str = "RSTPROBE_BENCH_OBJECT";
+
 /// Builds, then runs the program `name` of the tests package with these arguments; its exit code is ours.
 pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<ExitCode> {
     if !workspace.targets(TESTS, "bin").iter().any(|target| target.name == name) {
@@ -22,10 +25,14 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Re
     // They play in network namespaces, which takes iproute2: a fresh machine has none.
     setup::ensure(workspace, Scope::All)?;
     let binary = object::build(workspace, false)?;
+    let bench_object = if name == "bench" { Some(object::build_bench_object(workspace)?) } else { None };
     let mut cargo = workspace.cargo(&["build", "--release", "--locked", "--package", TESTS, "--bin", name]);
     sh::run(&mut cargo)?;
     let mut program = workspace.cargo(&["run", "--quiet", "--release", "--locked", "--package", TESTS, "--bin", name]);
     program.arg("--").args(arguments).env(BINARY, binary);
+    if let Some(object) = bench_object {
+        program.env(BENCH_OBJECT, object);
+    }
     let status = sh::status(&mut program)?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -19,6 +19,7 @@ use crate::{
 
 const TARGET: &str = "bpfel-unknown-none";
 const PROGRAM: &str = "rstprobe-xdp";
+const BENCH: &str = "rstprobe-bench";
 
 /// The subcommand: object and program. Returns where the program is.
 pub(crate) fn build(workspace: &Workspace, debug: bool) -> Result<PathBuf> {
@@ -42,19 +43,34 @@ pub(crate) fn build_object(workspace: &Workspace) -> Result<Toolchain> {
     sh::say(
         "    (two warnings on unstable target features are to be expected: the compiler knows no way to silence them)",
     );
+    compile(workspace, &toolchain, PROGRAM, &workspace.object())?;
+    Ok(toolchain)
+}
+
+/// Builds what the benchmarks need in the kernel beside the program; nothing embeds it. Returns where it is.
+pub(crate) fn build_bench_object(workspace: &Workspace) -> Result<PathBuf> {
+    setup::ensure(workspace, Scope::Toolchain)?;
+    let toolchain = Toolchain::find(workspace)?;
+    sh::step("BPF object of the benchmarks");
+    let object = workspace.object().with_file_name("bench.o");
+    compile(workspace, &toolchain, BENCH, &object)?;
+    Ok(object)
+}
+
+fn compile(workspace: &Workspace, toolchain: &Toolchain, program: &str, object: &Path) -> Result<()> {
     let mut cargo = toolchain.cargo();
     cargo
         .args(["build", "--locked", "--release", "-Z", "build-std=core", "--target", TARGET])
-        .args(["--package", "probe-ebpf", "--features", "kernel", "--bin", PROGRAM])
+        .args(["--package", "probe-ebpf", "--features", "kernel", "--bin", program])
         .env("CARGO_TARGET_DIR", workspace.bpf_target())
         .env("CARGO_ENCODED_RUSTFLAGS", flags(toolchain.linker()))
         .current_dir(workspace.root());
     sh::run(&mut cargo)?;
-    let built = workspace.bpf_target().join(TARGET).join("release").join(PROGRAM);
-    if copy_if_changed(&built, &workspace.object())? {
-        sh::say(format_args!("new object {}", workspace.object().display()));
+    let built = workspace.bpf_target().join(TARGET).join("release").join(program);
+    if copy_if_changed(&built, object)? {
+        sh::say(format_args!("new object {}", object.display()));
     }
-    Ok(toolchain)
+    Ok(())
 }
 
 /// Debug information becomes BTF; alu32 and v3 are what every kernel since 5.1 runs; frames are read unaligned.
