@@ -1,7 +1,9 @@
 //! The system calls that std has no safe word for: `setns`, socket options, link-layer frames, signals, `bpf`.
 //!
-//! The only file of this package with `unsafe`. Every function here is safe to call.
+//! This file and [`measure`] are the only ones of this package with `unsafe`. Every function here is safe to call.
 #![expect(unsafe_code, reason = "raw system calls; each block says why its arguments are valid")]
+
+pub mod measure;
 
 use std::{
     ffi::{CStr, CString},
