@@ -3,6 +3,7 @@
 //! * [`layout`]: what lies in the maps, byte for byte.
 //! * [`parse`]: frame bytes to [`layout::Segment`]; one parser for XDP, AF_XDP and capture files.
 //! * [`tunnel`]: the way to a segment inside other protocols, where the plain parser gives up.
+//! * [`delivery`]: what goes with a frame to an AF_XDP socket.
 //! * [`record`]: what one segment does to one flow slot.
 //! * [`drive`]: how the benchmark makes many flows of one frame.
 //!
@@ -15,6 +16,7 @@
 #![no_std]
 #![expect(clippy::inline_always, reason = "a call is dear in BPF, and the verifier follows inlined code better")]
 
+pub mod delivery;
 pub mod drive;
 pub mod layout;
 pub mod parse;

@@ -10,6 +10,9 @@
 mod program;
 
 #[cfg(target_arch = "bpf")]
+mod redirect;
+
+#[cfg(target_arch = "bpf")]
 mod reset;
 
 #[cfg(target_arch = "bpf")]

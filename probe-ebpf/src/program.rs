@@ -24,7 +24,7 @@ use crate::trace;
 static DEPTH: u32 = DEPTH_FULL;
 /// XDP_PASS on hosts, XDP_DROP on dedicated mirror ports.
 #[unsafe(no_mangle)]
-static ACTION: u32 = xdp_action::XDP_PASS;
+pub(crate) static ACTION: u32 = xdp_action::XDP_PASS;
 /// Which id is part of the key: `DOMAIN_NONE`, `DOMAIN_VLAN` or `DOMAIN_TUNNEL`.
 #[unsafe(no_mangle)]
 static DOMAIN: u32 = 0;
@@ -69,10 +69,24 @@ fn rstprobe_egress(ctx: TcContext) -> i32 {
 const MAX_OFFSET: usize = 0x3ffe;
 
 /// Packet memory of one XDP frame.
-struct Frame<'a, const FRAGS: bool> {
+pub(crate) struct Frame<'a, const FRAGS: bool> {
     start: usize,
     end: usize,
     ctx: &'a XdpContext,
+}
+
+impl<'a, const FRAGS: bool> Frame<'a, FRAGS> {
+    /// The frame of this run.
+    #[inline(always)]
+    pub(crate) fn of(ctx: &'a XdpContext) -> Self {
+        Self { start: ctx.data(), end: ctx.data_end(), ctx }
+    }
+
+    /// Bytes in the first buffer.
+    #[inline(always)]
+    pub(crate) fn linear_len(&self) -> usize {
+        self.end - self.start
+    }
 }
 
 impl<const FRAGS: bool> Reader for Frame<'_, FRAGS> {
@@ -155,7 +169,7 @@ fn run<R: Reader>(frame: &R, len: usize) {
 
 /// Into the scratch memory, so that all ways through the headers end in one place.
 #[inline(always)]
-fn locate<R: Reader>(frame: &R, scratch: &mut Scratch) -> Result<(), Reject> {
+pub(crate) fn locate<R: Reader>(frame: &R, scratch: &mut Scratch) -> Result<(), Reject> {
     match parse::locate(frame) {
         Ok(located) => {
             scratch.located = located;
@@ -171,12 +185,12 @@ fn locate<R: Reader>(frame: &R, scratch: &mut Scratch) -> Result<(), Reject> {
 
 /// True for segments that the configured depth does not record.
 #[inline(always)]
-fn passes_by(flags: u16) -> bool {
+pub(crate) fn passes_by(flags: u16) -> bool {
     flags & CONTROL == 0 && global!(DEPTH) != DEPTH_FULL
 }
 
 #[inline(always)]
-fn tcp<R: Reader>(frame: &R, scratch: &mut Scratch, region: &mut Region) {
+pub(crate) fn tcp<R: Reader>(frame: &R, scratch: &mut Scratch, region: &mut Region) {
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
     let scratch = black_box(scratch);

@@ -66,6 +66,9 @@ pub struct LiveArgs {
     /// What is recorded: every TCP segment, or only SYN, FIN and RST (fastest)
     #[arg(long, value_enum, default_value_t = DepthArg::Full)]
     pub depth: DepthArg,
+    /// How segments come to the agent.
+    #[command(flatten)]
+    pub path: PathArgs,
     /// The interfaces are this host's own: also see what it sends (tc egress), and take its kernel's reasons for resets
     #[arg(long, conflicts_with_all = ["promisc"])]
     pub host: bool,
@@ -97,6 +100,20 @@ pub struct LiveArgs {
     pub trace: bool,
 }
 
+/// Options about the way of segments to the agent.
+#[derive(Args, Debug)]
+pub struct PathArgs {
+    /// How segments come to the agent: counted in the kernel, or as frames through AF_XDP sockets (mirror ports only)
+    #[arg(long, value_enum, default_value_t = DatapathArg::Count, long_help = DATAPATH)]
+    pub datapath: DatapathArg,
+    /// UMEM frames per receive queue for --datapath afxdp (a power of two; 2 KiB each, 4 KiB above MTU 1770)
+    #[arg(long, value_name = "FRAMES", default_value_t = 4096, hide_short_help = true)]
+    pub umem: u32,
+    /// With --datapath afxdp: also on an interface that carries this host's own traffic, whose TCP then stops
+    #[arg(long, hide_short_help = true)]
+    pub force: bool,
+}
+
 /// Options about encapsulated traffic.
 #[derive(Args, Debug)]
 pub struct EncapsulationArgs {
@@ -110,6 +127,25 @@ pub struct EncapsulationArgs {
     /// What tells connections apart besides addresses and ports: nothing, the VLAN id, or the tunnel id
     #[arg(long, value_enum, default_value_t = DomainArg::None)]
     pub domain: DomainArg,
+}
+
+const DATAPATH: &str = "How segments come to the agent
+
+count: the XDP program counts each connection and keeps the segments that decide. Nothing is taken from the interface.
+afxdp: every TCP frame (with --depth control only SYN, FIN and RST) goes to an AF_XDP socket of its receive queue and is \
+read by the agent: every segment with its own time, all history letters, evidence of whole frames; at a fraction of the \
+rate. These frames do not reach the host's stack, so this is refused where the host's own traffic would stop. Zero-copy \
+where the driver has it, else copy mode; which one is said at the start.
+
+  rstprobe snapshot -i tap0 --promisc --action drop --datapath afxdp --for 30s";
+
+/// `--datapath`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DatapathArg {
+    /// Counted in the kernel
+    Count,
+    /// Frames through AF_XDP sockets
+    Afxdp,
 }
 
 /// `--domain`.

@@ -9,7 +9,8 @@
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
 //! | [`run`] | all of them | parsing, formatting, arithmetic |
 //!
-//! `cargo xtask tidy` checks this table. `unsafe` is admitted in `source/live/{mapping,engine,ethtool}.rs` only.
+//! `cargo xtask tidy` checks this table. `unsafe` is admitted in `source/live/{mapping,engine,ethtool,tracefs}.rs`
+//! and `source/xsk/kernel.rs` only.
 #![deny(unsafe_code)]
 
 pub mod aggregate;

@@ -6,7 +6,9 @@ use probe_ebpf::tunnel::{self, Encapsulations};
 use thiserror::Error;
 
 use crate::{
-    cli::{ActionArg, DepthArg, DoctorArgs, FormatArg, LiveArgs, ModeArg, ReadArgs, RunArgs, SnapshotArgs},
+    cli::{
+        ActionArg, DatapathArg, DepthArg, DoctorArgs, FormatArg, LiveArgs, ModeArg, ReadArgs, RunArgs, SnapshotArgs,
+    },
     cli::{DomainArg, EncapsulationArgs},
     lifecycle::Timers,
     source::Domain,
@@ -40,6 +42,15 @@ pub enum PlanError {
          inactive-interactive, and a TIME such as 5s or 1h"
     )]
     Timer(String),
+    /// A size of UMEM.
+    #[error("--umem {0}: must be a power of two from 64 to 1048576")]
+    Umem(u32),
+    /// AF_XDP on a host.
+    #[error(
+        "--host and --datapath afxdp exclude each other: frames that go to AF_XDP sockets do not reach the host's stack, \
+         whose own traffic --host is about"
+    )]
+    HostOverSockets,
     /// An encapsulation.
     #[error(
         "--encap {0}: must be all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan"
@@ -53,6 +64,18 @@ pub enum PlanError {
     Twice(String),
 }
 
+/// How segments come to the agent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DataPath {
+    /// Counted in the kernel.
+    Count,
+    /// Frames through AF_XDP sockets.
+    AfXdp {
+        /// Also where the host's own traffic stops.
+        force: bool,
+    },
+}
+
 /// How to watch interfaces.
 #[derive(Clone, Debug)]
 pub struct LivePlan {
@@ -60,6 +83,10 @@ pub struct LivePlan {
     pub interfaces: Vec<String>,
     /// Where the program runs.
     pub mode: Mode,
+    /// How segments come to the agent.
+    pub datapath: DataPath,
+    /// UMEM frames per receive queue, a power of two.
+    pub umem_frames: u32,
     /// Enter promiscuous mode.
     pub promiscuous: bool,
     /// Also see what this host sends, and why its kernel resets.
@@ -162,6 +189,12 @@ impl TryFrom<LiveArgs> for LivePlan {
         if args.max_connections == 0 {
             return Err(PlanError::NoConnections);
         }
+        if !args.path.umem.is_power_of_two() || !(64..=1 << 20).contains(&args.path.umem) {
+            return Err(PlanError::Umem(args.path.umem));
+        }
+        if args.host && args.path.datapath == DatapathArg::Afxdp {
+            return Err(PlanError::HostOverSockets);
+        }
         for (at, name) in args.interface.iter().enumerate() {
             if args.interface[..at].contains(name) {
                 return Err(PlanError::Twice(name.clone()));
@@ -174,6 +207,11 @@ impl TryFrom<LiveArgs> for LivePlan {
                 ModeArg::Native => Mode::Native,
                 ModeArg::Generic => Mode::Generic,
             },
+            datapath: match args.path.datapath {
+                DatapathArg::Count => DataPath::Count,
+                DatapathArg::Afxdp => DataPath::AfXdp { force: args.path.force },
+            },
+            umem_frames: args.path.umem,
             promiscuous: args.promisc,
             host: args.host,
             engine: EngineConfig {
@@ -350,6 +388,8 @@ mod tests {
         assert!(message("rstprobe snapshot -i a --log 0").starts_with("--log 0"));
         assert!(message("rstprobe snapshot -i a --drain 1h").starts_with("--drain 1h"));
         assert!(message("rstprobe snapshot -i a --for 0s").starts_with("--for 0s"));
+        assert!(message("rstprobe run -i a --umem 100").starts_with("--umem 100"));
+        assert!(message("rstprobe run -i a --host --datapath afxdp").contains("exclude each other"));
         assert!(message("rstprobe run -i a --max-connections 0").starts_with("--max-connections"));
         assert!(message("rstprobe run -i a -i a").starts_with("-i a: named twice"));
     }

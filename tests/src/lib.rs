@@ -15,6 +15,7 @@
 //! * [`tcpdump`]: an independent capture of the same traffic, and tshark's counts of it.
 //! * [`odd`]: frames that parsers die of.
 //! * [`wrapped`]: segments inside other protocols.
+//! * [`parity`]: the same frames by each data path and by capture.
 //! * [`pcap`]: captures made by tests, and numbers that only look random.
 //! * [`conversation`]: TCP conversations from a script, down to the frames.
 //! * [`connlog`]: Zeek's conn.log, and how far two of them agree.
@@ -35,6 +36,7 @@ pub mod netns;
 pub mod odd;
 pub mod oneshot;
 pub mod oracle;
+pub mod parity;
 pub mod pcap;
 pub mod probe;
 pub mod reference;

@@ -5,7 +5,7 @@ use probe_ebpf::parse::Reject;
 use crate::{
     lifecycle::TrackerStats,
     report::Loss,
-    source::{capture, live::books::Books},
+    source::{capture, live::books::Books, xsk::XskBooks},
 };
 
 fn matters(name: &'static str, count: u64) -> Loss {
@@ -29,6 +29,30 @@ pub(super) fn live(books: &Books, stats: &TrackerStats, resets_lost: u64, interf
     losses.extend(tracker(stats));
     losses.extend(rejected(|reason| books.rejected_for(reason)));
     losses
+}
+
+/// What the way through AF_XDP sockets lost.
+pub(super) fn sockets(books: &XskBooks) -> Vec<Loss> {
+    vec![
+        matters("afxdp.dropped", books.dropped),
+        matters("afxdp.ring_full", books.ring_full),
+        matters("afxdp.unaccounted", books.unaccounted()),
+        matters("afxdp.fell_back", books.fell_back),
+        matters("afxdp.late", books.late),
+        matters("afxdp.difference", books.difference()),
+        Loss { name: "afxdp.fill_empty", count: books.fill_empty, matters: false },
+        Loss { name: "afxdp.unstamped", count: books.unstamped, matters: false },
+    ]
+}
+
+/// What came through AF_XDP sockets.
+pub(super) fn socket_books(books: &XskBooks) -> Vec<(&'static str, u64)> {
+    vec![
+        ("afxdp.redirected", books.redirected),
+        ("afxdp.frames", books.frames),
+        ("afxdp.frame_bytes", books.frame_bytes),
+        ("afxdp.segments", books.segments),
+    ]
 }
 
 /// What a capture held that is in no connection.

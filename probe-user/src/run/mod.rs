@@ -1,6 +1,9 @@
 //! The loops: source to tracker to aggregates to output. The only room that reads clocks, handles signals and writes.
 
+mod clock;
 mod doctor;
+mod feed;
+mod frames;
 mod interfaces;
 mod losses;
 mod output;
@@ -39,6 +42,9 @@ pub enum RunError {
         /// Why.
         source: CaptureError,
     },
+    /// The sockets cannot be read any more. Everything measured has been printed.
+    #[error("cannot read the AF_XDP sockets: {0}; what was seen before is printed")]
+    Frames(std::io::Error),
     /// Output.
     #[error("{what}: {source}")]
     Write {
@@ -89,9 +95,12 @@ impl RunError {
             | Self::Capture { source: CaptureError::Open { .. }, .. } => exit::USAGE,
             Self::Live(LiveError::Privilege { .. } | LiveError::Promiscuous { .. }) => exit::PRIVILEGE,
             Self::Live(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,
-            Self::Capture { .. } | Self::Write { .. } | Self::Runtime(_) | Self::Json(_) | Self::Unbalanced(_) => {
-                exit::FAILED
-            }
+            Self::Capture { .. }
+            | Self::Frames(_)
+            | Self::Write { .. }
+            | Self::Runtime(_)
+            | Self::Json(_)
+            | Self::Unbalanced(_) => exit::FAILED,
         }
     }
 }

@@ -1,20 +1,31 @@
 //! One live session: engine, attachments and tracker, from attach to the final drain.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use probe_ebpf::layout::{DirectionCounters, FlowKey, Segment};
-
-use super::{RunError, output};
+use super::{
+    RunError,
+    clock::{Clock, monotonic_ns},
+    feed::{Feed, SharedFeed},
+    frames::{FrameReader, Sockets},
+    output,
+};
 #[cfg(feature = "trace")]
 use crate::source::live::trace::Trace;
 use crate::{
-    lifecycle::{Basis, Connection, Extra, Tracker, TrackerConfig, TrackerStats},
-    plan::LivePlan,
-    source::live::{
-        attach::{self, Attachment},
-        books::Books,
-        engine::{Depth, Engine, EngineConfig, Sink},
-        host::{HostTap, ResetFormat},
+    lifecycle::{Basis, Connection, Tracker, TrackerConfig, TrackerStats},
+    plan::{DataPath, LivePlan},
+    source::{
+        live::{
+            attach::{self, Attachment},
+            books::Books,
+            delivery,
+            engine::{Depth, Engine, EngineConfig},
+            host::{HostTap, ResetFormat},
+        },
+        xsk::XskBooks,
     },
 };
 
@@ -25,7 +36,10 @@ pub(super) struct Session {
     host: Option<HostTap>,
     #[cfg(feature = "trace")]
     trace: Option<Trace>,
-    feed: Feed,
+    reader: Option<FrameReader>,
+    manners: Vec<&'static str>,
+    xsk: Option<XskBooks>,
+    feed: Arc<SharedFeed>,
     books: Books,
     clock: Clock,
     interval: Duration,
@@ -49,7 +63,12 @@ impl Session {
         let clock = Clock::start();
         let reasons = if plan.host { reset_format() } else { None };
         let reset_offsets = reasons.as_ref().map(|format| format.offsets);
-        let config = EngineConfig { clock_offset_ns: clock.offset_ns, reset_offsets, ..plan.engine.clone() };
+        let queues = match plan.datapath {
+            DataPath::Count => Vec::new(),
+            DataPath::AfXdp { force } => delivery::queues(&plan.interfaces, plan.mode, force)?,
+        };
+        let sockets = queues.len() as u32;
+        let config = EngineConfig { clock_offset_ns: clock.offset_ns, reset_offsets, sockets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
@@ -58,7 +77,9 @@ impl Session {
         engine.arm(false);
         let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
         let host = plan.host.then(|| HostTap::attach(&mut engine, &plan.interfaces, reasons.is_some())).transpose()?;
-        engine.arm(true);
+        let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
+        let manners = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.manner(one)));
+        let manners = manners.collect();
         let full = config.depth == Depth::Full;
         let tracker = Tracker::new(TrackerConfig {
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
@@ -72,13 +93,19 @@ impl Session {
             (true, true) => Basis::BeforeSegmentation,
             (true, false) => Basis::AllSegments,
         };
+        let feed = Arc::new(SharedFeed::new(Feed { tracker, basis }));
+        let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;
+        engine.arm(true);
         Ok(Self {
             engine,
             attachments,
             host,
             #[cfg(feature = "trace")]
             trace,
-            feed: Feed { tracker, basis },
+            reader,
+            manners,
+            xsk: None,
+            feed,
             books: Books::default(),
             clock,
             interval: plan.drain,
@@ -90,6 +117,11 @@ impl Session {
     /// The attached interfaces.
     pub(super) fn attachments(&self) -> &[Attachment] {
         &self.attachments
+    }
+
+    /// How frames of each of them come: the mode of the program, or the manner of the sockets.
+    pub(super) fn manners(&self) -> &[&'static str] {
+        &self.manners
     }
 
     /// To be called every [`TICK`]: advances the coarse clock, and drains when the interval is over or the table is
@@ -104,7 +136,18 @@ impl Session {
         if self.last_drain.elapsed() >= self.interval || self.engine.occupancy() > HIGH_WATER {
             self.drain()?;
         }
+        if self.reader.as_ref().is_some_and(FrameReader::has_ended) {
+            return self.end_reader();
+        }
         Ok(())
+    }
+
+    /// Reads what is left in the sockets and closes them.
+    fn end_reader(&mut self) -> Result<(), RunError> {
+        let Some(reader) = self.reader.take() else { return Ok(()) };
+        let (books, read) = reader.finish();
+        self.xsk = Some(books);
+        read
     }
 
     /// Says what the program has logged.
@@ -118,21 +161,26 @@ impl Session {
     fn drain(&mut self) -> Result<(), RunError> {
         // What the epoch holds was seen before now; timers must not run ahead of segments still in the next epoch.
         let now_ns = self.clock.unix_ns();
-        let books = self.engine.drain(&mut self.feed)?;
+        let shared = Arc::clone(&self.feed);
+        let mut feed = shared.lock();
+        let books = self.engine.drain(&mut *feed)?;
         self.books.add(&books);
         if books.untracked_data > 0 || books.order_lost > 0 {
-            self.feed.tracker.doubt_acknowledgements();
+            feed.tracker.doubt_acknowledgements();
         }
-        self.join_resets();
-        self.feed.tracker.advance(now_ns);
+        self.join_resets(&mut feed.tracker);
+        // The reader of frames moves time on by itself: it knows which are still to come.
+        if self.reader.is_none() {
+            feed.tracker.advance(now_ns);
+        }
         self.last_drain = Instant::now();
         Ok(())
     }
 
     /// After the segments: a reset is reported just before it leaves, so its connection is known by now, or comes with
     /// the next epoch.
-    fn join_resets(&mut self) {
-        let (Some(host), tracker) = (&mut self.host, &mut self.feed.tracker) else { return };
+    fn join_resets(&mut self, tracker: &mut Tracker) {
+        let Some(host) = &mut self.host else { return };
         let offset_ns = self.clock.offset_ns;
         let refused = host.join_resets(0, |reset| {
             let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
@@ -143,7 +191,7 @@ impl Session {
 
     /// Connections that ended since the last call.
     pub(super) fn take_closed(&mut self) -> Vec<Connection> {
-        self.feed.tracker.take_closed()
+        self.feed.lock().tracker.take_closed()
     }
 
     /// Detaches, drains what is left, and hands everything over: also when the kernel refused the last flip.
@@ -156,15 +204,20 @@ impl Session {
         }
         #[cfg(feature = "trace")]
         self.tell_trace();
+        // After its grace period no frame is on its way to a socket any more.
         let drained = self.drain();
+        let read = self.end_reader();
+        let shared = Arc::clone(&self.feed);
+        let mut feed = shared.lock();
+        let tracker = &mut feed.tracker;
         // Those that the last drain left waiting get no other.
-        self.join_resets();
+        self.join_resets(tracker);
         let ended_ns = self.clock.unix_ns();
-        let mut tracker = self.feed.tracker;
         tracker.finish(ended_ns);
         let resets_lost = self.host.as_ref().map_or(0, HostTap::lost);
         Closed {
-            drained,
+            drained: drained.and(read),
+            xsk: self.xsk,
             resets_lost,
             rest: tracker.take_closed(),
             books: self.books,
@@ -193,59 +246,12 @@ pub(super) struct Closed {
     pub(super) rest: Vec<Connection>,
     /// Books of the data plane.
     pub(super) books: Books,
+    /// Books of the sockets, if there were any.
+    pub(super) xsk: Option<XskBooks>,
     /// Books of the tracker.
     pub(super) stats: TrackerStats,
     /// Resets that the kernel reported and that could not be taken.
     pub(super) resets_lost: u64,
     /// When watching ended, nanoseconds since the Unix epoch.
     pub(super) ended_ns: u64,
-}
-
-/// Feeds the tracker.
-struct Feed {
-    tracker: Tracker,
-    basis: Basis,
-}
-
-impl Sink for Feed {
-    fn transition(&mut self, segment: &Segment) {
-        self.tracker.transition(segment);
-    }
-
-    fn count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters) {
-        self.tracker.count(key, lo, hi, self.basis);
-    }
-
-    fn settle(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters, last_from_hi: bool) {
-        self.tracker.settle(key, lo, hi, last_from_hi);
-    }
-
-    fn observe(&mut self, segment: &Segment) {
-        self.tracker.observe(segment, Extra::default());
-    }
-}
-
-/// `CLOCK_MONOTONIC` (which the kernel program stamps with), and its distance to the Unix epoch, taken once: a wall
-/// clock that is stepped later changes no duration.
-#[derive(Clone, Copy)]
-struct Clock {
-    offset_ns: u64,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let monotonic = monotonic_ns();
-        Self { offset_ns: (unix.as_nanos() as u64).saturating_sub(monotonic) }
-    }
-
-    fn unix_ns(self) -> u64 {
-        monotonic_ns() + self.offset_ns
-    }
-}
-
-fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    // The monotonic clock counts up from boot.
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }

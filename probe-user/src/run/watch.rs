@@ -66,19 +66,25 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
 fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Result<(), RunError> {
     let taken = view.take_last(closed.rest);
     window.end_ns = closed.ended_ns;
-    let losses = losses::live(&closed.books, &closed.stats, closed.resets_lost, gone);
-    let printed = view.finish(window, losses, losses::live_books(&closed.books));
+    let mut losses = losses::live(&closed.books, &closed.stats, closed.resets_lost, gone);
+    let mut books = losses::live_books(&closed.books);
+    let xsk = closed.xsk.unwrap_or_default();
+    if xsk.redirected > 0 {
+        losses.extend(losses::sockets(&xsk));
+        books.extend(losses::socket_books(&xsk));
+    }
+    let printed = view.finish(window, losses, books);
     closed.drained.and(taken).and(printed)?;
-    match closed.books.difference() {
+    match closed.books.difference() + xsk.difference() {
         0 => Ok(()),
         difference => Err(RunError::Unbalanced(difference)),
     }
 }
 
 fn window(plan: &WatchPlan, session: &Session) -> Window {
-    let interfaces = session.attachments().iter().map(|attachment| InterfaceUse {
+    let interfaces = session.attachments().iter().zip(session.manners()).map(|(attachment, manner)| InterfaceUse {
         name: attachment.device.name.clone(),
-        mode: attachment.mode.name(),
+        mode: manner,
         driver: attachment.device.driver.clone(),
     });
     Window {
@@ -100,9 +106,8 @@ fn announce(plan: &WatchPlan, session: &Session) {
     let names: Vec<_> = session
         .attachments()
         .iter()
-        .map(|attachment| {
-            format!("{} ({}, {})", attachment.device.name, attachment.device.driver, attachment.mode.name())
-        })
+        .zip(session.manners())
+        .map(|(attachment, manner)| format!("{} ({}, {manner})", attachment.device.name, attachment.device.driver))
         .collect();
     let until = plan.duration.map_or_else(
         || "until interrupted".to_string(),

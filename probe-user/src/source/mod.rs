@@ -3,6 +3,7 @@
 
 pub mod capture;
 pub mod live;
+pub mod xsk;
 
 use probe_ebpf::parse::{DOMAIN_NONE, DOMAIN_TUNNEL, DOMAIN_VLAN};
 

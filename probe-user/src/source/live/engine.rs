@@ -63,6 +63,8 @@ pub struct EngineConfig {
     pub reset_offsets: Option<[u32; 5]>,
     /// Added to kernel times (`CLOCK_MONOTONIC`) to make them nanoseconds since the Unix epoch.
     pub clock_offset_ns: u64,
+    /// AF_XDP sockets that the program has room for; with any, TCP frames of queues that have a socket go there.
+    pub sockets: u32,
     /// Have the program log frames that it rejects or finds no room for: only with an object that has the feature.
     pub trace: bool,
     /// None in use.
@@ -91,6 +93,7 @@ impl Default for EngineConfig {
             frags: None,
             reset_offsets: None,
             clock_offset_ns: 0,
+            sockets: 0,
             trace: false,
             planted: Planted::default(),
         }
@@ -207,9 +210,15 @@ impl Engine {
             .map_max_entries("INDEX", total(buckets)?)
             .map_max_entries("SLOTS", total(slots)?)
             .map_max_entries("LOG", total(log)?)
+            .map_max_entries("SOCKETS", config.sockets.max(1))
             .load(OBJECT)
             .map_err(|source| LiveError::Load(Box::new(source)))?;
-        let program = if frags { "rstprobe_frags" } else { "rstprobe" };
+        let program = match (config.sockets > 0, frags) {
+            (false, false) => "rstprobe",
+            (false, true) => "rstprobe_frags",
+            (true, false) => "rstprobe_redirect",
+            (true, true) => "rstprobe_redirect_frags",
+        };
         xdp(&mut ebpf, program)?.load().map_err(|source| LiveError::Program(Box::new(source)))?;
         let mut engine = Self {
             control: map(&ebpf, "CONTROL", 1)?,
@@ -265,7 +274,7 @@ impl Engine {
 
     /// True when the multi-buffer variant is loaded.
     pub fn frags(&self) -> bool {
-        self.program == "rstprobe_frags"
+        self.program.ends_with("_frags")
     }
 
     /// How it was loaded.

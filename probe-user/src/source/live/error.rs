@@ -166,6 +166,30 @@ pub enum LiveError {
         /// Why.
         source: io::Error,
     },
+    /// AF_XDP would take the host's own traffic away from it.
+    #[error(
+        "{name}: {why}, and frames that go to AF_XDP sockets do not reach this host's stack: its own TCP connections would \
+         stop. Watch it with the default --datapath count, which lets frames through; or, if that traffic may stop, \
+         add --force"
+    )]
+    OwnTraffic {
+        /// Interface.
+        name: String,
+        /// What shows it.
+        why: String,
+    },
+    /// An AF_XDP socket could not be opened.
+    #[error("{name} queue {queue}: no AF_XDP socket: {step}: {source}{}", xsk_hint(.source))]
+    Xsk {
+        /// Interface.
+        name: String,
+        /// Receive queue.
+        queue: u32,
+        /// What was being done.
+        step: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Netlink failed.
     #[error("cannot ask the kernel about interfaces: {0}")]
     Netlink(io::Error),
@@ -192,6 +216,20 @@ fn hint(source: &io::Error) -> &'static str {
         Some(libc::ENOMEM | libc::ENOSPC) => {
             "; the driver lacks memory or queues for XDP (try `ethtool -L` with fewer)"
         }
+        _ => "",
+    }
+}
+
+fn xsk_hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EBUSY) => "; another AF_XDP socket has this queue: stop that program (`ss --xdp` shows it)",
+        Some(libc::EPERM) => "; it needs CAP_NET_RAW (see `rstprobe doctor`)",
+        Some(libc::EAFNOSUPPORT) => "; this kernel was built without CONFIG_XDP_SOCKETS: use --datapath count",
+        Some(libc::ENOBUFS | libc::ENOMEM) => {
+            "; memory may not be locked (`ulimit -l`, or grant CAP_IPC_LOCK), or is short: try a smaller --umem"
+        }
+        Some(libc::EOPNOTSUPP | libc::EINVAL) => "; the driver refuses it: use --datapath count, or --mode generic",
+        Some(libc::ENETDOWN) => "; the interface is down: `ip link set NAME up` first",
         _ => "",
     }
 }

@@ -1,4 +1,4 @@
-//! Two questions to a driver that netlink does not answer in one message: its name, and whether it strips VLAN tags;
+//! Questions to a driver that netlink does not answer in one message: its name, its queues, whether it strips VLAN tags;
 //! and the packet-socket membership that makes an interface promiscuous for as long as this process lives.
 #![expect(unsafe_code, reason = "ioctl and setsockopt with C structures")]
 
@@ -11,6 +11,7 @@ use std::{
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_GDRVINFO: u32 = 0x0000_0003;
 const ETHTOOL_GFLAGS: u32 = 0x0000_0025;
+const ETHTOOL_GCHANNELS: u32 = 0x0000_003c;
 const ETH_FLAG_RXVLAN: u32 = 1 << 8;
 const ETH_FLAG_LRO: u32 = 1 << 15;
 
@@ -27,6 +28,17 @@ struct DriverInfo {
 struct Value {
     command: u32,
     data: u32,
+}
+
+/// `struct ethtool_channels`.
+#[repr(C)]
+struct Channels {
+    command: u32,
+    max: [u32; 4],
+    receive: u32,
+    transmit: u32,
+    other: u32,
+    combined: u32,
 }
 
 fn socket(domain: c_int, kind: c_int) -> io::Result<OwnedFd> {
@@ -74,6 +86,17 @@ pub(super) fn vlan_strip_and_lro(interface: &str) -> io::Result<(bool, bool)> {
     let mut value = Value { command: ETHTOOL_GFLAGS, data: 0 };
     ethtool(interface, &mut value)?;
     Ok((value.data & ETH_FLAG_RXVLAN != 0, value.data & ETH_FLAG_LRO != 0))
+}
+
+/// How many receive queues the driver uses now.
+///
+/// # Errors
+/// What the ioctl says; drivers with one queue mostly lack it.
+pub(super) fn receive_queues(interface: &str) -> io::Result<u32> {
+    let mut channels =
+        Channels { command: ETHTOOL_GCHANNELS, max: [0; 4], receive: 0, transmit: 0, other: 0, combined: 0 };
+    ethtool(interface, &mut channels)?;
+    Ok(channels.receive + channels.combined)
 }
 
 /// A packet-socket membership: the interface is promiscuous until this is dropped or the process ends, however it

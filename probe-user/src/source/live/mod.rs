@@ -2,6 +2,8 @@
 //!
 //! * [`engine`]: loads the object, flips epochs, drains them in time order, checks the books.
 //! * [`attach`]: interfaces, bpf_links, modes, promiscuous membership.
+//! * [`delivery`]: the sockets of the other data path ([`super::xsk`]), and the program's way to them.
+//! * [`carries`]: whether an interface carries the host's own traffic.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * `features`: what its driver can do with XDP.
@@ -10,6 +12,8 @@
 
 pub mod attach;
 pub mod books;
+pub mod carries;
+pub mod delivery;
 pub mod engine;
 mod error;
 mod ethtool;
@@ -18,6 +22,7 @@ pub mod host;
 mod mapping;
 pub mod netdev;
 pub mod privilege;
+mod rtnetlink;
 #[cfg(feature = "trace")]
 pub mod trace;
 mod tracefs;

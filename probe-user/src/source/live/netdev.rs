@@ -2,14 +2,12 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached},
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::{LiveError, ethtool, features};
+use super::{LiveError, ethtool, features, rtnetlink};
 
 pub use super::features::XdpFeatures;
 
@@ -95,45 +93,13 @@ pub fn states() -> Result<Vec<(u32, bool)>, LiveError> {
 }
 
 fn dump_links() -> io::Result<Vec<LinkMessage>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut request = NetlinkMessage::new(header, RouteNetlinkMessage::GetLink(LinkMessage::default()).into());
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
     let mut links = Vec::new();
-    loop {
-        let (received, _) = socket.recv_from_full()?;
-        if !collect(&received, &mut links)? {
-            return Ok(links);
+    rtnetlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+        if let RouteNetlinkMessage::NewLink(link) = message {
+            links.push(link);
         }
-    }
-}
-
-/// Collects the links of one datagram; false when the dump is done.
-fn collect(received: &[u8], links: &mut Vec<LinkMessage>) -> io::Result<bool> {
-    let mut at = 0;
-    while at < received.len() {
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&received[at..])
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        match message.payload {
-            NetlinkPayload::Done(_) => return Ok(false),
-            NetlinkPayload::Error(error) => return Err(error.to_io()),
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => links.push(link),
-            _ => {}
-        }
-        let len = message.header.length as usize;
-        if len == 0 {
-            return Ok(true);
-        }
-        // Messages are aligned to four bytes (netlink(7)).
-        at += len.next_multiple_of(4);
-    }
-    Ok(true)
+    })?;
+    Ok(links)
 }
 
 fn from_message(message: &LinkMessage) -> Netdev {

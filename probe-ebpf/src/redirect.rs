@@ -1,0 +1,123 @@
+//! Entry points that hand TCP frames to AF_XDP sockets; what has no socket is counted as ever.
+//!
+//! The map of sockets is looked into first: a frame of a queue without a socket takes the counting path with all that
+//! belongs to it, and `bpf_redirect_map` falls back to the configured action should the socket vanish in between.
+
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_ns, bpf_xdp_adjust_meta},
+    macros::{map, xdp},
+    maps::{HashMap, PerCpuArray, XskMap},
+    programs::XdpContext,
+};
+use probe_ebpf::delivery::{DELIVERY_COUNTS, FELL_BACK, REDIRECTED, STAMP_LEN, STAMP_MAGIC, Sockets, UNSTAMPED};
+
+use crate::{
+    program::{self, ACTION, Frame},
+    table::{self, global},
+};
+
+/// Interfaces that can be watched by sockets at once.
+const MAX_INTERFACES: u32 = 64;
+
+/// One AF_XDP socket per interface and queue.
+#[map]
+static SOCKETS: XskMap = XskMap::with_max_entries(1, 0);
+/// Interface index to its [`Sockets`], packed.
+#[map]
+static SOCKETS_OF: HashMap<u32, u64> = HashMap::with_max_entries(MAX_INTERFACES, 0);
+/// What became of frames that had a socket, since the program was loaded.
+#[map]
+static DELIVERY: PerCpuArray<u64> = PerCpuArray::with_max_entries(DELIVERY_COUNTS, 0);
+
+/// For kernels without multi-buffer XDP.
+#[xdp]
+fn rstprobe_redirect(ctx: XdpContext) -> u32 {
+    deliver::<false>(&ctx)
+}
+
+/// For kernels with multi-buffer XDP (5.18).
+#[xdp(frags)]
+fn rstprobe_redirect_frags(ctx: XdpContext) -> u32 {
+    deliver::<true>(&ctx)
+}
+
+#[inline(always)]
+fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
+    let frame = Frame::<FRAGS>::of(ctx);
+    // As in `program::run`: there always is a region, unless the agent is not ready.
+    let Some(mut region) = table::region() else { return global!(ACTION) };
+    let Some(scratch) = table::scratch() else { return global!(ACTION) };
+    let found = program::locate(&frame, scratch);
+    let is_recorded = found.is_ok() && !program::passes_by(scratch.located.flags);
+    if is_recorded && let Some(index) = socket_of(ctx) {
+        return redirect(ctx, index);
+    }
+    region.books.frames += 1;
+    region.books.frame_bytes += frame.linear_len() as u64;
+    match found {
+        Ok(()) => {
+            region.books.tcp += 1;
+            if is_recorded {
+                program::tcp(&frame, scratch, &mut region);
+            } else {
+                region.books.passed_by += 1;
+            }
+        }
+        Err(reject) => region.books.rejected[reject as usize] += 1,
+    }
+    global!(ACTION)
+}
+
+#[inline(always)]
+fn socket_of(ctx: &XdpContext) -> Option<u32> {
+    let interface = ctx.ingress_ifindex() as u32;
+    // SAFETY: the agent writes the entry once, before the program is armed, and no entry is ever removed.
+    let sockets = Sockets::unpack(unsafe { *SOCKETS_OF.get(interface)? });
+    let index = sockets.of(ctx.rx_queue_index())?;
+    SOCKETS.get(index).map(|_queue| index)
+}
+
+#[inline(always)]
+fn redirect(ctx: &XdpContext, index: u32) -> u32 {
+    stamp(ctx);
+    // The lower bits of the flags are the action of last resort (Linux 5.3).
+    match SOCKETS.redirect(index, global!(ACTION) as u64) {
+        Ok(redirected) => {
+            count(REDIRECTED);
+            redirected
+        }
+        Err(fallback) => {
+            count(FELL_BACK);
+            fallback
+        }
+    }
+}
+
+/// Puts time in front of the frame. Nothing may be read of the packet afterwards: its pointers are no longer valid.
+#[inline(always)]
+fn stamp(ctx: &XdpContext) {
+    // SAFETY: the context pointer is the kernel's own.
+    if unsafe { bpf_xdp_adjust_meta(ctx.ctx, -(STAMP_LEN as i32)) } != 0 {
+        return count(UNSTAMPED);
+    }
+    let (start, end) = (ctx.metadata(), ctx.data());
+    if start + STAMP_LEN > end {
+        return count(UNSTAMPED);
+    }
+    // SAFETY: no precondition.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let place = start as *mut u64;
+    // SAFETY: two words of metadata, as just checked; the verifier checks the same.
+    unsafe {
+        place.write_unaligned(STAMP_MAGIC);
+        place.add(1).write_unaligned(now);
+    }
+}
+
+#[inline(always)]
+fn count(what: u32) {
+    if let Some(place) = DELIVERY.get_ptr_mut(what) {
+        // SAFETY: this CPU's own value, and bottom halves are off: one writer.
+        unsafe { *place += 1 };
+    }
+}

@@ -1,0 +1,100 @@
+//! What the data paths of a session feed: one tracker, shared between the drains and the reader of frames.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment, SegmentRecord};
+
+use crate::{
+    lifecycle::{Basis, Extra, Tracker},
+    source::live::engine::Sink,
+};
+
+/// The tracker, and how complete its counts are.
+pub(super) struct Feed {
+    pub(super) tracker: Tracker,
+    pub(super) basis: Basis,
+}
+
+impl Feed {
+    /// A segment that nobody else has counted.
+    pub(super) fn whole(&mut self, segment: &Segment) {
+        if self.basis == Basis::ControlOnly {
+            // Data segments stay in the kernel: the tracker must not miss their bytes.
+            self.tracker.transition(segment);
+            let counted = counters(&segment.record);
+            let none = DirectionCounters::default();
+            let (lo, hi) = if segment.record.from_hi() { (&none, &counted) } else { (&counted, &none) };
+            self.tracker.count(&segment.key, lo, hi, self.basis);
+        } else {
+            self.tracker.observe(segment, Extra::default());
+        }
+    }
+}
+
+/// The counters of one segment.
+fn counters(record: &SegmentRecord) -> DirectionCounters {
+    let is = |mask: u16, flags: u16| u32::from(record.flags & mask == flags);
+    DirectionCounters {
+        ip_bytes: u64::from(record.ip_len()),
+        payload_bytes: u64::from(record.payload_len),
+        packets: 1,
+        syn: is(SYN | ACK, SYN),
+        syn_ack: is(SYN | ACK, SYN | ACK),
+        fin: is(FIN, FIN),
+        rst: is(RST, RST),
+        last_ns: record.time_ns,
+        ..DirectionCounters::default()
+    }
+}
+
+impl Sink for Feed {
+    fn transition(&mut self, segment: &Segment) {
+        self.tracker.transition(segment);
+    }
+
+    fn count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters) {
+        self.tracker.count(key, lo, hi, self.basis);
+    }
+
+    fn settle(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters, last_from_hi: bool) {
+        self.tracker.settle(key, lo, hi, last_from_hi);
+    }
+
+    fn observe(&mut self, segment: &Segment) {
+        self.tracker.observe(segment, Extra::default());
+    }
+}
+
+/// A [`Feed`] for two threads: the reader of frames, which would hold it all the time, and the session, which goes first.
+pub(super) struct SharedFeed {
+    feed: Mutex<Feed>,
+    session_waits: AtomicBool,
+}
+
+impl SharedFeed {
+    pub(super) fn new(feed: Feed) -> Self {
+        Self { feed: Mutex::new(feed), session_waits: AtomicBool::new(false) }
+    }
+
+    /// For the session.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Feed> {
+        self.session_waits.store(true, Relaxed);
+        let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.session_waits.store(false, Relaxed);
+        feed
+    }
+
+    /// For the reader: after the session, should that wait. A mutex alone is not fair.
+    pub(super) fn turn(&self) -> MutexGuard<'_, Feed> {
+        while self.session_waits.load(Relaxed) {
+            thread::yield_now();
+        }
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
