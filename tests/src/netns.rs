@@ -169,6 +169,16 @@ impl Loop {
         }
         Ok(Self { namespace })
     }
+
+    /// A further pair of one queue.
+    pub fn add_pair(&self, source: &str, sink: &str) -> io::Result<()> {
+        self.namespace.ip(&format!("link add name {source} type veth peer name {sink}"))?;
+        for end in [source, sink] {
+            self.namespace.ip(&format!("link set {end} addrgenmode none"))?;
+            self.namespace.ip(&format!("link set {end} up"))?;
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Namespace {

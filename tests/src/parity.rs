@@ -19,7 +19,7 @@ use probe_ebpf::{
 use serde_json::{Value, json};
 
 use crate::{
-    netns::{Loop, SINK, SOURCE},
+    netns::{Loop, SERVER_MAC, SINK, SOURCE},
     oneshot::OneShot,
     pcap::{self, Pcap},
     probe::Probe,
@@ -34,6 +34,8 @@ pub enum Path {
     Count,
     /// Through AF_XDP sockets.
     AfXdp,
+    /// The same, each direction on an interface of its own, as from a TAP.
+    AfXdpTwoLegs,
 }
 
 impl Path {
@@ -41,7 +43,15 @@ impl Path {
     pub fn name(self) -> &'static str {
         match self {
             Self::Count => "count",
-            Self::AfXdp => "afxdp",
+            Self::AfXdp | Self::AfXdpTwoLegs => "afxdp",
+        }
+    }
+
+    /// Where frames are sent from and where they are received, client's first.
+    fn legs(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Count | Self::AfXdp => &[(SOURCE, SINK)],
+            Self::AfXdpTwoLegs => &[(SOURCE, SINK), ("source-2", "sink-2")],
         }
     }
 }
@@ -53,18 +63,23 @@ const SLOW: Duration = Duration::from_secs(4);
 /// A machine that is busy with something else gets further tries.
 const TRIES: usize = 4;
 
-/// Sends the frames and returns them as a capture; `None` when it took too long.
-fn replay(network: &Loop, frames: &[Vec<u8>]) -> Option<Pcap> {
+/// Sends the frames, those of the server from the last of `sources`, and returns them as a capture; `None` when it took
+/// too long.
+///
+/// # Panics
+/// When they cannot be sent.
+pub fn replay(network: &Loop, sources: &[&str], frames: &[Vec<u8>]) -> Option<Pcap> {
     let send = || {
         // One CPU sends, and the frames are received on the same: in order.
         sys::pin_to_cpu(0)?;
-        let sender = Outlet::open(SOURCE)?;
+        let senders = sources.iter().map(|source| Outlet::open(source)).collect::<Result<Vec<_>, _>>()?;
         let (begin, epoch) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"));
         let mut pcap = Pcap::new(pcap::ETHERNET);
         for burst in frames.chunks(BURST) {
             for frame in burst {
                 pcap.push((epoch + begin.elapsed()).as_nanos() as u64, frame);
-                sender.send(frame)?;
+                let is_servers = frame.get(6..12) == Some(&SERVER_MAC);
+                senders[if is_servers { senders.len() - 1 } else { 0 }].send(frame)?;
             }
             thread::sleep(Duration::from_micros(200));
         }
@@ -78,10 +93,14 @@ fn replay(network: &Loop, frames: &[Vec<u8>]) -> Option<Pcap> {
 /// The document of the live probe and that of the capture.
 fn both(path: Path, frames: &[Vec<u8>], directory: &FilePath) -> Option<[Value; 2]> {
     let network = Loop::build().expect("namespaces");
-    let words = ["snapshot", "-i", SINK, "--action", "drop", "--depth", "full", "--for", "60s", "--format", "json"];
-    let words = words.into_iter().chain(["--datapath", path.name()]).map(Into::into);
-    let probe = Probe::start(&network.namespace, &words.collect::<Vec<_>>()).expect("it attaches");
-    let pcap = replay(&network, frames);
+    for (source, sink) in &path.legs()[1..] {
+        network.add_pair(source, sink).expect("a pair");
+    }
+    let (sources, sinks): (Vec<_>, Vec<_>) = path.legs().iter().copied().unzip();
+    let words = ["snapshot", "--action", "drop", "--depth", "full", "--for", "60s", "--format", "json"];
+    let words = words.into_iter().chain(["--datapath", path.name()]).chain(sinks.iter().flat_map(|sink| ["-i", *sink]));
+    let probe = Probe::start(&network.namespace, &words.map(Into::into).collect::<Vec<_>>()).expect("it attaches");
+    let pcap = replay(&network, &sources, frames);
     let live = probe.stop().expect("it ends");
     let capture = directory.join("replayed.pcap");
     fs::write(&capture, pcap?.into_bytes()).expect("a file");
@@ -99,10 +118,10 @@ fn both(path: Path, frames: &[Vec<u8>], directory: &FilePath) -> Option<[Value; 
 fn essence(path: Path, record: &Value) -> Value {
     let history = record["history"].as_str().unwrap_or_default();
     let is_counted = |letter: char| "^SHADFR".contains(letter.to_ascii_uppercase());
-    let letters: String = history.chars().filter(|letter| path == Path::AfXdp || is_counted(*letter)).collect();
+    let letters: String = history.chars().filter(|letter| path != Path::Count || is_counted(*letter)).collect();
     let counts = |side: &Value| {
         let names = ["syn", "syn_ack", "fin", "rst", "packets", "ip_bytes", "payload_bytes"];
-        let more: &[&str] = if path == Path::AfXdp { &["bytes", "retransmits", "missed_bytes"] } else { &[] };
+        let more: &[&str] = if path == Path::Count { &[] } else { &["bytes", "retransmits", "missed_bytes"] };
         let all = names.iter().chain(more);
         all.map(|name| format!("{name} {}", side[name])).collect::<Vec<_>>().join(", ")
     };
@@ -202,7 +221,7 @@ pub fn documents(path: Path, frames: &[Vec<u8>]) -> [Value; 2] {
         for name in ["untracked.syn", "untracked.data_segments", "order_lost", "books.difference"] {
             assert_eq!(live["summary"]["losses"][name], 0, "{name}");
         }
-        if path == Path::AfXdp {
+        if path != Path::Count {
             let losses = live["summary"]["losses"].as_object().expect("losses");
             let lost = losses.iter().filter(|(name, count)| name.starts_with("afxdp.") && **count != 0);
             let lost: Vec<_> = lost.filter(|(name, _)| *name != "afxdp.fill_empty").collect();

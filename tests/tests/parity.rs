@@ -39,6 +39,11 @@ fn generated_conversations_through_afxdp() {
     });
 }
 
+#[test]
+fn each_direction_on_a_socket_of_its_own() {
+    privileged("parity", "each_direction_on_a_socket_of_its_own", || generated(Path::AfXdpTwoLegs, 9));
+}
+
 /// Zeek's random conversations, with their order and without their time; `None` where they are not at hand.
 fn random(seed: &str) -> Option<Vec<Vec<u8>>> {
     let Some(folder) = oracle::folder() else {
