@@ -5,6 +5,7 @@
 //! * [`tunnel`]: the way to a segment inside other protocols, where the plain parser gives up.
 //! * [`delivery`]: what goes with a frame to an AF_XDP socket.
 //! * [`record`]: what one segment does to one flow slot.
+//! * [`snapshot`]: the first bytes of a frame, as evidence.
 //! * [`drive`]: how the benchmark makes many flows of one frame.
 //!
 //! These are pure `core`: no allocation, no clock, no maps, no aya, so that the same lines run in the kernel, in
@@ -21,4 +22,5 @@ pub mod drive;
 pub mod layout;
 pub mod parse;
 pub mod record;
+pub mod snapshot;
 pub mod tunnel;

@@ -7,6 +7,9 @@
 #![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "map values and packet bytes are raw memory here"))]
 
 #[cfg(target_arch = "bpf")]
+mod evidence;
+
+#[cfg(target_arch = "bpf")]
 mod program;
 
 #[cfg(target_arch = "bpf")]

@@ -1,10 +1,10 @@
 //! Entry points: native XDP, with and without multi-buffer support, and tc egress for what a host itself sends.
 
-use core::hint::black_box;
+use core::{hint::black_box, ptr::read_volatile};
 
 use aya_ebpf::{
-    bindings::{TC_ACT_UNSPEC, xdp_action},
-    helpers::{bpf_ktime_get_ns, bpf_xdp_get_buff_len},
+    bindings::{__sk_buff, TC_ACT_UNSPEC, xdp_action},
+    helpers::{bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
@@ -12,9 +12,11 @@ use probe_ebpf::{
     layout::{CONTROL, DEPTH_FULL, Segment},
     parse::{self, Reader, Reject},
     record::{self, Kept},
+    snapshot::OUTGOING,
     tunnel::{self, Encapsulations},
 };
 
+use crate::evidence::{self, Origin};
 use crate::table::{self, Region, Scratch, global};
 #[cfg(feature = "trace")]
 use crate::trace;
@@ -58,7 +60,10 @@ fn rstprobe_frags(ctx: XdpContext) -> u32 {
 /// What the host sends, before segmentation offload (`--host`). Lets the next program decide (`TCX_NEXT`).
 #[classifier]
 fn rstprobe_egress(ctx: TcContext) -> i32 {
-    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize };
+    // SAFETY: the context pointer is the kernel's own.
+    let interface = unsafe { (*ctx.skb.skb).ifindex };
+    let (len, skb) = (ctx.len() as usize, ctx.skb.skb);
+    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len, interface, skb };
     run(&frame, frame.len);
     #[cfg(feature = "trace")]
     trace::tell();
@@ -81,11 +86,28 @@ impl<'a, const FRAGS: bool> Frame<'a, FRAGS> {
     pub(crate) fn of(ctx: &'a XdpContext) -> Self {
         Self { start: ctx.data(), end: ctx.data_end(), ctx }
     }
+}
 
-    /// Bytes in the first buffer.
+impl<const FRAGS: bool> Origin for Frame<'_, FRAGS> {
     #[inline(always)]
-    pub(crate) fn linear_len(&self) -> usize {
+    fn origin(&self) -> (u32, u32) {
+        // Volatile: two neighbouring words would be read as one, which the verifier refuses of a context.
+        // SAFETY: the context pointer is the kernel's own.
+        unsafe {
+            let context = self.ctx.ctx;
+            (read_volatile(&raw const (*context).ingress_ifindex), read_volatile(&raw const (*context).rx_queue_index))
+        }
+    }
+
+    #[inline(always)]
+    fn linear_len(&self) -> usize {
         self.end - self.start
+    }
+
+    #[inline(always)]
+    fn load(&self, to: *mut u8, len: u32) -> bool {
+        // SAFETY: the context pointer is the kernel's own; the caller vouches for `to` (Linux 5.18).
+        unsafe { bpf_xdp_load_bytes(self.ctx.ctx, 0, to.cast(), len) == 0 }
     }
 }
 
@@ -116,6 +138,26 @@ struct Outgoing {
     start: usize,
     end: usize,
     len: usize,
+    interface: u32,
+    skb: *mut __sk_buff,
+}
+
+impl Origin for Outgoing {
+    #[inline(always)]
+    fn origin(&self) -> (u32, u32) {
+        (self.interface, OUTGOING)
+    }
+
+    #[inline(always)]
+    fn linear_len(&self) -> usize {
+        self.end - self.start
+    }
+
+    #[inline(always)]
+    fn load(&self, to: *mut u8, len: u32) -> bool {
+        // SAFETY: as above.
+        unsafe { bpf_skb_load_bytes(self.skb.cast(), 0, to.cast(), len) == 0 }
+    }
 }
 
 impl Reader for Outgoing {
@@ -146,7 +188,7 @@ fn packet_bytes<'a, const N: usize>(start: usize, end: usize, offset: usize) -> 
 }
 
 #[inline(always)]
-fn run<R: Reader>(frame: &R, len: usize) {
+fn run<R: Reader + Origin>(frame: &R, len: usize) {
     // Sized for every possible CPU, so there always is a region.
     let Some(mut region) = table::region() else { return };
     region.books.frames += 1;
@@ -190,7 +232,7 @@ pub(crate) fn passes_by(flags: u16) -> bool {
 }
 
 #[inline(always)]
-pub(crate) fn tcp<R: Reader>(frame: &R, scratch: &mut Scratch, region: &mut Region) {
+pub(crate) fn tcp<R: Reader + Origin>(frame: &R, scratch: &mut Scratch, region: &mut Region) {
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
     let scratch = black_box(scratch);
@@ -204,11 +246,14 @@ pub(crate) fn tcp<R: Reader>(frame: &R, scratch: &mut Scratch, region: &mut Regi
         return;
     }
     let scratch = black_box(scratch);
-    record(&mut scratch.segment, region);
+    if record(&mut scratch.segment, region) {
+        evidence::keep(frame, &scratch.segment);
+    }
 }
 
+/// True when the segment is one of those that are kept verbatim, as long as there is room.
 #[inline(always)]
-fn record(segment: &mut Segment, region: &mut Region) {
+fn record(segment: &mut Segment, region: &mut Region) -> bool {
     match region.slot(&segment.key, &segment.record) {
         Some(slot) => {
             region.books.in_slots += 1;
@@ -219,6 +264,7 @@ fn record(segment: &mut Segment, region: &mut Region) {
             if record::apply(slot, segment, relevant) == Kept::Spilled && !region.log(segment, true) {
                 region.books.order_lost += 1;
             }
+            relevant
         }
         None if segment.record.is_control() => {
             segment.record.time_ns = now_ns();
@@ -229,8 +275,12 @@ fn record(segment: &mut Segment, region: &mut Region) {
                 region.books.untracked += 1;
                 region.books.untracked_flags.add(segment.record.flags);
             }
+            true
         }
-        None => region.books.untracked_data += 1,
+        None => {
+            region.books.untracked_data += 1;
+            false
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use aya_ebpf::{
 use probe_ebpf::delivery::{DELIVERY_COUNTS, FELL_BACK, REDIRECTED, STAMP_LEN, STAMP_MAGIC, Sockets, UNSTAMPED};
 
 use crate::{
+    evidence::Origin as _,
     program::{self, ACTION, Frame},
     table::{self, global},
 };
@@ -49,7 +50,7 @@ fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     let Some(scratch) = table::scratch() else { return global!(ACTION) };
     let found = program::locate(&frame, scratch);
     let is_recorded = found.is_ok() && !program::passes_by(scratch.located.flags);
-    if is_recorded && let Some(index) = socket_of(ctx) {
+    if is_recorded && let Some(index) = socket_of(frame.origin()) {
         return redirect(ctx, index);
     }
     region.books.frames += 1;
@@ -69,11 +70,10 @@ fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn socket_of(ctx: &XdpContext) -> Option<u32> {
-    let interface = ctx.ingress_ifindex() as u32;
+fn socket_of((interface, queue): (u32, u32)) -> Option<u32> {
     // SAFETY: the agent writes the entry once, before the program is armed, and no entry is ever removed.
     let sockets = Sockets::unpack(unsafe { *SOCKETS_OF.get(interface)? });
-    let index = sockets.of(ctx.rx_queue_index())?;
+    let index = sockets.of(queue)?;
     SOCKETS.get(index).map(|_queue| index)
 }
 

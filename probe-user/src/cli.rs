@@ -69,6 +69,9 @@ pub struct LiveArgs {
     /// How segments come to the agent.
     #[command(flatten)]
     pub path: PathArgs,
+    /// Packets behind the verdicts.
+    #[command(flatten)]
+    pub evidence: EvidenceArgs,
     /// The interfaces are this host's own: also see what it sends (tc egress), and take its kernel's reasons for resets
     #[arg(long, conflicts_with_all = ["promisc"])]
     pub host: bool,
@@ -112,6 +115,30 @@ pub struct PathArgs {
     /// With --datapath afxdp: also on an interface that carries this host's own traffic, whose TCP then stops
     #[arg(long, hide_short_help = true)]
     pub force: bool,
+}
+
+const EVIDENCE: &str = "Keep the packets behind each reset, as pcapng: a folder, or one file named *.pcapng
+
+Of every connection with an RST the frames around its opening and its end, with interface, queue, direction, and verdict and \
+cause as packet comments. With --datapath afxdp of all its frames, 256 bytes each; otherwise of the segments that the \
+program keeps (SYN, FIN, RST, what they answer), 168 bytes each. Written when the record is final. Disk is bounded, and what \
+could not be kept is counted.
+
+  rstprobe run -i eth0 --evidence /var/tmp/resets --evidence-max 1G
+  tshark -r FILE -Y 'frame.comment contains \"app_abort\"' -T fields -e frame.comment";
+
+/// Options about packet evidence.
+#[derive(Args, Debug)]
+pub struct EvidenceArgs {
+    /// Keep the packets behind each reset, as pcapng: a folder, or one file named *.pcapng
+    #[arg(long, value_name = "PATH", long_help = EVIDENCE)]
+    pub evidence: Option<PathBuf>,
+    /// Disk that evidence may take (K, M and G are powers of 1024)
+    #[arg(long, value_name = "SIZE", default_value = "256M", hide_short_help = true)]
+    pub evidence_max: String,
+    /// Time after which the next file of a folder is begun
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration, hide_short_help = true)]
+    pub evidence_age: std::time::Duration,
 }
 
 /// Options about encapsulated traffic.

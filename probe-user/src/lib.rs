@@ -5,6 +5,7 @@
 //! | [`source`] | aya, libc, std::fs, probe-ebpf | lifecycle, aggregate, report, printing |
 //! | [`lifecycle`] | segments, std collections | clocks, tokio, aya, I/O, hash-order-dependent output |
 //! | [`aggregate`] | lifecycle records, hdrhistogram | clocks, I/O, formatting |
+//! | [`evidence`] | lifecycle records, frames | clocks, I/O, where frames come from |
 //! | [`report`] | lifecycle records, aggregates | I/O, clocks, the terminal |
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
 //! | [`run`] | all of them | parsing, formatting, arithmetic |
@@ -15,6 +16,7 @@
 
 pub mod aggregate;
 pub mod cli;
+pub mod evidence;
 pub mod lifecycle;
 pub mod plan;
 pub mod report;

@@ -9,7 +9,7 @@ use crate::{
     cli::{
         ActionArg, DatapathArg, DepthArg, DoctorArgs, FormatArg, LiveArgs, ModeArg, ReadArgs, RunArgs, SnapshotArgs,
     },
-    cli::{DomainArg, EncapsulationArgs},
+    cli::{DomainArg, EncapsulationArgs, EvidenceArgs},
     lifecycle::Timers,
     source::Domain,
     source::live::{
@@ -51,6 +51,12 @@ pub enum PlanError {
          whose own traffic --host is about"
     )]
     HostOverSockets,
+    /// A bound of disk.
+    #[error("--evidence-max {0}: must be a size from 64K to 1024G, for example 256M")]
+    EvidenceMax(String),
+    /// A time.
+    #[error("--evidence-age {}: must be at least 1s", humantime::format_duration(*.0))]
+    EvidenceAge(Duration),
     /// An encapsulation.
     #[error(
         "--encap {0}: must be all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan"
@@ -76,6 +82,19 @@ pub enum DataPath {
     },
 }
 
+/// Where evidence goes, and how much.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EvidencePlan {
+    /// Folder or file.
+    pub path: PathBuf,
+    /// One file, not a folder of them.
+    pub is_file: bool,
+    /// Disk, bytes.
+    pub max_bytes: u64,
+    /// Time after which the next file of a folder is begun.
+    pub max_age: Duration,
+}
+
 /// How to watch interfaces.
 #[derive(Clone, Debug)]
 pub struct LivePlan {
@@ -87,6 +106,8 @@ pub struct LivePlan {
     pub datapath: DataPath,
     /// UMEM frames per receive queue, a power of two.
     pub umem_frames: u32,
+    /// Packets behind the verdicts.
+    pub evidence: Option<EvidencePlan>,
     /// Enter promiscuous mode.
     pub promiscuous: bool,
     /// Also see what this host sends, and why its kernel resets.
@@ -212,6 +233,7 @@ impl TryFrom<LiveArgs> for LivePlan {
                 DatapathArg::Afxdp => DataPath::AfXdp { force: args.path.force },
             },
             umem_frames: args.path.umem,
+            evidence: evidence(args.evidence)?,
             promiscuous: args.promisc,
             host: args.host,
             engine: EngineConfig {
@@ -236,6 +258,33 @@ impl TryFrom<LiveArgs> for LivePlan {
             max_connections: args.max_connections,
         })
     }
+}
+
+fn evidence(args: EvidenceArgs) -> Result<Option<EvidencePlan>, PlanError> {
+    let Some(path) = args.evidence else { return Ok(None) };
+    let Some(max_bytes) = size(&args.evidence_max).filter(|size| (64 << 10..=1 << 40).contains(size)) else {
+        return Err(PlanError::EvidenceMax(args.evidence_max));
+    };
+    if args.evidence_age < Duration::from_secs(1) {
+        return Err(PlanError::EvidenceAge(args.evidence_age));
+    }
+    let is_file = path.extension().is_some_and(|extension| extension == "pcapng");
+    Ok(Some(EvidencePlan { path, is_file, max_bytes, max_age: args.evidence_age }))
+}
+
+/// Bytes; K, M and G are powers of 1024.
+fn size(text: &str) -> Option<u64> {
+    let (number, unit) = match text.strip_suffix(['K', 'M', 'G']) {
+        Some(number) => (number, text.as_bytes()[number.len()]),
+        None => (text, b' '),
+    };
+    let shift = match unit {
+        b'K' => 10,
+        b'M' => 20,
+        b'G' => 30,
+        _ => 0,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 impl From<FormatArg> for Format {
@@ -388,10 +437,22 @@ mod tests {
         assert!(message("rstprobe snapshot -i a --log 0").starts_with("--log 0"));
         assert!(message("rstprobe snapshot -i a --drain 1h").starts_with("--drain 1h"));
         assert!(message("rstprobe snapshot -i a --for 0s").starts_with("--for 0s"));
+        assert!(message("rstprobe run -i a --evidence d --evidence-max 12X").contains("256M"));
+        assert!(message("rstprobe run -i a --evidence d --evidence-max 9999999999G").contains("1024G"));
+        assert!(message("rstprobe run -i a --evidence d --evidence-age 1ms").starts_with("--evidence-age 1ms"));
         assert!(message("rstprobe run -i a --umem 100").starts_with("--umem 100"));
         assert!(message("rstprobe run -i a --host --datapath afxdp").contains("exclude each other"));
         assert!(message("rstprobe run -i a --max-connections 0").starts_with("--max-connections"));
         assert!(message("rstprobe run -i a -i a").starts_with("-i a: named twice"));
+    }
+
+    #[test]
+    fn evidence_is_a_file_or_a_folder() {
+        let evidence = |line: &str| plan(line).expect("valid").live.evidence.expect("asked for");
+        let folder = evidence("rstprobe run -i a --evidence /tmp/x --evidence-max 1G");
+        assert_eq!((folder.is_file, folder.max_bytes), (false, 1 << 30));
+        assert!(evidence("rstprobe run -i a --evidence x.pcapng").is_file);
+        assert_eq!(size("70000"), Some(70_000));
     }
 
     #[test]

@@ -10,20 +10,81 @@ use std::{
 
 use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment, SegmentRecord};
 
+use super::{
+    RunError,
+    evidence::{Evidence, EvidenceBooks},
+};
 use crate::{
-    lifecycle::{Basis, Extra, Tracker},
+    evidence::Frame,
+    lifecycle::{Basis, Connection, Extra, Tracker},
     source::live::engine::Sink,
 };
 
-/// The tracker, and how complete its counts are.
+/// The tracker, how complete its counts are, and the evidence.
 pub(super) struct Feed {
     pub(super) tracker: Tracker,
     pub(super) basis: Basis,
+    evidence: Option<Evidence>,
+    /// Connections whose evidence has been taken, until the session takes them.
+    closed: Vec<Connection>,
 }
 
 impl Feed {
+    pub(super) fn new(tracker: Tracker, basis: Basis, evidence: Option<Evidence>) -> Self {
+        Self { tracker, basis, evidence, closed: Vec::new() }
+    }
+
+    /// Connections that ended since the last call.
+    pub(super) fn take_closed(&mut self) -> Vec<Connection> {
+        if self.evidence.is_none() {
+            return self.tracker.take_closed();
+        }
+        self.settle_evidence();
+        std::mem::take(&mut self.closed)
+    }
+
+    /// Hands over the evidence of what has ended: before a frame of the next connection on the same ports is kept.
+    fn settle_evidence(&mut self) {
+        let Some(evidence) = &mut self.evidence else { return };
+        if self.tracker.closed_len() > 0 {
+            let closed = self.tracker.take_closed();
+            evidence.ended(&closed);
+            self.closed.extend(closed);
+        }
+    }
+
+    /// A frame with its segment, which nobody else has counted.
+    pub(super) fn frame(&mut self, segment: &Segment, frame: &Frame<'_>) {
+        self.whole(segment);
+        self.settle_evidence();
+        self.keep(segment, frame);
+    }
+
+    /// A frame whose segment comes another way. Nothing may be settled before all frames of the drain are here.
+    pub(super) fn keep(&mut self, segment: &Segment, frame: &Frame<'_>) {
+        if let Some(evidence) = &mut self.evidence {
+            evidence.frame(segment, frame);
+        }
+    }
+
+    /// Nothing is measured any more.
+    pub(super) fn begin_last(&mut self) {
+        if let Some(evidence) = &mut self.evidence {
+            evidence.begin_last();
+        }
+    }
+
+    /// Writes the evidence of everything that has ended, if there is any to write.
+    pub(super) fn close_evidence(&mut self) -> (Option<EvidenceBooks>, Result<(), RunError>) {
+        self.settle_evidence();
+        match self.evidence.take().map(Evidence::close) {
+            Some((books, written)) => (Some(books), written),
+            None => (None, Ok(())),
+        }
+    }
+
     /// A segment that nobody else has counted.
-    pub(super) fn whole(&mut self, segment: &Segment) {
+    fn whole(&mut self, segment: &Segment) {
         if self.basis == Basis::ControlOnly {
             // Data segments stay in the kernel: the tracker must not miss their bytes.
             self.tracker.transition(segment);

@@ -12,12 +12,13 @@ use std::{
 
 use super::{RunError, clock::Clock, feed::SharedFeed};
 use crate::{
+    evidence::{Frame, SNAP_LEN},
     plan::LivePlan,
     source::{
         live::{LiveError, attach::Attachment, delivery::Delivery, engine::Engine},
         xsk::{
             XskBooks,
-            datapath::{Datapath, DatapathConfig, HOLD, QueueAt},
+            datapath::{Datapath, DatapathConfig, HOLD, Origin, QueueAt},
         },
     },
 };
@@ -42,7 +43,7 @@ impl Sockets {
             encapsulations: plan.engine.encapsulations,
             domain: plan.engine.domain,
             clock_offset_ns: engine.config().clock_offset_ns,
-            keep: 0,
+            keep: if plan.evidence.is_some() { SNAP_LEN } else { 0 },
         };
         let datapath = Datapath::open(queues, config)?;
         let delivery = Delivery::register(engine, &datapath)?;
@@ -108,7 +109,7 @@ fn read(datapath: &mut Datapath, shared: &SharedFeed, clock: Clock, stop: &Atomi
         loop {
             let mut feed = shared.turn();
             let now_ns = clock.unix_ns();
-            if datapath.receive(now_ns, |segment, _origin| feed.whole(segment)) == 0 {
+            if datapath.receive(now_ns, |segment, origin| feed.frame(segment, &frame(origin))) == 0 {
                 // Nothing older is on its way.
                 feed.tracker.advance(now_ns.saturating_sub(HOLD.as_nanos() as u64));
                 break;
@@ -116,8 +117,13 @@ fn read(datapath: &mut Datapath, shared: &SharedFeed, clock: Clock, stop: &Atomi
         }
         if last {
             let mut feed = shared.turn();
-            datapath.flush(|segment, _origin| feed.whole(segment));
+            datapath.flush(|segment, origin| feed.frame(segment, &frame(origin)));
             return Ok(());
         }
     }
+}
+
+fn frame<'a>(origin: &Origin<'a>) -> Frame<'a> {
+    let Origin { interface, queue, wire_len, bytes } = *origin;
+    Frame { interface, queue: Some(queue), wire_len, bytes }
 }

@@ -2,6 +2,7 @@
 
 use probe_ebpf::parse::Reject;
 
+use super::evidence::EvidenceBooks;
 use crate::{
     lifecycle::TrackerStats,
     report::Loss,
@@ -52,6 +53,27 @@ pub(super) fn socket_books(books: &XskBooks) -> Vec<(&'static str, u64)> {
         ("afxdp.frames", books.frames),
         ("afxdp.frame_bytes", books.frame_bytes),
         ("afxdp.segments", books.segments),
+    ]
+}
+
+/// What of the evidence could not be kept.
+pub(super) fn evidence(books: &EvidenceBooks) -> Vec<Loss> {
+    let collected = &books.collected;
+    vec![
+        matters("evidence.no_memory", collected.no_memory),
+        matters("evidence.not_written", books.not_written),
+        matters("evidence.snapshots_lost", books.snapshots.1),
+        matters("evidence.without_frames", collected.without_frames),
+        Loss { name: "evidence.between", count: collected.between, matters: false },
+    ]
+}
+
+/// What evidence there is.
+pub(super) fn evidence_books(books: &EvidenceBooks) -> Vec<(&'static str, u64)> {
+    vec![
+        ("evidence.connections", books.collected.connections),
+        ("evidence.frames", books.collected.frames),
+        ("evidence.snapshots", books.snapshots.0),
     ]
 }
 

@@ -2,7 +2,9 @@
 
 mod clock;
 mod doctor;
+mod evidence;
 mod feed;
+mod files;
 mod frames;
 mod interfaces;
 mod losses;
@@ -61,6 +63,14 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// Evidence cannot be written.
+    #[error("--evidence {path}: {source}")]
+    Evidence {
+        /// As named on the command line.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Every watched interface has gone. Everything measured has been printed.
     #[error("nothing is left to watch: {0} no longer there; what was seen before is printed")]
     InterfacesGone(String),
@@ -92,6 +102,7 @@ impl RunError {
             Self::Plan(_)
             | Self::Live(LiveError::NoInterface { .. })
             | Self::JsonOut { .. }
+            | Self::Evidence { .. }
             | Self::Capture { source: CaptureError::Open { .. }, .. } => exit::USAGE,
             Self::Live(LiveError::Privilege { .. } | LiveError::Promiscuous { .. }) => exit::PRIVILEGE,
             Self::Live(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,

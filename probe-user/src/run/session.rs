@@ -8,6 +8,7 @@ use std::{
 use super::{
     RunError,
     clock::{Clock, monotonic_ns},
+    evidence::{Evidence, EvidenceBooks},
     feed::{Feed, SharedFeed},
     frames::{FrameReader, Sockets},
     output,
@@ -15,6 +16,7 @@ use super::{
 #[cfg(feature = "trace")]
 use crate::source::live::trace::Trace;
 use crate::{
+    evidence::{Frame, Interface},
     lifecycle::{Basis, Connection, Tracker, TrackerConfig, TrackerStats},
     plan::{DataPath, LivePlan},
     source::{
@@ -24,6 +26,7 @@ use crate::{
             delivery,
             engine::{Depth, Engine, EngineConfig},
             host::{HostTap, ResetFormat},
+            snapshots::{Snapshots, Taken},
         },
         xsk::XskBooks,
     },
@@ -39,6 +42,7 @@ pub(super) struct Session {
     reader: Option<FrameReader>,
     manners: Vec<&'static str>,
     xsk: Option<XskBooks>,
+    snapshots: Option<Snapshots>,
     feed: Arc<SharedFeed>,
     books: Books,
     clock: Clock,
@@ -50,6 +54,8 @@ pub(super) struct Session {
 
 /// How often the coarse clock ticks and the occupancy is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(5);
+/// Ring buffer for snapshots, bytes: 16384 of them, which are taken every [`TICK`].
+const SNAPSHOTS: u32 = 4 << 20;
 /// Drained early when a CPU's table or log is fuller than this.
 const HIGH_WATER: f64 = 0.5;
 
@@ -68,7 +74,10 @@ impl Session {
             DataPath::AfXdp { force } => delivery::queues(&plan.interfaces, plan.mode, force)?,
         };
         let sockets = queues.len() as u32;
-        let config = EngineConfig { clock_offset_ns: clock.offset_ns, reset_offsets, sockets, ..plan.engine.clone() };
+        let snapshots = if plan.evidence.is_some() { SNAPSHOTS } else { 0 };
+        let offset_ns = clock.offset_ns;
+        let own = EngineConfig { clock_offset_ns: offset_ns, reset_offsets, sockets, snapshots, ..plan.engine.clone() };
+        let config = own;
         let mut engine = Engine::load(&config)?;
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
@@ -79,7 +88,7 @@ impl Session {
         let host = plan.host.then(|| HostTap::attach(&mut engine, &plan.interfaces, reasons.is_some())).transpose()?;
         let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
         let manners = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.manner(one)));
-        let manners = manners.collect();
+        let manners: Vec<_> = manners.collect();
         let full = config.depth == Depth::Full;
         let tracker = Tracker::new(TrackerConfig {
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
@@ -93,7 +102,9 @@ impl Session {
             (true, true) => Basis::BeforeSegmentation,
             (true, false) => Basis::AllSegments,
         };
-        let feed = Arc::new(SharedFeed::new(Feed { tracker, basis }));
+        let snapshots = plan.evidence.as_ref().map(|_| Snapshots::open(&mut engine)).transpose()?;
+        let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &manners)));
+        let feed = Arc::new(SharedFeed::new(Feed::new(tracker, basis, evidence.transpose()?)));
         let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;
         engine.arm(true);
         Ok(Self {
@@ -105,6 +116,7 @@ impl Session {
             reader,
             manners,
             xsk: None,
+            snapshots,
             feed,
             books: Books::default(),
             clock,
@@ -133,6 +145,10 @@ impl Session {
         self.engine.tick(monotonic_ns());
         #[cfg(feature = "trace")]
         self.tell_trace();
+        if self.snapshots.is_some() {
+            let shared = Arc::clone(&self.feed);
+            self.take_snapshots(&mut shared.lock());
+        }
         if self.last_drain.elapsed() >= self.interval || self.engine.occupancy() > HIGH_WATER {
             self.drain()?;
         }
@@ -140,6 +156,15 @@ impl Session {
             return self.end_reader();
         }
         Ok(())
+    }
+
+    /// Frames that the program kept, before the records of their connections are made.
+    fn take_snapshots(&mut self, feed: &mut Feed) {
+        let Some(snapshots) = &mut self.snapshots else { return };
+        snapshots.take(|taken| {
+            let Taken { segment, interface, queue, wire_len, bytes } = *taken;
+            feed.keep(&segment, &Frame { interface, queue, wire_len, bytes });
+        });
     }
 
     /// Reads what is left in the sockets and closes them.
@@ -164,6 +189,7 @@ impl Session {
         let shared = Arc::clone(&self.feed);
         let mut feed = shared.lock();
         let books = self.engine.drain(&mut *feed)?;
+        self.take_snapshots(&mut feed);
         self.books.add(&books);
         if books.untracked_data > 0 || books.order_lost > 0 {
             feed.tracker.doubt_acknowledgements();
@@ -191,7 +217,7 @@ impl Session {
 
     /// Connections that ended since the last call.
     pub(super) fn take_closed(&mut self) -> Vec<Connection> {
-        self.feed.lock().tracker.take_closed()
+        self.feed.lock().take_closed()
     }
 
     /// Detaches, drains what is left, and hands everything over: also when the kernel refused the last flip.
@@ -214,17 +240,36 @@ impl Session {
         self.join_resets(tracker);
         let ended_ns = self.clock.unix_ns();
         tracker.finish(ended_ns);
+        let stats = tracker.stats();
+        feed.begin_last();
+        let rest = feed.take_closed();
+        let (evidence, written) = feed.close_evidence();
+        let counted = self.snapshots.as_ref().map_or((0, 0), Snapshots::counts);
+        let evidence = evidence.map(|books| EvidenceBooks { snapshots: counted, ..books });
         let resets_lost = self.host.as_ref().map_or(0, HostTap::lost);
         Closed {
-            drained: drained.and(read),
+            drained: drained.and(read).and(written),
             xsk: self.xsk,
+            evidence,
             resets_lost,
-            rest: tracker.take_closed(),
+            rest,
             books: self.books,
-            stats: tracker.stats(),
+            stats,
             ended_ns,
         }
     }
+}
+
+/// The interfaces as evidence names them.
+fn interfaces(attachments: &[Attachment], manners: &[&str]) -> Vec<Interface> {
+    let of = |(attachment, manner): (&Attachment, &&str)| Interface {
+        index: attachment.device.index,
+        name: attachment.device.name.clone(),
+        description: format!("{}, {manner}", attachment.device.driver),
+        // Ethernet.
+        link_type: 1,
+    };
+    attachments.iter().zip(manners).map(of).collect()
 }
 
 /// The tracepoint's format, or a word on why there will be no reasons.
@@ -248,6 +293,8 @@ pub(super) struct Closed {
     pub(super) books: Books,
     /// Books of the sockets, if there were any.
     pub(super) xsk: Option<XskBooks>,
+    /// What became of the evidence, if any was asked for.
+    pub(super) evidence: Option<EvidenceBooks>,
     /// Books of the tracker.
     pub(super) stats: TrackerStats,
     /// Resets that the kernel reported and that could not be taken.

@@ -73,6 +73,10 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
         losses.extend(losses::sockets(&xsk));
         books.extend(losses::socket_books(&xsk));
     }
+    if let Some(evidence) = &closed.evidence {
+        losses.extend(losses::evidence(evidence));
+        books.extend(losses::evidence_books(evidence));
+    }
     let printed = view.finish(window, losses, books);
     closed.drained.and(taken).and(printed)?;
     match closed.books.difference() + xsk.difference() {

@@ -16,7 +16,13 @@ const CLOCK: [&str; 2] = ["std::time::Instant", "std::time::SystemTime"];
 
 const ROOMS: &[Room] = &[
     Room {
-        places: &["probe-ebpf/src/delivery", "probe-ebpf/src/layout", "probe-ebpf/src/parse", "probe-ebpf/src/record"],
+        places: &[
+            "probe-ebpf/src/delivery",
+            "probe-ebpf/src/layout",
+            "probe-ebpf/src/parse",
+            "probe-ebpf/src/record",
+            "probe-ebpf/src/snapshot",
+        ],
         banned: &["alloc", "std", "aya", "aya_ebpf", "aya_log_ebpf", "core::time"],
         keeps: "layout, parse and record are core only, the same code in kernel and user space",
     },
@@ -41,7 +47,12 @@ const ROOMS: &[Room] = &[
         keeps: "a hasher seeded at random makes output depend on the run",
     },
     Room {
-        places: &["probe-user/src/aggregate", "probe-user/src/filter", "probe-user/src/report"],
+        places: &[
+            "probe-user/src/aggregate",
+            "probe-user/src/evidence",
+            "probe-user/src/filter",
+            "probe-user/src/report",
+        ],
         banned: &["std::fs", "std::io", "tokio", "aya", "clap"],
         keeps: "aggregates, filters and reports are pure: data in, data out",
     },
@@ -49,6 +60,7 @@ const ROOMS: &[Room] = &[
         places: &[
             "probe-user/src/lifecycle",
             "probe-user/src/aggregate",
+            "probe-user/src/evidence",
             "probe-user/src/filter",
             "probe-user/src/report",
         ],

@@ -4,6 +4,7 @@
 //! * [`attach`]: interfaces, bpf_links, modes, promiscuous membership.
 //! * [`delivery`]: the sockets of the other data path ([`super::xsk`]), and the program's way to them.
 //! * [`carries`]: whether an interface carries the host's own traffic.
+//! * [`snapshots`]: first bytes of frames, through a ring buffer.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * `features`: what its driver can do with XDP.
@@ -23,6 +24,7 @@ mod mapping;
 pub mod netdev;
 pub mod privilege;
 mod rtnetlink;
+pub mod snapshots;
 #[cfg(feature = "trace")]
 pub mod trace;
 mod tracefs;

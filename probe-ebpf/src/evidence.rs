@@ -1,0 +1,82 @@
+//! Takes snapshots of the frames whose segments are kept verbatim, when the agent has asked for them.
+
+use core::hint::black_box;
+
+use aya_ebpf::{
+    macros::map,
+    maps::{PerCpuArray, RingBuf},
+};
+use probe_ebpf::{
+    layout::Segment,
+    parse::Reader,
+    snapshot::{NO_ROOM, SNAPSHOT_BYTES, SNAPSHOT_COUNTS, Snapshot, TAKEN},
+};
+
+use crate::table::global;
+
+/// 1 to take snapshots. Read-only data: without, the verifier removes all of it.
+#[unsafe(no_mangle)]
+static EVIDENCE: u32 = 0;
+/// Snapshots on their way. The agent looks often enough: nobody needs to be woken.
+#[map]
+static SNAPSHOTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+/// How many were taken, and how many found no room.
+#[map]
+static SNAPSHOT_COUNTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(SNAPSHOT_COUNTS, 0);
+
+/// include/uapi/linux/bpf.h.
+const BPF_RB_NO_WAKEUP: u64 = 1;
+
+/// Where a frame came from.
+pub(crate) trait Origin {
+    /// Index of the interface, and queue as [`Snapshot::queue`].
+    fn origin(&self) -> (u32, u32);
+    /// Bytes in the first buffer.
+    fn linear_len(&self) -> usize;
+    /// Copies the first `len` bytes to `to`, which has room for them.
+    fn load(&self, to: *mut u8, len: u32) -> bool;
+}
+
+/// Keeps the first bytes of a frame.
+#[inline(always)]
+pub(crate) fn keep<R: Reader + Origin>(frame: &R, segment: &Segment) {
+    if global!(EVIDENCE) == 0 {
+        return;
+    }
+    let Some(mut entry) = SNAPSHOTS.reserve::<Snapshot>(0) else { return count(NO_ROOM) };
+    let snapshot = entry.as_mut_ptr();
+    // SAFETY: memory of the ring buffer for one `Snapshot`, which is ours until it is submitted; only integers are stored,
+    // and `len` says which of the bytes were.
+    unsafe {
+        (*snapshot).key.copy_from(&segment.key);
+        (*snapshot).record.copy_from(&segment.record);
+        let (interface, queue) = frame.origin();
+        (*snapshot).interface = interface;
+        (*snapshot).queue = queue;
+        (*snapshot).wire_len = frame.wire_len() as u32;
+        (*snapshot).len = copy(frame, (&raw mut (*snapshot).bytes).cast());
+    }
+    entry.submit(BPF_RB_NO_WAKEUP);
+    count(TAKEN);
+}
+
+/// Copies as much as there is room for, by a helper: a loop over packet memory would be walked once for each of the many
+/// ways by which the verifier comes here.
+#[inline(always)]
+fn copy<R: Origin>(frame: &R, to: *mut u8) -> u32 {
+    let there = frame.linear_len();
+    // Opaque, so that the comparison stays: the verifier does not see the bound that the compiler knows.
+    let len = black_box(if there < SNAPSHOT_BYTES { there as u32 } else { SNAPSHOT_BYTES as u32 });
+    if len == 0 || len > SNAPSHOT_BYTES as u32 {
+        return 0;
+    }
+    if frame.load(to, len) { len } else { 0 }
+}
+
+#[inline(always)]
+fn count(what: u32) {
+    if let Some(place) = SNAPSHOT_COUNTED.get_ptr_mut(what) {
+        // SAFETY: this CPU's own value, and bottom halves are off: one writer.
+        unsafe { *place += 1 };
+    }
+}
