@@ -65,6 +65,9 @@ impl Generator {
 ///
 /// # Errors
 /// As [`Generator::load`] and [`Generator::send`].
+///
+/// # Panics
+/// When a thread of it does, which is a bug here.
 pub fn send_on_all_cpus(index: u32, count: u32) -> io::Result<u64> {
     let cpus = thread::available_parallelism()?.get();
     let share = count / u32::try_from(cpus).map_err(io::Error::other)? / 4 * 4;
