@@ -1,7 +1,9 @@
 //! The system calls that std has no safe word for: `setns`, socket options, link-layer frames, signals, `bpf`.
 //!
-//! The only file of this package with `unsafe`. Every function here is safe to call.
+//! This file and [`measure`] are the only ones of this package with `unsafe`. Every function here is safe to call.
 #![expect(unsafe_code, reason = "raw system calls; each block says why its arguments are valid")]
+
+pub mod measure;
 
 use std::{
     ffi::{CStr, CString},
@@ -38,6 +40,12 @@ pub fn is_root() -> bool {
 pub fn enter_network_namespace(namespace: impl AsFd) -> io::Result<()> {
     // SAFETY: a descriptor that is open for the whole call; the kernel checks what it refers to.
     check(unsafe { libc::setns(namespace.as_fd().as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
+}
+
+/// The CPU that the calling thread runs on at this moment.
+pub fn current_cpu() -> io::Result<usize> {
+    // SAFETY: no precondition.
+    check(unsafe { libc::sched_getcpu() }).map(|cpu| usize::try_from(cpu).unwrap_or(0))
 }
 
 /// Binds the calling thread to one CPU.

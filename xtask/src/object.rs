@@ -20,6 +20,7 @@ use crate::{
 
 const TARGET: &str = "bpfel-unknown-none";
 const PROGRAM: &str = "rstprobe-xdp";
+const BENCH: &str = "rstprobe-bench";
 
 /// Which object, and which program around it.
 #[derive(Clone, Copy, PartialEq)]
@@ -28,21 +29,28 @@ pub(crate) enum Variant {
     Plain,
     /// With a log of rejected frames.
     Traced,
+    /// What the benchmarks need in the kernel beside the program; nothing embeds it.
+    Bench,
 }
 
 impl Variant {
     fn object_features(self) -> &'static str {
         match self {
-            Self::Plain => "kernel",
+            Self::Plain | Self::Bench => "kernel",
             Self::Traced => "kernel,trace",
         }
     }
 
-    /// Where `probe-user` looks for the object.
+    fn target(self) -> &'static str {
+        if self == Self::Bench { BENCH } else { PROGRAM }
+    }
+
+    /// Where `probe-user`, or the benchmarks, look for the object.
     pub(crate) fn object(self, workspace: &Workspace) -> PathBuf {
         workspace.bpf_target().join(match self {
             Self::Plain => "rstprobe.o",
             Self::Traced => "rstprobe-trace.o",
+            Self::Bench => "bench.o",
         })
     }
 }
@@ -90,20 +98,26 @@ pub(crate) fn build_object(workspace: &Workspace, variant: Variant) -> Result<To
     sh::say(
         "    (two warnings on unstable target features are to be expected: the compiler knows no way to silence them)",
     );
+    compile(workspace, &toolchain, variant)?;
+    Ok(toolchain)
+}
+
+fn compile(workspace: &Workspace, toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let program = variant.target();
     let mut cargo = toolchain.cargo();
     cargo
         .args(["build", "--locked", "--release", "-Z", "build-std=core", "--target", TARGET])
-        .args(["--package", "probe-ebpf", "--features", variant.object_features(), "--bin", PROGRAM])
+        .args(["--package", "probe-ebpf", "--features", variant.object_features(), "--bin", program])
         .env("CARGO_TARGET_DIR", workspace.bpf_target())
         .env("CARGO_ENCODED_RUSTFLAGS", flags(toolchain.linker()))
         .current_dir(workspace.root());
     sh::run(&mut cargo)?;
-    let built = workspace.bpf_target().join(TARGET).join("release").join(PROGRAM);
+    let built = workspace.bpf_target().join(TARGET).join("release").join(program);
     let object = variant.object(workspace);
     if copy_if_changed(&built, &object)? {
         sh::say(format_args!("new object {}", object.display()));
     }
-    Ok(toolchain)
+    Ok(())
 }
 
 /// Debug information becomes BTF; alu32 and v3 are what every kernel since 5.1 runs; frames are read unaligned.

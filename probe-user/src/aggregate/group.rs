@@ -5,7 +5,11 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Totals, duration::Durations};
+use super::{
+    Totals,
+    duration::Durations,
+    gaps::{GapCluster, Gaps},
+};
 use crate::lifecycle::{Cause, Connection};
 
 /// What a row stands for.
@@ -25,13 +29,19 @@ pub struct Group {
     /// Sums.
     pub totals: Totals,
     durations: Durations,
+    idle_gaps: Gaps,
     /// Connections by cause.
     pub causes: BTreeMap<Cause, u64>,
 }
 
 impl Group {
     fn new() -> Self {
-        Self { totals: Totals::default(), durations: Durations::default(), causes: BTreeMap::new() }
+        Self {
+            totals: Totals::default(),
+            durations: Durations::default(),
+            idle_gaps: Gaps::default(),
+            causes: BTreeMap::new(),
+        }
     }
 
     /// A connection counted under one cause has another.
@@ -46,6 +56,11 @@ impl Group {
             .filter(|(cause, _)| **cause != Cause::None)
             .max_by_key(|(cause, count)| (**count, std::cmp::Reverse(**cause)))
             .map(|(cause, count)| (*cause, *count))
+    }
+
+    /// The idle time after which most of its idle connections were reset: a timeout; `None` without such a cluster.
+    pub fn idle_gap_cluster(&self) -> Option<GapCluster> {
+        self.idle_gaps.cluster()
     }
 
     /// Duration below which the given share (0 to 1) of the connections lie, microseconds.
@@ -77,6 +92,9 @@ impl Groups {
         let group = &mut self.rows[place as usize].1;
         group.totals.add(connection);
         group.durations.add(connection.duration_ns / 1000);
+        if let Some(gap_ns) = connection.idle_gap_ns {
+            group.idle_gaps.add(gap_ns);
+        }
         *group.causes.entry(connection.verdict.cause).or_default() += 1;
         place
     }

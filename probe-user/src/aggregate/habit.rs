@@ -1,9 +1,13 @@
-//! Services that end their connections by RST as a habit: normal there, and no fault of the connection at hand.
+//! What one connection cannot show, and all of a service or host together can.
 //!
-//! Some applications use RST instead of FIN for every session (the seed article; Arlitt & Williamson, CCR 35(1) 2005).
-//! One connection cannot show a habit, so this looks at all completed connections of a service and side.
+//! Services that end their connections by RST as a habit: normal there, and no fault of the connection at hand (the seed
+//! article; Arlitt & Williamson, CCR 35(1) 2005). And refusals in the name of a host that come from farther or nearer than
+//! the host itself: a firewall's (Weaver et al., NDSS 2009, on TTLs).
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy};
 
@@ -11,6 +15,8 @@ use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy};
 const MIN_CLOSES: u64 = 5;
 /// Share of a service's closes by RST from which it is a habit, per cent.
 const MIN_SHARE_PER_CENT: u64 = 80;
+/// Accepted connections of the same TTL from which that is the host's.
+const MIN_ANSWERS: u32 = 3;
 /// Services remembered; later ones are not judged.
 const MAX_SERVICES: usize = 65_536;
 
@@ -36,9 +42,41 @@ impl Closes {
     }
 }
 
-/// How the services seen so far end their connections.
+/// From how far a host answers: TTL or hop limit of what it sent besides RSTs, in connections that it accepted.
+#[derive(Clone, Copy, Debug, Default)]
+struct HostTtl {
+    ttl: u8,
+    /// Connections in a row with this TTL. An address with several hosts behind it never gets far.
+    seen: u32,
+}
+
+impl HostTtl {
+    fn see(&mut self, ttl: u8) {
+        self.seen = if ttl == self.ttl { self.seen.saturating_add(1) } else { 1 };
+        self.ttl = ttl;
+    }
+
+    /// Whether `ttl` may be the host's own: as many hops away, whatever it began with (sockets may have a TTL of their own
+    /// and the kernel's replies another). One hop is a route change.
+    fn may_be(self, ttl: u8) -> bool {
+        let hops = |ttl: u8| [64, 128, 255].into_iter().find(|&initial| ttl <= initial).unwrap_or(255) - ttl;
+        hops(self.ttl).abs_diff(hops(ttl)) <= 1
+    }
+}
+
+/// What the cause of a connection depends on besides itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question {
+    /// Is this how this service (by number) always ends them?
+    Habit { service: u32, closer: ResetBy },
+    /// Is this the TTL of the host that refused?
+    Refusal { host: IpAddr, ttl: u8 },
+}
+
+/// How the services seen so far end their connections, and from how far their hosts answer.
 #[derive(Clone, Debug, Default)]
 pub struct Habits {
+    hosts: HashMap<IpAddr, HostTtl, foldhash::fast::RandomState>,
     places: HashMap<SocketAddr, u32, foldhash::fast::RandomState>,
     closes: Vec<Closes>,
 }
@@ -46,6 +84,14 @@ pub struct Habits {
 impl Habits {
     /// Counts one ended connection.
     pub fn observe(&mut self, connection: &Connection) {
+        let (host, ttl) = (connection.resp.ip(), connection.from_resp.ttl);
+        if connection.from_resp.syn_ack > 0 && ttl != 0 {
+            if let Some(known) = self.hosts.get_mut(&host) {
+                known.see(ttl);
+            } else if self.hosts.len() < MAX_SERVICES {
+                self.hosts.insert(host, HostTtl { ttl, seen: 1 });
+            }
+        }
         let has_ended = connection.fin_count() > 0 || connection.rst_count() > 0;
         if !connection.is_established() || !has_ended {
             return;
@@ -71,31 +117,56 @@ impl Habits {
         }
     }
 
-    /// Number of the service, when a habit of it would explain how the connection ended.
-    pub(super) fn candidate(&self, connection: &Connection) -> Option<u32> {
-        is_rst_instead_of_fin(connection).then(|| self.places.get(&connection.resp).copied()).flatten()
+    /// What else the cause of `connection` depends on.
+    pub(super) fn question(&self, connection: &Connection) -> Option<Question> {
+        if is_rst_instead_of_fin(connection) {
+            let service = *self.places.get(&connection.resp)?;
+            return Some(Question::Habit { service, closer: connection.reset_by });
+        }
+        let (host, ttl) = (connection.resp.ip(), connection.from_resp.rst_ttl);
+        let is_open = connection.verdict.cause == Cause::RefusedClosedPort
+            && ttl != 0
+            && self.hosts.get(&host).is_none_or(|known| known.seen < MIN_ANSWERS || !known.may_be(ttl));
+        is_open.then_some(Question::Refusal { host, ttl })
     }
 
-    /// Whether the closes by this side of a service are a habit.
-    pub(super) fn is_habit(&self, service: u32, closer: ResetBy) -> bool {
-        self.closes.get(service as usize).is_some_and(|closes| closes.is_habit(closer))
+    /// The cause that all connections together give, if it is another one than that of one alone.
+    pub(super) fn answer(&self, question: Question) -> Option<Cause> {
+        match question {
+            Question::Habit { service, closer } => {
+                let is_habit = self.closes.get(service as usize).is_some_and(|closes| closes.is_habit(closer));
+                is_habit.then_some(Cause::RstInsteadOfFin)
+            }
+            Question::Refusal { host, ttl } => {
+                let known = self.hosts.get(&host).filter(|known| known.seen >= MIN_ANSWERS)?;
+                (!known.may_be(ttl)).then_some(Cause::RefusedByFirewall)
+            }
+        }
     }
 
-    /// Replaces the verdict of a connection that ended as its service always ends them.
+    /// Replaces the verdict of a connection by what is known of its service and host.
     pub fn judge(&self, connection: &mut Connection) {
-        if !is_rst_instead_of_fin(connection) {
-            return;
-        }
-        let Some(place) = self.places.get(&connection.resp) else { return };
-        let closes = &self.closes[*place as usize];
-        if !closes.is_habit(connection.reset_by) {
-            return;
-        }
+        let Some(question) = self.question(connection) else { return };
+        let Some(cause) = self.answer(question) else { return };
+        let facts = match question {
+            Question::Habit { service, closer } => {
+                let closes = &self.closes[service as usize];
+                ("service.closed_by_rst", format!("{} of {} connections", closes.by(closer), closes.all))
+            }
+            Question::Refusal { host, .. } => {
+                connection.reset_by = ResetBy::Middle;
+                let known = self.hosts.get(&host).copied().unwrap_or_default();
+                ("server.ttl", format!("{} in {} other connections", known.ttl, known.seen))
+            }
+        };
         let verdict = &mut connection.verdict;
-        let value = format!("{} of {} connections", closes.by(connection.reset_by), closes.all);
-        verdict.evidence.insert(0, Evidence { name: "service.closed_by_rst", value });
-        verdict.evidence.insert(1, Evidence { name: "cause.of_one_alone", value: verdict.cause.id().to_string() });
-        verdict.cause = Cause::RstInsteadOfFin;
+        let of_one_alone = verdict.cause.id().to_string();
+        verdict.evidence.insert(0, Evidence { name: facts.0, value: facts.1 });
+        if let Question::Refusal { ttl, .. } = question {
+            verdict.evidence.insert(1, Evidence { name: "rst.ttl", value: ttl.to_string() });
+        }
+        verdict.evidence.push(Evidence { name: "cause.of_one_alone", value: of_one_alone });
+        verdict.cause = cause;
         verdict.confidence = Confidence::Medium;
     }
 }
@@ -151,6 +222,47 @@ mod tests {
         assert_eq!(judged(&aborts[..4]), Cause::AppAbort, "four are too few");
         let mixed: Vec<_> = aborts.into_iter().chain(vec![orderly("10.0.0.2:80"); 5]).collect();
         assert_eq!(judged(&mixed), Cause::AppAbort, "half of them is no habit");
+    }
+
+    fn refused(ttl: u8) -> Connection {
+        let rst = Side { rst: 1, rst_ttl: ttl, ..Side::default() };
+        let mut connection = connection("10.0.0.2:81", Opening::Refused, Closing::Refused, Side::default(), rst);
+        connection.verdict.cause = Cause::RefusedClosedPort;
+        connection
+    }
+
+    fn answering(ttl: u8) -> Connection {
+        let side = Side { syn_ack: 1, fin: 1, ttl, ..Side::default() };
+        connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, Side::default(), side)
+    }
+
+    #[test]
+    fn a_refusal_of_another_ttl_than_the_hosts_own_is_a_firewalls() {
+        for (own, of_rst, cause, by) in [
+            (Some(57), 243, Cause::RefusedByFirewall, ResetBy::Middle),
+            (Some(57), 56, Cause::RefusedClosedPort, ResetBy::Server),
+            (Some(57), 121, Cause::RefusedClosedPort, ResetBy::Server),
+            (None, 243, Cause::RefusedClosedPort, ResetBy::Server),
+        ] {
+            let mut aggregate = crate::aggregate::Aggregate::new(8);
+            let (mut habits, mut one) = (Habits::default(), refused(of_rst));
+            // Added before the host's own TTL is known.
+            aggregate.add_unjudged(&mut one.clone(), &habits);
+            if let Some(ttl) = own {
+                for _ in 0..3 {
+                    habits.observe(&answering(ttl));
+                }
+            }
+            habits.judge(&mut one);
+            aggregate.settle(&habits);
+            assert_eq!((one.verdict.cause, one.reset_by), (cause, by));
+            assert_eq!(aggregate.causes.keys().copied().collect::<Vec<_>>(), [cause]);
+            let totals = &aggregate.totals;
+            assert_eq!(
+                (totals.reset_by_middle, totals.reset_by_server),
+                if by == ResetBy::Middle { (1, 0) } else { (0, 1) }
+            );
+        }
     }
 
     #[test]

@@ -3,13 +3,17 @@
 //! Rates name their denominator and are `None` where it is 0. Pure: no clock, no I/O, no formatting.
 
 mod duration;
+mod gaps;
 mod group;
 mod habit;
 
 use std::collections::BTreeMap;
 
+pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
+
+use habit::Question;
 
 use crate::lifecycle::{Cause, Closing, Connection, Opening, ResetBy};
 
@@ -103,6 +107,14 @@ impl Totals {
         }
     }
 
+    /// A refusal that was counted as the server's turned out to be a device's.
+    fn reset_by_now(&mut self, cause: Cause) {
+        if cause == Cause::RefusedByFirewall {
+            self.reset_by_server -= 1;
+            self.reset_by_middle += 1;
+        }
+    }
+
     /// RSTs of connections with a completed handshake, per such connection (`rst.per_conn`).
     pub fn rst_per_conn(&self) -> Option<f64> {
         ratio(self.rst_of_completed, self.completed_handshakes)
@@ -144,13 +156,12 @@ pub struct Aggregate {
     unjudged: Vec<Unjudged>,
 }
 
-/// A connection that was added before all habits were known, and might be one.
+/// A connection that was added before all was known that its cause may depend on.
 #[derive(Clone, Copy, Debug)]
 struct Unjudged {
-    service: u32,
+    question: Question,
     server: u32,
     client: u32,
-    closer: ResetBy,
     cause: Cause,
 }
 
@@ -187,7 +198,7 @@ impl Aggregate {
 
     /// Adds one connection whose habit [`Self::settle`] will judge by what is known then.
     pub fn add_unjudged(&mut self, connection: &mut Connection, habits: &Habits) {
-        let Some(service) = habits.candidate(connection) else {
+        let Some(question) = habits.question(connection) else {
             self.add_to_rows(connection);
             return;
         };
@@ -196,22 +207,23 @@ impl Aggregate {
             self.add_to_rows(connection);
             return;
         }
-        let (closer, cause) = (connection.reset_by, connection.verdict.cause);
+        let cause = connection.verdict.cause;
         if let Some((server, client)) = self.add_to_rows(connection) {
-            self.unjudged.push(Unjudged { service, server, client, closer, cause });
+            self.unjudged.push(Unjudged { question, server, client, cause });
         }
     }
 
     /// Judges what was added unjudged.
     pub fn settle(&mut self, habits: &Habits) {
         for one in std::mem::take(&mut self.unjudged) {
-            if !habits.is_habit(one.service, one.closer) {
-                continue;
+            let Some(cause) = habits.answer(one.question) else { continue };
+            change_cause(&mut self.causes, one.cause, cause);
+            let rows = [self.servers.row_mut(one.server), self.clients.row_mut(one.client)];
+            for group in rows.into_iter().flatten() {
+                group.change_cause(one.cause, cause);
+                group.totals.reset_by_now(cause);
             }
-            change_cause(&mut self.causes, one.cause, Cause::RstInsteadOfFin);
-            for group in [self.servers.row_mut(one.server), self.clients.row_mut(one.client)].into_iter().flatten() {
-                group.change_cause(one.cause, Cause::RstInsteadOfFin);
-            }
+            self.totals.reset_by_now(cause);
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) fn connection(server: &str, opening: Opening, closing: Closing, orig:
         closing,
         reset_by: if resp.rst > 0 { ResetBy::Server } else { ResetBy::None },
         verdict: Verdict { cause: Cause::None, confidence: Confidence::High, evidence: Vec::new() },
+        idle_gap_ns: None,
         written: Written::Closed,
         basis: Basis::AllSegments,
     }

@@ -10,7 +10,7 @@ use super::endpoint::{Kind, State};
 use super::evidence::{Before, Rst, Seen};
 use super::form::{self, Form};
 use super::injection;
-use super::track::{ORIG, RESP, Track};
+use super::track::{ORIG, RESP, TICK_SHIFT, Track};
 use super::{Cause, Closing, Confidence, Evidence, Opening, Side, Verdict, verdict};
 
 /// What the rules look at.
@@ -86,6 +86,27 @@ pub(super) fn verdict(case: &Case<'_>) -> Verdict {
         _ => (Cause::None, Confidence::High),
     };
     Verdict { cause, confidence, evidence: Vec::new() }
+}
+
+/// How long the connection had been idle when it was reset: the silence of who reset it, or, for a request that crossed
+/// an idle close, the silence before the FIN. `None` below [`IDLE_NS`], where idleness explains nothing.
+pub(super) fn idle_gap_ns(track: &Track, cause: Cause) -> Option<u64> {
+    let side = verdict::first_rst(track)?;
+    let rare = &track.rare()?.sides[side];
+    let gap_ns = match (cause, &rare.fin) {
+        (Cause::KeepAliveRace, Some(fin)) => fin.idle_ns,
+        _ => silence_ns(track, rare.rst.as_ref()?),
+    };
+    (gap_ns >= IDLE_NS).then_some(gap_ns)
+}
+
+/// How long the sender of a RST had been silent before it, to about a millisecond. At least as long as all were.
+fn silence_ns(track: &Track, rst: &Rst) -> u64 {
+    if rst.sender.kind == Kind::Nothing {
+        return rst.idle_ns;
+    }
+    let ticks = track.tick_of(rst.record.time_ns).saturating_sub(rst.sender.last_tick);
+    rst.idle_ns.max(u64::from(ticks) << TICK_SHIFT)
 }
 
 /// 22: the RST's payload says why.
@@ -219,7 +240,9 @@ fn no_state(reset: &Reset<'_>) -> Option<(Cause, Confidence)> {
     let forgot = reset.form == Form::Reply
         && !reset.rst.sender.fin
         && matches!(reset.rst.peer.kind, Kind::Data | Kind::KeepAlive | Kind::PureAck | Kind::Fin);
-    let sure = matches!(reset.rst.peer.kind, Kind::Data | Kind::KeepAlive);
+    // Without a pause before, a stack that aborts by a bare RST (macOS) would look the same.
+    let paused = silence_ns(reset.case.track, reset.rst) >= IDLE_NS;
+    let sure = paused && matches!(reset.rst.peer.kind, Kind::Data | Kind::KeepAlive);
     forgot.then_some((Cause::NoState, if sure { Confidence::Medium } else { Confidence::Low }))
 }
 
@@ -230,7 +253,8 @@ fn abort(reset: &Reset<'_>) -> Option<(Cause, Confidence)> {
     }
     // Without window and options, as other stacks than Linux abort: at least the number must be exact.
     let exact = reset.rst.record.has(ACK) && reset.rst.record.seq == reset.rst.sender.next_seq;
-    let known = reset.form == Form::Abort || exact;
+    // Of another TTL than its sender's own segments: perhaps another route, perhaps another host.
+    let known = (reset.form == Form::Abort || exact) && !injection::is_of_another_host(reset.rst);
     let least = |confidence: Confidence| if known { confidence } else { Confidence::Low };
     if !reset.case.has_payload() {
         return Some((Cause::AbortNoData, least(Confidence::Medium)));
@@ -324,7 +348,7 @@ impl Reset<'_> {
     /// acknowledged it after its reply, or the RST itself does.
     fn replied_early(&self) -> bool {
         let since_reply = self.case.track.tick_of(self.rst.record.time_ns).saturating_sub(self.rst.sender.last_tick);
-        let soon = u64::from(since_reply) << 20 <= self.soon_ns();
+        let soon = u64::from(since_reply) << TICK_SHIFT <= self.soon_ns();
         let acknowledges_more = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed() > 0;
         let came_after = match self.rst.sender.kind {
             Kind::Data if self.rst.answers_peer && self.rst.peer.kind == Kind::Data => true,
@@ -355,6 +379,10 @@ impl Reset<'_> {
             fact("rst.after", kind_name(rst, self.side).to_string());
         }
         fact("rst.idle_ms", milliseconds(rst.idle_ns));
+        let silence_ns = silence_ns(self.case.track, rst);
+        if silence_ns >= IDLE_NS && silence_ns > rst.idle_ns {
+            fact("rst.sender_silent_ms", milliseconds(silence_ns));
+        }
         if self.case.closing == Closing::Refused || self.case.opening == Opening::Unanswered {
             let since = rst.record.time_ns.saturating_sub(self.case.track.start_ns);
             fact("rst.after_syn_ms", milliseconds(since));

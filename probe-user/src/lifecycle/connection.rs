@@ -37,6 +37,9 @@ pub struct Connection {
     pub reset_by: ResetBy,
     /// Why, with what it rests on.
     pub verdict: Verdict,
+    /// How long it had been idle when the reset came, or the FIN that a request crossed; nanoseconds. `None` below one
+    /// second, and without RST: an idle timeout is then no explanation.
+    pub idle_gap_ns: Option<u64>,
     /// Why the record was written now.
     pub written: Written,
     /// How complete the packet and byte counts are.
@@ -95,6 +98,10 @@ pub struct Side {
     pub retransmits: u64,
     /// Bytes that the other side acknowledged and that were never seen (Zeek's missed_bytes, this direction).
     pub missed_bytes: u64,
+    /// TTL or hop limit of its last segment without RST; 0 when there was none.
+    pub ttl: u8,
+    /// TTL or hop limit of its first RST; 0 when there was none.
+    pub rst_ttl: u8,
 }
 
 /// How client and server are told apart, best first.

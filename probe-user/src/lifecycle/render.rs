@@ -47,6 +47,7 @@ pub(super) fn connection(
         opening,
         closing,
         reset_by: verdict::reset_by(track, closing, verdict.cause),
+        idle_gap_ns: cause::idle_gap_ns(track, verdict.cause),
         verdict,
         written,
         basis: track.counting.basis(),
@@ -74,6 +75,8 @@ fn side(track: &Track, side: usize) -> Side {
         payload_bytes: end.payload_bytes,
         retransmits: u64::from(end.retransmits),
         missed_bytes: rare.map_or(0, |rare| rare.missed_bytes),
+        ttl: end.ttl,
+        rst_ttl: rare.and_then(|rare| rare.rst.as_ref()).map_or(0, |rst| rst.record.ttl),
     }
 }
 

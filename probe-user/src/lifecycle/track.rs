@@ -11,6 +11,8 @@ use super::{Basis, Orientation};
 pub(super) const ORIG: usize = 0;
 /// Responder's index in [`Track::ends`].
 pub(super) const RESP: usize = 1;
+/// Coarse times within a connection count units of 2^20 ns, about a millisecond.
+pub(super) const TICK_SHIFT: u32 = 20;
 
 /// "Not armed" for a timer.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -261,7 +263,7 @@ impl Track {
     /// Time of the segment before, to about a millisecond once both sides have closed.
     pub(super) fn previous_ns(&self) -> u64 {
         let tick = self.ends[ORIG].last_tick.max(self.ends[RESP].last_tick);
-        self.last_ns.max(self.start_ns.saturating_add(u64::from(tick) << 20))
+        self.last_ns.max(self.start_ns.saturating_add(u64::from(tick) << TICK_SHIFT))
     }
 
     /// Takes up the looks that were put off, where they would be by now.
@@ -273,9 +275,9 @@ impl Track {
         }
     }
 
-    /// Milliseconds (2^20 ns) since the start.
+    /// Milliseconds (2^[`TICK_SHIFT`] ns) since the start.
     pub(super) fn tick_of(&self, time_ns: u64) -> u32 {
-        u32::try_from(time_ns.saturating_sub(self.start_ns) >> 20).unwrap_or(u32::MAX)
+        u32::try_from(time_ns.saturating_sub(self.start_ns) >> TICK_SHIFT).unwrap_or(u32::MAX)
     }
 
     /// Any history letter beyond SYN and SYN-ACK noted for the originator's acknowledgement.

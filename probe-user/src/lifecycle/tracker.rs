@@ -13,6 +13,11 @@ use super::track::{Counting, NEVER, Patience, Phase, RESP, Track};
 use super::wheel::Wheel;
 use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
 
+/// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
+/// before a reply (`tcp_v4_send_reset`) and after an abort (`tcp_send_active_reset`); between lie a queue, a preemption, or
+/// the search for the neighbour's address.
+const RESET_LEAVES_WITHIN_NS: u64 = 1_000_000_000;
+
 /// Follows connections. Time is what segments and [`Tracker::advance`] say; records come out in the order in which
 /// they were written, which depends on the input alone.
 ///
@@ -128,14 +133,29 @@ impl Tracker {
         }
     }
 
-    /// The kernel of the host itself says that it sent a reset of this flow, and why (`--host`).
-    pub fn kernel_reset(&mut self, key: &FlowKey, from_hi: bool, reason: u8, provoked: bool) {
-        let Some(track) = self.table.find(key).and_then(|slot| self.table.get_mut(slot)) else {
-            self.stats.unmatched_resets += 1;
-            return;
-        };
-        let side = usize::from(from_hi != track.orig_is_hi);
-        track.rare_mut().sides[side].kernel.get_or_insert(KernelReason { reason, provoked });
+    /// The kernel of the host itself says that it sent a reset of this flow at `time_ns`, and why: the index of the reason,
+    /// and whether a segment provoked it (`--host`). False when no such reset was seen: of a connection elsewhere (the
+    /// kernel tells of all network namespaces), or of one that is still to come.
+    pub fn kernel_reset(&mut self, key: &FlowKey, from_hi: bool, why: (u8, bool), time_ns: u64) -> bool {
+        let Some(track) = self.table.find(key).and_then(|slot| self.table.get_mut(slot)) else { return false };
+        let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_ns());
+        let Some(rare) = track.rare.as_mut().map(|rare| &mut rare.sides[side]) else { return false };
+        let Some(rst) = &rare.rst else { return false };
+        if rare.kernel.is_some() {
+            // Of a further RST, or of a connection that takes these ports in the next epoch.
+            return seen_until_ns >= time_ns;
+        }
+        if rst.record.time_ns.abs_diff(time_ns) > RESET_LEAVES_WITHIN_NS {
+            return false;
+        }
+        let (reason, provoked) = why;
+        rare.kernel = Some(KernelReason { reason, provoked });
+        true
+    }
+
+    /// So many resets of the kernel belong to no connection here.
+    pub fn count_unmatched_resets(&mut self, resets: u64) {
+        self.stats.unmatched_resets += resets;
     }
 
     /// Segments were lost that might have been acknowledgements: from now on a missing one is no evidence.

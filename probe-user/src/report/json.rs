@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Snapshot, Window, text};
 use crate::{
-    aggregate::{Group, GroupKey, Totals},
+    aggregate::{GapCluster, Group, GroupKey, Totals},
     lifecycle::{Connection, Side},
 };
 
@@ -41,12 +41,29 @@ struct SideJson {
     payload_bytes: u64,
     retransmits: u64,
     missed_bytes: u64,
+    ttl: Option<u8>,
+    rst_ttl: Option<u8>,
 }
 
 impl From<&Side> for SideJson {
     fn from(side: &Side) -> Self {
-        let Side { syn, syn_ack, fin, rst, packets, ip_bytes, bytes, payload_bytes, retransmits, missed_bytes } = *side;
-        Self { syn, syn_ack, fin, rst, packets, ip_bytes, bytes, payload_bytes, retransmits, missed_bytes }
+        let Side { syn, syn_ack, fin, rst, packets, ip_bytes, bytes, payload_bytes, .. } = *side;
+        let Side { retransmits, missed_bytes, ttl, rst_ttl, .. } = *side;
+        let [ttl, rst_ttl] = [ttl, rst_ttl].map(|ttl| (ttl != 0).then_some(ttl));
+        Self {
+            syn,
+            syn_ack,
+            fin,
+            rst,
+            packets,
+            ip_bytes,
+            bytes,
+            payload_bytes,
+            retransmits,
+            missed_bytes,
+            ttl,
+            rst_ttl,
+        }
     }
 }
 
@@ -81,6 +98,7 @@ struct ConnectionJson<'a> {
     opening: &'static str,
     closing: &'static str,
     reset_by: &'static str,
+    idle_gap_s: Option<f64>,
     cause: CauseJson<'a>,
     from_client: SideJson,
     from_server: SideJson,
@@ -109,6 +127,7 @@ impl<'a> ConnectionJson<'a> {
             opening: connection.opening.as_str(),
             closing: connection.closing.as_str(),
             reset_by: connection.reset_by.as_str(),
+            idle_gap_s: connection.idle_gap_ns.map(|ns| ns as f64 / 1e9),
             cause: CauseJson {
                 id: verdict.cause.id(),
                 text: verdict.cause.explanation(),
@@ -265,7 +284,16 @@ struct GroupJson {
     totals: TotalsJson,
     duration_p50_s: Option<f64>,
     duration_p99_s: Option<f64>,
+    /// The idle time after which its idle connections were reset.
+    idle_gap_cluster: Option<GapClusterJson>,
     causes: Counters,
+}
+
+#[derive(Serialize)]
+struct GapClusterJson {
+    seconds: f64,
+    resets: u64,
+    of: u64,
 }
 
 fn group(key: GroupKey, group: &Group) -> GroupJson {
@@ -279,6 +307,11 @@ fn group(key: GroupKey, group: &Group) -> GroupJson {
         totals: (&group.totals).into(),
         duration_p50_s: seconds(0.5),
         duration_p99_s: seconds(0.99),
+        idle_gap_cluster: group.idle_gap_cluster().map(|GapCluster { seconds, resets, of }| GapClusterJson {
+            seconds,
+            resets,
+            of,
+        }),
         causes: counters(group.causes.iter().map(|(cause, count)| (cause.id(), *count))),
     }
 }

@@ -198,6 +198,9 @@ fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
         let quantile =
             |q| group.duration_quantile_us(q).map_or_else(|| "-".to_string(), |us| text::duration(us * 1000));
         let cause = group.main_cause().map_or_else(|| ".".to_string(), |(cause, n)| format!("{} x{n}", cause.id()));
+        let idle = group.idle_gap_cluster().map_or_else(String::new, |idle| {
+            format!(", {} of {} resets after {:.1} s idle", idle.resets, idle.of, idle.seconds)
+        });
         table.add_row(vec![
             Cell::new(match key {
                 GroupKey::Server(server) => server.to_string(),
@@ -213,7 +216,7 @@ fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
             number(text::ratio(totals.rst_per_conn())),
             number(quantile(0.5)),
             number(quantile(0.99)),
-            emphasised(cause, totals.with_rst > 0, style),
+            emphasised(cause + &idle, totals.with_rst > 0, style),
         ]);
     }
     fit(&mut table, style, &GROUP_EXTRAS);

@@ -123,15 +123,22 @@ impl Session {
         if books.untracked_data > 0 || books.order_lost > 0 {
             self.feed.tracker.doubt_acknowledgements();
         }
-        // After the segments: a reset is reported just before it leaves, so its connection is known by now.
-        if let Some(host) = &mut self.host {
-            while let Some(reset) = host.next_reset(0) {
-                self.feed.tracker.kernel_reset(&reset.key, reset.from_hi, reset.reason, reset.provoked);
-            }
-        }
+        self.join_resets();
         self.feed.tracker.advance(now_ns);
         self.last_drain = Instant::now();
         Ok(())
+    }
+
+    /// After the segments: a reset is reported just before it leaves, so its connection is known by now, or comes with
+    /// the next epoch.
+    fn join_resets(&mut self) {
+        let (Some(host), tracker) = (&mut self.host, &mut self.feed.tracker) else { return };
+        let offset_ns = self.clock.offset_ns;
+        let refused = host.join_resets(0, |reset| {
+            let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
+            tracker.kernel_reset(&reset.key, reset.from_hi, (reset.reason, reset.provoked), time_ns)
+        });
+        tracker.count_unmatched_resets(refused);
     }
 
     /// Connections that ended since the last call.
@@ -150,6 +157,8 @@ impl Session {
         #[cfg(feature = "trace")]
         self.tell_trace();
         let drained = self.drain();
+        // Those that the last drain left waiting get no other.
+        self.join_resets();
         let ended_ns = self.clock.unix_ns();
         let mut tracker = self.feed.tracker;
         tracker.finish(ended_ns);

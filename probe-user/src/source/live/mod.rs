@@ -4,6 +4,7 @@
 //! * [`attach`]: interfaces, bpf_links, modes, promiscuous membership.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
+//! * `features`: what its driver can do with XDP.
 //! * [`privilege`]: what the process may do.
 //! * `trace` (a feature): what the program logs of frames that it rejects.
 
@@ -12,11 +13,13 @@ pub mod books;
 pub mod engine;
 mod error;
 mod ethtool;
+mod features;
 pub mod host;
 mod mapping;
 pub mod netdev;
 pub mod privilege;
 #[cfg(feature = "trace")]
 pub mod trace;
+mod tracefs;
 
 pub use error::LiveError;
