@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, net::SocketAddr};
 
-use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy};
+use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
 const MIN_CLOSES: u64 = 5;
@@ -92,9 +92,9 @@ impl Habits {
             return;
         }
         let verdict = &mut connection.verdict;
-        let value = format!("{} of {} connections", closes.by(connection.reset_by), closes.all);
+        let value = Value::OfConnections(closes.by(connection.reset_by), closes.all);
         verdict.evidence.insert(0, Evidence { name: "service.closed_by_rst", value });
-        verdict.evidence.insert(1, Evidence { name: "cause.of_one_alone", value: verdict.cause.id().to_string() });
+        verdict.evidence.insert(1, Evidence { name: "cause.of_one_alone", value: Value::Word(verdict.cause.id()) });
         verdict.cause = Cause::RstInsteadOfFin;
         verdict.confidence = Confidence::Medium;
     }

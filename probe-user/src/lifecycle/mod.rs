@@ -13,6 +13,7 @@ mod config;
 mod connection;
 mod endpoint;
 mod evidence;
+mod fact;
 mod form;
 mod history;
 mod injection;
@@ -30,6 +31,8 @@ mod wheel;
 
 pub use config::{Extra, Header, Timers, TrackerConfig, TrackerStats};
 pub use connection::*;
+pub use fact::{Evidence, Value};
+pub use history::Letters;
 pub use server_ports::LIKELY_SERVER_PORTS;
 pub use tracker::Tracker;
 

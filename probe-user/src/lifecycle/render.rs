@@ -21,7 +21,7 @@ pub(super) fn connection(
     let (orig, resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
     let sides = [side(track, ORIG), side(track, RESP)];
     let history = track.history();
-    let conn_state = conn_state(track, &history);
+    let conn_state = conn_state(track);
     let opening = verdict::opening(track, &sides, config);
     let closing = verdict::closing(track, &sides, opening, written, now);
     let verdict = cause::verdict(&cause::Case {
@@ -63,22 +63,23 @@ fn socket(end: layout::Endpoint) -> SocketAddr {
 fn side(track: &Track, side: usize) -> Side {
     let end: &Endpoint = &track.ends[side];
     let rare = track.rare().map(|rare| &rare.sides[side]);
+    let odd = track.odd(side);
     Side {
         syn: u64::from(end.syn),
         syn_ack: u64::from(end.syn_ack),
         fin: rare.map_or(0, |rare| rare.fins),
         rst: rare.map_or(0, |rare| rare.rsts),
-        packets: u64::from(end.packets) | rare.map_or(0, |rare| u64::from(rare.packets_high) << 32),
+        packets: u64::from(end.packets) | odd.map_or(0, |odd| u64::from(odd.packets_high) << 32),
         ip_bytes: end.ip_bytes,
         bytes: end.size(track.ends[1 - side].state),
         payload_bytes: end.payload_bytes,
         retransmits: u64::from(end.retransmits),
-        missed_bytes: rare.map_or(0, |rare| rare.missed_bytes),
+        missed_bytes: odd.map_or(0, |odd| odd.missed_bytes),
     }
 }
 
 /// Zeek's conn_state (base/protocols/conn/main.zeek), in its order of tests.
-fn conn_state(track: &Track, history: &str) -> ConnState {
+fn conn_state(track: &Track) -> ConnState {
     let [orig, resp] = &track.ends;
     let (os, rs) = (orig.state, resp.state);
     if rs == State::Reset {
@@ -92,7 +93,7 @@ fn conn_state(track: &Track, history: &str) -> ConnState {
     }
     match (os, rs) {
         (State::Reset, _) if !rs.is_inactive_or_partial() => ConnState::RSTO,
-        (State::Reset, _) if is_syn_then_rst(history) => ConnState::RSTOS0,
+        (State::Reset, _) if is_syn_then_rst(&track.history()) => ConnState::RSTOS0,
         (State::Closed, State::Closed) => ConnState::SF,
         (State::Closed, _) if rs.is_inactive_or_partial() => ConnState::SH,
         (State::Closed, _) => ConnState::S2,

@@ -398,7 +398,7 @@ fn count_one(track: &mut Track, record: &SegmentRecord) {
     end.payload_bytes += u64::from(record.payload_len);
     end.packets = end.packets.wrapping_add(1);
     if end.packets == 0 {
-        track.rare_mut().sides[side].packets_high += 1;
+        track.odd_mut(side).packets_high += 1;
     }
     if record.is_control() {
         let end = &mut track.ends[side];
@@ -426,7 +426,7 @@ fn add_counters(track: &mut Track, side: usize, counters: &DirectionCounters) {
         rare.rsts += u64::from(counters.rst);
     }
     if over {
-        track.rare_mut().sides[side].packets_high += 1;
+        track.odd_mut(side).packets_high += 1;
     }
 }
 
@@ -444,9 +444,9 @@ fn settle_side(track: &mut Track, side: usize, counters: &DirectionCounters) {
         track.note_scaled(side, b'T', count);
     }
     for _ in 0..counters.zero_windows {
-        let rare = &mut track.rare_mut().sides[side];
-        rare.zero_windows = rare.zero_windows.saturating_add(1);
-        let count = rare.zero_windows;
+        let odd = track.odd_mut(side);
+        odd.zero_windows = odd.zero_windows.saturating_add(1);
+        let count = odd.zero_windows;
         track.note_scaled(side, b'W', count);
     }
 }

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Snapshot, Window, text};
 use crate::{
     aggregate::{Group, GroupKey, Totals},
-    lifecycle::{Connection, Side},
+    lifecycle::{Connection, Side, Value},
 };
 
 /// Schema of one connection line of `ndjson`.
@@ -53,7 +53,13 @@ impl From<&Side> for SideJson {
 #[derive(Serialize)]
 struct EvidenceJson<'a> {
     name: &'a str,
-    value: &'a str,
+    #[serde(serialize_with = "as_text")]
+    value: &'a Value,
+}
+
+/// A fact's value is a string, whatever it was made of.
+fn as_text<S: Serializer>(value: &&Value, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 #[derive(Serialize)]
