@@ -1,5 +1,7 @@
 //! What the tracker can be told, and what it tells about itself.
 
+use probe_ebpf::layout::Segment;
+
 use super::server_ports::LIKELY_SERVER_PORTS;
 
 const SECOND: u64 = 1_000_000_000;
@@ -81,6 +83,15 @@ pub struct Extra {
     pub payload_cut: bool,
     /// How much of the TCP header can be read.
     pub header: Header,
+}
+
+/// A segment, and what its capture knows beyond its header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// The segment.
+    pub segment: Segment,
+    /// The rest.
+    pub extra: Extra,
 }
 
 /// How much of a TCP header can be read. With less than all of it a connection may begin, and nothing more, as in Zeek.

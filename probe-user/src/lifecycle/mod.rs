@@ -16,6 +16,7 @@ mod evidence;
 mod fact;
 mod form;
 mod history;
+mod index;
 mod injection;
 mod machine;
 mod names;
@@ -29,7 +30,7 @@ mod tracker;
 mod verdict;
 mod wheel;
 
-pub use config::{Extra, Header, Timers, TrackerConfig, TrackerStats};
+pub use config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
 pub use connection::*;
 pub use fact::{Evidence, Value};
 pub use history::Letters;

@@ -176,15 +176,22 @@ impl Track {
         self.push_history(b'^');
     }
 
+    /// Reads something of every part of its own.
+    #[inline]
+    pub(super) fn touch_own(&self) -> u64 {
+        let [orig, resp] = &self.ends;
+        orig.ip_bytes ^ resp.ip_bytes ^ u64::from(resp.last_seq) ^ self.id ^ self.key.words[0] ^ self.start_ns
+    }
+
     /// Reads something of every part that writing the record will need.
+    #[inline]
     pub(super) fn touch(&self) -> u64 {
         let rare = self.rare().map_or(0, |rare| {
             let [orig, resp] = &rare.sides;
             let rst = |side: &Option<Box<super::evidence::Rst>>| side.as_ref().map_or(0, |rst| rst.note ^ rst.idle_ns);
             orig.fins ^ resp.fins ^ rst(&orig.rst) ^ rst(&resp.rst)
         });
-        let [orig, resp] = &self.ends;
-        rare ^ orig.ip_bytes ^ resp.ip_bytes ^ self.id ^ self.key.words[0] ^ self.start_ns
+        rare ^ self.touch_own()
     }
 
     pub(super) fn rare(&self) -> Option<&Rare> {
