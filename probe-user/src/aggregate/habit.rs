@@ -3,8 +3,13 @@
 //! Some applications use RST instead of FIN for every session (the seed article; Arlitt & Williamson, CCR 35(1) 2005).
 //! One connection cannot show a habit, so this looks at all completed connections of a service and side.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    net::SocketAddr,
+};
 
+use super::group::hash_end;
 use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
@@ -39,41 +44,48 @@ impl Closes {
 /// How the services seen so far end their connections.
 #[derive(Clone, Debug, Default)]
 pub struct Habits {
-    places: HashMap<SocketAddr, u32, foldhash::fast::RandomState>,
+    places: HashMap<Service, u32, foldhash::fast::RandomState>,
     closes: Vec<Closes>,
 }
 
+/// Where connections are made to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Service(SocketAddr);
+
+impl Hash for Service {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_end(self.0.ip(), self.0.port(), state);
+    }
+}
+
 impl Habits {
-    /// Counts one ended connection.
-    pub fn observe(&mut self, connection: &Connection) {
+    /// Counts one ended connection; returns the number of its service.
+    pub fn observe(&mut self, connection: &Connection) -> Option<u32> {
         let has_ended = connection.fin_count() > 0 || connection.rst_count() > 0;
         if !connection.is_established() || !has_ended {
-            return;
+            return None;
         }
-        let place = match self.places.get(&connection.resp) {
+        let service = Service(connection.resp);
+        let place = match self.places.get(&service) {
             Some(&place) => place,
-            None if self.closes.len() >= MAX_SERVICES => return,
+            None if self.closes.len() >= MAX_SERVICES => return None,
             None => {
                 let place = self.closes.len() as u32;
-                self.places.insert(connection.resp, place);
+                self.places.insert(service, place);
                 self.closes.push(Closes::default());
                 place
             }
         };
         let closes = &mut self.closes[place as usize];
         closes.all += 1;
-        if is_rst_instead_of_fin(connection) {
+        if is_candidate(connection) {
             match connection.reset_by {
                 ResetBy::Server => closes.by_server_rst += 1,
                 ResetBy::Client => closes.by_client_rst += 1,
                 _ => {}
             }
         }
-    }
-
-    /// Number of the service, when a habit of it would explain how the connection ended.
-    pub(super) fn candidate(&self, connection: &Connection) -> Option<u32> {
-        is_rst_instead_of_fin(connection).then(|| self.places.get(&connection.resp).copied()).flatten()
+        Some(place)
     }
 
     /// Whether the closes by this side of a service are a habit.
@@ -83,10 +95,10 @@ impl Habits {
 
     /// Replaces the verdict of a connection that ended as its service always ends them.
     pub fn judge(&self, connection: &mut Connection) {
-        if !is_rst_instead_of_fin(connection) {
+        if !is_candidate(connection) {
             return;
         }
-        let Some(place) = self.places.get(&connection.resp) else { return };
+        let Some(place) = self.places.get(&Service(connection.resp)) else { return };
         let closes = &self.closes[*place as usize];
         if !closes.is_habit(connection.reset_by) {
             return;
@@ -100,8 +112,8 @@ impl Habits {
     }
 }
 
-/// True when the closer actively aborted and sent no FIN of its own.
-fn is_rst_instead_of_fin(connection: &Connection) -> bool {
+/// True when the closer actively aborted and sent no FIN of its own: a habit of the service would explain it.
+pub(super) fn is_candidate(connection: &Connection) -> bool {
     let closer = match connection.reset_by {
         ResetBy::Server => &connection.from_resp,
         ResetBy::Client => &connection.from_orig,

@@ -21,6 +21,8 @@ pub(super) struct Case<'a> {
     pub(super) closing: Closing,
     /// How long every segment had been seen before its first, nanoseconds.
     pub(super) watched_ns: u64,
+    /// List what the verdict rests on.
+    pub(super) evidence: bool,
     /// Names of the kernel's reasons, by number.
     pub(super) kernel_reasons: &'a [String],
 }
@@ -76,7 +78,8 @@ pub(super) fn verdict(case: &Case<'_>) -> Verdict {
         let found = RULES.iter().find_map(|rule| rule(&reset));
         let (cause, confidence) = found.unwrap_or((Cause::Unknown, Confidence::Low));
         let (cause, confidence) = reset.with_kernel(cause, confidence);
-        return Verdict { cause, confidence, evidence: reset.evidence() };
+        let evidence = if case.evidence { reset.evidence() } else { Vec::new() };
+        return Verdict { cause, confidence, evidence };
     }
     let (cause, confidence) = match case.closing {
         // Whether no answer came or none was seen, packets cannot tell.

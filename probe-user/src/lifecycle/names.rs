@@ -148,6 +148,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn words_are_listed_in_the_order_of_their_numbers() {
+        assert!(Cause::ALL.iter().enumerate().all(|(at, &cause)| cause as usize == at));
+        assert!(Closing::ALL.iter().enumerate().all(|(at, &closing)| closing as usize == at));
+    }
+
+    #[test]
     fn names_are_unique() {
         let mut names: Vec<_> = Cause::ALL.iter().map(|cause| cause.id()).collect();
         names.sort_unstable();

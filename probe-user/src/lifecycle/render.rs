@@ -30,6 +30,7 @@ pub(super) fn connection(
         opening,
         closing,
         watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(watched_from) } else { 0 },
+        evidence: config.evidence,
         kernel_reasons: &config.kernel_reasons,
     });
     Connection {
@@ -55,9 +56,11 @@ pub(super) fn connection(
 
 /// IPv4-mapped addresses become IPv4 again.
 fn socket(end: layout::Endpoint) -> SocketAddr {
-    let address = Ipv6Addr::from(end.octets());
-    let address = address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4);
-    SocketAddr::new(address, end.port)
+    let [a, b, c, d, v4 @ ..] = end.b.to_ne_bytes();
+    if end.a == 0 && [a, b, c, d] == [0, 0, 0xff, 0xff] {
+        return SocketAddr::new(IpAddr::V4(v4.into()), end.port);
+    }
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(end.octets())), end.port)
 }
 
 fn side(track: &Track, side: usize) -> Side {

@@ -50,7 +50,7 @@ impl Table {
         }
         let mut all = u64::from(std::hint::black_box(touched));
         for &hash in hashes {
-            all ^= self.get(self.index.guess(hash)).map_or(0, Track::touch_own);
+            all ^= self.index.find(hash, |_| true).and_then(|slot| self.get(slot)).map_or(0, Track::touch_own);
         }
         std::hint::black_box(all);
     }
@@ -86,10 +86,15 @@ impl Table {
         (chunk * CHUNK + self.chunks[chunk].len() - 1) as u32
     }
 
-    /// Brings connections near: many at once, so that the waits for memory overlap.
-    pub(super) fn warm(&self, slots: impl Iterator<Item = u32>) {
-        let touched = slots.filter_map(|slot| self.get(slot)).map(Track::touch).fold(0, |all, one| all ^ one);
-        std::hint::black_box(touched);
+    /// Brings connections near whose deadlines are coming: their timers, and all the rest of those that will be written.
+    pub(super) fn warm(&self, slots: impl Iterator<Item = u32> + Clone) {
+        let tracks = || slots.clone().filter_map(|slot| self.get(slot));
+        let timers = tracks().map(|track| track.check_ns ^ track.armed_ns).fold(0, |all, one| all ^ one);
+        std::hint::black_box(timers);
+        let ending = || tracks().filter(|track| track.ends_soon());
+        let touched = ending().map(Track::touch).fold(0, |all, one| all ^ one);
+        let places = ending().map(|track| self.index.guess(self.hash(&track.key))).fold(0, |all, one| all ^ one);
+        std::hint::black_box(touched ^ u64::from(places));
     }
 
     /// Takes a connection out.

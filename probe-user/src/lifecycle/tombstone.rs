@@ -10,6 +10,8 @@ const KEPT_NS: u64 = 120_000_000_000;
 /// Ends remembered at most.
 const MAX: u32 = 65_536;
 const CHAINS: usize = 65_536;
+/// Ends that wait to be linked into their chains, at most: together, so that the waits for memory overlap.
+const UNLINKED: u32 = 64;
 
 /// Remembered by hash: a collision makes a stranger look late, once in 2^64 pairs.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(super) struct Tombstones {
     heads: Vec<u32>,
     /// Number of the next end. Starts beyond the ring, so that a head of 0 is out of its reach.
     next: u32,
+    /// Number of the first end that is in no chain yet.
+    unlinked: u32,
     /// Ends before it were forgotten.
     forgotten_ns: u64,
     seed: u64,
@@ -35,7 +39,7 @@ struct End {
 
 impl Tombstones {
     pub(super) fn new(seed: u64) -> Self {
-        Self { ring: Vec::new(), heads: Vec::new(), next: MAX * 2, forgotten_ns: 0, seed: !seed }
+        Self { ring: Vec::new(), heads: Vec::new(), next: MAX * 2, unlinked: MAX * 2, forgotten_ns: 0, seed: !seed }
     }
 
     /// Remembers the end of a connection of `key`; time does not go back.
@@ -43,20 +47,31 @@ impl Tombstones {
         if self.heads.is_empty() {
             self.heads = vec![0; CHAINS];
         }
-        let hash = key.hash(self.seed);
-        let number = self.next;
-        let before = std::mem::replace(&mut self.heads[hash as usize % CHAINS], number);
-        let end = End { hash, time_ns: now, before };
-        match self.ring.get_mut((number % MAX) as usize) {
+        let end = End { hash: key.hash(self.seed), time_ns: now, before: 0 };
+        match self.ring.get_mut((self.next % MAX) as usize) {
             Some(oldest) => *oldest = end,
             None => self.ring.push(end),
         }
-        self.next = number.wrapping_add(1);
+        self.next = self.next.wrapping_add(1);
         self.forgotten_ns = now.saturating_sub(KEPT_NS);
+        if self.next.wrapping_sub(self.unlinked) >= UNLINKED {
+            self.link();
+        }
+    }
+
+    /// Makes each unlinked end the head of its chain.
+    fn link(&mut self) {
+        while self.unlinked != self.next {
+            if let Some(end) = self.ring.get_mut((self.unlinked % MAX) as usize) {
+                end.before = std::mem::replace(&mut self.heads[end.hash as usize % CHAINS], self.unlinked);
+            }
+            self.unlinked = self.unlinked.wrapping_add(1);
+        }
     }
 
     /// Whether a connection of `key` ended within the last two minutes.
-    pub(super) fn contains(&self, key: &FlowKey, now: u64) -> bool {
+    pub(super) fn contains(&mut self, key: &FlowKey, now: u64) -> bool {
+        self.link();
         let hash = key.hash(self.seed);
         let Some(&head) = self.heads.get(hash as usize % CHAINS) else { return false };
         let (mut number, mut last_age) = (head, 0);

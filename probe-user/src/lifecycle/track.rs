@@ -176,6 +176,15 @@ impl Track {
         self.push_history(b'^');
     }
 
+    /// Whether it is likely to be written at the deadline for which it is armed.
+    pub(super) fn ends_soon(&self) -> bool {
+        match self.phase {
+            Phase::Complete => self.check_ns <= self.armed_ns,
+            Phase::Attempt => self.ends[RESP].state == State::Inactive,
+            Phase::Plain | Phase::Idle => false,
+        }
+    }
+
     /// Reads something of every part of its own.
     #[inline]
     pub(super) fn touch_own(&self) -> u64 {

@@ -47,7 +47,7 @@ impl Wheel {
 
     /// Slots that will fire next, each said once; mostly none.
     #[inline]
-    pub(super) fn coming(&mut self) -> impl Iterator<Item = u32> {
+    pub(super) fn coming(&mut self) -> impl Iterator<Item = u32> + Clone {
         let from = self.announced;
         if self.fired >= from {
             self.announced = (self.fired + AHEAD).min(self.current.len()).max(from);

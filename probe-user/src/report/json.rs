@@ -256,8 +256,8 @@ fn summary(snapshot: &Snapshot) -> SummaryJson {
     let aggregate = &snapshot.aggregate;
     SummaryJson {
         totals: (&aggregate.totals).into(),
-        causes: counters(aggregate.causes.iter().map(|(cause, count)| (cause.id(), *count))),
-        closings: counters(aggregate.closings.iter().map(|(closing, count)| (closing.as_str(), *count))),
+        causes: counters(aggregate.causes().map(|(cause, count)| (cause.id(), count))),
+        closings: counters(aggregate.closings().map(|(closing, count)| (closing.as_str(), count))),
         losses: counters(snapshot.losses.iter().map(|loss| (loss.name, loss.count))),
         books: counters(snapshot.books.iter().copied()),
     }
@@ -285,7 +285,7 @@ fn group(key: GroupKey, group: &Group) -> GroupJson {
         totals: (&group.totals).into(),
         duration_p50_s: seconds(0.5),
         duration_p99_s: seconds(0.99),
-        causes: counters(group.causes.iter().map(|(cause, count)| (cause.id(), *count))),
+        causes: counters(group.causes().map(|(cause, count)| (cause.id(), count))),
     }
 }
 

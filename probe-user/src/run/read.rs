@@ -13,7 +13,7 @@ use crate::{
 /// Segments gathered before the tracker gets them.
 const ARRIVALS: usize = 128;
 /// Records gathered before they are printed: few enough to stream, enough to write in one go.
-const BATCH: usize = 128;
+const BATCH: usize = 64;
 /// Frames between two looks at the wall clock, for progress.
 const PROGRESS_FRAMES: u64 = 1 << 16;
 
@@ -27,6 +27,7 @@ pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
         tracker: Tracker::new(TrackerConfig {
             timers: plan.timers,
             max_connections: plan.max_connections,
+            evidence: plan.view.shows_evidence(),
             hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
             ..TrackerConfig::default()
         }),
@@ -120,7 +121,7 @@ impl Reading {
         self.arrivals.clear();
         if self.tracker.closed_len() >= BATCH {
             self.tracker.swap_closed(&mut self.closed);
-            self.view.take(self.closed.drain(..))?;
+            self.view.take(&mut self.closed)?;
         }
         let frames = self.decoder.books().frames;
         if frames >= self.progress_at {
@@ -137,7 +138,7 @@ impl Reading {
             self.view.begin()?;
             output::say("rstprobe: no frames");
         }
-        self.view.take(self.tracker.take_closed())?;
+        self.view.take(&mut self.tracker.take_closed())?;
         let (losses, books) = (
             losses::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
             losses::capture_books(books, &self.decoder.reassembled()),
