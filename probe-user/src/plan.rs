@@ -100,6 +100,13 @@ pub struct ViewPlan {
     pub follow: bool,
 }
 
+impl ViewPlan {
+    /// Whether what verdicts rest on is shown anywhere.
+    pub fn shows_evidence(&self) -> bool {
+        self.json_out.is_some() || matches!(self.format, Format::Json | Format::Ndjson)
+    }
+}
+
 /// `rstprobe read`.
 #[derive(Clone, Debug)]
 pub struct ReadPlan {

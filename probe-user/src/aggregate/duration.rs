@@ -9,7 +9,35 @@ const FEW: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) enum Durations {
     Few(Vec<u64>),
-    Many(Box<Histogram<u32>>),
+    Many(Box<Many>),
+}
+
+/// Histograms are large and each entry goes to another place in them: entries gather before they are made.
+#[derive(Clone, Debug)]
+pub(super) struct Many {
+    histogram: Histogram<u32>,
+    waiting: Vec<u64>,
+}
+
+/// Entries that gather.
+const WAITING: usize = 64;
+
+impl Many {
+    fn add(&mut self, us: u64) {
+        self.waiting.push(us);
+        if self.waiting.len() >= WAITING {
+            self.record();
+        }
+    }
+
+    fn record(&mut self) {
+        for us in self.waiting.drain(..) {
+            // The histogram resizes itself to any value, so this records exactly; saturating is its infallible form.
+            if self.histogram.record(us).is_err() {
+                self.histogram.saturating_record(us);
+            }
+        }
+    }
 }
 
 impl Default for Durations {
@@ -24,13 +52,14 @@ impl Durations {
         match self {
             Self::Few(few) if few.len() < FEW => few.push(us),
             Self::Few(few) => {
-                let mut many = Box::new(Histogram::new(2).expect("two significant digits are allowed"));
-                for &us in few.iter().chain([&us]) {
-                    record(&mut many, us);
-                }
+                let histogram = Histogram::new(2).expect("two significant digits are allowed");
+                let mut many = Box::new(Many { histogram, waiting: std::mem::take(few) });
+                many.record();
+                many.waiting = Vec::with_capacity(WAITING);
+                many.add(us);
                 *self = Self::Many(many);
             }
-            Self::Many(many) => record(many, us),
+            Self::Many(many) => many.add(us),
         }
     }
 
@@ -44,15 +73,22 @@ impl Durations {
                 #[expect(clippy::cast_sign_loss, reason = "at least 1")]
                 sorted.get(rank as usize - 1).or(sorted.last()).copied()
             }
-            Self::Many(many) => Some(many.value_at_quantile(share)),
+            Self::Many(many) => {
+                let mut all = many.clone();
+                all.record();
+                Some(all.histogram.value_at_quantile(share))
+            }
         }
     }
-}
 
-/// The histogram resizes itself to any value, so this records exactly; saturating is its infallible form.
-fn record(many: &mut Histogram<u32>, us: u64) {
-    if many.record(us).is_err() {
-        many.saturating_record(us);
+    /// Reads something of what one more changes.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        let list = match self {
+            Self::Few(list) => list,
+            Self::Many(many) => &many.waiting,
+        };
+        list.last().copied().unwrap_or_default()
     }
 }
 

@@ -1,19 +1,20 @@
 //! Rows of a grouped view: a bounded number of keys, and one row for all others.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
+    hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
 };
 
 use super::{
-    Totals,
+    Causes, Totals,
     duration::Durations,
     gaps::{GapCluster, Gaps},
 };
 use crate::lifecycle::{Cause, Connection};
 
 /// What a row stands for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum GroupKey {
     /// A service: address and port.
     Server(SocketAddr),
@@ -23,6 +24,30 @@ pub enum GroupKey {
     Other,
 }
 
+/// In few words, as every connection is looked up several times.
+impl Hash for GroupKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Server(server) => hash_end(server.ip(), server.port(), state),
+            Self::Client(client) => hash_end(*client, 0, state),
+            Self::Other => state.write_u64(0),
+        }
+    }
+}
+
+/// Hashes an address and a port.
+pub(super) fn hash_end<H: Hasher>(address: IpAddr, port: u16, state: &mut H) {
+    match address {
+        IpAddr::V4(address) => state.write_u64(u64::from(address.to_bits()) << 16 | u64::from(port)),
+        IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            state.write_u64((bits >> 64) as u64);
+            state.write_u64(bits as u64);
+            state.write_u64(u64::from(port));
+        }
+    }
+}
+
 /// One row.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -30,8 +55,7 @@ pub struct Group {
     pub totals: Totals,
     durations: Durations,
     idle_gaps: Gaps,
-    /// Connections by cause.
-    pub causes: BTreeMap<Cause, u64>,
+    causes: Causes,
 }
 
 impl Group {
@@ -40,22 +64,34 @@ impl Group {
             totals: Totals::default(),
             durations: Durations::default(),
             idle_gaps: Gaps::default(),
-            causes: BTreeMap::new(),
+            causes: Causes::default(),
         }
+    }
+
+    /// Adds one connection: its sums, its cause, its duration, its idle time.
+    pub(super) fn add(&mut self, totals: &Totals, connection: &Connection) {
+        self.totals.merge(totals);
+        self.durations.add(connection.duration_ns / 1000);
+        self.causes.add(connection.verdict.cause as usize);
+        if let Some(gap_ns) = connection.idle_gap_ns {
+            self.idle_gaps.add(gap_ns);
+        }
+    }
+
+    /// Connections by cause.
+    pub fn causes(&self) -> impl Iterator<Item = (Cause, u64)> {
+        self.causes.of(Cause::ALL)
     }
 
     /// A connection counted under one cause has another.
     pub(super) fn change_cause(&mut self, from: Cause, to: Cause) {
-        super::change_cause(&mut self.causes, from, to);
+        self.causes.change(from as usize, to as usize);
     }
 
     /// The cause most of its resets have, with how many; `None` when nothing needed explaining.
     pub fn main_cause(&self) -> Option<(Cause, u64)> {
-        self.causes
-            .iter()
-            .filter(|(cause, _)| **cause != Cause::None)
-            .max_by_key(|(cause, count)| (**count, std::cmp::Reverse(**cause)))
-            .map(|(cause, count)| (*cause, *count))
+        let explained = self.causes().filter(|(cause, _)| *cause != Cause::None);
+        explained.max_by_key(|(cause, count)| (*count, std::cmp::Reverse(*cause)))
     }
 
     /// The idle time after which most of its idle connections were reset: a timeout; `None` without such a cluster.
@@ -83,22 +119,33 @@ impl Groups {
         Self { places: HashMap::default(), rows: Vec::new(), max }
     }
 
-    /// Adds a connection to its row; returns which that is.
-    pub fn add(&mut self, key: GroupKey, connection: &Connection) -> u32 {
-        let place = match self.places.get(&key) {
-            Some(&place) => place,
-            None => self.place(if self.rows.len() < self.max { key } else { GroupKey::Other }),
-        };
-        let group = &mut self.rows[place as usize].1;
-        group.totals.add(connection);
-        group.durations.add(connection.duration_ns / 1000);
-        if let Some(gap_ns) = connection.idle_gap_ns {
-            group.idle_gaps.add(gap_ns);
-        }
-        *group.causes.entry(connection.verdict.cause).or_default() += 1;
-        place
+    /// Adds a connection to the row of `key`.
+    pub fn add(&mut self, key: GroupKey, connection: &Connection) {
+        let row = self.row_of(key);
+        self.rows[row as usize].1.add(&Totals::of(connection), connection);
     }
 
+    /// Number of the row of `key`, made when there is none.
+    #[inline]
+    pub(super) fn row_of(&mut self, key: GroupKey) -> u32 {
+        match self.places.get(&key) {
+            Some(&place) => place,
+            None => self.place(if self.rows.len() < self.max { key } else { GroupKey::Other }),
+        }
+    }
+
+    /// Reads something of every part of a row that one more connection changes.
+    #[inline]
+    pub(super) fn touch(&self, row: u32) -> u64 {
+        let Some((_, group)) = self.rows.get(row as usize) else { return 0 };
+        group.totals.connections
+            ^ group.totals.client.rst
+            ^ group.totals.ip_bytes
+            ^ group.durations.touch()
+            ^ group.causes.touch()
+    }
+
+    #[cold]
     fn place(&mut self, key: GroupKey) -> u32 {
         *self.places.entry(key).or_insert_with(|| {
             self.rows.push((key, Group::new()));
@@ -106,7 +153,7 @@ impl Groups {
         })
     }
 
-    /// A row by the number that [`Self::add`] returned.
+    /// A row by the number that [`Self::row_of`] returned.
     pub(super) fn row_mut(&mut self, place: u32) -> Option<&mut Group> {
         self.rows.get_mut(place as usize).map(|row| &mut row.1)
     }

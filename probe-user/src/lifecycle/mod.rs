@@ -13,8 +13,10 @@ mod config;
 mod connection;
 mod endpoint;
 mod evidence;
+mod fact;
 mod form;
 mod history;
+mod index;
 mod injection;
 mod machine;
 mod names;
@@ -28,8 +30,10 @@ mod tracker;
 mod verdict;
 mod wheel;
 
-pub use config::{Extra, Header, Timers, TrackerConfig, TrackerStats};
+pub use config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
 pub use connection::*;
+pub use fact::{Evidence, Value};
+pub use history::Letters;
 pub use server_ports::LIKELY_SERVER_PORTS;
 pub use tracker::Tracker;
 

@@ -266,7 +266,7 @@ fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
         Cell::new(text::endpoint(connection.orig)),
         Cell::new(text::endpoint(connection.resp)),
         Cell::new(connection.conn_state.as_str()),
-        Cell::new(&connection.history),
+        Cell::new(connection.history.as_str()),
         number(text::both(orig.syn + orig.syn_ack, resp.syn + resp.syn_ack)),
         number(text::both(orig.fin, resp.fin)),
         number(text::both(orig.rst, resp.rst)),

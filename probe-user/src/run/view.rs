@@ -74,16 +74,16 @@ impl View {
     }
 
     /// Takes connections that ended.
-    pub(super) fn take(&mut self, closed: impl IntoIterator<Item = Connection>) -> Result<(), RunError> {
+    pub(super) fn take(&mut self, closed: &mut Vec<Connection>) -> Result<(), RunError> {
         let mut text = String::new();
         let mut lines = 0;
-        for mut connection in closed {
+        if let Some(shown) = self.shown.as_mut() {
+            self.aggregate.add_unjudged(closed, &mut self.habits);
+            closed.iter().for_each(|connection| shown.offer(connection));
+            closed.clear();
+        }
+        for mut connection in closed.drain(..) {
             self.habits.observe(&connection);
-            if let Some(shown) = self.shown.as_mut() {
-                self.aggregate.add_unjudged(&mut connection, &self.habits);
-                shown.offer(connection);
-                continue;
-            }
             if !self.plan.follow && self.kept.len() < MAX_LISTED {
                 // Judged and added at the end, when the habits of all are known.
                 self.kept.push(connection);
@@ -107,9 +107,9 @@ impl View {
     }
 
     /// Takes the last connections: now the reader is waited for.
-    pub(super) fn take_last(&mut self, closed: Vec<Connection>) -> Result<(), RunError> {
+    pub(super) fn take_last(&mut self, mut closed: Vec<Connection>) -> Result<(), RunError> {
         self.last = true;
-        self.take(closed)
+        self.take(&mut closed)
     }
 
     fn stream(&mut self, text: &str, lines: u64) -> Result<(), RunError> {
