@@ -48,8 +48,9 @@ pub(super) fn hash_end<H: Hasher>(address: IpAddr, port: u16, state: &mut H) {
     }
 }
 
-/// One row.
+/// One row, in memory lines of its own.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Group {
     /// Sums.
     pub totals: Totals,
@@ -109,20 +110,21 @@ impl Group {
 #[derive(Clone, Debug)]
 pub struct Groups {
     places: HashMap<GroupKey, u32, foldhash::fast::RandomState>,
-    rows: Vec<(GroupKey, Group)>,
+    keys: Vec<GroupKey>,
+    rows: Vec<Group>,
     max: usize,
 }
 
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: HashMap::default(), rows: Vec::new(), max }
+        Self { places: HashMap::default(), keys: Vec::new(), rows: Vec::new(), max }
     }
 
     /// Adds a connection to the row of `key`.
     pub fn add(&mut self, key: GroupKey, connection: &Connection) {
         let row = self.row_of(key);
-        self.rows[row as usize].1.add(&Totals::of(connection), connection);
+        self.rows[row as usize].add(&Totals::of(connection), connection);
     }
 
     /// Number of the row of `key`, made when there is none.
@@ -137,25 +139,27 @@ impl Groups {
     /// Reads something of every part of a row that one more connection changes.
     #[inline]
     pub(super) fn touch(&self, row: u32) -> u64 {
-        let Some((_, group)) = self.rows.get(row as usize) else { return 0 };
-        group.totals.connections
-            ^ group.totals.client.rst
-            ^ group.totals.ip_bytes
+        let Some(group) = self.rows.get(row as usize) else { return 0 };
+        let totals = &group.totals;
+        totals.connections
+            ^ totals.client.rst
+            ^ totals.ip_bytes
             ^ group.durations.touch()
-            ^ group.causes.touch()
+            ^ u64::from(group.causes.touch())
     }
 
     #[cold]
     fn place(&mut self, key: GroupKey) -> u32 {
         *self.places.entry(key).or_insert_with(|| {
-            self.rows.push((key, Group::new()));
+            self.keys.push(key);
+            self.rows.push(Group::new());
             (self.rows.len() - 1) as u32
         })
     }
 
     /// A row by the number that [`Self::row_of`] returned.
     pub(super) fn row_mut(&mut self, place: u32) -> Option<&mut Group> {
-        self.rows.get_mut(place as usize).map(|row| &mut row.1)
+        self.rows.get_mut(place as usize)
     }
 
     /// Number of rows, the one for others included.
@@ -170,7 +174,7 @@ impl Groups {
 
     /// Rows with the most RSTs of servers first (then of clients, then by connections, then by key): the article's view.
     pub fn by_server_rst(&self) -> Vec<(GroupKey, &Group)> {
-        let mut rows: Vec<_> = self.rows.iter().map(|(key, group)| (*key, group)).collect();
+        let mut rows: Vec<_> = self.keys.iter().copied().zip(&self.rows).collect();
         rows.sort_by_key(|(key, group)| {
             let totals = &group.totals;
             (std::cmp::Reverse((totals.server.rst, totals.client.rst, totals.connections)), *key)

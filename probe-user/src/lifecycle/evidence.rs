@@ -135,6 +135,8 @@ pub(super) struct Rare {
     pub(super) sides: [RareSide; 2],
     /// What most connections never need.
     pub(super) odd: Option<Box<Odd>>,
+    /// Memory for the next RST to be kept; what it says means nothing.
+    pub(super) blank: Option<Box<Rst>>,
 }
 
 /// Kept for one connection that is not as connections are.
@@ -170,10 +172,11 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     let peer = Before::of(&track.ends[1 - side]);
     let answers_peer = track.last_side as usize != side && peer.kind != Kind::Nothing;
     let last = track.rare_mut().sides[side].last_rst_seq;
-    let rare = &mut track.rare_mut().sides[side];
+    let Rare { sides, blank, .. } = track.rare_mut();
+    let rare = &mut sides[side];
     rare.last_rst_seq = record.seq;
     let Some(first) = rare.rst.as_mut() else {
-        rare.rst = Some(Box::new(Rst {
+        let rst = Rst {
             record: *record,
             note: segment.rst_note,
             idle_ns,
@@ -185,7 +188,14 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
             sender_continued: false,
             challenged: None,
             confirmed: false,
-        }));
+        };
+        rare.rst = Some(match blank.take() {
+            Some(mut blank) => {
+                *blank = rst;
+                blank
+            }
+            None => Box::new(rst),
+        });
         return;
     };
     if record.seq != last {

@@ -23,6 +23,7 @@ mod names;
 mod reassembly;
 mod render;
 mod server_ports;
+mod spare;
 mod table;
 mod tombstone;
 mod track;

@@ -2,6 +2,7 @@
 
 use probe_ebpf::layout::FlowKey;
 
+use super::evidence::Rare;
 use super::index::Index;
 use super::track::Track;
 
@@ -97,18 +98,15 @@ impl Table {
         std::hint::black_box(touched ^ u64::from(places));
     }
 
-    /// Takes a connection out.
-    pub(super) fn remove(&mut self, slot: u32) {
-        let Some(place) =
-            self.chunks.get_mut(slot as usize / CHUNK).and_then(|chunk| chunk.get_mut(slot as usize % CHUNK))
-        else {
-            return;
-        };
-        if let Some(track) = place {
-            self.index.remove(track.key.hash(self.seed), slot);
-            *place = None;
-            self.free.push(slot);
-        }
+    /// Takes a connection out; what memory it had beside its place is handed back.
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Box<Rare>> {
+        let place = self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?;
+        let track = place.as_mut()?;
+        self.index.remove(track.key.hash(self.seed), slot);
+        let rare = track.rare.take();
+        *place = None;
+        self.free.push(slot);
+        rare
     }
 
     /// Up to `count` slots in use from `from` on, going round.

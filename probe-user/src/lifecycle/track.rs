@@ -3,7 +3,7 @@
 use probe_ebpf::layout::{FlowKey, SegmentRecord};
 
 use super::endpoint::{Endpoint, NOT_FOLLOWED, State};
-use super::evidence::{OddSide, Rare};
+use super::evidence::{OddSide, Rare, Rst};
 use super::history::{History, Letters, is_noted, seen};
 use super::{Basis, Orientation};
 
@@ -199,7 +199,7 @@ impl Track {
     pub(super) fn touch(&self) -> u64 {
         let rare = self.rare().map_or(0, |rare| {
             let [orig, resp] = &rare.sides;
-            let rst = |side: &Option<Box<super::evidence::Rst>>| side.as_ref().map_or(0, |rst| rst.note ^ rst.idle_ns);
+            let rst = |side: &Option<Box<Rst>>| side.as_ref().map_or(0, |rst| rst.note ^ u64::from(rst.distinct));
             orig.fins ^ resp.fins ^ rst(&orig.rst) ^ rst(&resp.rst)
         });
         rare ^ self.touch_own()

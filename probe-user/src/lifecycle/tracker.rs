@@ -7,6 +7,7 @@ use probe_ebpf::layout::{
 use super::config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
 use super::endpoint::{DID_CLOSE, State};
 use super::evidence::KernelReason;
+use super::spare::Spare;
 use super::table::Table;
 use super::tombstone::Tombstones;
 use super::track::{Counting, NEVER, Patience, Phase, RESP, Track};
@@ -34,6 +35,7 @@ pub struct Tracker {
     quiet_until: u64,
     closed: Vec<Connection>,
     tombstones: Tombstones,
+    spare: Spare,
     next_id: u64,
     /// Where the search for a victim goes on.
     hand: u32,
@@ -52,6 +54,7 @@ impl Tracker {
             now: 0,
             quiet_until: 0,
             closed: Vec::new(),
+            spare: Spare::default(),
             next_id: 1,
             hand: 0,
             stats: TrackerStats::default(),
@@ -95,6 +98,9 @@ impl Tracker {
             return;
         }
         self.stats.segments += 1;
+        if record.flags & (FIN | RST) != 0 {
+            self.spare.equip(track, record.flags & RST != 0);
+        }
         machine::step(track, segment, extra, &self.config);
         count_one(track, record);
         if deadline(track, &self.config.timers) < track.armed_ns {
@@ -321,7 +327,9 @@ impl Tracker {
         }
         self.stats.written += 1;
         self.closed.push(render::connection(track, written, now, &self.config, self.watched_from));
-        self.table.remove(slot);
+        if let Some(rare) = self.table.remove(slot) {
+            self.spare.take_back(rare);
+        }
     }
 
     /// Makes room for one: looks at the next [`LOOK_AT`] connections in turn and takes the most dispensable.

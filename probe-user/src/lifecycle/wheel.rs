@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 const TICK_BITS: u32 = 26;
 const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
 const BUCKETS: u64 = 1024;
-/// A bucket this large gives its memory back when it is emptied.
+/// A bucket larger than this gives its memory back when it is emptied.
 const LARGE_BUCKET: usize = 4096;
 /// Entries that [`Wheel::coming`] announces at a time.
 const AHEAD: usize = 32;
@@ -26,6 +26,8 @@ pub(super) struct Wheel {
     fired: usize,
     /// How many of them were announced.
     announced: usize,
+    /// Memory of buckets that were emptied, for those that begin to fill: a few are in use at a time, out of all.
+    emptied: Vec<Vec<u64>>,
     /// Deadlines of the current tick and before that were armed since it began.
     late: BinaryHeap<Reverse<(u64, u32)>>,
     tick: u64,
@@ -37,6 +39,7 @@ impl Wheel {
         Self {
             buckets: vec![Vec::new(); BUCKETS as usize],
             current: Vec::new(),
+            emptied: Vec::new(),
             fired: 0,
             announced: 0,
             late: BinaryHeap::new(),
@@ -63,7 +66,11 @@ impl Wheel {
         if tick <= self.tick || !self.started {
             self.late.push(Reverse((due, slot)));
         } else {
-            self.buckets[(tick % BUCKETS) as usize].push((due & TICK_MASK) << 32 | u64::from(slot));
+            let bucket = &mut self.buckets[(tick % BUCKETS) as usize];
+            if bucket.capacity() == 0 {
+                *bucket = self.emptied.pop().unwrap_or_default();
+            }
+            bucket.push((due & TICK_MASK) << 32 | u64::from(slot));
         }
         due
     }
@@ -119,11 +126,11 @@ impl Wheel {
         // Whatever the tick before held has fired: it was due before this one began.
         self.tick += 1;
         let bucket = &mut self.buckets[(self.tick % BUCKETS) as usize];
-        self.current.clear();
-        if self.current.capacity() > LARGE_BUCKET {
-            self.current = Vec::new();
+        let mut emptied = std::mem::replace(&mut self.current, std::mem::take(bucket));
+        if (1..=LARGE_BUCKET).contains(&emptied.capacity()) {
+            emptied.clear();
+            self.emptied.push(emptied);
         }
-        std::mem::swap(&mut self.current, bucket);
         self.current.sort_unstable();
         (self.fired, self.announced) = (0, 0);
     }

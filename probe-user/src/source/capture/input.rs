@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::CaptureError;
 
 /// Small enough to stay in the second level cache, where the frames are looked at.
-const BUFFER: usize = 1 << 18;
+const BUFFER: usize = 1 << 16;
 /// No record may be larger: a length field beyond it is damage.
 const LARGEST_RECORD: usize = 64 << 20;
 
