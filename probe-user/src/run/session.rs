@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use probe_ebpf::layout::{DirectionCounters, FlowKey, Segment};
 
-use super::{RunError, output};
+use super::{RunError, output, pace::Pace};
 use crate::{
     lifecycle::{Basis, Connection, Extra, Tracker, TrackerConfig, TrackerStats},
     plan::LivePlan,
@@ -13,6 +13,7 @@ use crate::{
         books::Books,
         engine::{Depth, Engine, EngineConfig, Sink},
         host::{HostTap, ResetFormat},
+        services::Services,
     },
 };
 
@@ -24,7 +25,7 @@ pub(super) struct Session {
     feed: Feed,
     books: Books,
     clock: Clock,
-    interval: Duration,
+    pace: Pace,
     last_drain: Instant,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
@@ -32,8 +33,6 @@ pub(super) struct Session {
 
 /// How often the coarse clock ticks and the occupancy is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(5);
-/// Drained early when a CPU's table or log is fuller than this.
-const HIGH_WATER: f64 = 0.5;
 
 impl Session {
     /// Loads and attaches.
@@ -48,12 +47,15 @@ impl Session {
         let config = EngineConfig { clock_offset_ns: clock.offset_ns, reset_offsets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
         engine.tick(monotonic_ns());
+        let pace = Pace::new(plan.drain, plan.flood_at);
+        let (service, all) = pace.budget();
+        engine.set_budget(service, all);
         // All legs begin as one: what passes while they are being attached is seen by none.
         engine.arm(false);
         let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
         let host = plan.host.then(|| HostTap::attach(&mut engine, &plan.interfaces, reasons.is_some())).transpose()?;
         engine.arm(true);
-        let full = config.depth == Depth::Full;
+        let full = config.depth != Depth::Control;
         let tracker = Tracker::new(TrackerConfig {
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
             max_connections: plan.max_connections,
@@ -73,7 +75,7 @@ impl Session {
             feed: Feed { tracker, basis },
             books: Books::default(),
             clock,
-            interval: plan.drain,
+            pace,
             last_drain: Instant::now(),
             started_ns: clock.unix_ns(),
         })
@@ -91,9 +93,15 @@ impl Session {
     /// The kernel refused the flip.
     pub(super) fn tick(&mut self) -> Result<(), RunError> {
         self.engine.tick(monotonic_ns());
-        if self.last_drain.elapsed() >= self.interval || self.engine.occupancy() > HIGH_WATER {
-            self.drain()?;
+        let occupancy = self.engine.occupancy();
+        if !self.pace.is_due(self.last_drain.elapsed(), occupancy) {
+            return Ok(());
         }
+        let begin = Instant::now();
+        self.drain()?;
+        self.pace.drained(occupancy, begin.elapsed());
+        let (service, all) = self.pace.budget();
+        self.engine.set_budget(service, all);
         Ok(())
     }
 
@@ -102,7 +110,7 @@ impl Session {
         let now_ns = self.clock.unix_ns();
         let books = self.engine.drain(&mut self.feed)?;
         self.books.add(&books);
-        if books.untracked_data > 0 || books.order_lost > 0 {
+        if books.untracked_data > 0 || books.order_lost > 0 || books.shed > 0 {
             self.feed.tracker.doubt_acknowledgements();
         }
         // After the segments: a reset is reported just before it leaves, so its connection is known by now.
@@ -139,6 +147,7 @@ impl Session {
             resets_lost,
             rest: tracker.take_closed(),
             books: self.books,
+            services: self.engine.services().cloned().unwrap_or_default(),
             stats: tracker.stats(),
             ended_ns,
         }
@@ -164,6 +173,8 @@ pub(super) struct Closed {
     pub(super) rest: Vec<Connection>,
     /// Books of the data plane.
     pub(super) books: Books,
+    /// What was counted by service.
+    pub(super) services: Services,
     /// Books of the tracker.
     pub(super) stats: TrackerStats,
     /// Resets that the kernel reported and that could not be taken.

@@ -5,15 +5,18 @@
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`privilege`]: what the process may do.
+//! * [`services`]: what floods are made of: counts by service, of what is not kept per flow.
 
 pub mod attach;
 pub mod books;
 pub mod engine;
 mod error;
 mod ethtool;
+mod flood;
 pub mod host;
 mod mapping;
 pub mod netdev;
 pub mod privilege;
+pub mod services;
 
 pub use error::LiveError;
