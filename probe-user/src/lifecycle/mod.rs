@@ -12,6 +12,7 @@ mod cause;
 mod config;
 mod connection;
 mod endpoint;
+mod evict;
 mod evidence;
 mod fact;
 mod form;

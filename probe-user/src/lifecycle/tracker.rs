@@ -6,6 +6,7 @@ use probe_ebpf::layout::{
 
 use super::config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
 use super::endpoint::{DID_CLOSE, State};
+use super::evict::Attempts;
 use super::evidence::KernelReason;
 use super::spare::Spare;
 use super::table::Table;
@@ -39,6 +40,7 @@ pub struct Tracker {
     next_id: u64,
     /// Where the search for a victim goes on.
     hand: u32,
+    attempts: Attempts,
     stats: TrackerStats,
     /// Time of the first segment.
     watched_from: u64,
@@ -57,6 +59,7 @@ impl Tracker {
             spare: Spare::default(),
             next_id: 1,
             hand: 0,
+            attempts: Attempts::default(),
             stats: TrackerStats::default(),
             watched_from: u64::MAX,
             config,
@@ -332,19 +335,26 @@ impl Tracker {
         }
     }
 
-    /// Makes room for one: looks at the next [`LOOK_AT`] connections in turn and takes the most dispensable.
+    /// Makes room for one: an attempt without answer if there is any, or else the most dispensable of the next [`LOOK_AT`]
+    /// connections.
     fn evict(&mut self, now: u64) {
-        let victim = self.table.next_slots(self.hand, LOOK_AT).into_iter().min_by_key(|&slot| {
-            self.table.get(slot).map_or((3, u64::MAX, slot), |track| (dispensable(track), track.last_ns, slot))
-        });
+        let attempt = self.attempts.next(&self.table, self.stats.created);
+        let victim = attempt.or_else(|| self.most_dispensable());
         let Some(victim) = victim else { return };
-        self.hand = victim.wrapping_add(1);
         match self.table.get(victim).map(dispensable) {
             Some(0) => self.stats.evicted_embryonic += 1,
             Some(1) => self.stats.evicted_closed += 1,
             _ => self.stats.evicted_idle += 1,
         }
         self.write(victim, Written::Evicted, now);
+    }
+
+    fn most_dispensable(&mut self) -> Option<u32> {
+        let victim = self.table.next_slots(self.hand, LOOK_AT).into_iter().min_by_key(|&slot| {
+            self.table.get(slot).map_or((3, u64::MAX, slot), |track| (dispensable(track), track.last_ns, slot))
+        });
+        self.hand = victim?.wrapping_add(1);
+        victim
     }
 }
 
@@ -359,7 +369,7 @@ const AT_ONCE: usize = 32;
 const LOOK_AT: usize = 64;
 
 /// Order of eviction: attempts without answer, then ended ones, then the rest.
-fn dispensable(track: &Track) -> u8 {
+pub(super) fn dispensable(track: &Track) -> u8 {
     if track.ends[RESP].state == State::Inactive && track.ends[0].state.is_handshake() {
         0
     } else if track.phase == Phase::Complete {

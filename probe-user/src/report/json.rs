@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Snapshot, Window, text};
+use super::{Snapshot, Window, flood::FloodJson, text};
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
     lifecycle::{Connection, Side, Value},
@@ -265,6 +265,8 @@ struct SummaryJson {
     losses: Counters,
     /// What the data plane saw.
     books: Counters,
+    /// What was counted by service instead of followed.
+    flood: FloodJson,
 }
 
 fn counters<'n>(items: impl Iterator<Item = (&'n str, u64)>) -> Counters {
@@ -279,6 +281,7 @@ fn summary(snapshot: &Snapshot) -> SummaryJson {
         closings: counters(aggregate.closings().map(|(closing, count)| (closing.as_str(), count))),
         losses: counters(snapshot.losses.iter().map(|loss| (loss.name, loss.count))),
         books: counters(snapshot.books.iter().copied()),
+        flood: (&snapshot.flood).into(),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{RunError, losses, output, view::View, writer::Stdout};
 use crate::{
     lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
     plan::ReadPlan,
-    report::Window,
+    report::{Window, flood::Flood},
     source::capture::{self, CaptureError, CaptureFile, Decoded, Decoder, Frame},
 };
 
@@ -143,7 +143,7 @@ impl Reading {
             losses::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
             losses::capture_books(books, &self.decoder.reassembled()),
         );
-        self.view.finish(self.window, losses, books)
+        self.view.finish(self.window, losses, books, Flood::default())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     aggregate::{Aggregate, Habits},
     lifecycle::Connection,
     plan::{Format, ViewPlan},
-    report::{Loss, Snapshot, Window, json, line, table, zeek},
+    report::{Loss, Snapshot, Window, flood::Flood, json, line, table, zeek},
 };
 
 /// Servers and clients that get a row of their own.
@@ -154,6 +154,7 @@ impl View {
         window: Window,
         mut losses: Vec<Loss>,
         books: Vec<(&'static str, u64)>,
+        flood: Flood,
     ) -> Result<(), RunError> {
         self.aggregate.settle(&self.habits);
         let is_added = self.shown.is_some();
@@ -167,7 +168,7 @@ impl View {
         }
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let snapshot = Snapshot { window, aggregate: self.aggregate, losses, books, connections: self.kept };
+        let snapshot = Snapshot { window, aggregate: self.aggregate, losses, books, flood, connections: self.kept };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
         let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)?));
         let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());
