@@ -315,4 +315,4 @@ impl Aggregate {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

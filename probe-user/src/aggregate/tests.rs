@@ -3,7 +3,7 @@
 use super::*;
 use crate::lifecycle::{Basis, Confidence, ConnState, Letters, Orientation, Side, Verdict, Written};
 
-pub(super) fn connection(server: &str, opening: Opening, closing: Closing, orig: Side, resp: Side) -> Connection {
+pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig: Side, resp: Side) -> Connection {
     Connection {
         id: 0,
         orig: "10.0.0.1:40000".parse().expect("an address"),

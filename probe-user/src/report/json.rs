@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::{Snapshot, Window, flood::FloodJson, text};
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
-    lifecycle::{Connection, Side, Value},
+    lifecycle::{Basis, Connection, Side, Value},
 };
 
 /// Schema of one connection line of `ndjson`.
@@ -35,32 +35,33 @@ struct SideJson {
     syn_ack: u64,
     fin: u64,
     rst: u64,
-    packets: u64,
-    ip_bytes: u64,
+    packets: Option<u64>,
+    ip_bytes: Option<u64>,
     bytes: u64,
-    payload_bytes: u64,
-    retransmits: u64,
-    missed_bytes: u64,
+    payload_bytes: Option<u64>,
+    retransmits: Option<u64>,
+    missed_bytes: Option<u64>,
     ttl: Option<u8>,
     rst_ttl: Option<u8>,
 }
 
-impl From<&Side> for SideJson {
-    fn from(side: &Side) -> Self {
-        let Side { syn, syn_ack, fin, rst, packets, ip_bytes, bytes, payload_bytes, .. } = *side;
-        let Side { retransmits, missed_bytes, ttl, rst_ttl, .. } = *side;
-        let [ttl, rst_ttl] = [ttl, rst_ttl].map(|ttl| (ttl != 0).then_some(ttl));
+impl SideJson {
+    /// What only every segment together gives is null where only some were counted.
+    fn of(side: &Side, basis: Basis) -> Self {
+        let Side { syn, syn_ack, fin, rst, bytes, missed_bytes, .. } = *side;
+        let counted = |count: u64| (basis != Basis::ControlOnly).then_some(count);
+        let [ttl, rst_ttl] = [side.ttl, side.rst_ttl].map(|ttl| (ttl != 0).then_some(ttl));
         Self {
             syn,
             syn_ack,
             fin,
             rst,
-            packets,
-            ip_bytes,
+            packets: counted(side.packets),
+            ip_bytes: counted(side.ip_bytes),
             bytes,
-            payload_bytes,
-            retransmits,
-            missed_bytes,
+            payload_bytes: counted(side.payload_bytes),
+            retransmits: counted(side.retransmits),
+            missed_bytes: counted(missed_bytes),
             ttl,
             rst_ttl,
         }
@@ -140,8 +141,8 @@ impl<'a> ConnectionJson<'a> {
                 confidence: verdict.confidence.as_str(),
                 evidence,
             },
-            from_client: (&connection.from_orig).into(),
-            from_server: (&connection.from_resp).into(),
+            from_client: SideJson::of(&connection.from_orig, connection.basis),
+            from_server: SideJson::of(&connection.from_resp, connection.basis),
             rst_per_second: connection.rst_per_second(),
             written: connection.written.as_str(),
             basis: connection.basis.as_str(),
@@ -375,4 +376,27 @@ struct SummaryLine<'a> {
 pub fn summary_line(snapshot: &Snapshot) -> serde_json::Result<String> {
     let line = SummaryLine { schema: SUMMARY_SCHEMA, window: (&snapshot.window).into(), summary: summary(snapshot) };
     serde_json::to_string(&line).map(|text| text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregate::tests::connection,
+        lifecycle::{Closing, Opening},
+    };
+
+    #[test]
+    fn what_depth_control_does_not_count_is_null() {
+        let side = Side { rst: 1, packets: 3, bytes: 7, ..Side::default() };
+        let mut one = connection("10.0.0.2:80", Opening::Completed, Closing::RstOnly, side, side);
+        for (basis, packets) in [(Basis::AllSegments, Some(3)), (Basis::ControlOnly, None)] {
+            one.basis = basis;
+            let line: serde_json::Value = serde_json::from_str(&connection_line(&one).expect("a line")).expect("JSON");
+            let server = &line["from_server"];
+            assert_eq!((server["packets"].as_u64(), server["rst"].as_u64()), (packets, Some(1)));
+            assert_eq!(server["ip_bytes"].is_null(), packets.is_none());
+            assert_eq!((server["bytes"].as_u64(), server["ttl"].is_null()), (Some(7), true));
+        }
+    }
 }

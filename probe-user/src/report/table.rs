@@ -7,7 +7,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Conte
 use super::{Loss, Snapshot, flood, text};
 use crate::{
     aggregate::{Group, GroupKey},
-    lifecycle::{Cause, Connection},
+    lifecycle::{Basis, Cause, Connection},
 };
 
 /// How the text may look.
@@ -277,7 +277,10 @@ fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
         number(text::both(orig.syn + orig.syn_ack, resp.syn + resp.syn_ack)),
         number(text::both(orig.fin, resp.fin)),
         number(text::both(orig.rst, resp.rst)),
-        number(text::both(orig.packets, resp.packets)),
+        number(match connection.basis {
+            Basis::ControlOnly => "-".to_string(),
+            _ => text::both(orig.packets, resp.packets),
+        }),
         number(format!("{}/{}", text::bytes(orig.bytes), text::bytes(resp.bytes))),
         number(text::duration(connection.duration_ns)),
         Cell::new(connection.closing.as_str()),
