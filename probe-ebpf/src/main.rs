@@ -13,6 +13,9 @@ mod program;
 mod reset;
 
 #[cfg(target_arch = "bpf")]
+mod room;
+
+#[cfg(target_arch = "bpf")]
 mod table;
 
 #[cfg(all(target_arch = "bpf", feature = "trace"))]

@@ -6,6 +6,7 @@
 //! * [`probe`]: the `rstprobe` binary as a child, its snapshot as JSON.
 //! * [`session`]: all scenarios under one probe, from attach to clean end.
 //! * [`generator`]: an XDP program that makes control segments of many flows at line rate.
+//! * [`spoof`]: a SYN flood from millions of addresses that do not exist.
 //! * [`reference`]: what the kernel program must have recorded of given frames.
 //! * [`verdict`]: expected against said.
 //! * [`wire`]: what a plain packet socket beside the probe counts.
@@ -40,6 +41,7 @@ pub mod probe;
 pub mod reference;
 pub mod scenario;
 pub mod session;
+pub mod spoof;
 pub mod sys;
 pub mod tcpdump;
 pub mod tier;

@@ -63,9 +63,9 @@ const BROADCAST: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xf
 /// A segment with a bad checksum: noted, otherwise dropped (Zeek `ChecksumError`).
 pub(super) fn bad_checksum(track: &mut Track, record: &SegmentRecord) {
     let side = track.side_of(record);
-    let rare = &mut track.rare_mut().sides[side];
-    rare.bad_checksums = rare.bad_checksums.saturating_add(1);
-    let count = rare.bad_checksums;
+    let odd = track.odd_mut(side);
+    odd.bad_checksums = odd.bad_checksums.saturating_add(1);
+    let count = odd.bad_checksums;
     track.note_scaled(side, b'C', count);
 }
 
@@ -169,29 +169,27 @@ fn note_flags(track: &mut Track, side: usize, flags: u16, seq: u64, payload: u32
         0 => {}
         SYN => {
             let letter = if flags & ACK != 0 { b'H' } else { b'S' };
-            let last = track.rare().map_or(0, |rare| rare.sides[side].last_syn);
+            let last = track.odd(side).map_or(0, |odd| odd.last_syn);
             if track.note_once(side, seen::SYN, letter) && seq != last {
                 track.note(side, letter);
             }
             if seq != last {
-                track.rare_mut().sides[side].last_syn = seq;
+                track.odd_mut(side).last_syn = seq;
             }
         }
         FIN => {
             // At the end of its payload, unlike SYN and RST.
             let at = seq.wrapping_add(u64::from(payload));
-            let last = track.rare_mut().sides[side].last_fin;
+            let last = std::mem::replace(&mut track.rare_mut().sides[side].last_fin, at);
             if track.note_once(side, seen::FIN, b'F') && at != last {
                 track.note(side, b'F');
             }
-            track.rare_mut().sides[side].last_fin = at;
         }
         RST => {
-            let last = track.rare_mut().sides[side].last_rst;
+            let last = std::mem::replace(&mut track.rare_mut().sides[side].last_rst, seq);
             if track.note_once(side, seen::RST, b'R') && seq != last {
                 track.note(side, b'R');
             }
-            track.rare_mut().sides[side].last_rst = seq;
         }
         both if both & (FIN | RST) == FIN | RST => drop(track.note_once(side, seen::FIN_RST, b'I')),
         _ => drop(track.note_once(side, seen::MULTI, b'Q')),
@@ -206,9 +204,9 @@ fn note_window(track: &mut Track, side: usize, record: &SegmentRecord) {
         && track.ends[1 - side].state != State::Closed
         && track.ends[side].state != State::Reset;
     if matters {
-        let rare = &mut track.rare_mut().sides[side];
-        rare.zero_windows = rare.zero_windows.wrapping_add(1);
-        let count = rare.zero_windows;
+        let odd = track.odd_mut(side);
+        odd.zero_windows = odd.zero_windows.wrapping_add(1);
+        let count = odd.zero_windows;
         track.note_scaled(side, b'W', count);
     }
 }

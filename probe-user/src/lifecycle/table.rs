@@ -1,8 +1,9 @@
 //! Where connections live: chunks that never move, and an index from key to place.
 
-use hashbrown::HashTable;
 use probe_ebpf::layout::FlowKey;
 
+use super::evidence::Rare;
+use super::index::Index;
 use super::track::Track;
 
 const CHUNK: usize = 1024;
@@ -12,41 +13,64 @@ const CHUNK: usize = 1024;
 pub(super) struct Table {
     chunks: Vec<Vec<Option<Track>>>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: Index,
     seed: u64,
 }
 
 impl Table {
     pub(super) fn new(seed: u64) -> Self {
-        Self { chunks: Vec::new(), free: Vec::new(), index: HashTable::new(), seed }
+        Self { chunks: Vec::new(), free: Vec::new(), index: Index::new(), seed }
     }
 
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }
 
-    pub(super) fn find(&self, key: &FlowKey) -> Option<u32> {
-        let chunks = &self.chunks;
-        self.index
-            .find(key.hash(self.seed), |&slot| at(chunks, slot).is_some_and(|track| is_same(&track.key, key)))
-            .copied()
+    /// By which a key is found.
+    #[inline]
+    pub(super) fn hash(&self, key: &FlowKey) -> u64 {
+        key.hash(self.seed)
     }
 
+    pub(super) fn find(&self, key: &FlowKey) -> Option<u32> {
+        self.find_hashed(key, self.hash(key))
+    }
+
+    /// As [`Self::find`], with the key's hash.
+    #[inline]
+    pub(super) fn find_hashed(&self, key: &FlowKey, hash: u64) -> Option<u32> {
+        self.index.find(hash, |slot| at(&self.chunks, slot).is_some_and(|track| track.key.same(key)))
+    }
+
+    /// Brings the connections of these hashes near: what memory has to be waited for is waited for at the same time.
+    #[inline]
+    pub(super) fn approach(&self, hashes: &[u64]) {
+        let mut touched = 0;
+        for &hash in hashes {
+            touched ^= self.index.guess(hash);
+        }
+        let mut all = u64::from(std::hint::black_box(touched));
+        for &hash in hashes {
+            all ^= self.index.find(hash, |_| true).and_then(|slot| self.get(slot)).map_or(0, Track::touch_own);
+        }
+        std::hint::black_box(all);
+    }
+
+    #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&Track> {
         at(&self.chunks, slot)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Track> {
         self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?.as_mut()
     }
 
     /// Puts a connection in; there is none of its key.
     pub(super) fn insert(&mut self, track: Track) -> u32 {
-        let key = track.key;
+        let hash = self.hash(&track.key);
         let slot = self.place(track);
-        let (chunks, seed) = (&self.chunks, self.seed);
-        let rehash = |&slot: &u32| at(chunks, slot).map_or(0, |track| track.key.hash(seed));
-        self.index.insert_unique(key.hash(seed), slot, rehash);
+        self.index.insert(hash, slot);
         slot
     }
 
@@ -63,20 +87,26 @@ impl Table {
         (chunk * CHUNK + self.chunks[chunk].len() - 1) as u32
     }
 
-    /// Brings connections near: many at once, so that the waits for memory overlap.
-    pub(super) fn warm(&self, slots: impl Iterator<Item = u32>) {
-        let touched = slots.filter_map(|slot| self.get(slot)).map(Track::touch).fold(0, |all, one| all ^ one);
-        std::hint::black_box(touched);
+    /// Brings connections near whose deadlines are coming: their timers, and all the rest of those that will be written.
+    pub(super) fn warm(&self, slots: impl Iterator<Item = u32> + Clone) {
+        let tracks = || slots.clone().filter_map(|slot| self.get(slot));
+        let timers = tracks().map(|track| track.check_ns ^ track.armed_ns).fold(0, |all, one| all ^ one);
+        std::hint::black_box(timers);
+        let ending = || tracks().filter(|track| track.ends_soon());
+        let touched = ending().map(Track::touch).fold(0, |all, one| all ^ one);
+        let places = ending().map(|track| self.index.guess(self.hash(&track.key))).fold(0, |all, one| all ^ one);
+        std::hint::black_box(touched ^ u64::from(places));
     }
 
-    /// Takes a connection out.
-    pub(super) fn remove(&mut self, slot: u32) -> Option<Track> {
-        let track = self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?.take()?;
-        if let Ok(entry) = self.index.find_entry(track.key.hash(self.seed), |&other| other == slot) {
-            entry.remove();
-        }
+    /// Takes a connection out; what memory it had beside its place is handed back.
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Box<Rare>> {
+        let place = self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?;
+        let track = place.as_mut()?;
+        self.index.remove(track.key.hash(self.seed), slot);
+        let rare = track.rare.take();
+        *place = None;
         self.free.push(slot);
-        Some(track)
+        rare
     }
 
     /// Up to `count` slots in use from `from` on, going round.
@@ -95,12 +125,7 @@ impl Table {
     }
 }
 
-/// Equality without a call to memcmp.
 #[inline]
-fn is_same(a: &FlowKey, b: &FlowKey) -> bool {
-    a.words.iter().zip(&b.words).fold(0, |all, (a, b)| all | (a ^ b)) == 0
-}
-
 fn at(chunks: &[Vec<Option<Track>>], slot: u32) -> Option<&Track> {
     chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?.as_ref()
 }

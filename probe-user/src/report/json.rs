@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{Snapshot, Window, text};
+use super::{Snapshot, Window, flood::FloodJson, text};
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
-    lifecycle::{Connection, Side},
+    lifecycle::{Connection, Side, Value},
 };
 
 /// Schema of one connection line of `ndjson`.
@@ -70,7 +70,13 @@ impl From<&Side> for SideJson {
 #[derive(Serialize)]
 struct EvidenceJson<'a> {
     name: &'a str,
-    value: &'a str,
+    #[serde(serialize_with = "as_text")]
+    value: &'a Value,
+}
+
+/// A fact's value is a string, whatever it was made of.
+fn as_text<S: Serializer>(value: &&Value, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 #[derive(Serialize)]
@@ -259,6 +265,8 @@ struct SummaryJson {
     losses: Counters,
     /// What the data plane saw.
     books: Counters,
+    /// What was counted by service instead of followed.
+    flood: FloodJson,
 }
 
 fn counters<'n>(items: impl Iterator<Item = (&'n str, u64)>) -> Counters {
@@ -269,10 +277,11 @@ fn summary(snapshot: &Snapshot) -> SummaryJson {
     let aggregate = &snapshot.aggregate;
     SummaryJson {
         totals: (&aggregate.totals).into(),
-        causes: counters(aggregate.causes.iter().map(|(cause, count)| (cause.id(), *count))),
-        closings: counters(aggregate.closings.iter().map(|(closing, count)| (closing.as_str(), *count))),
+        causes: counters(aggregate.causes().map(|(cause, count)| (cause.id(), count))),
+        closings: counters(aggregate.closings().map(|(closing, count)| (closing.as_str(), count))),
         losses: counters(snapshot.losses.iter().map(|loss| (loss.name, loss.count))),
         books: counters(snapshot.books.iter().copied()),
+        flood: (&snapshot.flood).into(),
     }
 }
 
@@ -312,7 +321,7 @@ fn group(key: GroupKey, group: &Group) -> GroupJson {
             resets,
             of,
         }),
-        causes: counters(group.causes.iter().map(|(cause, count)| (cause.id(), *count))),
+        causes: counters(group.causes().map(|(cause, count)| (cause.id(), count))),
     }
 }
 

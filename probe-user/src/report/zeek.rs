@@ -61,7 +61,7 @@ pub fn append_line(out: &mut String, connection: &Connection) {
         out.push_str("-\t-\t-");
     }
     push(out, format_args!("\t{}\t{}\t{}", c.conn_state, flag(is_local(c.orig.ip())), flag(is_local(c.resp.ip()))));
-    let history = if c.history.is_empty() { "-" } else { &c.history };
+    let history = if c.history.is_empty() { "-" } else { c.history.as_str() };
     push(out, format_args!("\t{}\t{history}", c.from_orig.missed_bytes + c.from_resp.missed_bytes));
     push(out, format_args!("\t{}\t{}", c.from_orig.packets, c.from_orig.ip_bytes));
     push(out, format_args!("\t{}\t{}\t-\t{PROTOCOL_TCP}\n", c.from_resp.packets, c.from_resp.ip_bytes));

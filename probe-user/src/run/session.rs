@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use probe_ebpf::layout::{DirectionCounters, FlowKey, Segment};
 
-use super::{RunError, output};
+use super::{RunError, output, pace::Pace};
 #[cfg(feature = "trace")]
 use crate::source::live::trace::Trace;
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         books::Books,
         engine::{Depth, Engine, EngineConfig, Sink},
         host::{HostTap, ResetFormat},
+        services::Services,
     },
 };
 
@@ -28,7 +29,7 @@ pub(super) struct Session {
     feed: Feed,
     books: Books,
     clock: Clock,
-    interval: Duration,
+    pace: Pace,
     last_drain: Instant,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
@@ -36,8 +37,6 @@ pub(super) struct Session {
 
 /// How often the coarse clock ticks and the occupancy is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(5);
-/// Drained early when a CPU's table or log is fuller than this.
-const HIGH_WATER: f64 = 0.5;
 
 impl Session {
     /// Loads and attaches.
@@ -54,12 +53,15 @@ impl Session {
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
         engine.tick(monotonic_ns());
+        let pace = Pace::new(plan.drain, plan.flood_at);
+        let (service, all) = pace.budget();
+        engine.set_budget(service, all);
         // All legs begin as one: what passes while they are being attached is seen by none.
         engine.arm(false);
         let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
         let host = plan.host.then(|| HostTap::attach(&mut engine, &plan.interfaces, reasons.is_some())).transpose()?;
         engine.arm(true);
-        let full = config.depth == Depth::Full;
+        let full = config.depth != Depth::Control;
         let tracker = Tracker::new(TrackerConfig {
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
             max_connections: plan.max_connections,
@@ -81,7 +83,7 @@ impl Session {
             feed: Feed { tracker, basis },
             books: Books::default(),
             clock,
-            interval: plan.drain,
+            pace,
             last_drain: Instant::now(),
             started_ns: clock.unix_ns(),
         })
@@ -101,9 +103,15 @@ impl Session {
         self.engine.tick(monotonic_ns());
         #[cfg(feature = "trace")]
         self.tell_trace();
-        if self.last_drain.elapsed() >= self.interval || self.engine.occupancy() > HIGH_WATER {
-            self.drain()?;
+        let occupancy = self.engine.occupancy();
+        if !self.pace.is_due(self.last_drain.elapsed(), occupancy) {
+            return Ok(());
         }
+        let begin = Instant::now();
+        self.drain()?;
+        self.pace.drained(occupancy, begin.elapsed());
+        let (service, all) = self.pace.budget();
+        self.engine.set_budget(service, all);
         Ok(())
     }
 
@@ -120,7 +128,7 @@ impl Session {
         let now_ns = self.clock.unix_ns();
         let books = self.engine.drain(&mut self.feed)?;
         self.books.add(&books);
-        if books.untracked_data > 0 || books.order_lost > 0 {
+        if books.untracked_data > 0 || books.order_lost > 0 || books.shed > 0 {
             self.feed.tracker.doubt_acknowledgements();
         }
         self.join_resets();
@@ -168,6 +176,7 @@ impl Session {
             resets_lost,
             rest: tracker.take_closed(),
             books: self.books,
+            services: self.engine.services().cloned().unwrap_or_default(),
             stats: tracker.stats(),
             ended_ns,
         }
@@ -193,6 +202,8 @@ pub(super) struct Closed {
     pub(super) rest: Vec<Connection>,
     /// Books of the data plane.
     pub(super) books: Books,
+    /// What was counted by service.
+    pub(super) services: Services,
     /// Books of the tracker.
     pub(super) stats: TrackerStats,
     /// Resets that the kernel reported and that could not be taken.

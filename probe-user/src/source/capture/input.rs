@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::CaptureError;
 
 /// Small enough to stay in the second level cache, where the frames are looked at.
-const BUFFER: usize = 1 << 18;
+const BUFFER: usize = 1 << 16;
 /// No record may be larger: a length field beyond it is damage.
 const LARGEST_RECORD: usize = 64 << 20;
 
@@ -62,6 +62,7 @@ impl Input {
     }
 
     /// What is in the buffer.
+    #[inline(always)]
     pub(super) fn available(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
@@ -102,7 +103,7 @@ impl Input {
     }
 
     /// Goes `len` bytes on; they must be available.
-    #[inline]
+    #[inline(always)]
     pub(super) fn consume(&mut self, len: usize) {
         let len = len.min(self.end - self.start);
         self.start += len;
@@ -110,7 +111,7 @@ impl Input {
     }
 
     /// Lends `len` bytes that are `back` bytes behind the next one: a record just consumed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn consumed(&self, back: usize, len: usize) -> &[u8] {
         let from = self.start.saturating_sub(back);
         self.buffer.get(from..from + len).unwrap_or_default()
