@@ -135,6 +135,9 @@ impl Namespace {
 }
 
 /// A namespace with one veth pair in it, [`SOURCE`] to [`SINK`]: for frames that no stack should see.
+///
+/// It has a queue for each CPU: what one CPU sends is received on the same, and several can send at once without one
+/// filling the ring that another has to empty.
 #[derive(Debug)]
 pub struct Loop {
     /// Where both ends are.
@@ -151,7 +154,9 @@ impl Loop {
     pub fn build() -> io::Result<Self> {
         sweep()?;
         let namespace = Namespace::create("lo")?;
-        namespace.ip(&format!("link add name {SOURCE} type veth peer name {SINK}"))?;
+        let cpus = thread::available_parallelism()?;
+        let queues = format!("numtxqueues {cpus} numrxqueues {cpus}");
+        namespace.ip(&format!("link add name {SOURCE} {queues} type veth peer name {SINK} {queues}"))?;
         for end in [SOURCE, SINK] {
             namespace.ip(&format!("link set {end} addrgenmode none"))?;
             namespace.ip(&format!("link set {end} up"))?;
