@@ -117,11 +117,11 @@ pub(crate) fn shift_right(to: u8, value: i32) -> [u8; 8] {
     op(0x77, to, 0, 0, value)
 }
 
-fn shift_left(to: u8, value: i32) -> [u8; 8] {
+pub(crate) fn shift_left(to: u8, value: i32) -> [u8; 8] {
     op(0x67, to, 0, 0, value)
 }
 
-fn shift_right_by(to: u8, from: u8) -> [u8; 8] {
+pub(crate) fn shift_right_by(to: u8, from: u8) -> [u8; 8] {
     op(0x7f, to, from, 0, 0)
 }
 

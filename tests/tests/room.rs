@@ -53,7 +53,7 @@ impl Bench {
         Self { engine }
     }
 
-    fn run(&mut self, frame: TcpFrame) {
+    fn run(&mut self, frame: &TcpFrame) {
         let frame = frame.bytes().expect("a frame");
         let options = TestRunOptions { data_in: Some(&frame), ..TestRunOptions::new() };
         self.engine.program().expect("loaded").test_run(options).expect("a test run");
@@ -92,11 +92,11 @@ fn beyond_its_share_a_service_is_counted_and_who_goes_on_is_followed() {
     privileged("room", "beyond_its_share_a_service_is_counted_and_who_goes_on_is_followed", || {
         let mut bench = Bench::new(Depth::Full);
         bench.engine.set_budget(10, u32::MAX);
-        (0..100).for_each(|number| bench.run(syn(number, 80)));
-        bench.run(syn_ack(50, 80));
-        bench.run(syn(7, 443));
+        (0..100).for_each(|number| bench.run(&syn(number, 80)));
+        bench.run(&syn_ack(50, 80));
+        bench.run(&syn(7, 443));
         // In this epoch, with the opening just written: the program recalls it.
-        bench.run(ack(50, 80));
+        bench.run(&ack(50, 80));
         let (told, books) = bench.drain();
         assert_eq!((books.flooded_flags.syn, books.flooded_flags.syn_ack), (90, 1));
         assert_eq!(books.in_slots, 10 + 1 + 1, "its share, the other service, and the conversation");
@@ -104,8 +104,8 @@ fn beyond_its_share_a_service_is_counted_and_who_goes_on_is_followed() {
         assert_eq!(flags(&told), [SYN, SYN | ACK]);
         assert_eq!((books.claimed, told.counted), (2, 12));
         // In a later epoch, and once only.
-        bench.run(ack(60, 80));
-        bench.run(ack(50, 80));
+        bench.run(&ack(60, 80));
+        bench.run(&ack(50, 80));
         let (told, books) = bench.drain();
         assert_eq!((flags(&told), books.claimed), (vec![SYN], 1));
         let services = bench.engine.services().expect("they are counted").by_size();
@@ -119,9 +119,9 @@ fn openings_leave_room_for_conversations() {
     privileged("room", "openings_leave_room_for_conversations", || {
         let mut bench = Bench::new(Depth::Full);
         // To a service each, so that no share is exceeded.
-        (0..200).for_each(|number| bench.run(syn(number, 1000 + number)));
+        (0..200).for_each(|number| bench.run(&syn(number, 1000 + number)));
         let fin = |number| TcpFrame::new(client(number), server(9), 77).fin().ack(5001);
-        (1000..1100).for_each(|number| bench.run(fin(number)));
+        (1000..1100).for_each(|number| bench.run(&fin(number)));
         let (told, books) = bench.drain();
         assert_eq!(
             (books.seen.syn, books.flooded),
@@ -142,12 +142,12 @@ fn an_established_conversation_is_not_ended_by_a_flood_of_its_own_tuple() {
         let mut bench = Bench::new(Depth::Full);
         bench.engine.set_budget(1, u32::MAX);
         for frame in [syn(1, 80), ack(1, 80)] {
-            bench.run(frame);
+            bench.run(&frame);
         }
         for seq in 0..50 {
-            bench.run(TcpFrame::new(client(1), server(80), 90_000 + seq).syn());
+            bench.run(&TcpFrame::new(client(1), server(80), 90_000 + seq).syn());
         }
-        bench.run(ack(1, 80));
+        bench.run(&ack(1, 80));
         let (told, books) = bench.drain();
         assert_eq!((books.in_slots, told.counted), (3, 3));
         assert_eq!(books.flooded, 50);
@@ -158,15 +158,15 @@ fn an_established_conversation_is_not_ended_by_a_flood_of_its_own_tuple() {
 fn depth_auto_sheds_data_and_keeps_control() {
     privileged("room", "depth_auto_sheds_data_and_keeps_control", || {
         let mut bench = Bench::new(Depth::Auto);
-        (0..100).for_each(|number| bench.run(ack(number, 80)));
+        (0..100).for_each(|number| bench.run(&ack(number, 80)));
         // Who has a slot goes on being counted.
-        bench.run(ack(3, 80));
-        (200..210).for_each(|number| bench.run(TcpFrame::new(client(number), server(80), 7).rst().ack(8)));
+        bench.run(&ack(3, 80));
+        (200..210).for_each(|number| bench.run(&TcpFrame::new(client(number), server(80), 7).rst().ack(8)));
         let (told, books) = bench.drain();
         assert_eq!((books.shed, books.shed_epochs, books.untracked_data), (52, 1, 0));
         assert_eq!((books.in_slots, told.counted), (48 + 1 + 10, 59));
         let mut full = Bench::new(Depth::Full);
-        (0..100).for_each(|number| full.run(ack(number, 80)));
+        (0..100).for_each(|number| full.run(&ack(number, 80)));
         let (_, books) = full.drain();
         assert_eq!((books.shed, books.in_slots, books.untracked_data), (0, 64, 36));
     });
@@ -187,7 +187,7 @@ fn any_mixture_is_accounted_for() {
                     state ^= state << 17;
                     let (number, port) = ((state >> 8) as u16 % 300, 1 + (state >> 24) as u16 % 300);
                     let port = if state & 1 == 0 { 80 } else { port };
-                    bench.run(match state >> 40 & 7 {
+                    bench.run(&match state >> 40 & 7 {
                         0..=2 => syn(number, port),
                         3 => syn_ack(number, port),
                         4 => ack(number, port),
