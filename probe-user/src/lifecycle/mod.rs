@@ -8,6 +8,8 @@
 //!
 //! Must not know: clocks, files, sockets, BPF maps, how a record is shown.
 
+#![expect(clippy::inline_always, reason = "what a segment goes through is compiled as one, once for each kind of segment")]
+
 mod cause;
 mod config;
 mod connection;
@@ -15,6 +17,7 @@ mod endpoint;
 mod evidence;
 mod fact;
 mod form;
+mod hash;
 mod history;
 mod index;
 mod injection;
