@@ -1,10 +1,11 @@
 //! Rows of a grouped view: a bounded number of keys, and one row for all others.
 
 use std::{
-    collections::HashMap,
-    hash::{Hash, Hasher},
+    hash::{BuildHasher, Hash, Hasher},
     net::{IpAddr, SocketAddr},
 };
+
+use hashbrown::HashTable;
 
 use super::{
     Causes, Totals,
@@ -52,6 +53,7 @@ pub(super) fn hash_end<H: Hasher>(address: IpAddr, port: u16, state: &mut H) {
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub struct Group {
+    key: GroupKey,
     /// Sums.
     pub totals: Totals,
     durations: Durations,
@@ -60,8 +62,9 @@ pub struct Group {
 }
 
 impl Group {
-    fn new() -> Self {
+    fn new(key: GroupKey) -> Self {
         Self {
+            key,
             totals: Totals::default(),
             durations: Durations::default(),
             idle_gaps: Gaps::default(),
@@ -109,8 +112,9 @@ impl Group {
 /// Rows by key, bounded.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    places: HashMap<GroupKey, u32, foldhash::fast::RandomState>,
-    keys: Vec<GroupKey>,
+    /// Half a hash and the number of a row: the key itself is in the row, which has to be fetched in any case.
+    places: HashTable<(u32, u32)>,
+    hasher: foldhash::fast::RandomState,
     rows: Vec<Group>,
     max: usize,
 }
@@ -118,7 +122,7 @@ pub struct Groups {
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: HashMap::default(), keys: Vec::new(), rows: Vec::new(), max }
+        Self { places: HashTable::new(), hasher: foldhash::fast::RandomState::default(), rows: Vec::new(), max }
     }
 
     /// Adds a connection to the row of `key`.
@@ -130,10 +134,14 @@ impl Groups {
     /// Number of the row of `key`, made when there is none.
     #[inline]
     pub(super) fn row_of(&mut self, key: GroupKey) -> u32 {
-        match self.places.get(&key) {
-            Some(&place) => place,
-            None => self.place(if self.rows.len() < self.max { key } else { GroupKey::Other }),
-        }
+        self.find(key).unwrap_or_else(|| self.place(if self.rows.len() < self.max { key } else { GroupKey::Other }))
+    }
+
+    #[inline]
+    fn find(&self, key: GroupKey) -> Option<u32> {
+        let hash = self.hasher.hash_one(key);
+        let is_it = |&(half, row): &(u32, u32)| half == (hash >> 32) as u32 && self.rows[row as usize].key == key;
+        self.places.find(hash, is_it).map(|place| place.1)
     }
 
     /// Reads something of every part of a row that one more connection changes.
@@ -150,11 +158,15 @@ impl Groups {
 
     #[cold]
     fn place(&mut self, key: GroupKey) -> u32 {
-        *self.places.entry(key).or_insert_with(|| {
-            self.keys.push(key);
-            self.rows.push(Group::new());
-            (self.rows.len() - 1) as u32
-        })
+        if let Some(row) = self.find(key) {
+            return row;
+        }
+        let row = self.rows.len() as u32;
+        self.rows.push(Group::new(key));
+        let hash_of = |row: u32| self.hasher.hash_one(self.rows[row as usize].key);
+        let hash = hash_of(row);
+        self.places.insert_unique(hash, ((hash >> 32) as u32, row), |place| hash_of(place.1));
+        row
     }
 
     /// A row by the number that [`Self::row_of`] returned.
@@ -174,7 +186,7 @@ impl Groups {
 
     /// Rows with the most RSTs of servers first (then of clients, then by connections, then by key): the article's view.
     pub fn by_server_rst(&self) -> Vec<(GroupKey, &Group)> {
-        let mut rows: Vec<_> = self.keys.iter().copied().zip(&self.rows).collect();
+        let mut rows: Vec<_> = self.rows.iter().map(|group| (group.key, group)).collect();
         rows.sort_by_key(|(key, group)| {
             let totals = &group.totals;
             (std::cmp::Reverse((totals.server.rst, totals.client.rst, totals.connections)), *key)

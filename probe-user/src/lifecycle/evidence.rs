@@ -149,6 +149,7 @@ pub(super) struct Odd {
 }
 
 /// Before a segment changes anything: what it will be judged by later.
+#[inline(always)]
 pub(super) fn before(track: &mut Track, side: usize, segment: &Segment) {
     let record = &segment.record;
     if record.flags & (FIN | RST) == 0 {
@@ -211,6 +212,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
 }
 
 /// After a segment was taken in: what later ones are judged against.
+#[inline(always)]
 pub(super) fn after(track: &mut Track, side: usize, record: &SegmentRecord) {
     let tick = track.tick_of(record.time_ns);
     let kind = kind_of(&track.ends[side], record);
@@ -256,6 +258,7 @@ pub(super) fn counted_last(track: &mut Track, side: usize, counters: &DirectionC
     end.probes = 0;
 }
 
+#[inline(always)]
 fn kind_of(end: &Endpoint, record: &SegmentRecord) -> Kind {
     match record.flags & CONTROL {
         0 if record.payload_len <= 1

@@ -34,7 +34,7 @@ impl Index {
     }
 
     /// The slot of this hash that is the right one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, hash: u64, is_right: impl Fn(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);
         loop {
@@ -57,7 +57,7 @@ impl Index {
 
     /// Adds a slot that is not in it.
     pub(super) fn insert(&mut self, hash: u64, slot: u32) {
-        if self.used * 4 >= self.places.len() * 3 {
+        if self.used * 8 >= self.places.len() * 5 {
             self.grow();
         }
         self.put(hash >> 32 << 32 | u64::from(slot));

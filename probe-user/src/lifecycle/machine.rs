@@ -71,6 +71,17 @@ pub(super) fn bad_checksum(track: &mut Track, record: &SegmentRecord) {
 
 /// Moves the connection on by one good segment (Zeek `TCPSessionAdapter::Process`).
 pub(super) fn step(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
+    if segment.record.is_control() {
+        return take(track, segment, extra, config);
+    }
+    // The same rules, compiled for what most segments are: nothing is left of those for SYN, FIN and RST.
+    let mut plain = *segment;
+    plain.record.flags &= !CONTROL;
+    take(track, &plain, extra, config);
+}
+
+#[inline(always)]
+fn take(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
     let record = &segment.record;
     let flags = record.flags & TCP_FLAGS;
     let plain = flags & CONTROL == 0;
@@ -129,6 +140,7 @@ fn flip_after_syn_ack(track: &mut Track) {
 }
 
 /// Zeek `SetPartialStatus`.
+#[inline(always)]
 fn set_partial(track: &mut Track, side: usize, flags: u16) {
     if track.ends[side].has(SEEN) {
         return;
@@ -141,6 +153,7 @@ fn set_partial(track: &mut Track, side: usize, flags: u16) {
 }
 
 /// Where the sender's sequence space begins (Zeek `init_endpoint`).
+#[inline(always)]
 fn start_endpoint(track: &mut Track, side: usize, record: &SegmentRecord) {
     let end = &mut track.ends[side];
     let syn = record.flags & SYN != 0;
@@ -162,6 +175,7 @@ fn start_endpoint(track: &mut Track, side: usize, record: &SegmentRecord) {
 }
 
 /// The history letter of the flags (Zeek `update_history`).
+#[inline(always)]
 fn note_flags(track: &mut Track, side: usize, flags: u16, seq: u64, payload: u32) {
     match flags & CONTROL {
         0 if payload > 0 => drop(track.note_once(side, seen::DATA, b'D')),
@@ -197,6 +211,7 @@ fn note_flags(track: &mut Track, side: usize, flags: u16, seq: u64, payload: u32
 }
 
 /// A closed window, where it means something (Zeek `update_window`).
+#[inline(always)]
 fn note_window(track: &mut Track, side: usize, record: &SegmentRecord) {
     let matters = record.window == 0
         && track.counting == Counting::Whole
@@ -212,6 +227,7 @@ fn note_window(track: &mut Track, side: usize, record: &SegmentRecord) {
 }
 
 /// Takes in an acknowledgement; returns its relative position, 0 when it makes no sense.
+#[inline(always)]
 fn take_ack(track: &mut Track, side: usize, flags: u16, ack: u32) -> u64 {
     let peer = &mut track.ends[1 - side];
     if peer.state == State::Inactive {
@@ -231,6 +247,7 @@ fn take_ack(track: &mut Track, side: usize, flags: u16, ack: u32) -> u64 {
 }
 
 /// The transition table: by the state of the sender; SYN, then FIN, then RST (Zeek `UpdateStateMachine`).
+#[inline(always)]
 fn change_state(track: &mut Track, side: usize, record: &SegmentRecord, timers: &Timers) -> Outcome {
     match track.ends[side].state {
         State::Inactive => from_inactive(track, side, record, timers),
@@ -241,6 +258,7 @@ fn change_state(track: &mut Track, side: usize, record: &SegmentRecord, timers: 
     }
 }
 
+#[inline(always)]
 fn from_inactive(track: &mut Track, side: usize, record: &SegmentRecord, timers: &Timers) -> Outcome {
     let flags = record.flags;
     let mut side = side;
@@ -309,6 +327,7 @@ fn answer(track: &mut Track, record: &SegmentRecord) -> (usize, bool) {
     (side, track.ends[peer].state != State::Partial)
 }
 
+#[inline(always)]
 fn from_syn_sent(track: &mut Track, side: usize, flags: u16) -> Outcome {
     let mut outcome = Outcome::default();
     if flags & FIN != 0 {
@@ -323,6 +342,7 @@ fn from_syn_sent(track: &mut Track, side: usize, flags: u16) -> Outcome {
     outcome
 }
 
+#[inline(always)]
 fn from_established(track: &mut Track, side: usize, flags: u16) -> Outcome {
     let mut outcome = Outcome::default();
     let peer = &track.ends[1 - side];
@@ -348,6 +368,7 @@ fn from_established(track: &mut Track, side: usize, flags: u16) -> Outcome {
     outcome
 }
 
+#[inline(always)]
 fn from_closed(track: &mut Track, side: usize, flags: u16) -> Outcome {
     if flags & RST == 0 || track.ends[1 - side].state == State::Closed {
         return Outcome::default();

@@ -8,6 +8,11 @@
 //!
 //! Must not know: clocks, files, sockets, BPF maps, how a record is shown.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what a segment goes through is compiled as one, once for each kind of segment"
+)]
+
 mod cause;
 mod config;
 mod connection;
@@ -16,6 +21,7 @@ mod evict;
 mod evidence;
 mod fact;
 mod form;
+mod hash;
 mod history;
 mod index;
 mod injection;

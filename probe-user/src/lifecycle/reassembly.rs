@@ -24,6 +24,7 @@ fn is_clean(end: &Endpoint) -> bool {
 }
 
 /// The peer acknowledged up to `ack` (relative) of what side `side` sent (Zeek `AckReceived`).
+#[inline(always)]
 pub(super) fn acknowledged(track: &mut Track, side: usize, mut ack: u64, timers: &Timers) {
     let end = &track.ends[side];
     if end.has(NOT_FOLLOWED) && end.has(DID_EOF) {
@@ -185,6 +186,7 @@ fn holds_data(track: &Track, side: usize, end: &Endpoint) -> bool {
 }
 
 /// Ends a stream once: its close may have waited for this (Zeek `CheckEOF`, `EndpointEOF`).
+#[inline(always)]
 pub(super) fn check_eof(track: &mut Track, side: usize, timers: &Timers) {
     let end = &track.ends[side];
     let ended = end.has(SENT_FIN) || matches!(end.state, State::Closed | State::Reset);

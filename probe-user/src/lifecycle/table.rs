@@ -3,10 +3,21 @@
 use probe_ebpf::layout::FlowKey;
 
 use super::evidence::Rare;
+use super::hash::hash;
 use super::index::Index;
 use super::track::Track;
 
 const CHUNK: usize = 1024;
+
+/// Where a key is looked for: its hash, and the slot where it was likely to be at some time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    pub(super) hash: u64,
+    pub(super) slot: u32,
+}
+
+/// No slot.
+const NOWHERE: u32 = u32::MAX;
 
 /// Slab of connections with an index by key.
 #[derive(Debug)]
@@ -29,31 +40,40 @@ impl Table {
     /// By which a key is found.
     #[inline]
     pub(super) fn hash(&self, key: &FlowKey) -> u64 {
-        key.hash(self.seed)
+        hash(key, self.seed)
+    }
+
+    /// Where to look for a key.
+    #[inline]
+    pub(super) fn place_of(&self, key: &FlowKey) -> Place {
+        Place { hash: self.hash(key), slot: NOWHERE }
     }
 
     pub(super) fn find(&self, key: &FlowKey) -> Option<u32> {
-        self.find_hashed(key, self.hash(key))
+        self.find_at(self.place_of(key), key)
     }
 
-    /// As [`Self::find`], with the key's hash.
+    /// As [`Self::find`], where it was said to be looked for.
     #[inline]
-    pub(super) fn find_hashed(&self, key: &FlowKey, hash: u64) -> Option<u32> {
-        self.index.find(hash, |slot| at(&self.chunks, slot).is_some_and(|track| track.key.same(key)))
+    pub(super) fn find_at(&self, place: Place, key: &FlowKey) -> Option<u32> {
+        let is_there = |slot: u32| self.get(slot).is_some_and(|track| track.key.same(key));
+        // It may be somewhere else by now.
+        if is_there(place.slot) { Some(place.slot) } else { self.index.find(place.hash, is_there) }
     }
 
     /// Brings the connections of these hashes near: what memory has to be waited for is waited for at the same time.
     #[inline]
-    pub(super) fn approach(&self, hashes: &[u64]) {
+    pub(super) fn approach(&self, places: &mut [Place]) {
+        let guessed = places.iter().map(|place| self.index.guess(place.hash)).fold(0, |all, one| all ^ one);
+        std::hint::black_box(guessed);
         let mut touched = 0;
-        for &hash in hashes {
-            touched ^= self.index.guess(hash);
+        for place in places {
+            if let Some(slot) = self.index.find(place.hash, |_| true) {
+                place.slot = slot;
+                touched ^= self.get(slot).map_or(0, Track::touch_own);
+            }
         }
-        let mut all = u64::from(std::hint::black_box(touched));
-        for &hash in hashes {
-            all ^= self.index.find(hash, |_| true).and_then(|slot| self.get(slot)).map_or(0, Track::touch_own);
-        }
-        std::hint::black_box(all);
+        std::hint::black_box(touched);
     }
 
     #[inline]
@@ -66,15 +86,16 @@ impl Table {
         self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?.as_mut()
     }
 
-    /// Puts a connection in; there is none of its key.
-    pub(super) fn insert(&mut self, track: Track) -> u32 {
-        let hash = self.hash(&track.key);
-        let slot = self.place(track);
-        self.index.insert(hash, slot);
+    /// Puts a connection in; there is none of its key, of which `place` is.
+    #[inline]
+    pub(super) fn insert(&mut self, place: Place, track: Track) -> u32 {
+        let slot = self.put(track);
+        self.index.insert(place.hash, slot);
         slot
     }
 
-    fn place(&mut self, track: Track) -> u32 {
+    #[inline]
+    fn put(&mut self, track: Track) -> u32 {
         if let Some(slot) = self.free.pop() {
             self.chunks[slot as usize / CHUNK][slot as usize % CHUNK] = Some(track);
             return slot;
@@ -98,11 +119,11 @@ impl Table {
         std::hint::black_box(touched ^ u64::from(places));
     }
 
-    /// Takes a connection out; what memory it had beside its place is handed back.
-    pub(super) fn remove(&mut self, slot: u32) -> Option<Box<Rare>> {
+    /// Takes a connection out, whose key has this hash; what memory it had beside its place is handed back.
+    pub(super) fn remove(&mut self, slot: u32, hash: u64) -> Option<Box<Rare>> {
         let place = self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?;
         let track = place.as_mut()?;
-        self.index.remove(track.key.hash(self.seed), slot);
+        self.index.remove(hash, slot);
         let rare = track.rare.take();
         *place = None;
         self.free.push(slot);

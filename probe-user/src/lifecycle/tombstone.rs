@@ -3,8 +3,6 @@
 //! A ring of ends in their order. Asked for far less often than added to, so that an end costs no more than its entry and
 //! the head of its chain; nothing is ever taken out, chains end where the ring has gone round.
 
-use probe_ebpf::layout::FlowKey;
-
 /// How long an end is remembered: one maximum segment lifetime (RFC 9293 3.4.2).
 const KEPT_NS: u64 = 120_000_000_000;
 /// Ends remembered at most.
@@ -26,7 +24,6 @@ pub(super) struct Tombstones {
     unlinked: u32,
     /// Ends before it were forgotten.
     forgotten_ns: u64,
-    seed: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,16 +35,16 @@ struct End {
 }
 
 impl Tombstones {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { ring: Vec::new(), heads: Vec::new(), next: MAX * 2, unlinked: MAX * 2, forgotten_ns: 0, seed: !seed }
+    pub(super) fn new() -> Self {
+        Self { ring: Vec::new(), heads: Vec::new(), next: MAX * 2, unlinked: MAX * 2, forgotten_ns: 0 }
     }
 
-    /// Remembers the end of a connection of `key`; time does not go back.
-    pub(super) fn add(&mut self, key: &FlowKey, now: u64) {
+    /// Remembers the end of a connection whose key has this hash; time does not go back.
+    pub(super) fn add(&mut self, hash: u64, now: u64) {
         if self.heads.is_empty() {
             self.heads = vec![0; CHAINS];
         }
-        let end = End { hash: key.hash(self.seed), time_ns: now, before: 0 };
+        let end = End { hash, time_ns: now, before: 0 };
         match self.ring.get_mut((self.next % MAX) as usize) {
             Some(oldest) => *oldest = end,
             None => self.ring.push(end),
@@ -69,10 +66,9 @@ impl Tombstones {
         }
     }
 
-    /// Whether a connection of `key` ended within the last two minutes.
-    pub(super) fn contains(&mut self, key: &FlowKey, now: u64) -> bool {
+    /// Whether a connection of this key's hash ended within the last two minutes.
+    pub(super) fn contains(&mut self, hash: u64, now: u64) -> bool {
         self.link();
-        let hash = key.hash(self.seed);
         let Some(&head) = self.heads.get(hash as usize % CHAINS) else { return false };
         let (mut number, mut last_age) = (head, 0);
         loop {
@@ -97,36 +93,36 @@ impl Tombstones {
 mod tests {
     use super::*;
 
-    fn key(number: u64) -> FlowKey {
-        FlowKey { words: [number, 1, 2, 3, 4] }
+    fn key(number: u64) -> u64 {
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     #[test]
     fn ends_are_known_for_two_minutes() {
-        let mut ends = Tombstones::new(7);
-        assert!(!ends.contains(&key(1), 0));
-        ends.add(&key(1), 1_000);
-        assert!(ends.contains(&key(1), 1_000) && ends.contains(&key(1), 1_000 + KEPT_NS));
-        assert!(!ends.contains(&key(1), 1_001 + KEPT_NS) && !ends.contains(&key(2), 1_000));
-        ends.add(&key(2), 1_001 + KEPT_NS);
-        assert!(!ends.contains(&key(1), 1_000), "forgotten with the next end");
-        ends.add(&key(1), 2_000 + KEPT_NS);
-        assert!(ends.contains(&key(1), 2_000 + KEPT_NS));
+        let mut ends = Tombstones::new();
+        assert!(!ends.contains(key(1), 0));
+        ends.add(key(1), 1_000);
+        assert!(ends.contains(key(1), 1_000) && ends.contains(key(1), 1_000 + KEPT_NS));
+        assert!(!ends.contains(key(1), 1_001 + KEPT_NS) && !ends.contains(key(2), 1_000));
+        ends.add(key(2), 1_001 + KEPT_NS);
+        assert!(!ends.contains(key(1), 1_000), "forgotten with the next end");
+        ends.add(key(1), 2_000 + KEPT_NS);
+        assert!(ends.contains(key(1), 2_000 + KEPT_NS));
     }
 
     #[test]
     fn only_the_latest_are_remembered() {
-        let mut ends = Tombstones::new(7);
+        let mut ends = Tombstones::new();
         let last = u64::from(MAX) * 3 + 5;
         for number in 0..=last {
-            ends.add(&key(number), number);
+            ends.add(key(number), number);
         }
         let first = last + 1 - u64::from(MAX);
         for number in [first, first + 1, last - 1, last] {
-            assert!(ends.contains(&key(number), last), "{number}");
+            assert!(ends.contains(key(number), last), "{number}");
         }
         for number in [0, 5, first - 1, last + 1] {
-            assert!(!ends.contains(&key(number), last), "{number}");
+            assert!(!ends.contains(key(number), last), "{number}");
         }
     }
 }

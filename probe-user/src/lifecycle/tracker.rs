@@ -9,7 +9,7 @@ use super::endpoint::{DID_CLOSE, State};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
 use super::spare::Spare;
-use super::table::Table;
+use super::table::{Place, Table};
 use super::tombstone::Tombstones;
 use super::track::{Counting, NEVER, Patience, Phase, RESP, Track};
 use super::wheel::Wheel;
@@ -51,7 +51,7 @@ impl Tracker {
     pub fn new(config: TrackerConfig) -> Self {
         Self {
             table: Table::new(config.hash_seed),
-            tombstones: Tombstones::new(config.hash_seed),
+            tombstones: Tombstones::new(),
             wheel: Wheel::new(),
             now: 0,
             quiet_until: 0,
@@ -68,32 +68,37 @@ impl Tracker {
 
     /// Counts one segment and moves its connection on: captures, AF_XDP, log entries without a slot.
     pub fn observe(&mut self, segment: &Segment, extra: Extra) {
-        self.observe_hashed(segment, extra, self.table.hash(&segment.key));
+        self.observe_at(self.table.place_of(&segment.key), segment, extra);
     }
 
     /// As [`Tracker::observe`] one by one, only faster: what one needs from memory is on its way while others are worked on.
     pub fn observe_all(&mut self, arrivals: &[Arrival]) {
-        let mut hashes = [0; AT_ONCE];
+        let mut places = [Place::default(); AT_ONCE];
         for some in arrivals.chunks(AT_ONCE) {
-            for (hash, arrival) in hashes.iter_mut().zip(some) {
-                *hash = self.table.hash(&arrival.segment.key);
+            for (place, arrival) in places.iter_mut().zip(some) {
+                *place = self.table.place_of(&arrival.segment.key);
             }
-            self.table.approach(&hashes[..some.len()]);
-            for (&hash, arrival) in hashes.iter().zip(some) {
-                self.observe_hashed(&arrival.segment, arrival.extra, hash);
+            self.table.approach(&mut places[..some.len()]);
+            for (&place, arrival) in places.iter().zip(some) {
+                self.observe_at(place, &arrival.segment, arrival.extra);
             }
         }
     }
 
     #[inline]
-    fn observe_hashed(&mut self, segment: &Segment, extra: Extra, hash: u64) {
+    fn observe_at(&mut self, place: Place, segment: &Segment, extra: Extra) {
         let record = &segment.record;
         self.advance(record.time_ns);
         if extra.header != Header::Whole {
             self.note_headless(segment, extra.header);
             return;
         }
-        let slot = self.connection_of(segment, hash, Counting::Whole);
+        self.watched_from = self.watched_from.min(record.time_ns);
+        let slot = if self.is_at(place.slot, segment) {
+            place.slot
+        } else {
+            self.connection_of(segment, place, Counting::Whole)
+        };
         let Some(track) = self.table.get_mut(slot) else { return };
         if extra.bad_checksum {
             self.stats.bad_checksums += 1;
@@ -114,7 +119,7 @@ impl Tracker {
     /// Moves the state machine only (live path); the counts come through [`Tracker::count`].
     pub fn transition(&mut self, segment: &Segment) {
         self.advance(segment.record.time_ns);
-        let slot = self.connection_of(segment, self.table.hash(&segment.key), Counting::Apart);
+        let slot = self.connection_of(segment, self.table.place_of(&segment.key), Counting::Apart);
         let Some(track) = self.table.get_mut(slot) else { return };
         track.count_apart();
         machine::step(track, segment, Extra::default(), &self.config);
@@ -247,49 +252,56 @@ impl Tracker {
         TrackerStats { tracked: self.table.len() as u64, ..self.stats }
     }
 
-    /// Slot of the connection the segment belongs to, created when there is none or when the segment begins anew.
+    /// Whether the segment belongs to the connection of this slot.
     #[inline]
-    fn connection_of(&mut self, segment: &Segment, hash: u64, counting: Counting) -> u32 {
+    fn is_at(&self, slot: u32, segment: &Segment) -> bool {
+        let track = self.table.get(slot).filter(|track| track.key.same(&segment.key));
+        track.is_some_and(|track| !machine::is_reuse(track, &segment.record))
+    }
+
+    /// Slot of the connection the segment belongs to, created when there is none or when the segment begins anew.
+    #[inline(never)]
+    fn connection_of(&mut self, segment: &Segment, place: Place, counting: Counting) -> u32 {
         self.watched_from = self.watched_from.min(segment.record.time_ns);
-        if let Some(slot) = self.table.find_hashed(&segment.key, hash) {
+        if let Some(slot) = self.table.find_at(place, &segment.key) {
             let reused = self.table.get(slot).is_some_and(|track| machine::is_reuse(track, &segment.record));
             if !reused {
                 return slot;
             }
             self.write(slot, Written::Reused, self.now);
         }
-        self.create(segment, counting)
+        self.create(segment, place, counting)
     }
 
     /// A segment that says no more than that there is a connection.
     #[cold]
     fn note_headless(&mut self, segment: &Segment, header: Header) {
         if header != Header::Contradictory || self.table.find(&segment.key).is_none() {
-            self.connection_of(segment, self.table.hash(&segment.key), Counting::Whole);
+            self.connection_of(segment, self.table.place_of(&segment.key), Counting::Whole);
         }
     }
 
-    fn create(&mut self, segment: &Segment, counting: Counting) -> u32 {
+    fn create(&mut self, segment: &Segment, place: Place, counting: Counting) -> u32 {
         let record = &segment.record;
         if self.table.len() >= self.config.max_connections {
             self.evict(self.now);
         }
-        let mut track = Track::new(segment.key, record, self.next_id, counting);
+        let slot = self.table.insert(place, Track::new(segment.key, record, self.next_id, counting));
+        self.next_id += 1;
+        self.stats.created += 1;
+        self.stats.peak = self.stats.peak.max(self.table.len() as u64);
+        let Some(track) = self.table.get_mut(slot) else { return slot };
         track.check_ns = self.now.saturating_add(self.config.timers.first_check);
-        if machine::starts_flipped(record, &track, &self.config.likely_server_ports) {
+        if machine::starts_flipped(record, track, &self.config.likely_server_ports) {
             track.flip();
             track.orientation = Orientation::ServicePort;
         }
-        if record.flags & (SYN | ACK) != SYN && self.tombstones.contains(&segment.key, record.time_ns) {
+        if record.flags & (SYN | ACK) != SYN && self.tombstones.contains(place.hash, record.time_ns) {
             track.after_end = true;
             self.stats.late_segments += 1;
         } else if record.flags & (SYN | RST) == RST {
             self.stats.unattributed_rst += 1;
         }
-        self.next_id += 1;
-        self.stats.created += 1;
-        let slot = self.table.insert(track);
-        self.stats.peak = self.stats.peak.max(self.table.len() as u64);
         self.rearm(slot);
         slot
     }
@@ -325,12 +337,13 @@ impl Tracker {
 
     fn write(&mut self, slot: u32, written: Written, now: u64) {
         let Some(track) = self.table.get(slot) else { return };
+        let hash = self.table.hash(&track.key);
         if track.ends.iter().any(|end| matches!(end.state, State::Closed | State::Reset)) {
-            self.tombstones.add(&track.key, now);
+            self.tombstones.add(hash, now);
         }
         self.stats.written += 1;
         self.closed.push(render::connection(track, written, now, &self.config, self.watched_from));
-        if let Some(rare) = self.table.remove(slot) {
+        if let Some(rare) = self.table.remove(slot, hash) {
             self.spare.take_back(rare);
         }
     }

@@ -331,26 +331,33 @@ struct SnapshotJson<'a> {
     schema: &'static str,
     window: WindowJson<'a>,
     summary: SummaryJson,
-    servers: Vec<GroupJson>,
-    clients: Vec<GroupJson>,
-    connections: Vec<ConnectionJson<'a>>,
+    #[serde(serialize_with = "each_group")]
+    servers: Vec<(GroupKey, &'a Group)>,
+    #[serde(serialize_with = "each_group")]
+    clients: Vec<(GroupKey, &'a Group)>,
+    #[serde(serialize_with = "each_connection")]
+    connections: &'a [Connection],
 }
 
-/// The whole snapshot as one JSON document.
-///
-/// # Errors
-/// Never for this data: every map key is a string.
-pub fn snapshot(snapshot: &Snapshot) -> serde_json::Result<String> {
-    let rows = |rows: Vec<(GroupKey, &Group)>| rows.into_iter().map(|(key, row)| group(key, row)).collect();
-    let document = SnapshotJson {
+/// One after the other: a snapshot may hold hundreds of thousands.
+fn each_connection<S: Serializer>(connections: &&[Connection], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(connections.iter().map(|connection| ConnectionJson::new(connection, None)))
+}
+
+fn each_group<S: Serializer>(rows: &[(GroupKey, &Group)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(rows.iter().map(|(key, row)| group(*key, row)))
+}
+
+/// The whole snapshot as one JSON document, which is made while it is written.
+pub fn snapshot(snapshot: &Snapshot) -> impl Serialize {
+    SnapshotJson {
         schema: SNAPSHOT_SCHEMA,
         window: (&snapshot.window).into(),
         summary: summary(snapshot),
-        servers: rows(snapshot.aggregate.servers.by_rst()),
-        clients: rows(snapshot.aggregate.clients.by_server_rst()),
-        connections: snapshot.connections.iter().map(|connection| ConnectionJson::new(connection, None)).collect(),
-    };
-    serde_json::to_string_pretty(&document).map(|text| text + "\n")
+        servers: snapshot.aggregate.servers.by_rst(),
+        clients: snapshot.aggregate.clients.by_server_rst(),
+        connections: &snapshot.connections,
+    }
 }
 
 /// One connection as one line.

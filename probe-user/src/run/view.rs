@@ -170,7 +170,7 @@ impl View {
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
         let snapshot = Snapshot { window, aggregate: self.aggregate, losses, books, flood, connections: self.kept };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
-        let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)?));
+        let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
         let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());
         file.and(printed)
     }
@@ -179,11 +179,15 @@ impl View {
 fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), RunError> {
     match plan.format {
         Format::Table => stdout.print(&table::snapshot(snapshot, output::style(plan.rows))),
-        Format::Json => stdout.print(&json::snapshot(snapshot)?),
+        Format::Json => stdout.print_document(&json::snapshot(snapshot)),
         Format::Ndjson => {
             let mut text = String::new();
             for connection in &snapshot.connections {
                 text += &json::connection_line(connection)?;
+                if text.len() >= CHUNK {
+                    stdout.print(&text)?;
+                    text.clear();
+                }
             }
             stdout.print(&(text + &json::summary_line(snapshot)?))
         }

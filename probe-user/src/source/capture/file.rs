@@ -79,12 +79,11 @@ impl CaptureFile {
     /// The next frame, if it can be had without reading: `None` says nothing of whether there are more.
     #[inline(always)]
     pub fn frame_at_hand(&mut self) -> Option<Frame<'_>> {
-        let Format::Pcap(pcap) = &self.format else { return None };
-        if self.failed {
-            return None;
+        match &mut self.format {
+            _ if self.failed => None,
+            Format::Pcap(pcap) => pcap.at_hand(&mut self.input),
+            Format::Pcapng(pcapng) => pcapng.at_hand(&mut self.input),
         }
-        let Found { time_ns, wire_len, link, back, len } = pcap.at_hand(&mut self.input)?;
-        Some(Frame { time_ns, wire_len, link, bytes: self.input.consumed(back, len) })
     }
 
     /// The next frame; `None` at the end. After an error there are no more frames.

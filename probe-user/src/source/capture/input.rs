@@ -17,8 +17,8 @@ pub(super) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Offset of `start` in the uncompressed capture.
-    offset: u64,
+    /// Offset of the buffer's beginning in the uncompressed capture.
+    base: u64,
     ended: bool,
 }
 
@@ -53,12 +53,12 @@ impl Input {
     }
 
     fn over(reader: Box<dyn Read + Send>) -> Self {
-        Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, ended: false }
+        Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0, base: 0, ended: false }
     }
 
     /// Offset of the next byte.
     pub(super) fn offset(&self) -> u64 {
-        self.offset
+        self.base + self.start as u64
     }
 
     /// What is in the buffer.
@@ -80,9 +80,10 @@ impl Input {
     fn refill(&mut self, len: usize) -> Result<(), CaptureError> {
         if len > LARGEST_RECORD {
             let what = format!("a record of {len} bytes");
-            return Err(CaptureError::Damaged { offset: self.offset, what });
+            return Err(CaptureError::Damaged { offset: self.offset(), what });
         }
         self.buffer.copy_within(self.start..self.end, 0);
+        self.base += self.start as u64;
         self.end -= self.start;
         self.start = 0;
         if self.buffer.len() < len {
@@ -94,7 +95,7 @@ impl Input {
                 Ok(read) => self.end += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
-                    let offset = self.offset + self.end as u64;
+                    let offset = self.base + self.end as u64;
                     return Err(CaptureError::Read { offset, source });
                 }
             }
@@ -107,7 +108,14 @@ impl Input {
     pub(super) fn consume(&mut self, len: usize) {
         let len = len.min(self.end - self.start);
         self.start += len;
-        self.offset += len as u64;
+    }
+
+    /// Goes over the next `len` bytes, which must be available, and lends them.
+    #[inline(always)]
+    pub(super) fn lend(&mut self, len: usize) -> &[u8] {
+        let from = self.start;
+        self.start += len;
+        &self.buffer[from..from + len]
     }
 
     /// Lends `len` bytes that are `back` bytes behind the next one: a record just consumed.

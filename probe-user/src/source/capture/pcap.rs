@@ -1,7 +1,7 @@
 //! The classic format (draft-ietf-opsawg-pcap): 24 bytes of file header, then records.
 
 use super::error::CaptureError;
-use super::file::Found;
+use super::file::{Found, Frame};
 use super::input::Input;
 use super::link::LinkType;
 
@@ -45,9 +45,9 @@ impl Pcap {
         Ok(Self { swapped, nanoseconds, record_header, link: LinkType::from_number(link) })
     }
 
-    /// Consumes the next record if it is in the buffer already and nothing is wrong with it.
+    /// The next record, consumed, if it is in the buffer already and nothing is wrong with it.
     #[inline(always)]
-    pub(super) fn at_hand(&self, input: &mut Input) -> Option<Found> {
+    pub(super) fn at_hand<'a>(&self, input: &'a mut Input) -> Option<Frame<'a>> {
         let ready = input.available();
         let header = ready.first_chunk::<RECORD_HEADER>()?;
         let len = word(header, 8, self.swapped) as usize;
@@ -55,9 +55,8 @@ impl Pcap {
         if len > LARGEST_FRAME || ready.len() < whole {
             return None;
         }
-        let found = self.found(header, len);
-        input.consume(whole);
-        Some(found)
+        let Found { time_ns, wire_len, link, .. } = self.found(header, len);
+        Some(Frame { time_ns, wire_len, link, bytes: input.lend(whole).get(self.record_header..)? })
     }
 
     /// Consumes the next record.
