@@ -1,6 +1,7 @@
 //! Everything the kernel program and user space must agree on.
 //!
 //! * [`layout`]: what lies in the maps, byte for byte.
+//! * [`flood`]: which segments are counted by service when there are too many to be kept.
 //! * [`parse`]: frame bytes to [`layout::Segment`]; one parser for XDP, AF_XDP and capture files.
 //! * [`tunnel`]: the way to a segment inside other protocols, where the plain parser gives up.
 //! * [`delivery`]: what goes with a frame to an AF_XDP socket.
@@ -19,6 +20,7 @@
 
 pub mod delivery;
 pub mod drive;
+pub mod flood;
 pub mod layout;
 pub mod parse;
 pub mod record;

@@ -19,6 +19,9 @@ mod redirect;
 mod reset;
 
 #[cfg(target_arch = "bpf")]
+mod room;
+
+#[cfg(target_arch = "bpf")]
 mod table;
 
 #[cfg(all(target_arch = "bpf", feature = "trace"))]

@@ -9,7 +9,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use probe_ebpf::{
-    layout::{CONTROL, DEPTH_FULL, Segment},
+    layout::{CONTROL, DEPTH_CONTROL, DEPTH_FULL, Segment},
     parse::{self, Reader, Reject},
     record::{self, Kept},
     snapshot::OUTGOING,
@@ -23,7 +23,7 @@ use crate::trace;
 
 // Set by the loader; read-only data that the verifier folds into the program.
 #[unsafe(no_mangle)]
-static DEPTH: u32 = DEPTH_FULL;
+pub(crate) static DEPTH: u32 = DEPTH_FULL;
 /// XDP_PASS on hosts, XDP_DROP on dedicated mirror ports.
 #[unsafe(no_mangle)]
 pub(crate) static ACTION: u32 = xdp_action::XDP_PASS;
@@ -39,6 +39,7 @@ static TUNNEL_DEPTH: u32 = 0;
 
 /// For kernels without multi-buffer XDP: the frame is `data..data_end`.
 #[xdp]
+#[inline(always)]
 fn rstprobe(ctx: XdpContext) -> u32 {
     let frame = Frame::<false> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
     run(&frame, frame.end - frame.start);
@@ -49,6 +50,7 @@ fn rstprobe(ctx: XdpContext) -> u32 {
 
 /// For kernels with multi-buffer XDP (5.18): headers are read from the first buffer, lengths cover all of them.
 #[xdp(frags)]
+#[inline(always)]
 fn rstprobe_frags(ctx: XdpContext) -> u32 {
     let frame = Frame::<true> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
     run(&frame, frame.end - frame.start);
@@ -59,6 +61,7 @@ fn rstprobe_frags(ctx: XdpContext) -> u32 {
 
 /// What the host sends, before segmentation offload (`--host`). Lets the next program decide (`TCX_NEXT`).
 #[classifier]
+#[inline(always)]
 fn rstprobe_egress(ctx: TcContext) -> i32 {
     // SAFETY: the context pointer is the kernel's own.
     let interface = unsafe { (*ctx.skb.skb).ifindex };
@@ -228,7 +231,7 @@ pub(crate) fn locate<R: Reader>(frame: &R, scratch: &mut Scratch) -> Result<(), 
 /// True for segments that the configured depth does not record.
 #[inline(always)]
 pub(crate) fn passes_by(flags: u16) -> bool {
-    flags & CONTROL == 0 && global!(DEPTH) != DEPTH_FULL
+    flags & CONTROL == 0 && global!(DEPTH) == DEPTH_CONTROL
 }
 
 #[inline(always)]
@@ -266,26 +269,17 @@ fn record(segment: &mut Segment, region: &mut Region) -> bool {
             }
             relevant
         }
-        None if segment.record.is_control() => {
-            segment.record.time_ns = now_ns();
-            if region.log(segment, false) {
-                region.books.logged += 1;
-                region.books.logged_flags.add(segment.record.flags);
-            } else {
-                region.books.untracked += 1;
-                region.books.untracked_flags.add(segment.record.flags);
-            }
-            true
-        }
         None => {
-            region.books.untracked_data += 1;
-            false
+            // A flood is counted: only what is kept has a snapshot.
+            let logged = region.books.logged;
+            region.without_slot(segment);
+            region.books.logged != logged
         }
     }
 }
 
 #[inline(always)]
-fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     // SAFETY: no precondition.
     unsafe { bpf_ktime_get_ns() }
 }

@@ -32,12 +32,14 @@ static DELIVERY: PerCpuArray<u64> = PerCpuArray::with_max_entries(DELIVERY_COUNT
 
 /// For kernels without multi-buffer XDP.
 #[xdp]
+#[inline(always)]
 fn rstprobe_redirect(ctx: XdpContext) -> u32 {
     deliver::<false>(&ctx)
 }
 
 /// For kernels with multi-buffer XDP (5.18).
 #[xdp(frags)]
+#[inline(always)]
 fn rstprobe_redirect_frags(ctx: XdpContext) -> u32 {
     deliver::<true>(&ctx)
 }

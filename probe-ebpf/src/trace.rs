@@ -15,11 +15,14 @@ use probe_ebpf::{layout::CpuEpoch, parse::Reject};
 
 use crate::table::{self, Scratch};
 
-/// Kinds, by number: rejects as in [`Reject`]; then a SYN, FIN or RST that found room neither in a slot nor in the log,
-/// and another segment that found no slot.
+/// Kinds, by number: rejects as in [`Reject`]; then, as in the books, a SYN, FIN or RST that found room neither in a slot
+/// nor in the log, another segment that found no slot, an opening that a flood had no room for, and a segment left out
+/// under pressure.
 const UNTRACKED: usize = Reject::ALL.len();
 const UNTRACKED_DATA: usize = UNTRACKED + 1;
-const KINDS: usize = UNTRACKED_DATA + 1;
+const FLOODED: usize = UNTRACKED_DATA + 1;
+const SHED: usize = FLOODED + 1;
+const KINDS: usize = SHED + 1;
 
 /// Names are padded to this with spaces, which user space takes off: aya-log wants sizes that are known beforehand.
 const NAME_LEN: usize = 16;
@@ -34,6 +37,8 @@ const fn names() -> [[u8; NAME_LEN]; KINDS] {
         let name = match kind {
             UNTRACKED => "untracked",
             UNTRACKED_DATA => "untracked_data",
+            FLOODED => "flooded",
+            SHED => "shed",
             _ => Reject::ALL[kind].name(),
         };
         let (mut at, bytes) = (0, name.as_bytes());
@@ -102,6 +107,8 @@ fn first_untold(books: &CpuEpoch, told: u64) -> Option<usize> {
         let counted = match kind {
             UNTRACKED => books.untracked,
             UNTRACKED_DATA => books.untracked_data,
+            FLOODED => books.flooded,
+            SHED => books.shed,
             _ => books.rejected[kind],
         };
         counted != 0 && told & 1 << kind == 0

@@ -135,6 +135,9 @@ impl Namespace {
 }
 
 /// A namespace with one veth pair in it, [`SOURCE`] to [`SINK`]: for frames that no stack should see.
+///
+/// It has a queue for each CPU: what one CPU sends is received on the same, and several can send at once without one
+/// filling the ring that another has to empty.
 #[derive(Debug)]
 pub struct Loop {
     /// Where both ends are.

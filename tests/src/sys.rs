@@ -71,6 +71,16 @@ pub fn terminate(pid: u32) -> io::Result<()> {
     signal(pid, libc::SIGTERM)
 }
 
+/// Sends SIGHUP to one process. (A minimal Debian has no program for it.)
+pub fn hang_up(pid: u32) -> io::Result<()> {
+    signal(pid, libc::SIGHUP)
+}
+
+/// Stops one process (SIGSTOP), or lets it go on (SIGCONT).
+pub fn pause(pid: u32, paused: bool) -> io::Result<()> {
+    signal(pid, if paused { libc::SIGSTOP } else { libc::SIGCONT })
+}
+
 fn signal(pid: u32, signal: libc::c_int) -> io::Result<()> {
     // A pid of 0 or a negative one would address a whole group: refuse it instead of passing it on.
     let pid = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 1).ok_or(io::ErrorKind::InvalidInput)?;

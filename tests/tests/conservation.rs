@@ -234,7 +234,9 @@ fn a_drain_without_grace_is_found() {
         };
         assert_eq!(run("slow program", SLOW), Vec::<String>::new());
         let found = run("slow program, no grace period", HASTY);
-        found.iter().for_each(|line| say(&format!("    found: {line}")));
+        for line in &found {
+            say(&format!("    found: {line}"));
+        }
         assert!(!found.is_empty(), "the check passes over frames that were under way at a flip");
     });
 }

@@ -82,14 +82,18 @@ fn each_kind_of_reject_is_told_of_once() {
 #[test]
 fn segments_without_room_are_told_of() {
     privileged("trace", "segments_without_room_are_told_of", || {
-        let syns = (0..4000).map(|port| segment(TcpFrame::syn, 1000 + port));
-        let data = (0..4000).map(|port| segment(|frame| frame.ack(9), 6000 + port));
-        let finished =
-            run(&[&ONE_EPOCH[..], &["--slots", "64", "--log", "1"]].concat(), &syns.chain(data).collect::<Vec<_>>());
-        // Such a table is drained at every tick.
-        let kinds: BTreeSet<_> = told(&finished).into_iter().map(|(_, reason)| reason).collect();
-        let kinds: Vec<_> = kinds.into_iter().collect();
-        assert_eq!(kinds, ["untracked", "untracked_data"], "{}", finished.stderr);
+        let fins = (0..4000).map(|port| segment(|frame| frame.fin().ack(9), 1000 + port));
+        let syns = (0..4000).map(|port| segment(TcpFrame::syn, 6000 + port));
+        let data = (0..4000).map(|port| segment(|frame| frame.ack(9), 11_000 + port));
+        let frames: Vec<_> = fins.chain(syns).chain(data).collect();
+        for (depth, data) in [("full", "untracked_data"), ("auto", "shed")] {
+            let finished = run(&[&ONE_EPOCH[..], &["--slots", "64", "--log", "1", "--depth", depth]].concat(), &frames);
+            // Such a table is drained at every tick.
+            let kinds: BTreeSet<_> = told(&finished).into_iter().map(|(_, reason)| reason).collect();
+            for kind in ["untracked", "flooded", data] {
+                assert!(kinds.contains(kind), "depth {depth}, {kind}: {}", finished.stderr);
+            }
+        }
     });
 }
 

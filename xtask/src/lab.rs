@@ -1,4 +1,4 @@
-//! `demo`, `lab` and `bench`: programs of the tests package, run on a fresh build.
+//! `demo`, `lab`, `bench` and `soak`: programs of the tests package, run on a fresh build.
 //!
 //! Only brings the pieces together: what they show is theirs.
 

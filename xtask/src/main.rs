@@ -67,6 +67,8 @@ enum Task {
     Lab(Passed),
     /// Build, then measure
     Bench(Passed),
+    /// Build, then put the agent under load for as long as asked for: `--for 20m`, or `--packets 100000000 --pause 3s`
+    Soak(Passed),
     /// Check the rules of the house that no compiler checks
     Tidy,
     /// Check everything: format, lints, tidy, budget, tests
@@ -101,6 +103,7 @@ fn start(task: Task) -> Result<ExitCode> {
         Task::Demo(passed) => return lab::run(&workspace, "demo", &passed.arguments),
         Task::Lab(passed) => return lab::run(&workspace, "lab", &passed.arguments),
         Task::Bench(passed) => return lab::run(&workspace, "bench", &passed.arguments),
+        Task::Soak(passed) => return lab::run(&workspace, "soak", &passed.arguments),
         Task::Tidy => tidy::tidy(workspace.root())?,
         Task::Ci => return ci::ci(&workspace),
     }

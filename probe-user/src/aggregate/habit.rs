@@ -6,10 +6,12 @@
 
 use std::{
     collections::HashMap,
+    hash::{Hash, Hasher},
     net::{IpAddr, SocketAddr},
 };
 
-use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy};
+use super::group::hash_end;
+use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
 const MIN_CLOSES: u64 = 5;
@@ -26,6 +28,7 @@ struct Closes {
     all: u64,
     by_server_rst: u64,
     by_client_rst: u64,
+    ttl: HostTtl,
 }
 
 impl Closes {
@@ -51,9 +54,14 @@ struct HostTtl {
 }
 
 impl HostTtl {
-    fn see(&mut self, ttl: u8) {
-        self.seen = if ttl == self.ttl { self.seen.saturating_add(1) } else { 1 };
+    /// One more connection; true while that tells anything new.
+    fn see(&mut self, ttl: u8) -> bool {
+        if ttl == 0 || (ttl == self.ttl && self.seen >= MIN_ANSWERS) {
+            return false;
+        }
+        self.seen = if ttl == self.ttl { self.seen + 1 } else { 1 };
         self.ttl = ttl;
+        true
     }
 
     /// Whether `ttl` may be the host's own: as many hops away, whatever it began with (sockets may have a TTL of their own
@@ -77,51 +85,68 @@ pub(super) enum Question {
 #[derive(Clone, Debug, Default)]
 pub struct Habits {
     hosts: HashMap<IpAddr, HostTtl, foldhash::fast::RandomState>,
-    places: HashMap<SocketAddr, u32, foldhash::fast::RandomState>,
+    places: HashMap<Service, u32, foldhash::fast::RandomState>,
     closes: Vec<Closes>,
 }
 
+/// Where connections are made to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Service(SocketAddr);
+
+impl Hash for Service {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_end(self.0.ip(), self.0.port(), state);
+    }
+}
+
 impl Habits {
-    /// Counts one ended connection.
-    pub fn observe(&mut self, connection: &Connection) {
-        let (host, ttl) = (connection.resp.ip(), connection.from_resp.ttl);
-        if connection.from_resp.syn_ack > 0 && ttl != 0 {
-            if let Some(known) = self.hosts.get_mut(&host) {
-                known.see(ttl);
-            } else if self.hosts.len() < MAX_SERVICES {
-                self.hosts.insert(host, HostTtl { ttl, seen: 1 });
-            }
-        }
+    /// Counts one ended connection; returns the number of its service.
+    pub fn observe(&mut self, connection: &Connection) -> Option<u32> {
         let has_ended = connection.fin_count() > 0 || connection.rst_count() > 0;
         if !connection.is_established() || !has_ended {
-            return;
+            return None;
         }
-        let place = match self.places.get(&connection.resp) {
+        let service = Service(connection.resp);
+        let place = match self.places.get(&service) {
             Some(&place) => place,
-            None if self.closes.len() >= MAX_SERVICES => return,
+            None if self.closes.len() >= MAX_SERVICES => return None,
             None => {
                 let place = self.closes.len() as u32;
-                self.places.insert(connection.resp, place);
+                self.places.insert(service, place);
                 self.closes.push(Closes::default());
                 place
             }
         };
         let closes = &mut self.closes[place as usize];
         closes.all += 1;
-        if is_rst_instead_of_fin(connection) {
+        if is_candidate(connection) {
             match connection.reset_by {
                 ResetBy::Server => closes.by_server_rst += 1,
                 ResetBy::Client => closes.by_client_rst += 1,
                 _ => {}
             }
         }
+        let told = closes.ttl.see(connection.from_resp.ttl);
+        if told {
+            self.tell_of_host(connection);
+        }
+        Some(place)
     }
 
-    /// What else the cause of `connection` depends on.
-    pub(super) fn question(&self, connection: &Connection) -> Option<Question> {
-        if is_rst_instead_of_fin(connection) {
-            let service = *self.places.get(&connection.resp)?;
-            return Some(Question::Habit { service, closer: connection.reset_by });
+    /// A service speaks for its host until it has said the same often enough.
+    fn tell_of_host(&mut self, connection: &Connection) {
+        let (host, ttl) = (connection.resp.ip(), connection.from_resp.ttl);
+        if let Some(known) = self.hosts.get_mut(&host) {
+            known.see(ttl);
+        } else if self.hosts.len() < MAX_SERVICES {
+            self.hosts.insert(host, HostTtl { ttl, seen: 1 });
+        }
+    }
+
+    /// What else the cause of `connection`, of the numbered service, depends on.
+    pub(super) fn question(&self, connection: &Connection, service: impl FnOnce() -> Option<u32>) -> Option<Question> {
+        if is_candidate(connection) {
+            return Some(Question::Habit { service: service()?, closer: connection.reset_by });
         }
         let (host, ttl) = (connection.resp.ip(), connection.from_resp.rst_ttl);
         let is_open = connection.verdict.cause == Cause::RefusedClosedPort
@@ -146,33 +171,33 @@ impl Habits {
 
     /// Replaces the verdict of a connection by what is known of its service and host.
     pub fn judge(&self, connection: &mut Connection) {
-        let Some(question) = self.question(connection) else { return };
+        let service = || self.places.get(&Service(connection.resp)).copied();
+        let Some(question) = self.question(connection, service) else { return };
         let Some(cause) = self.answer(question) else { return };
-        let facts = match question {
+        let of_one_alone = Value::Word(connection.verdict.cause.id());
+        let evidence = &mut connection.verdict.evidence;
+        let mut put = |at, name, value| evidence.insert(at, Evidence { name, value });
+        match question {
             Question::Habit { service, closer } => {
                 let closes = &self.closes[service as usize];
-                ("service.closed_by_rst", format!("{} of {} connections", closes.by(closer), closes.all))
+                put(0, "service.closed_by_rst", Value::OfConnections(closes.by(closer), closes.all));
+                put(1, "cause.of_one_alone", of_one_alone);
             }
-            Question::Refusal { host, .. } => {
+            Question::Refusal { host, ttl } => {
                 connection.reset_by = ResetBy::Middle;
-                let known = self.hosts.get(&host).copied().unwrap_or_default();
-                ("server.ttl", format!("{} in {} other connections", known.ttl, known.seen))
+                let own = self.hosts.get(&host).map_or(0, |known| known.ttl);
+                put(0, "rst.ttl", Value::Instead(ttl.into(), own.into()));
+                put(1, "cause.of_one_alone", of_one_alone);
             }
-        };
-        let verdict = &mut connection.verdict;
-        let of_one_alone = verdict.cause.id().to_string();
-        verdict.evidence.insert(0, Evidence { name: facts.0, value: facts.1 });
-        if let Question::Refusal { ttl, .. } = question {
-            verdict.evidence.insert(1, Evidence { name: "rst.ttl", value: ttl.to_string() });
         }
-        verdict.evidence.push(Evidence { name: "cause.of_one_alone", value: of_one_alone });
+        let verdict = &mut connection.verdict;
         verdict.cause = cause;
         verdict.confidence = Confidence::Medium;
     }
 }
 
-/// True when the closer actively aborted and sent no FIN of its own.
-fn is_rst_instead_of_fin(connection: &Connection) -> bool {
+/// True when the closer actively aborted and sent no FIN of its own: a habit of the service would explain it.
+pub(super) fn is_candidate(connection: &Connection) -> bool {
     let closer = match connection.reset_by {
         ResetBy::Server => &connection.from_resp,
         ResetBy::Client => &connection.from_orig,
@@ -247,7 +272,7 @@ mod tests {
             let mut aggregate = crate::aggregate::Aggregate::new(8);
             let (mut habits, mut one) = (Habits::default(), refused(of_rst));
             // Added before the host's own TTL is known.
-            aggregate.add_unjudged(&mut one.clone(), &habits);
+            aggregate.add_unjudged(&mut [one.clone()], &mut habits);
             if let Some(ttl) = own {
                 for _ in 0..3 {
                     habits.observe(&answering(ttl));
@@ -256,7 +281,7 @@ mod tests {
             habits.judge(&mut one);
             aggregate.settle(&habits);
             assert_eq!((one.verdict.cause, one.reset_by), (cause, by));
-            assert_eq!(aggregate.causes.keys().copied().collect::<Vec<_>>(), [cause]);
+            assert_eq!(aggregate.causes().collect::<Vec<_>>(), [(cause, 1)]);
             let totals = &aggregate.totals;
             assert_eq!(
                 (totals.reset_by_middle, totals.reset_by_server),

@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use super::{Evidence, Letters};
+
 /// One connection, closed or as it stands now.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Connection {
@@ -28,7 +30,7 @@ pub struct Connection {
     /// Zeek's conn_state.
     pub conn_state: ConnState,
     /// Zeek's history letters.
-    pub history: String,
+    pub history: Letters,
     /// How the handshake went.
     pub opening: Opening,
     /// How it ended, in the article's words.
@@ -224,15 +226,6 @@ pub enum Confidence {
     Medium,
     /// Nothing else known produces this evidence.
     High,
-}
-
-/// One fact a verdict rests on: a stable name and its value, e.g. `rst.form` = `abort`, `rst.after_syn_ms` = `0.213`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Evidence {
-    /// Stable, dotted name.
-    pub name: &'static str,
-    /// Value, for people and machines alike.
-    pub value: String,
 }
 
 /// Zeek's 13 conn_state values (base/protocols/conn/main.zeek).

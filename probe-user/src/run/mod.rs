@@ -9,6 +9,7 @@ mod frames;
 mod interfaces;
 mod losses;
 mod output;
+mod pace;
 mod read;
 mod session;
 mod shown;

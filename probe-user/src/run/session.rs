@@ -12,6 +12,7 @@ use super::{
     feed::{Feed, SharedFeed},
     frames::{FrameReader, Sockets},
     output,
+    pace::Pace,
 };
 #[cfg(feature = "trace")]
 use crate::source::live::trace::Trace;
@@ -26,6 +27,7 @@ use crate::{
             delivery,
             engine::{Depth, Engine, EngineConfig},
             host::{HostTap, ResetFormat},
+            services::Services,
             snapshots::{Snapshots, Taken},
         },
         xsk::XskBooks,
@@ -46,7 +48,7 @@ pub(super) struct Session {
     feed: Arc<SharedFeed>,
     books: Books,
     clock: Clock,
-    interval: Duration,
+    pace: Pace,
     last_drain: Instant,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
@@ -56,8 +58,6 @@ pub(super) struct Session {
 pub(super) const TICK: Duration = Duration::from_millis(5);
 /// Ring buffer for snapshots, bytes: 16384 of them, which are taken every [`TICK`].
 const SNAPSHOTS: u32 = 4 << 20;
-/// Drained early when a CPU's table or log is fuller than this.
-const HIGH_WATER: f64 = 0.5;
 
 impl Session {
     /// Loads and attaches.
@@ -82,6 +82,9 @@ impl Session {
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
         engine.tick(monotonic_ns());
+        let pace = Pace::new(plan.drain, plan.flood_at);
+        let (service, all) = pace.budget();
+        engine.set_budget(service, all);
         // All legs begin as one: what passes while they are being attached is seen by none.
         engine.arm(false);
         let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
@@ -89,7 +92,7 @@ impl Session {
         let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
         let manners = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.manner(one)));
         let manners: Vec<_> = manners.collect();
-        let full = config.depth == Depth::Full;
+        let full = config.depth != Depth::Control;
         let tracker = Tracker::new(TrackerConfig {
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
             max_connections: plan.max_connections,
@@ -120,7 +123,7 @@ impl Session {
             feed,
             books: Books::default(),
             clock,
-            interval: plan.drain,
+            pace,
             last_drain: Instant::now(),
             started_ns: clock.unix_ns(),
         })
@@ -149,12 +152,18 @@ impl Session {
             let shared = Arc::clone(&self.feed);
             self.take_snapshots(&mut shared.lock());
         }
-        if self.last_drain.elapsed() >= self.interval || self.engine.occupancy() > HIGH_WATER {
-            self.drain()?;
-        }
         if self.reader.as_ref().is_some_and(FrameReader::has_ended) {
             return self.end_reader();
         }
+        let occupancy = self.engine.occupancy();
+        if !self.pace.is_due(self.last_drain.elapsed(), occupancy) {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        self.drain()?;
+        self.pace.drained(occupancy, begin.elapsed());
+        let (service, all) = self.pace.budget();
+        self.engine.set_budget(service, all);
         Ok(())
     }
 
@@ -191,7 +200,7 @@ impl Session {
         let books = self.engine.drain(&mut *feed)?;
         self.take_snapshots(&mut feed);
         self.books.add(&books);
-        if books.untracked_data > 0 || books.order_lost > 0 {
+        if books.untracked_data > 0 || books.order_lost > 0 || books.shed > 0 {
             feed.tracker.doubt_acknowledgements();
         }
         self.join_resets(&mut feed.tracker);
@@ -254,6 +263,7 @@ impl Session {
             resets_lost,
             rest,
             books: self.books,
+            services: self.engine.services().cloned().unwrap_or_default(),
             stats,
             ended_ns,
         }
@@ -295,6 +305,8 @@ pub(super) struct Closed {
     pub(super) xsk: Option<XskBooks>,
     /// What became of the evidence, if any was asked for.
     pub(super) evidence: Option<EvidenceBooks>,
+    /// What was counted by service.
+    pub(super) services: Services,
     /// Books of the tracker.
     pub(super) stats: TrackerStats,
     /// Resets that the kernel reported and that could not be taken.

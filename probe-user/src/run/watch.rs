@@ -48,7 +48,7 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
             () = signals.end() => break,
             _ = ticks.tick() => {}
         }
-        outcome = session.tick().and_then(|()| view.take(session.take_closed())).and_then(|()| interfaces.look());
+        outcome = session.tick().and_then(|()| view.take(&mut session.take_closed())).and_then(|()| interfaces.look());
         view.progress(started.elapsed(), "");
     }
     // From here on a signal is a second one, or there is nothing more to interrupt but the printing.
@@ -77,7 +77,7 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
         losses.extend(losses::evidence(evidence));
         books.extend(losses::evidence_books(evidence));
     }
-    let printed = view.finish(window, losses, books);
+    let printed = view.finish(window, losses, books, losses::flood(&closed.services));
     closed.drained.and(taken).and(printed)?;
     match closed.books.difference() + xsk.difference() {
         0 => Ok(()),
@@ -98,6 +98,7 @@ fn window(plan: &WatchPlan, session: &Session) -> Window {
         depth: match plan.live.engine.depth {
             Depth::Full => "full",
             Depth::Control => "control",
+            Depth::Auto => "auto",
         },
         action: match plan.live.engine.action {
             Action::Pass => "pass",

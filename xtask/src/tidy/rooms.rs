@@ -18,6 +18,7 @@ const ROOMS: &[Room] = &[
     Room {
         places: &[
             "probe-ebpf/src/delivery",
+            "probe-ebpf/src/flood",
             "probe-ebpf/src/layout",
             "probe-ebpf/src/parse",
             "probe-ebpf/src/record",

@@ -88,7 +88,7 @@ fn marks_of_injection_add_up() {
         .evidence
         .into_iter()
         .filter(|fact| fact.name == "rst.mark")
-        .map(|fact| fact.value)
+        .map(|fact| fact.value.to_string())
         .collect();
     assert_eq!(marks, ["ttl_differs", "no_timestamps", "ip_id_jump", "sender_continued"]);
 }

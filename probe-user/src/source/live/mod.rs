@@ -9,6 +9,7 @@
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * `features`: what its driver can do with XDP.
 //! * [`privilege`]: what the process may do.
+//! * [`services`]: what floods are made of: counts by service, of what is not kept per flow.
 //! * `trace` (a feature): what the program logs of frames that it rejects.
 
 pub mod attach;
@@ -19,11 +20,13 @@ pub mod engine;
 mod error;
 mod ethtool;
 mod features;
+mod flood;
 pub mod host;
 mod mapping;
 pub mod netdev;
 pub mod privilege;
 mod rtnetlink;
+pub mod services;
 pub mod snapshots;
 #[cfg(feature = "trace")]
 pub mod trace;
