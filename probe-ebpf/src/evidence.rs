@@ -8,7 +8,6 @@ use aya_ebpf::{
 };
 use probe_ebpf::{
     layout::Segment,
-    parse::Reader,
     snapshot::{NO_ROOM, SNAPSHOT_BYTES, SNAPSHOT_COUNTS, Snapshot, TAKEN},
 };
 
@@ -31,15 +30,16 @@ const BPF_RB_NO_WAKEUP: u64 = 1;
 pub(crate) trait Origin {
     /// Index of the interface, and queue as [`Snapshot::queue`].
     fn origin(&self) -> (u32, u32);
-    /// Bytes in the first buffer.
-    fn linear_len(&self) -> usize;
+    /// Bytes in all buffers, asked anew: without a pointer into the packet, of which the verifier knows something else on
+    /// each way through the headers.
+    fn len(&self) -> u32;
     /// Copies the first `len` bytes to `to`, which has room for them.
     fn load(&self, to: *mut u8, len: u32) -> bool;
 }
 
 /// Keeps the first bytes of a frame.
 #[inline(always)]
-pub(crate) fn keep<R: Reader + Origin>(frame: &R, segment: &Segment) {
+pub(crate) fn keep<R: Origin>(frame: &R, segment: &Segment) {
     if global!(EVIDENCE) == 0 {
         return;
     }
@@ -53,8 +53,9 @@ pub(crate) fn keep<R: Reader + Origin>(frame: &R, segment: &Segment) {
         let (interface, queue) = frame.origin();
         (*snapshot).interface = interface;
         (*snapshot).queue = queue;
-        (*snapshot).wire_len = frame.wire_len() as u32;
-        (*snapshot).len = copy(frame, (&raw mut (*snapshot).bytes).cast());
+        let len = frame.len();
+        (*snapshot).wire_len = len;
+        (*snapshot).len = copy(frame, len, (&raw mut (*snapshot).bytes).cast());
     }
     entry.submit(BPF_RB_NO_WAKEUP);
     count(TAKEN);
@@ -63,10 +64,9 @@ pub(crate) fn keep<R: Reader + Origin>(frame: &R, segment: &Segment) {
 /// Copies as much as there is room for, by a helper: a loop over packet memory would be walked once for each of the many
 /// ways by which the verifier comes here.
 #[inline(always)]
-fn copy<R: Origin>(frame: &R, to: *mut u8) -> u32 {
-    let there = frame.linear_len();
+fn copy<R: Origin>(frame: &R, there: u32, to: *mut u8) -> u32 {
     // Opaque, so that the comparison stays: the verifier does not see the bound that the compiler knows.
-    let len = black_box(if there < SNAPSHOT_BYTES { there as u32 } else { SNAPSHOT_BYTES as u32 });
+    let len = black_box(if there < SNAPSHOT_BYTES as u32 { there } else { SNAPSHOT_BYTES as u32 });
     if len == 0 || len > SNAPSHOT_BYTES as u32 {
         return 0;
     }

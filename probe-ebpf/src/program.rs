@@ -89,6 +89,12 @@ impl<'a, const FRAGS: bool> Frame<'a, FRAGS> {
     pub(crate) fn of(ctx: &'a XdpContext) -> Self {
         Self { start: ctx.data(), end: ctx.data_end(), ctx }
     }
+
+    /// Bytes in the first buffer.
+    #[inline(always)]
+    pub(crate) fn linear_len(&self) -> usize {
+        self.end - self.start
+    }
 }
 
 impl<const FRAGS: bool> Origin for Frame<'_, FRAGS> {
@@ -103,8 +109,9 @@ impl<const FRAGS: bool> Origin for Frame<'_, FRAGS> {
     }
 
     #[inline(always)]
-    fn linear_len(&self) -> usize {
-        self.end - self.start
+    fn len(&self) -> u32 {
+        // SAFETY: the context pointer is the kernel's own.
+        unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) as u32 }
     }
 
     #[inline(always)]
@@ -152,8 +159,8 @@ impl Origin for Outgoing {
     }
 
     #[inline(always)]
-    fn linear_len(&self) -> usize {
-        self.end - self.start
+    fn len(&self) -> u32 {
+        self.len as u32
     }
 
     #[inline(always)]

@@ -274,11 +274,14 @@ fn depth_control_redirects_only_syn_fin_and_rst() {
         let control = control.count() as u64;
         assert_eq!(book(&document, "afxdp.segments"), control);
         assert_eq!(book(&document, "passed_by"), frames.len() as u64 - control);
-        let packets = |side: &str| {
-            let all = document["connections"].as_array().expect("connections").iter();
-            all.filter_map(|one| one[side]["packets"].as_u64()).sum::<u64>()
+        let count = |one: &Value| {
+            let sides = ["from_client", "from_server"].map(|side| &one[side]);
+            let of = |side: &Value| ["syn", "syn_ack", "fin", "rst"].map(|name| side[name].as_u64().unwrap_or(0));
+            sides.map(|side| of(side).iter().sum::<u64>()).iter().sum::<u64>()
         };
-        assert_eq!(packets("from_client") + packets("from_server"), control);
+        let connections = document["connections"].as_array().expect("connections");
+        assert_eq!(connections.iter().map(count).sum::<u64>(), control);
+        assert!(connections.iter().all(|one| one["basis"] == "control_only"), "{:#}", connections[0]);
     });
 }
 

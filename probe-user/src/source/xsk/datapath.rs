@@ -151,11 +151,14 @@ impl Datapath {
         let Self { queues, config, parser, held, books, last_ns } = self;
         let alone = queues.len() == 1;
         let mut came = 0;
+        let mut until_ns = now_ns.saturating_sub(HOLD.as_nanos() as u64);
         for (at, (origin, queue)) in queues.iter_mut().enumerate() {
-            came += queue.receive(BATCH, |received| {
+            let mut newest_ns = 0;
+            let buffers = queue.receive(BATCH, |received| {
                 books.frames += 1;
                 books.frame_bytes += received.wire_len as u64;
                 let stamp = received.stamp_ns.map_or(now_ns, |stamp_ns| stamp_ns + config.clock_offset_ns);
+                newest_ns = stamp;
                 let segment = match parser.segment(&received, stamp) {
                     Ok(segment) => segment,
                     Err(reason) => return books.reject(reason),
@@ -172,11 +175,16 @@ impl Datapath {
                     held.push(Held { segment, queue: at, wire_len, bytes: bytes.into() });
                 }
             });
+            came += buffers;
+            if buffers == BATCH {
+                // There may be more in its ring, all of it later than this.
+                until_ns = until_ns.min(newest_ns);
+            }
             // A driver that was never woken would never fill a ring; an interface that has gone says so by `poll`.
             queue.port_mut().is_dead |= queue.port_mut().wake().is_err();
         }
         if !alone {
-            self.release(now_ns.saturating_sub(HOLD.as_nanos() as u64), take);
+            self.release(until_ns, take);
         }
         came
     }
