@@ -3,6 +3,7 @@
 //! A [`Section`] measures one thing and adds rows to the [`Report`]; `bin/bench.rs` runs those that are asked for. What is
 //! compared is measured in the same run on the same core. A further section is a module here and a line in [`SECTIONS`].
 
+pub mod afxdp;
 pub mod capture;
 pub mod kernel;
 pub mod memory;
@@ -62,4 +63,5 @@ pub const SECTIONS: &[Section] = &[
         about: "the tracker alone: segments per second, bytes per connection",
         run: tracker::run,
     },
+    Section { name: "afxdp", about: "frames through AF_XDP sockets, beside counting (root)", run: afxdp::run },
 ];
