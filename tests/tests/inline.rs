@@ -41,10 +41,7 @@ fn ask(socket: &UdpSocket, stop: &AtomicBool) -> io::Result<(u64, u64)> {
     while !stop.load(Relaxed) {
         asked += 1;
         socket.send(&asked.to_be_bytes())?;
-        match socket.recv(&mut bytes) {
-            Ok(_) => {}
-            Err(_) => lost += 1,
-        }
+        lost += u64::from(socket.recv(&mut bytes).is_err());
         thread::sleep(GAP);
     }
     Ok((asked, lost))

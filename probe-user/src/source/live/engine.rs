@@ -22,6 +22,7 @@ use probe_ebpf::layout::{
 };
 use probe_ebpf::tunnel::{self, Encapsulations};
 
+pub use super::planted::Planted;
 use super::{LiveError, books::Books, flood::Flood, mapping::Mapping, services::Services};
 use crate::source::Domain;
 
@@ -78,16 +79,6 @@ pub struct EngineConfig {
     pub trace: bool,
     /// None in use.
     pub planted: Planted,
-}
-
-/// Faults that a test plants to show that it would find them.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Planted {
-    /// Turns of an idle loop (about a nanosecond each) that the program makes between reading the epoch and writing to
-    /// its half of the maps: a short window becomes one that is hit at every flip.
-    pub linger: u32,
-    /// Read the half that was left without waiting for the grace period.
-    pub no_grace: bool,
 }
 
 impl Default for EngineConfig {

@@ -24,6 +24,7 @@ mod flood;
 pub mod host;
 mod mapping;
 pub mod netdev;
+mod planted;
 pub mod privilege;
 mod rtnetlink;
 pub mod services;
