@@ -259,6 +259,62 @@ pub(crate) fn is_vlan(ether_type: u16) -> bool {
     ether_type == 0x8100 || ether_type == 0x88a8 || ether_type == 0x9100
 }
 
+/// The commonest shape, at fixed offsets and after one bounds check: no tag, IPv4 without options, not fragmented, TCP.
+/// `None` says nothing of the frame; [`locate`] does, and finds the same.
+#[inline(always)]
+#[must_use]
+pub fn glance_v4<R: Reader>(reader: &R) -> Option<Located> {
+    let frame = reader.bytes::<{ ETHER_LEN + 20 + 20 }>(0)?;
+    // EtherType, version and header length.
+    let begin = ne32(frame, 12) & u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
+    // No offset and no more fragments; after two bytes, the protocol.
+    let middle = ne32(frame, 20) & u32::from_ne_bytes([0x3f, 0xff, 0, 0xff]);
+    if begin != u32::from_ne_bytes([0x08, 0x00, 0x45, 0]) || middle != u32::from_ne_bytes([0, 0, 0, PROTOCOL_TCP]) {
+        return None;
+    }
+    let total = be16(frame, 16) as usize;
+    if !reader.reaches(ETHER_LEN + total) {
+        return None;
+    }
+    plain(ETHER_LEN + 20, total.checked_sub(20)?, be16(frame, 46), 4)
+}
+
+/// The same of IPv6 without extension headers.
+#[inline(always)]
+#[must_use]
+pub fn glance_v6<R: Reader>(reader: &R) -> Option<Located> {
+    let frame = reader.bytes::<{ ETHER_LEN + 40 + 20 }>(0)?;
+    let begin = ne32(frame, 12) & u32::from_ne_bytes([0xff, 0xff, 0xf0, 0]);
+    if begin != u32::from_ne_bytes([0x86, 0xdd, 0x60, 0]) || frame[20] != PROTOCOL_TCP {
+        return None;
+    }
+    let payload = be16(frame, 18) as usize;
+    if !reader.reaches(ETHER_LEN + 40 + payload) {
+        return None;
+    }
+    plain(ETHER_LEN + 40, payload, be16(frame, 66), 6)
+}
+
+#[inline(always)]
+fn plain(tcp: usize, tcp_len: usize, offset_and_flags: u16, ip_version: u8) -> Option<Located> {
+    let tcp_header_len = (offset_and_flags >> 12) as usize * 4;
+    if tcp_header_len < 20 || tcp_header_len > tcp_len {
+        return None;
+    }
+    Some(Located {
+        tcp_len: tcp_len as u32,
+        tunnel_id: 0,
+        ip: ETHER_LEN as u16,
+        tcp: tcp as u16,
+        vlan: 0,
+        flags: offset_and_flags & TCP_FLAGS,
+        tcp_header_len: tcp_header_len as u8,
+        ip_version,
+        fragment: 0,
+        tunnels: 0,
+    })
+}
+
 /// Finds the TCP header of an Ethernet frame.
 ///
 /// # Errors
@@ -434,23 +490,19 @@ pub(crate) fn locate_tcp<R: Reader>(reader: &R, place: &Place) -> Result<Located
 /// the same bytes.
 #[inline(always)]
 pub fn segment<R: Reader>(reader: &R, located: &Located, domain: u32, time_ns: u64) -> Result<Segment, Reject> {
-    let mut segment = Segment::default();
-    segment_into(reader, located, domain, time_ns, &mut segment)?;
+    let (mut segment, more) = head(reader, located, domain, time_ns)?;
+    if more {
+        rest(reader, located, &mut segment);
+    }
     Ok(segment)
 }
 
-/// As [`segment`], into memory of the caller; every field is written.
+/// As [`segment`], but for what few segments have: true when [`rest`] has something to read, too.
 ///
 /// # Errors
 /// As [`segment`].
 #[inline(always)]
-pub fn segment_into<R: Reader>(
-    reader: &R,
-    located: &Located,
-    domain: u32,
-    time_ns: u64,
-    into: &mut Segment,
-) -> Result<(), Reject> {
+pub fn head<R: Reader>(reader: &R, located: &Located, domain: u32, time_ns: u64) -> Result<(Segment, bool), Reject> {
     let Some(tcp) = reader.bytes::<20>(located.tcp as usize) else { return Err(Reject::TruncatedTcp) };
     let (src_port, dst_port) = (be16(tcp, 0), be16(tcp, 2));
     let (src, dst, ttl, ip_id) = if located.ip_version == 6 {
@@ -464,26 +516,44 @@ pub fn segment_into<R: Reader>(
         (src, dst, ip[8], be16(ip, 4))
     };
     let (key, from_hi) = FlowKey::normalised(src, dst, domain);
-    into.key = key;
-    into.rst_note = 0;
-    let record = &mut into.record;
-    record.time_ns = time_ns;
-    record.seq = be32(tcp, 4);
-    record.ack = be32(tcp, 8);
-    record.payload_len = located.tcp_len.wrapping_sub(located.tcp_header_len as u32);
-    record.window = be16(tcp, 14);
-    record.mss = 0;
-    record.ip_id = ip_id;
-    record.header_len = located.tcp.wrapping_sub(located.ip).wrapping_add(located.tcp_header_len as u16);
-    record.flags = located.flags | if from_hi { FROM_HI } else { 0 };
-    record.ttl = ttl;
-    record.option_len = located.tcp_header_len.wrapping_sub(20);
+    let mut record = SegmentRecord {
+        time_ns,
+        seq: be32(tcp, 4),
+        ack: be32(tcp, 8),
+        payload_len: located.tcp_len.wrapping_sub(located.tcp_header_len as u32),
+        window: be16(tcp, 14),
+        mss: 0,
+        ip_id,
+        header_len: located.tcp.wrapping_sub(located.ip).wrapping_add(located.tcp_header_len as u16),
+        flags: located.flags | if from_hi { FROM_HI } else { 0 },
+        ttl,
+        option_len: located.tcp_header_len.wrapping_sub(20),
+    };
     record.put_window_scale(None);
-    options(reader, located, record);
-    if located.flags & RST != 0 && record.payload_len >= 8 {
-        into.rst_note = note(reader, located);
+    // What nearly every segment of a modern stack carries, but for SYN: NOP NOP timestamps (RFC 7323 appendix A).
+    let mut more = record.option_len != 0;
+    if record.option_len >= 12
+        && record.flags & SYN == 0
+        && let Some(head) = reader.bytes::<4>(located.tcp as usize + 20)
+        && be32(head, 0) == 0x0101_080a
+    {
+        record.flags |= HAS_TIMESTAMPS;
+        more = false;
     }
-    Ok(())
+    more |= record.flags & RST != 0;
+    Ok((Segment { key, record, rst_note: 0 }, more))
+}
+
+/// What [`head`] left: options, and the first payload bytes of an RST.
+#[inline(always)]
+pub fn rest<R: Reader>(reader: &R, located: &Located, segment: &mut Segment) {
+    let record = &mut segment.record;
+    if record.flags & HAS_TIMESTAMPS == 0 {
+        options(reader, located, record);
+    }
+    if record.flags & RST != 0 && record.payload_len >= 8 {
+        segment.rst_note = note(reader, located);
+    }
 }
 
 /// First eight payload bytes, 0 when they were not captured.
@@ -509,14 +579,6 @@ fn options<R: Reader>(reader: &R, located: &Located, record: &mut SegmentRecord)
         return;
     }
     let start = located.tcp as usize + 20;
-    // What nearly every data segment of a modern stack carries: NOP NOP timestamps (RFC 7323 appendix A).
-    if len >= 12 && record.flags & SYN == 0 {
-        let Some(head) = reader.bytes::<4>(start) else { return };
-        if be32(head, 0) == 0x0101_080a {
-            record.flags |= HAS_TIMESTAMPS;
-            return;
-        }
-    }
     let mut at = 0;
     for _ in 0..MAX_OPTIONS {
         if at >= len {
