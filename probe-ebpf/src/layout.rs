@@ -111,15 +111,19 @@ impl FlowKey {
     #[inline(always)]
     #[must_use]
     pub fn hash(&self, seed: u64) -> u64 {
-        // Multiply-rotate per word and a final avalanche (the shape of wyhash without 128-bit products, which BPF
-        // lacks). Collisions cost a key compare, never a wrong count.
-        const K: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut h = seed;
-        h = (h ^ self.words[0]).wrapping_mul(K).rotate_left(29);
-        h = (h ^ self.words[1]).wrapping_mul(K).rotate_left(29);
-        h = (h ^ self.words[2]).wrapping_mul(K).rotate_left(29);
-        h = (h ^ self.words[3]).wrapping_mul(K).rotate_left(29);
-        h = (h ^ self.words[4]).wrapping_mul(K);
+        // One product per word, independent of each other (a chain of them is what the first load of the table would
+        // wait for), rotated apart so that differences of two words cannot cancel, and a final avalanche. Collisions
+        // cost a key compare, never a wrong count.
+        const K: [u64; 5] = [
+            0x9e37_79b9_7f4a_7c15,
+            0xbf58_476d_1ce4_e5b9,
+            0x94d0_49bb_1331_11eb,
+            0xd6e8_feb8_6659_fd93,
+            0xa076_1d64_78bd_642f,
+        ];
+        let mix = |word: usize| (seed ^ self.words[word]).wrapping_mul(K[word]);
+        let mut h =
+            mix(0) ^ mix(1).rotate_left(13) ^ mix(2).rotate_left(26) ^ mix(3).rotate_left(39) ^ mix(4).rotate_left(52);
         h ^= h >> 32;
         h = h.wrapping_mul(0xd6e8_feb8_6659_fd93);
         h ^ (h >> 29)
@@ -229,11 +233,32 @@ impl SegmentRecord {
         self.payload_len = payload_len;
         self.window = window;
         self.mss = mss;
-        self.ip_id = ip_id;
+        // Opaque, so that no load is put together across the words that [`Self::words`] are stored in: that would wait
+        // for every store before it, those into the table included.
+        self.ip_id = core::hint::black_box(ip_id);
         self.header_len = header_len;
         self.flags = flags;
         self.ttl = ttl;
         self.option_len = option_len;
+    }
+
+    /// The record as it lies in memory on a little-endian machine, word by word. Stored so, it can be copied in words
+    /// right afterwards: the processor does not forward several narrow stores to one wide load, but waits for all stores
+    /// before it, those into the table included.
+    #[inline(always)]
+    #[must_use]
+    pub fn words(&self) -> [u64; 4] {
+        let Self { time_ns, seq, ack, payload_len, window, mss, ip_id, header_len, flags, ttl, option_len } = *self;
+        [
+            time_ns,
+            seq as u64 | (ack as u64) << 32,
+            payload_len as u64 | (window as u64) << 32 | (mss as u64) << 48,
+            ip_id as u64
+                | (header_len as u64) << 16
+                | (flags as u64) << 32
+                | (ttl as u64) << 48
+                | (option_len as u64) << 56,
+        ]
     }
 
     /// Sequence space it occupies: payload, plus one each for SYN and FIN (RFC 9293 3.4).
