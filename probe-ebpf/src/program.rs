@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use probe_ebpf::{
     layout::{CONTROL, DEPTH_FULL, Segment},
-    parse::{self, Reader, Reject},
+    parse::{self, Located, Reader, Reject},
     record::{self, Kept},
     tunnel::{self, Encapsulations},
 };
@@ -35,6 +35,7 @@ static TUNNEL_DEPTH: u32 = 0;
 
 /// For kernels without multi-buffer XDP: the frame is `data..data_end`.
 #[xdp]
+#[inline(always)]
 fn rstprobe(ctx: XdpContext) -> u32 {
     let frame = Frame::<false> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
     run(&frame, frame.end - frame.start);
@@ -43,6 +44,7 @@ fn rstprobe(ctx: XdpContext) -> u32 {
 
 /// For kernels with multi-buffer XDP (5.18): headers are read from the first buffer, lengths cover all of them.
 #[xdp(frags)]
+#[inline(always)]
 fn rstprobe_frags(ctx: XdpContext) -> u32 {
     let frame = Frame::<true> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
     run(&frame, frame.end - frame.start);
@@ -51,6 +53,7 @@ fn rstprobe_frags(ctx: XdpContext) -> u32 {
 
 /// What the host sends, before segmentation offload (`--host`). Lets the next program decide (`TCX_NEXT`).
 #[classifier]
+#[inline(always)]
 fn rstprobe_egress(ctx: TcContext) -> i32 {
     let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize };
     run(&frame, frame.len);
@@ -129,18 +132,50 @@ fn run<R: Reader>(frame: &R, len: usize) {
     let Some(mut region) = table::region() else { return };
     region.books.frames += 1;
     region.books.frame_bytes += len as u64;
-    let Some(scratch) = region.scratch() else { return };
-    match locate(frame, scratch) {
-        Ok(()) => {
-            region.books.tcp += 1;
-            if passes_by(scratch.located.flags) {
-                region.books.passed_by += 1;
-            } else {
-                tcp(frame, scratch, &mut region);
-            }
+    if let Some(scratch) = segment(frame, &mut region) {
+        // Through map memory, behind the compiler's back, as in `walked`.
+        let scratch = black_box(scratch);
+        if scratch.more != 0 {
+            parse::rest(frame, &scratch.located, &mut scratch.segment);
         }
-        Err(reject) => region.books.rejected[reject as usize] += 1,
+        record(&mut black_box(scratch).segment, &mut region);
     }
+}
+
+/// The segment in `frame`, if there is one to record.
+#[inline(always)]
+fn segment<R: Reader>(frame: &R, region: &mut Region) -> Option<&'static mut Scratch> {
+    // The commonest shapes first, at fixed offsets; what passes by needs no more than that.
+    if let Some(located) = parse::glance_v4(frame) {
+        return plain(frame, &located, region);
+    }
+    if let Some(located) = parse::glance_v6(frame) {
+        return plain(frame, &located, region);
+    }
+    let scratch = region.scratch()?;
+    if let Err(reject) = locate(frame, scratch) {
+        region.books.rejected[reject as usize] += 1;
+        return None;
+    }
+    walked(frame, scratch, region)
+}
+
+/// A segment at offsets that the compiler knows.
+#[inline(always)]
+fn plain<R: Reader>(frame: &R, located: &Located, region: &mut Region) -> Option<&'static mut Scratch> {
+    region.books.tcp += 1;
+    if passes_by(located.flags) {
+        region.books.passed_by += 1;
+        return None;
+    }
+    let scratch = region.scratch()?;
+    let domain = located.domain(global!(DOMAIN));
+    let (segment, more) = parse::head(frame, located, domain, region.coarse_ns).ok()?;
+    scratch.put(&segment, more);
+    if more {
+        scratch.located = *located;
+    }
+    Some(scratch)
 }
 
 /// Into the scratch memory, so that all ways through the headers end in one place.
@@ -165,31 +200,37 @@ fn passes_by(flags: u16) -> bool {
     flags & CONTROL == 0 && global!(DEPTH) != DEPTH_FULL
 }
 
+/// A segment wherever the walk through the headers has led.
 #[inline(always)]
-fn tcp<R: Reader>(frame: &R, scratch: &mut Scratch, region: &mut Region) {
+fn walked<R: Reader>(frame: &R, scratch: &'static mut Scratch, region: &mut Region) -> Option<&'static mut Scratch> {
+    region.books.tcp += 1;
+    if passes_by(scratch.located.flags) {
+        region.books.passed_by += 1;
+        return None;
+    }
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
     let scratch = black_box(scratch);
-    let located = &scratch.located;
-    if located.flags & CONTROL != 0 {
-        region.books.seen.add(located.flags);
-    }
-    let domain = located.domain(global!(DOMAIN));
+    let domain = scratch.located.domain(global!(DOMAIN));
     // `locate` has just read these headers, so this cannot fail; the verifier wants the branch.
-    if parse::segment_into(frame, &scratch.located, domain, region.coarse_ns, &mut scratch.segment).is_err() {
-        return;
-    }
-    let scratch = black_box(scratch);
-    record(&mut scratch.segment, region);
+    let (segment, more) = parse::head(frame, &scratch.located, domain, region.coarse_ns).ok()?;
+    scratch.put(&segment, more);
+    Some(scratch)
 }
 
 #[inline(always)]
 fn record(segment: &mut Segment, region: &mut Region) {
+    if segment.record.is_control() {
+        region.books.seen.add(segment.record.flags);
+        // Before the table is touched: reading the clock waits for every load before it, and would keep apart those of
+        // one slot.
+        segment.record.time_ns = now_ns();
+    }
     match region.slot(&segment.key, &segment.record) {
         Some(slot) => {
             region.books.in_slots += 1;
             let relevant = record::is_relevant(slot, &segment.record);
-            if relevant {
+            if relevant && !segment.record.is_control() {
                 segment.record.time_ns = now_ns();
             }
             if record::apply(slot, segment, relevant) == Kept::Spilled && !region.log(segment, true) {
@@ -197,7 +238,6 @@ fn record(segment: &mut Segment, region: &mut Region) {
             }
         }
         None if segment.record.is_control() => {
-            segment.record.time_ns = now_ns();
             if region.log(segment, false) {
                 region.books.logged += 1;
                 region.books.logged_flags.add(segment.record.flags);
