@@ -129,6 +129,8 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool) -> Kept {
     let record = &segment.record;
     let flags = record.flags;
     if record.is_control() {
+        // Where the copy will go: loaded now, beside the counters, and not waited for when it is stored.
+        black_box(slot.segments[black_box(slot.segment_count as usize) & (SLOT_SEGMENTS - 1)].time_ns);
         if slot.state & MARKED != 0 {
             keep_pending(slot);
             slot.lo.marks &= !(MARK_ACK | MARK_DATA);
