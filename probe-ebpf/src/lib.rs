@@ -1,6 +1,7 @@
 //! Everything the kernel program and user space must agree on.
 //!
 //! * [`layout`]: what lies in the maps, byte for byte.
+//! * [`flood`]: which segments are counted by service when there are too many to be kept.
 //! * [`parse`]: frame bytes to [`layout::Segment`]; one parser for XDP, AF_XDP and capture files.
 //! * [`tunnel`]: the way to a segment inside other protocols, where the plain parser gives up.
 //! * [`record`]: what one segment does to one flow slot.
@@ -16,6 +17,7 @@
 #![expect(clippy::inline_always, reason = "a call is dear in BPF, and the verifier follows inlined code better")]
 
 pub mod drive;
+pub mod flood;
 pub mod layout;
 pub mod parse;
 pub mod record;

@@ -13,7 +13,13 @@ mod program;
 mod reset;
 
 #[cfg(target_arch = "bpf")]
+mod room;
+
+#[cfg(target_arch = "bpf")]
 mod table;
+
+#[cfg(all(target_arch = "bpf", feature = "trace"))]
+mod trace;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

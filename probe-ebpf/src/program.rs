@@ -9,17 +9,19 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use probe_ebpf::{
-    layout::{CONTROL, DEPTH_FULL, Segment},
+    layout::{CONTROL, DEPTH_CONTROL, DEPTH_FULL, Segment},
     parse::{self, Located, Reader, Reject},
     record::{self, Kept},
     tunnel::{self, Encapsulations},
 };
 
 use crate::table::{self, Region, Scratch, global};
+#[cfg(feature = "trace")]
+use crate::trace;
 
 // Set by the loader; read-only data that the verifier folds into the program.
 #[unsafe(no_mangle)]
-static DEPTH: u32 = DEPTH_FULL;
+pub(crate) static DEPTH: u32 = DEPTH_FULL;
 /// XDP_PASS on hosts, XDP_DROP on dedicated mirror ports.
 #[unsafe(no_mangle)]
 static ACTION: u32 = xdp_action::XDP_PASS;
@@ -39,6 +41,8 @@ static TUNNEL_DEPTH: u32 = 0;
 fn rstprobe(ctx: XdpContext) -> u32 {
     let frame = Frame::<false> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
     run(&frame, frame.end - frame.start);
+    #[cfg(feature = "trace")]
+    trace::tell();
     global!(ACTION)
 }
 
@@ -48,6 +52,8 @@ fn rstprobe(ctx: XdpContext) -> u32 {
 fn rstprobe_frags(ctx: XdpContext) -> u32 {
     let frame = Frame::<true> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
     run(&frame, frame.end - frame.start);
+    #[cfg(feature = "trace")]
+    trace::tell();
     global!(ACTION)
 }
 
@@ -57,6 +63,8 @@ fn rstprobe_frags(ctx: XdpContext) -> u32 {
 fn rstprobe_egress(ctx: TcContext) -> i32 {
     let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize };
     run(&frame, frame.len);
+    #[cfg(feature = "trace")]
+    trace::tell();
     TC_ACT_UNSPEC
 }
 
@@ -132,6 +140,10 @@ fn run<R: Reader>(frame: &R, len: usize) {
     let Some(mut region) = table::region() else { return };
     region.books.frames += 1;
     region.books.frame_bytes += len as u64;
+    #[cfg(feature = "trace")]
+    if let Some(scratch) = table::scratch() {
+        trace::note_length(scratch, len);
+    }
     if let Some(scratch) = segment(frame, &mut region) {
         // Through map memory, behind the compiler's back, as in `walked`.
         let scratch = black_box(scratch);
@@ -152,7 +164,7 @@ fn segment<R: Reader>(frame: &R, region: &mut Region) -> Option<&'static mut Scr
     if let Some(located) = parse::glance_v6(frame) {
         return plain(frame, &located, region);
     }
-    let scratch = region.scratch()?;
+    let scratch = table::scratch()?;
     if let Err(reject) = locate(frame, scratch) {
         region.books.rejected[reject as usize] += 1;
         return None;
@@ -168,7 +180,7 @@ fn plain<R: Reader>(frame: &R, located: &Located, region: &mut Region) -> Option
         region.books.passed_by += 1;
         return None;
     }
-    let scratch = region.scratch()?;
+    let scratch = table::scratch()?;
     let domain = located.domain(global!(DOMAIN));
     let (segment, more) = parse::head(frame, located, domain, region.coarse_ns).ok()?;
     scratch.put(&segment, more);
@@ -197,7 +209,7 @@ fn locate<R: Reader>(frame: &R, scratch: &mut Scratch) -> Result<(), Reject> {
 /// True for segments that the configured depth does not record.
 #[inline(always)]
 fn passes_by(flags: u16) -> bool {
-    flags & CONTROL == 0 && global!(DEPTH) != DEPTH_FULL
+    flags & CONTROL == 0 && global!(DEPTH) == DEPTH_CONTROL
 }
 
 /// A segment wherever the walk through the headers has led.
@@ -237,16 +249,7 @@ fn record(segment: &mut Segment, region: &mut Region) {
                 region.books.order_lost += 1;
             }
         }
-        None if segment.record.is_control() => {
-            if region.log(segment, false) {
-                region.books.logged += 1;
-                region.books.logged_flags.add(segment.record.flags);
-            } else {
-                region.books.untracked += 1;
-                region.books.untracked_flags.add(segment.record.flags);
-            }
-        }
-        None => region.books.untracked_data += 1,
+        None => region.without_slot(segment),
     }
 }
 

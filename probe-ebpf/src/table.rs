@@ -3,7 +3,7 @@
 //! Every map is one mmapable array of two epochs times N CPUs; `Region` is the part that this CPU may write in the
 //! current epoch. Slots are handed out in order (`0..slots`); a hashed index of one-cache-line buckets leads to them.
 
-use core::ptr::read_volatile;
+use core::{hint::black_box, ptr::read_volatile};
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -15,7 +15,7 @@ use aya_ebpf::{
 use probe_ebpf::{
     layout::{
         ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuEpoch, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, FlowKey, LogEntry,
-        SLOT_SUPERSEDED, Segment, SegmentRecord, Slot,
+        SLOT_SUPERSEDED, Segment, SegmentRecord, ServiceRow, Slot,
     },
     parse::Located,
     record,
@@ -36,7 +36,7 @@ static INDEX: Array<Bucket> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 static SLOTS: Array<Slot> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// The log: `[epoch][cpu][entry]`.
 #[map]
-static LOG: Array<LogEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub(crate) static LOG: Array<LogEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Working memory of one program run; see `program::tcp` for why it is not on the stack.
 #[map]
@@ -52,17 +52,21 @@ static CPUS: u32 = 1;
 #[unsafe(no_mangle)]
 static BUCKETS_PER_CPU: u32 = 1;
 #[unsafe(no_mangle)]
-static SLOTS_PER_CPU: u32 = 1;
+pub(crate) static SLOTS_PER_CPU: u32 = 1;
 #[unsafe(no_mangle)]
-static LOG_PER_CPU: u32 = 1;
+pub(crate) static LOG_PER_CPU: u32 = 1;
 #[unsafe(no_mangle)]
-static HASH_SEED: u64 = 0;
+pub(crate) static HASH_SEED: u64 = 0;
+/// Turns of an idle loop between reading the epoch and using it. For tests of the grace period; the verifier removes a
+/// loop of 0 turns.
+#[unsafe(no_mangle)]
+static LINGER: u32 = 0;
 /// The layout this object was built with, in its name: a loader of another layout does not find its own and refuses.
 #[unsafe(no_mangle)]
 #[used]
-static RSTPROBE_ABI_1: u32 = ABI_VERSION;
+static RSTPROBE_ABI_2: u32 = ABI_VERSION;
 
-const _: () = assert!(ABI_VERSION == 1, "rename RSTPROBE_ABI_1 with the layout version");
+const _: () = assert!(ABI_VERSION == 2, "rename RSTPROBE_ABI_2 with the layout version");
 
 macro_rules! global {
     ($name:ident) => {
@@ -84,6 +88,9 @@ pub(crate) struct Scratch {
     pub(crate) segment: Segment,
     /// 1 when `parse::rest` has something to read.
     pub(crate) more: u32,
+    /// Bytes of its frame's first buffer.
+    #[cfg(feature = "trace")]
+    pub(crate) frame_len: u32,
 }
 
 impl Scratch {
@@ -98,14 +105,50 @@ impl Scratch {
     }
 }
 
+/// This CPU's working memory.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: per CPU, and bottom halves are off: nobody else uses it until the program returns.
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}
+
 /// What this CPU may write in this epoch.
 pub(crate) struct Region {
     /// Its books.
     pub(crate) books: &'static mut CpuEpoch,
     /// The agent's last tick.
     pub(crate) coarse_ns: u64,
+    /// The epoch.
+    #[cfg(feature = "trace")]
+    pub(crate) epoch: u64,
     /// `epoch bit * CPUS + cpu`.
-    at: u32,
+    pub(crate) at: u32,
+    /// The running CPU.
+    pub(crate) cpu: u32,
+    /// [`Control::service_openings`].
+    pub(crate) service_openings: u32,
+    /// [`Control::openings`].
+    pub(crate) openings: u32,
+    /// [`Control::remembered`].
+    pub(crate) remembered: u64,
+    /// Hash of the flow at hand.
+    pub(crate) hash: u64,
+    /// Why [`Region::slot`] had none.
+    pub(crate) refusal: Refusal,
+    /// Where a segment without slot is charged, if its service has a row.
+    pub(crate) row: Option<&'static mut ServiceRow>,
+}
+
+/// Why there is no slot for a segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Refusal {
+    /// Nothing is free.
+    Full,
+    /// It opens one flow too many.
+    Flooded,
+    /// It is a data segment, and what is free is for others.
+    Shed,
 }
 
 /// The region of the running CPU, or `None` when the agent is not ready or the maps were sized for fewer CPUs.
@@ -113,15 +156,21 @@ pub(crate) struct Region {
 pub(crate) fn region() -> Option<Region> {
     let control = CONTROL.get_ptr(0)?;
     // SAFETY: a map value of this type; the agent writes it through its mapping, hence volatile.
-    let (epoch, coarse_ns, armed) = unsafe {
+    let (epoch, coarse_ns, armed, service_openings, openings, remembered) = unsafe {
         (
             read_volatile(&raw const (*control).epoch),
             read_volatile(&raw const (*control).now_ns),
             read_volatile(&raw const (*control).armed),
+            read_volatile(&raw const (*control).service_openings),
+            read_volatile(&raw const (*control).openings),
+            read_volatile(&raw const (*control).remembered),
         )
     };
     if armed == 0 {
         return None;
+    }
+    for turn in 0..global!(LINGER) {
+        black_box(turn);
     }
     // SAFETY: no precondition.
     let cpu = unsafe { bpf_get_smp_processor_id() };
@@ -133,33 +182,42 @@ pub(crate) fn region() -> Option<Region> {
     let books = BOOKS.get_ptr_mut(at)?;
     // SAFETY: bottom halves are off, so this CPU's region has no other writer until the program returns; the agent
     // reads it only after an epoch flip and a grace period.
-    Some(Region { books: unsafe { &mut *books }, coarse_ns, at })
+    let books = unsafe { &mut *books };
+    Some(Region {
+        books,
+        coarse_ns,
+        #[cfg(feature = "trace")]
+        epoch,
+        at,
+        cpu,
+        service_openings,
+        openings,
+        remembered,
+        hash: 0,
+        refusal: Refusal::Full,
+        row: None,
+    })
 }
 
 impl Region {
-    /// This CPU's working memory.
-    #[inline(always)]
-    pub(crate) fn scratch(&self) -> Option<&'static mut Scratch> {
-        // SAFETY: per CPU, and bottom halves are off: nobody else uses it until the program returns.
-        SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
-    }
-
     /// The slot that takes `record`: the flow's own, or a newly opened one. `None` when there is no room.
     #[inline(always)]
     pub(crate) fn slot(&mut self, key: &FlowKey, record: &SegmentRecord) -> Option<&'static mut Slot> {
         let hash = key.hash(global!(HASH_SEED));
+        self.hash = hash;
         let buckets = global!(BUCKETS_PER_CPU);
         let bucket_at = hash as u32 & (buckets - 1);
         let tag = (hash >> 32) as u32 & !ENTRY_SLOT_MASK;
         let bucket = INDEX.get_ptr_mut(self.at * buckets + bucket_at)?;
         // SAFETY: as for the books: one writer.
         let bucket = unsafe { &mut *bucket };
-        let slots = global!(SLOTS_PER_CPU);
-        let first = self.at * slots;
+        let first = self.at * global!(SLOTS_PER_CPU);
+        let (mut free, mut old) = (BUCKET_ENTRIES as u32, 0);
         for position in 0..BUCKET_ENTRIES {
             let entry = bucket.entries[position];
             if entry == 0 {
-                return self.open(&mut bucket.entries[position], first, tag, key, bucket_at);
+                free = position as u32;
+                break;
             }
             if entry & !ENTRY_SLOT_MASK != tag {
                 continue;
@@ -170,23 +228,50 @@ impl Region {
             if !slot.key.same(key) || slot.state & SLOT_SUPERSEDED != 0 {
                 continue;
             }
-            if record::supersedes(slot, record) {
-                record::supersede(slot);
-                // The new slot takes the old one's place in the index: reconnects cannot fill a bucket.
-                return self.open(&mut bucket.entries[position], first, tag, key, bucket_at);
+            if !record::supersedes(slot, record) {
+                return Some(slot);
             }
-            return Some(slot);
+            // The new slot takes the old one's place in the index: reconnects cannot fill a bucket.
+            free = position as u32;
+            old = entry & ENTRY_SLOT_MASK;
+            break;
         }
-        self.books.bucket_full += 1;
-        None
+        // One state for the verifier, whatever the way here.
+        let [free, old, ..] = self.aside([free, old, 0, 0]);
+        self.books.bucket_full += (free >= BUCKET_ENTRIES as u32) as u64;
+        let admitted = self.admits(key, record, free < BUCKET_ENTRIES as u32);
+        let [admitted, refusal, ..] = self.aside([admitted as u32, self.refusal as u32, 0, 0]);
+        // A flood must not end what is established; otherwise the new connection must not be counted in the old one's slot.
+        if old != 0 && refusal != Refusal::Flooded as u32 {
+            let slot = SLOTS.get_ptr_mut(first + old - 1)?;
+            // SAFETY: as for the books: one writer.
+            record::supersede(unsafe { &mut *slot });
+        }
+        if admitted == 0 {
+            return None;
+        }
+        self.row = None;
+        self.recall(key, record);
+        let entry = &mut bucket.entries[free as usize & (BUCKET_ENTRIES - 1)];
+        self.open(entry, first, tag, key, bucket_at)
+    }
+
+    /// The same numbers, through map memory and behind the compiler's back: the verifier forgets what they are.
+    #[inline(always)]
+    fn aside(&mut self, numbers: [u32; 4]) -> [u32; 4] {
+        let [a, b, c, d] = numbers;
+        let books = &mut *self.books;
+        books.aside[0] = a;
+        books.aside[1] = b;
+        books.aside[2] = c;
+        books.aside[3] = d;
+        let books = black_box(books);
+        [books.aside[0], books.aside[1], books.aside[2], books.aside[3]]
     }
 
     #[inline(always)]
     fn open(&mut self, entry: &mut u32, first: u32, tag: u32, key: &FlowKey, bucket: u32) -> Option<&'static mut Slot> {
         let next = self.books.slots;
-        if next >= global!(SLOTS_PER_CPU) {
-            return None;
-        }
         let slot = SLOTS.get_ptr_mut(first + next)?;
         // SAFETY: as for the books: one writer.
         let slot = unsafe { &mut *slot };
@@ -196,12 +281,12 @@ impl Region {
         Some(slot)
     }
 
-    /// Appends to the log. False when it is full.
+    /// Appends to the log. False when it is full, as far as this segment may fill it.
     #[inline(always)]
     pub(crate) fn log(&mut self, segment: &Segment, counted: bool) -> bool {
         let next = self.books.log_entries;
         let size = global!(LOG_PER_CPU);
-        if next >= size {
+        if next >= self.log_limit(&segment.record, size) {
             return false;
         }
         let Some(entry) = LOG.get_ptr_mut(self.at * size + next) else { return false };
@@ -211,7 +296,7 @@ impl Region {
         entry.record.copy_from(&segment.record);
         entry.rst_note = segment.rst_note;
         entry.counted = counted as u32;
-        entry.pad = 0;
+        entry.way = 0;
         self.books.log_entries = next + 1;
         true
     }

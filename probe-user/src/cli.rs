@@ -53,6 +53,7 @@ pub enum Command {
 
 /// Options of everything that attaches to interfaces.
 #[derive(Args, Debug)]
+#[cfg_attr(feature = "trace", expect(clippy::struct_excessive_bools, reason = "each is an option of its own"))]
 pub struct LiveArgs {
     /// Interface to watch; several make one view (the two legs of a TAP)
     #[arg(short, long = "interface", value_name = "IFACE", required = true)]
@@ -63,8 +64,8 @@ pub struct LiveArgs {
     /// What becomes of the frames: `drop` only on dedicated mirror ports
     #[arg(long, value_enum, default_value_t = ActionArg::Pass)]
     pub action: ActionArg,
-    /// What is recorded: every TCP segment, or only SYN, FIN and RST (fastest)
-    #[arg(long, value_enum, default_value_t = DepthArg::Full)]
+    /// What is recorded: every TCP segment, only SYN, FIN and RST (fastest), or all until a CPU's table runs full
+    #[arg(long, value_enum, default_value_t = DepthArg::Auto)]
     pub depth: DepthArg,
     /// The interfaces are this host's own: also see what it sends (tc egress), and take its kernel's reasons for resets
     #[arg(long, conflicts_with_all = ["promisc"])]
@@ -78,9 +79,13 @@ pub struct LiveArgs {
     /// Load the program for single-buffer frames even where the kernel has multi-buffer XDP
     #[arg(long, hide_short_help = true)]
     pub single_buffer: bool,
-    /// How often the kernel table is drained (1ms to 10s); sooner when it fills up
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = humantime::parse_duration)]
-    pub drain: std::time::Duration,
+    /// How often the kernel table is drained (1ms to 10s; sooner when it fills up), instead of 10ms to 500ms as it fills
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub drain: Option<std::time::Duration>,
+    /// New flows of one service, per second and CPU, that are followed from their SYN on; further SYNs are counted by
+    /// service, and followed once their flow shows more (0: no such limit)
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub flood_at: u32,
     /// Flows per CPU and drain interval that the kernel table holds (a power of two)
     #[arg(long, value_name = "N", default_value_t = 16384)]
     pub slots: u32,
@@ -90,6 +95,11 @@ pub struct LiveArgs {
     /// Connections tracked at once; beyond it the least informative are written early
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub max_connections: usize,
+    /// Say on standard error which frames are rejected or find no room: reason, length, CPU; the first of each reason per
+    /// CPU and drain interval
+    #[cfg(feature = "trace")]
+    #[arg(long)]
+    pub trace: bool,
 }
 
 /// Options about encapsulated traffic.
@@ -222,6 +232,8 @@ pub enum DepthArg {
     Full,
     /// Only SYN, FIN and RST
     Control,
+    /// Every TCP segment, until a CPU's table or log passes its mark; then no more new flows by data alone
+    Auto,
 }
 
 /// `--format`.

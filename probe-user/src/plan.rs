@@ -66,8 +66,10 @@ pub struct LivePlan {
     pub host: bool,
     /// How the program is loaded.
     pub engine: EngineConfig,
-    /// Drain interval when the table is not filling up.
-    pub drain: Duration,
+    /// Drain interval when the table is not filling up; `None` adapts it.
+    pub drain: Option<Duration>,
+    /// New flows of one service, per second and CPU, that are followed from their first segment on; 0 for all.
+    pub flood_at: u32,
     /// Bound of the tracker.
     pub max_connections: usize,
 }
@@ -98,6 +100,13 @@ pub struct ViewPlan {
     pub json_out: Option<PathBuf>,
     /// Print connections as they end, not all at the end.
     pub follow: bool,
+}
+
+impl ViewPlan {
+    /// Whether what verdicts rest on is shown anywhere.
+    pub fn shows_evidence(&self) -> bool {
+        self.json_out.is_some() || matches!(self.format, Format::Json | Format::Ndjson)
+    }
 }
 
 /// `rstprobe read`.
@@ -137,6 +146,9 @@ pub struct DoctorPlan {
     pub interfaces: Vec<String>,
 }
 
+/// Sets of remembered openings per CPU, of 30 each: at a million SYNs per second the last 120 milliseconds.
+const OPENING_SETS: u32 = 1 << 12;
+
 const MAX_WINDOW: Duration = Duration::from_hours(365 * 24);
 
 fn window(duration: Duration) -> Result<Duration, PlanError> {
@@ -156,8 +168,10 @@ impl TryFrom<LiveArgs> for LivePlan {
         if !(1..=1 << 24).contains(&args.log) {
             return Err(PlanError::Log(args.log));
         }
-        if args.drain < Duration::from_millis(1) || args.drain > Duration::from_secs(10) {
-            return Err(PlanError::Drain(args.drain));
+        if let Some(drain) = args.drain
+            && (drain < Duration::from_millis(1) || drain > Duration::from_secs(10))
+        {
+            return Err(PlanError::Drain(drain));
         }
         if args.max_connections == 0 {
             return Err(PlanError::NoConnections);
@@ -180,6 +194,7 @@ impl TryFrom<LiveArgs> for LivePlan {
                 depth: match args.depth {
                     DepthArg::Full => Depth::Full,
                     DepthArg::Control => Depth::Control,
+                    DepthArg::Auto => Depth::Auto,
                 },
                 action: match args.action {
                     ActionArg::Pass => Action::Pass,
@@ -190,9 +205,13 @@ impl TryFrom<LiveArgs> for LivePlan {
                 domain,
                 encapsulations,
                 frags: args.single_buffer.then_some(false),
+                #[cfg(feature = "trace")]
+                trace: args.trace,
+                opening_sets: if args.flood_at == 0 { 0 } else { OPENING_SETS },
                 ..EngineConfig::default()
             },
             drain: args.drain,
+            flood_at: args.flood_at,
             max_connections: args.max_connections,
         })
     }
@@ -331,11 +350,12 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_native_full_pass() {
+    fn defaults_are_native_auto_pass() {
         let plan = plan("rstprobe snapshot -i a -i b").expect("valid");
         assert_eq!(plan.live.interfaces, ["a", "b"]);
         assert_eq!(plan.live.mode, Mode::Native);
-        assert_eq!(plan.live.engine.depth, Depth::Full);
+        assert_eq!(plan.live.engine.depth, Depth::Auto);
+        assert_eq!(plan.live.drain, None);
         assert_eq!(plan.live.engine.action, Action::Pass);
         assert_eq!(plan.duration, Some(Duration::from_secs(10)));
         assert!(!plan.view.follow && !plan.live.promiscuous);

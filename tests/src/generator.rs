@@ -4,12 +4,12 @@
 //! Run number `n` (a counter in a map) sends, from source address `10.0.0.0 + (n / 4) % FLOWS`, the segment
 //! `n % 4` of SYN, SYN-ACK, FIN, RST: any multiple of four runs sends the same number of each.
 
-use std::io;
+use std::{io, thread};
 
 use crate::{
     frame::{Station, TcpFrame},
     netns::{CLIENT_MAC, Family, SERVER_MAC},
-    sys::{Counter, LoadedProgram},
+    sys::{Counter, LoadedProgram, pin_to_cpu},
 };
 
 /// Different source addresses.
@@ -60,96 +60,118 @@ impl Generator {
     }
 }
 
-const R0: u8 = 0;
-const R1: u8 = 1;
-const R2: u8 = 2;
-const R3: u8 = 3;
-const R4: u8 = 4;
-const R5: u8 = 5;
-const R6: u8 = 6;
-const R7: u8 = 7;
+/// Sends `count` segments in all, or a few less (a multiple of four for each CPU), from every CPU at once, each of all
+/// flows; returns how many.
+///
+/// # Errors
+/// As [`Generator::load`] and [`Generator::send`].
+///
+/// # Panics
+/// When a thread of it does, which is a bug here.
+pub fn send_on_all_cpus(index: u32, count: u32) -> io::Result<u64> {
+    let cpus = thread::available_parallelism()?.get();
+    let share = count / u32::try_from(cpus).map_err(io::Error::other)? / 4 * 4;
+    let loaded: Vec<_> = (0..cpus).map(|_| Generator::load(index)).collect::<io::Result<_>>()?;
+    thread::scope(|scope| {
+        let one = |(cpu, generator): (usize, Generator)| {
+            scope.spawn(move || pin_to_cpu(cpu).and_then(|()| generator.send(share)))
+        };
+        let senders: Vec<_> = loaded.into_iter().enumerate().map(one).collect();
+        senders.into_iter().try_for_each(|sender| sender.join().expect("a generator does not panic"))
+    })?;
+    Ok(u64::from(share) * cpus as u64)
+}
+
+pub(crate) const R0: u8 = 0;
+pub(crate) const R1: u8 = 1;
+pub(crate) const R2: u8 = 2;
+pub(crate) const R3: u8 = 3;
+pub(crate) const R4: u8 = 4;
+pub(crate) const R5: u8 = 5;
+pub(crate) const R6: u8 = 6;
+pub(crate) const R7: u8 = 7;
 
 /// One instruction: operation, registers, offset, immediate value (include/uapi/linux/bpf.h).
-fn op(code: u8, to: u8, from: u8, offset: i16, value: i32) -> [u8; 8] {
+pub(crate) fn op(code: u8, to: u8, from: u8, offset: i16, value: i32) -> [u8; 8] {
     let ([o0, o1], [v0, v1, v2, v3]) = (offset.to_le_bytes(), value.to_le_bytes());
     [code, to | from << 4, o0, o1, v0, v1, v2, v3]
 }
 
-fn copy(to: u8, from: u8) -> [u8; 8] {
+pub(crate) fn copy(to: u8, from: u8) -> [u8; 8] {
     op(0xbf, to, from, 0, 0)
 }
 
-fn set(to: u8, value: i32) -> [u8; 8] {
+pub(crate) fn set(to: u8, value: i32) -> [u8; 8] {
     op(0xb7, to, 0, 0, value)
 }
 
-fn add(to: u8, value: i32) -> [u8; 8] {
+pub(crate) fn add(to: u8, value: i32) -> [u8; 8] {
     op(0x07, to, 0, 0, value)
 }
 
-fn and(to: u8, value: i32) -> [u8; 8] {
+pub(crate) fn and(to: u8, value: i32) -> [u8; 8] {
     op(0x57, to, 0, 0, value)
 }
 
-fn shift_right(to: u8, value: i32) -> [u8; 8] {
+pub(crate) fn shift_right(to: u8, value: i32) -> [u8; 8] {
     op(0x77, to, 0, 0, value)
 }
 
-fn shift_left(to: u8, value: i32) -> [u8; 8] {
+pub(crate) fn shift_left(to: u8, value: i32) -> [u8; 8] {
     op(0x67, to, 0, 0, value)
 }
 
-fn shift_right_by(to: u8, from: u8) -> [u8; 8] {
+pub(crate) fn shift_right_by(to: u8, from: u8) -> [u8; 8] {
     op(0x7f, to, from, 0, 0)
 }
 
-fn remainder(to: u8, value: i32) -> [u8; 8] {
+pub(crate) fn remainder(to: u8, value: i32) -> [u8; 8] {
     op(0x97, to, 0, 0, value)
 }
 
-fn to_network_order_32(to: u8) -> [u8; 8] {
+pub(crate) fn to_network_order_32(to: u8) -> [u8; 8] {
     op(0xdc, to, 0, 0, 32)
 }
 
-fn load_u32(to: u8, from: u8, offset: i16) -> [u8; 8] {
+pub(crate) fn load_u32(to: u8, from: u8, offset: i16) -> [u8; 8] {
     op(0x61, to, from, offset, 0)
 }
 
-fn load_u64(to: u8, from: u8, offset: i16) -> [u8; 8] {
+pub(crate) fn load_u64(to: u8, from: u8, offset: i16) -> [u8; 8] {
     op(0x79, to, from, offset, 0)
 }
 
-fn store_u8(to: u8, offset: i16, from: u8) -> [u8; 8] {
+pub(crate) fn store_u8(to: u8, offset: i16, from: u8) -> [u8; 8] {
     op(0x73, to, from, offset, 0)
 }
 
-fn store_u32(to: u8, offset: i16, from: u8) -> [u8; 8] {
+pub(crate) fn store_u32(to: u8, offset: i16, from: u8) -> [u8; 8] {
     op(0x63, to, from, offset, 0)
 }
 
-fn store_u64(to: u8, offset: i16, from: u8) -> [u8; 8] {
+pub(crate) fn store_u64(to: u8, offset: i16, from: u8) -> [u8; 8] {
     op(0x7b, to, from, offset, 0)
 }
 
-fn skip_if_greater(left: u8, right: u8, instructions: usize) -> [u8; 8] {
+pub(crate) fn skip_if_greater(left: u8, right: u8, instructions: usize) -> [u8; 8] {
     op(0x2d, left, right, i16::try_from(instructions).expect("a short program"), 0)
 }
 
-fn call(helper: i32) -> [u8; 8] {
+pub(crate) fn call(helper: i32) -> [u8; 8] {
     op(0x85, 0, 0, 0, helper)
 }
 
-fn exit() -> [u8; 8] {
+pub(crate) fn exit() -> [u8; 8] {
     op(0x95, 0, 0, 0, 0)
 }
 
 /// The address of an array's first value: one instruction of two.
-fn value_of(to: u8, map: i32) -> [[u8; 8]; 2] {
+pub(crate) fn value_of(to: u8, map: i32) -> [[u8; 8]; 2] {
     [op(0x18, to, 2, 0, map), op(0, 0, 0, 0, 0)]
 }
 
-const REDIRECT: i32 = 23;
-const XDP_ABORTED: i32 = 0;
+pub(crate) const REDIRECT: i32 = 23;
+pub(crate) const XDP_ABORTED: i32 = 0;
 
 fn assemble(counter: i32, interface: i32) -> Vec<[u8; 8]> {
     let [counter_low, counter_high] = value_of(R7, counter);

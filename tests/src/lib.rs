@@ -6,6 +6,9 @@
 //! * [`probe`]: the `rstprobe` binary as a child, its snapshot as JSON.
 //! * [`session`]: all scenarios under one probe, from attach to clean end.
 //! * [`generator`]: an XDP program that makes control segments of many flows at line rate.
+//! * [`mixture`]: control and data segments of a million tuples, from every CPU at once.
+//! * [`endurance`]: the agent under such a load for as long as asked for: does it lose, grow, or leak?
+//! * [`spoof`]: a SYN flood from millions of addresses that do not exist.
 //! * [`reference`]: what the kernel program must have recorded of given frames.
 //! * [`verdict`]: expected against said.
 //! * [`wire`]: what a plain packet socket beside the probe counts.
@@ -26,11 +29,13 @@
 pub mod bench;
 pub mod connlog;
 pub mod conversation;
+pub mod endurance;
 pub mod frame;
 pub mod generator;
 pub mod lab;
 pub mod leftover;
 pub mod load;
+pub mod mixture;
 pub mod netns;
 pub mod odd;
 pub mod oneshot;
@@ -40,6 +45,7 @@ pub mod probe;
 pub mod reference;
 pub mod scenario;
 pub mod session;
+pub mod spoof;
 pub mod sys;
 pub mod tcpdump;
 pub mod tier;

@@ -135,6 +135,9 @@ impl Namespace {
 }
 
 /// A namespace with one veth pair in it, [`SOURCE`] to [`SINK`]: for frames that no stack should see.
+///
+/// It has a queue for each CPU: what one CPU sends is received on the same, and several can send at once without one
+/// filling the ring that another has to empty.
 #[derive(Debug)]
 pub struct Loop {
     /// Where both ends are.
@@ -149,9 +152,20 @@ pub const SINK: &str = "sink";
 impl Loop {
     /// Builds it, after removing what dead processes left behind.
     pub fn build() -> io::Result<Self> {
+        Self::with_queues(1)
+    }
+
+    /// Builds it with a queue for each CPU: what one CPU sends is received on the same, and several can send at once
+    /// without one filling the ring that another has to empty. Frames of different CPUs are in no order.
+    pub fn build_wide() -> io::Result<Self> {
+        Self::with_queues(thread::available_parallelism()?.get())
+    }
+
+    fn with_queues(count: usize) -> io::Result<Self> {
         sweep()?;
         let namespace = Namespace::create("lo")?;
-        namespace.ip(&format!("link add name {SOURCE} type veth peer name {SINK}"))?;
+        let queues = format!("numtxqueues {count} numrxqueues {count}");
+        namespace.ip(&format!("link add name {SOURCE} {queues} type veth peer name {SINK} {queues}"))?;
         for end in [SOURCE, SINK] {
             namespace.ip(&format!("link set {end} addrgenmode none"))?;
             namespace.ip(&format!("link set {end} up"))?;

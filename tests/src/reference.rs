@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use probe_ebpf::{
-    layout::{CpuEpoch, DirectionCounters, FlagCounts, FlowKey, LogEntry, RST, Segment, SegmentRecord, Slot},
+    layout::{CpuEpoch, DirectionCounters, FlowKey, LogEntry, RST, Segment, SegmentRecord, Slot},
     parse::{self, Located, Reject, SliceReader},
     record::{self, Kept},
     tunnel::{self, Encapsulations, Walk},
@@ -87,7 +87,7 @@ pub struct Reference {
 impl Reference {
     /// Empty, with the sizes and the depth of `config`.
     pub fn new(config: &EngineConfig) -> Self {
-        let (config, books) = (config.clone(), empty_books());
+        let (config, books) = (config.clone(), CpuEpoch::default());
         Self { config, slots: vec![], index: HashMap::new(), log: vec![], books, clock: 0 }
     }
 
@@ -172,7 +172,7 @@ impl Reference {
             return false;
         }
         let Segment { key, record, rst_note } = *segment;
-        self.log.push(LogEntry { key, record, rst_note, counted, pad: 0 });
+        self.log.push(LogEntry { key, record, rst_note, counted, way: 0 });
         true
     }
 
@@ -223,27 +223,6 @@ pub fn locate(reader: &SliceReader<'_>, encapsulations: Encapsulations) -> Resul
     }
     let (mut walk, mut located) = (Walk::ethernet(0), Located::default());
     tunnel::locate(reader, encapsulations, &mut walk, &mut located).map(|()| located)
-}
-
-fn empty_books() -> CpuEpoch {
-    CpuEpoch {
-        frames: 0,
-        frame_bytes: 0,
-        tcp: 0,
-        passed_by: 0,
-        in_slots: 0,
-        logged: 0,
-        untracked: 0,
-        untracked_data: 0,
-        slots: 0,
-        log_entries: 0,
-        order_lost: 0,
-        bucket_full: 0,
-        seen: FlagCounts::default(),
-        logged_flags: FlagCounts::default(),
-        untracked_flags: FlagCounts::default(),
-        rejected: [0; probe_ebpf::layout::REJECT_REASONS],
-    }
 }
 
 fn empty_slot() -> Slot {

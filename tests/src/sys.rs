@@ -42,6 +42,12 @@ pub fn enter_network_namespace(namespace: impl AsFd) -> io::Result<()> {
     check(unsafe { libc::setns(namespace.as_fd().as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }
 
+/// The CPU that the calling thread runs on at this moment.
+pub fn current_cpu() -> io::Result<usize> {
+    // SAFETY: no precondition.
+    check(unsafe { libc::sched_getcpu() }).map(|cpu| usize::try_from(cpu).unwrap_or(0))
+}
+
 /// Binds the calling thread to one CPU.
 pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     // SAFETY: all-zero bytes are the empty set.
@@ -63,6 +69,16 @@ pub fn interrupt(pid: u32) -> io::Result<()> {
 /// Sends SIGTERM to one process.
 pub fn terminate(pid: u32) -> io::Result<()> {
     signal(pid, libc::SIGTERM)
+}
+
+/// Sends SIGHUP to one process. (A minimal Debian has no program for it.)
+pub fn hang_up(pid: u32) -> io::Result<()> {
+    signal(pid, libc::SIGHUP)
+}
+
+/// Stops one process (SIGSTOP), or lets it go on (SIGCONT).
+pub fn pause(pid: u32, paused: bool) -> io::Result<()> {
+    signal(pid, if paused { libc::SIGSTOP } else { libc::SIGCONT })
 }
 
 fn signal(pid: u32, signal: libc::c_int) -> io::Result<()> {

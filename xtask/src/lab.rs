@@ -1,4 +1,4 @@
-//! `demo`, `lab` and `bench`: programs of the tests package, run on a fresh build.
+//! `demo`, `lab`, `bench` and `soak`: programs of the tests package, run on a fresh build.
 //!
 //! Only brings the pieces together: what they show is theirs.
 
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::{
-    object,
+    object::{self, Variant},
     setup::{self, Scope},
     sh,
     tiers::BINARY,
@@ -25,13 +25,15 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Re
     // They play in network namespaces, which takes iproute2: a fresh machine has none.
     setup::ensure(workspace, Scope::All)?;
     let binary = object::build(workspace, false)?;
-    let bench_object = if name == "bench" { Some(object::build_bench_object(workspace)?) } else { None };
+    if name == "bench" {
+        object::build_object(workspace, Variant::Bench)?;
+    }
     let mut cargo = workspace.cargo(&["build", "--release", "--locked", "--package", TESTS, "--bin", name]);
     sh::run(&mut cargo)?;
     let mut program = workspace.cargo(&["run", "--quiet", "--release", "--locked", "--package", TESTS, "--bin", name]);
     program.arg("--").args(arguments).env(BINARY, binary);
-    if let Some(object) = bench_object {
-        program.env(BENCH_OBJECT, object);
+    if name == "bench" {
+        program.env(BENCH_OBJECT, Variant::Bench.object(workspace));
     }
     let status = sh::status(&mut program)?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))

@@ -46,6 +46,9 @@ enum Task {
         /// Build the program without optimisation
         #[arg(long)]
         debug: bool,
+        /// Also build `rstprobe-trace`, whose option --trace tells of frames that the BPF program rejects
+        #[arg(long)]
+        trace: bool,
     },
     /// Show what the BPF programs cost, and hold them to their budget
     Ebpf {
@@ -64,6 +67,8 @@ enum Task {
     Lab(Passed),
     /// Build, then measure
     Bench(Passed),
+    /// Build, then put the agent under load for as long as asked for: `--for 20m`, or `--packets 100000000 --pause 3s`
+    Soak(Passed),
     /// Check the rules of the house that no compiler checks
     Tidy,
     /// Check everything: format, lints, tidy, budget, tests
@@ -91,12 +96,14 @@ fn start(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     match task {
         Task::Setup { check } => setup::setup(&workspace, check)?,
-        Task::Build { debug } => drop(object::build(&workspace, debug)?),
+        Task::Build { debug, trace: false } => drop(object::build(&workspace, debug)?),
+        Task::Build { debug, trace: true } => drop(object::build_traced(&workspace, debug)?),
         Task::Ebpf { disasm, accept } => ebpf::ebpf(&workspace, disasm, accept)?,
         Task::Test => return tiers::test(&workspace),
         Task::Demo(passed) => return lab::run(&workspace, "demo", &passed.arguments),
         Task::Lab(passed) => return lab::run(&workspace, "lab", &passed.arguments),
         Task::Bench(passed) => return lab::run(&workspace, "bench", &passed.arguments),
+        Task::Soak(passed) => return lab::run(&workspace, "soak", &passed.arguments),
         Task::Tidy => tidy::tidy(workspace.root())?,
         Task::Ci => return ci::ci(&workspace),
     }

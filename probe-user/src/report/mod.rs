@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no terminal. Whoever writes the text says how wide the terminal is and whether it has colours.
 
+pub mod flood;
 pub mod json;
 pub mod line;
 pub mod table;
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub losses: Vec<Loss>,
     /// What the data plane saw, by stable name.
     pub books: Vec<(&'static str, u64)>,
+    /// What was counted by service instead of followed.
+    pub flood: flood::Flood,
     /// The connections, by start.
     pub connections: Vec<Connection>,
 }
@@ -45,7 +48,7 @@ pub struct Window {
     pub end_ns: u64,
     /// Interfaces, with mode.
     pub interfaces: Vec<InterfaceUse>,
-    /// `full` or `control`; empty for captures.
+    /// `auto`, `full` or `control`; empty for captures.
     pub depth: &'static str,
     /// `pass` or `drop`; empty for captures.
     pub action: &'static str,

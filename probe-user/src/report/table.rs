@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets};
 
-use super::{Loss, Snapshot, text};
+use super::{Loss, Snapshot, flood, text};
 use crate::{
     aggregate::{Group, GroupKey},
-    lifecycle::{Cause, Connection},
+    lifecycle::{Basis, Cause, Connection},
 };
 
 /// How the text may look.
@@ -26,6 +26,12 @@ pub struct Style {
 pub fn snapshot(snapshot: &Snapshot, style: Style) -> String {
     let mut out = String::new();
     headline(&mut out, snapshot);
+    section(
+        &mut out,
+        "Flooded services (segments counted here are in no connection)",
+        &flood::section(&snapshot.flood, style),
+        style,
+    );
     section(&mut out, "Servers by RST", &groups(&snapshot.aggregate.servers.by_rst(), "SERVER", style), style);
     section(
         &mut out,
@@ -113,9 +119,10 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
             text::ratio(totals.refused_ratio()),
         ),
     );
+    out.push_str(&flood::headline(&snapshot.flood));
 }
 
-fn table(style: Style, headings: &[&str]) -> Table {
+pub(super) fn table(style: Style, headings: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -149,7 +156,7 @@ fn fit(table: &mut Table, style: Style, order: &[&str]) {
     }
 }
 
-fn number(value: impl ToString) -> Cell {
+pub(super) fn number(value: impl ToString) -> Cell {
     Cell::new(value).set_alignment(CellAlignment::Right)
 }
 
@@ -158,11 +165,11 @@ fn emphasised(value: impl ToString, wrong: bool, style: Style) -> Cell {
     if wrong && style.color { cell.fg(Color::Yellow) } else { cell }
 }
 
-fn limit(rows: usize, style: Style) -> usize {
+pub(super) fn limit(rows: usize, style: Style) -> usize {
     if style.rows == 0 { rows } else { rows.min(style.rows) }
 }
 
-fn more(out: String, shown: usize, all: usize) -> String {
+pub(super) fn more(out: String, shown: usize, all: usize) -> String {
     if shown == all { out } else { format!("{out}\n... and {} more (--top 0 shows all)", all - shown) }
 }
 
@@ -198,6 +205,9 @@ fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
         let quantile =
             |q| group.duration_quantile_us(q).map_or_else(|| "-".to_string(), |us| text::duration(us * 1000));
         let cause = group.main_cause().map_or_else(|| ".".to_string(), |(cause, n)| format!("{} x{n}", cause.id()));
+        let idle = group.idle_gap_cluster().map_or_else(String::new, |idle| {
+            format!(", {} of {} resets after {:.1} s idle", idle.resets, idle.of, idle.seconds)
+        });
         table.add_row(vec![
             Cell::new(match key {
                 GroupKey::Server(server) => server.to_string(),
@@ -213,7 +223,7 @@ fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
             number(text::ratio(totals.rst_per_conn())),
             number(quantile(0.5)),
             number(quantile(0.99)),
-            emphasised(cause, totals.with_rst > 0, style),
+            emphasised(cause + &idle, totals.with_rst > 0, style),
         ]);
     }
     fit(&mut table, style, &GROUP_EXTRAS);
@@ -263,11 +273,14 @@ fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
         Cell::new(text::endpoint(connection.orig)),
         Cell::new(text::endpoint(connection.resp)),
         Cell::new(connection.conn_state.as_str()),
-        Cell::new(&connection.history),
+        Cell::new(connection.history.as_str()),
         number(text::both(orig.syn + orig.syn_ack, resp.syn + resp.syn_ack)),
         number(text::both(orig.fin, resp.fin)),
         number(text::both(orig.rst, resp.rst)),
-        number(text::both(orig.packets, resp.packets)),
+        number(match connection.basis {
+            Basis::ControlOnly => "-".to_string(),
+            _ => text::both(orig.packets, resp.packets),
+        }),
         number(format!("{}/{}", text::bytes(orig.bytes), text::bytes(resp.bytes))),
         number(text::duration(connection.duration_ns)),
         Cell::new(connection.closing.as_str()),
@@ -368,6 +381,7 @@ mod tests {
                 loss("rejected.later_fragment", 3),
             ],
             books: Vec::new(),
+            flood: flood::Flood::default(),
             connections: Vec::new(),
         };
         let text = summary(&snapshot);

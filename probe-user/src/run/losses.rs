@@ -1,11 +1,26 @@
 //! Which counters are shown, and under which stable names.
 
-use probe_ebpf::parse::Reject;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use probe_ebpf::{
+    layout::{Endpoint, FlagCounts},
+    parse::Reject,
+};
 
 use crate::{
+    aggregate::FlagTotals,
     lifecycle::TrackerStats,
-    report::Loss,
-    source::{capture, live::books::Books},
+    report::{
+        Loss,
+        flood::{Flood, FloodedService, Flooding},
+    },
+    source::{
+        capture,
+        live::{
+            books::Books,
+            services::{ServiceCounts, Services},
+        },
+    },
 };
 
 fn matters(name: &'static str, count: u64) -> Loss {
@@ -14,12 +29,17 @@ fn matters(name: &'static str, count: u64) -> Loss {
 
 /// What a live session could not put, or not fully, into connections.
 pub(super) fn live(books: &Books, stats: &TrackerStats, resets_lost: u64, interfaces_gone: u64) -> Vec<Loss> {
+    let left = |pick: fn(&FlagCounts) -> u64| pick(&books.flooded_flags).saturating_sub(pick(&books.claimed_flags));
     let mut losses = vec![
         matters("untracked.syn", books.untracked_flags.syn),
         matters("untracked.syn_ack", books.untracked_flags.syn_ack),
         matters("untracked.fin", books.untracked_flags.fin),
         matters("untracked.rst", books.untracked_flags.rst),
         matters("untracked.data_segments", books.untracked_data),
+        matters("flood.syn_untracked", left(|flags| flags.syn)),
+        matters("flood.syn_ack_untracked", left(|flags| flags.syn_ack)),
+        matters("flood.rst_untracked", left(|flags| flags.rst)),
+        matters("shed.data_segments", books.shed),
         matters("order_lost", books.order_lost),
         matters("books.difference", books.difference()),
         matters("interfaces.gone", interfaces_gone),
@@ -102,10 +122,35 @@ pub(super) fn live_books(books: &Books) -> Vec<(&'static str, u64)> {
         ("seen.syn_ack", books.seen.syn_ack),
         ("seen.fin", books.seen.fin),
         ("seen.rst", books.seen.rst),
+        ("flooded", books.flooded),
+        ("flood.claimed", books.claimed),
+        ("shed", books.shed),
+        ("shed.epochs", books.shed_epochs),
         ("bucket_full", books.bucket_full),
         ("epochs", books.epochs),
         ("difference", books.difference()),
     ]
+}
+
+/// What was counted by service.
+pub(super) fn flood(services: &Services) -> Flood {
+    let rows = services.by_size().into_iter().map(|((server, domain), counts)| FloodedService {
+        server: socket_address(server),
+        domain,
+        counts: flooding(&counts),
+    });
+    Flood { services: rows.collect(), others: flooding(services.rest()) }
+}
+
+fn flooding(counts: &ServiceCounts) -> Flooding {
+    let FlagCounts { syn, syn_ack, fin, rst } = counts.left();
+    let claimed = counts.claimed.syn + counts.claimed.syn_ack;
+    Flooding { flags: FlagTotals { syn, syn_ack, fin, rst }, data: counts.data, claimed }
+}
+
+fn socket_address(endpoint: Endpoint) -> SocketAddr {
+    let ip = IpAddr::V6(Ipv6Addr::from(endpoint.octets())).to_canonical();
+    SocketAddr::new(ip, endpoint.port)
 }
 
 /// What was read of the captures.

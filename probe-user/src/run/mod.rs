@@ -4,6 +4,7 @@ mod doctor;
 mod interfaces;
 mod losses;
 mod output;
+mod pace;
 mod read;
 mod session;
 mod shown;

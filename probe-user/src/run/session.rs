@@ -4,7 +4,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use probe_ebpf::layout::{DirectionCounters, FlowKey, Segment};
 
-use super::{RunError, output};
+use super::{RunError, output, pace::Pace};
+#[cfg(feature = "trace")]
+use crate::source::live::trace::Trace;
 use crate::{
     lifecycle::{Basis, Connection, Extra, Tracker, TrackerConfig, TrackerStats},
     plan::LivePlan,
@@ -13,6 +15,7 @@ use crate::{
         books::Books,
         engine::{Depth, Engine, EngineConfig, Sink},
         host::{HostTap, ResetFormat},
+        services::Services,
     },
 };
 
@@ -21,10 +24,12 @@ pub(super) struct Session {
     engine: Engine,
     attachments: Vec<Attachment>,
     host: Option<HostTap>,
+    #[cfg(feature = "trace")]
+    trace: Option<Trace>,
     feed: Feed,
     books: Books,
     clock: Clock,
-    interval: Duration,
+    pace: Pace,
     last_drain: Instant,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
@@ -32,8 +37,6 @@ pub(super) struct Session {
 
 /// How often the coarse clock ticks and the occupancy is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(5);
-/// Drained early when a CPU's table or log is fuller than this.
-const HIGH_WATER: f64 = 0.5;
 
 impl Session {
     /// Loads and attaches.
@@ -47,13 +50,18 @@ impl Session {
         let reset_offsets = reasons.as_ref().map(|format| format.offsets);
         let config = EngineConfig { clock_offset_ns: clock.offset_ns, reset_offsets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
+        #[cfg(feature = "trace")]
+        let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
         engine.tick(monotonic_ns());
+        let pace = Pace::new(plan.drain, plan.flood_at);
+        let (service, all) = pace.budget();
+        engine.set_budget(service, all);
         // All legs begin as one: what passes while they are being attached is seen by none.
         engine.arm(false);
         let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
         let host = plan.host.then(|| HostTap::attach(&mut engine, &plan.interfaces, reasons.is_some())).transpose()?;
         engine.arm(true);
-        let full = config.depth == Depth::Full;
+        let full = config.depth != Depth::Control;
         let tracker = Tracker::new(TrackerConfig {
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
             max_connections: plan.max_connections,
@@ -70,10 +78,12 @@ impl Session {
             engine,
             attachments,
             host,
+            #[cfg(feature = "trace")]
+            trace,
             feed: Feed { tracker, basis },
             books: Books::default(),
             clock,
-            interval: plan.drain,
+            pace,
             last_drain: Instant::now(),
             started_ns: clock.unix_ns(),
         })
@@ -91,10 +101,26 @@ impl Session {
     /// The kernel refused the flip.
     pub(super) fn tick(&mut self) -> Result<(), RunError> {
         self.engine.tick(monotonic_ns());
-        if self.last_drain.elapsed() >= self.interval || self.engine.occupancy() > HIGH_WATER {
-            self.drain()?;
+        #[cfg(feature = "trace")]
+        self.tell_trace();
+        let occupancy = self.engine.occupancy();
+        if !self.pace.is_due(self.last_drain.elapsed(), occupancy) {
+            return Ok(());
         }
+        let begin = Instant::now();
+        self.drain()?;
+        self.pace.drained(occupancy, begin.elapsed());
+        let (service, all) = self.pace.budget();
+        self.engine.set_budget(service, all);
         Ok(())
+    }
+
+    /// Says what the program has logged.
+    #[cfg(feature = "trace")]
+    fn tell_trace(&mut self) {
+        for line in self.trace.iter_mut().flat_map(Trace::take) {
+            output::say(&format!("rstprobe: {line}"));
+        }
     }
 
     fn drain(&mut self) -> Result<(), RunError> {
@@ -102,18 +128,25 @@ impl Session {
         let now_ns = self.clock.unix_ns();
         let books = self.engine.drain(&mut self.feed)?;
         self.books.add(&books);
-        if books.untracked_data > 0 || books.order_lost > 0 {
+        if books.untracked_data > 0 || books.order_lost > 0 || books.shed > 0 {
             self.feed.tracker.doubt_acknowledgements();
         }
-        // After the segments: a reset is reported just before it leaves, so its connection is known by now.
-        if let Some(host) = &mut self.host {
-            while let Some(reset) = host.next_reset(0) {
-                self.feed.tracker.kernel_reset(&reset.key, reset.from_hi, reset.reason, reset.provoked);
-            }
-        }
+        self.join_resets();
         self.feed.tracker.advance(now_ns);
         self.last_drain = Instant::now();
         Ok(())
+    }
+
+    /// After the segments: a reset is reported just before it leaves, so its connection is known by now, or comes with
+    /// the next epoch.
+    fn join_resets(&mut self) {
+        let (Some(host), tracker) = (&mut self.host, &mut self.feed.tracker) else { return };
+        let offset_ns = self.clock.offset_ns;
+        let refused = host.join_resets(0, |reset| {
+            let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
+            tracker.kernel_reset(&reset.key, reset.from_hi, (reset.reason, reset.provoked), time_ns)
+        });
+        tracker.count_unmatched_resets(refused);
     }
 
     /// Connections that ended since the last call.
@@ -129,7 +162,11 @@ impl Session {
         if let Some(host) = &mut self.host {
             host.detach();
         }
+        #[cfg(feature = "trace")]
+        self.tell_trace();
         let drained = self.drain();
+        // Those that the last drain left waiting get no other.
+        self.join_resets();
         let ended_ns = self.clock.unix_ns();
         let mut tracker = self.feed.tracker;
         tracker.finish(ended_ns);
@@ -139,6 +176,7 @@ impl Session {
             resets_lost,
             rest: tracker.take_closed(),
             books: self.books,
+            services: self.engine.services().cloned().unwrap_or_default(),
             stats: tracker.stats(),
             ended_ns,
         }
@@ -164,6 +202,8 @@ pub(super) struct Closed {
     pub(super) rest: Vec<Connection>,
     /// Books of the data plane.
     pub(super) books: Books,
+    /// What was counted by service.
+    pub(super) services: Services,
     /// Books of the tracker.
     pub(super) stats: TrackerStats,
     /// Resets that the kernel reported and that could not be taken.

@@ -12,7 +12,7 @@ use crate::{
     aggregate::{Aggregate, Habits},
     lifecycle::Connection,
     plan::{Format, ViewPlan},
-    report::{Loss, Snapshot, Window, json, line, table, zeek},
+    report::{Loss, Snapshot, Window, flood::Flood, json, line, table, zeek},
 };
 
 /// Servers and clients that get a row of their own.
@@ -74,16 +74,16 @@ impl View {
     }
 
     /// Takes connections that ended.
-    pub(super) fn take(&mut self, closed: impl IntoIterator<Item = Connection>) -> Result<(), RunError> {
+    pub(super) fn take(&mut self, closed: &mut Vec<Connection>) -> Result<(), RunError> {
         let mut text = String::new();
         let mut lines = 0;
-        for mut connection in closed {
+        if let Some(shown) = self.shown.as_mut() {
+            self.aggregate.add_unjudged(closed, &mut self.habits);
+            closed.iter().for_each(|connection| shown.offer(connection));
+            closed.clear();
+        }
+        for mut connection in closed.drain(..) {
             self.habits.observe(&connection);
-            if let Some(shown) = self.shown.as_mut() {
-                self.aggregate.add_unjudged(&mut connection, &self.habits);
-                shown.offer(connection);
-                continue;
-            }
             if !self.plan.follow && self.kept.len() < MAX_LISTED {
                 // Judged and added at the end, when the habits of all are known.
                 self.kept.push(connection);
@@ -107,9 +107,9 @@ impl View {
     }
 
     /// Takes the last connections: now the reader is waited for.
-    pub(super) fn take_last(&mut self, closed: Vec<Connection>) -> Result<(), RunError> {
+    pub(super) fn take_last(&mut self, mut closed: Vec<Connection>) -> Result<(), RunError> {
         self.last = true;
-        self.take(closed)
+        self.take(&mut closed)
     }
 
     fn stream(&mut self, text: &str, lines: u64) -> Result<(), RunError> {
@@ -154,6 +154,7 @@ impl View {
         window: Window,
         mut losses: Vec<Loss>,
         books: Vec<(&'static str, u64)>,
+        flood: Flood,
     ) -> Result<(), RunError> {
         self.aggregate.settle(&self.habits);
         let is_added = self.shown.is_some();
@@ -167,9 +168,9 @@ impl View {
         }
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let snapshot = Snapshot { window, aggregate: self.aggregate, losses, books, connections: self.kept };
+        let snapshot = Snapshot { window, aggregate: self.aggregate, losses, books, flood, connections: self.kept };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
-        let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)?));
+        let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
         let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());
         file.and(printed)
     }
@@ -178,11 +179,15 @@ impl View {
 fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), RunError> {
     match plan.format {
         Format::Table => stdout.print(&table::snapshot(snapshot, output::style(plan.rows))),
-        Format::Json => stdout.print(&json::snapshot(snapshot)?),
+        Format::Json => stdout.print_document(&json::snapshot(snapshot)),
         Format::Ndjson => {
             let mut text = String::new();
             for connection in &snapshot.connections {
                 text += &json::connection_line(connection)?;
+                if text.len() >= CHUNK {
+                    stdout.print(&text)?;
+                    text.clear();
+                }
             }
             stdout.print(&(text + &json::summary_line(snapshot)?))
         }

@@ -48,7 +48,7 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
             () = signals.end() => break,
             _ = ticks.tick() => {}
         }
-        outcome = session.tick().and_then(|()| view.take(session.take_closed())).and_then(|()| interfaces.look());
+        outcome = session.tick().and_then(|()| view.take(&mut session.take_closed())).and_then(|()| interfaces.look());
         view.progress(started.elapsed(), "");
     }
     // From here on a signal is a second one, or there is nothing more to interrupt but the printing.
@@ -67,7 +67,7 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
     let taken = view.take_last(closed.rest);
     window.end_ns = closed.ended_ns;
     let losses = losses::live(&closed.books, &closed.stats, closed.resets_lost, gone);
-    let printed = view.finish(window, losses, losses::live_books(&closed.books));
+    let printed = view.finish(window, losses, losses::live_books(&closed.books), losses::flood(&closed.services));
     closed.drained.and(taken).and(printed)?;
     match closed.books.difference() {
         0 => Ok(()),
@@ -88,6 +88,7 @@ fn window(plan: &WatchPlan, session: &Session) -> Window {
         depth: match plan.live.engine.depth {
             Depth::Full => "full",
             Depth::Control => "control",
+            Depth::Auto => "auto",
         },
         action: match plan.live.engine.action {
             Action::Pass => "pass",

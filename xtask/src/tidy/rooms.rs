@@ -16,7 +16,7 @@ const CLOCK: [&str; 2] = ["std::time::Instant", "std::time::SystemTime"];
 
 const ROOMS: &[Room] = &[
     Room {
-        places: &["probe-ebpf/src/layout", "probe-ebpf/src/parse", "probe-ebpf/src/record"],
+        places: &["probe-ebpf/src/layout", "probe-ebpf/src/flood", "probe-ebpf/src/parse", "probe-ebpf/src/record"],
         banned: &["alloc", "std", "aya", "aya_ebpf", "aya_log_ebpf", "core::time"],
         keeps: "layout, parse and record are core only, the same code in kernel and user space",
     },

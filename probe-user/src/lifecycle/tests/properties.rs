@@ -1,5 +1,6 @@
 //! What holds for any input.
 
+use probe_ebpf::layout::FROM_HI;
 use proptest::prelude::*;
 
 use super::*;
@@ -26,7 +27,7 @@ fn soup() -> impl Strategy<Value = Vec<Segment>> {
                     window,
                     ttl,
                     header_len: 40,
-                    flags: flags | if from_hi { probe_ebpf::layout::FROM_HI } else { 0 },
+                    flags: flags | if from_hi { FROM_HI } else { 0 },
                     ..SegmentRecord::default()
                 };
                 record.put_window_scale(None);
@@ -133,4 +134,32 @@ fn counters_of_a_whole_epoch_may_come_with_its_first_segment() {
     let apart = tracker.take_closed().remove(0);
     assert_eq!((apart.from_orig, apart.from_resp), (whole.from_orig, whole.from_resp));
     assert_eq!((apart.conn_state, apart.history), (whole.conn_state, whole.history));
+}
+
+/// Most of the table is established; every further SYN evicts an earlier one, and nothing else.
+#[test]
+fn a_flood_of_attempts_evicts_attempts_only() {
+    let established = 950;
+    let mut tracker = Tracker::new(TrackerConfig { max_connections: 1000, ..TrackerConfig::default() });
+    let end = |host: u32, port| Endpoint::v4(host.to_be(), port);
+    let server = end(0x0a00_0001, 80);
+    let mut send = |host: u32, from_client: bool, flags: u16, time_ns: u64| {
+        let (from, to) = if from_client { (end(host, 4000), server) } else { (server, end(host, 4000)) };
+        let (key, from_hi) = FlowKey::normalised(from, to, 0);
+        let flags = flags | if from_hi { FROM_HI } else { 0 };
+        let record = SegmentRecord { time_ns, flags, ..SegmentRecord::default() };
+        tracker.observe(&Segment { key, record, rst_note: 0 }, Extra::default());
+    };
+    for host in 0..established {
+        let base = SECOND + u64::from(host);
+        send(0x0b00_0000 + host, true, SYN, base);
+        send(0x0b00_0000 + host, false, SYN | ACK, base + 1);
+        send(0x0b00_0000 + host, true, ACK, base + 2);
+    }
+    for host in 0..20_000 {
+        send(0x0c00_0000 + host, true, SYN, SECOND + 10_000 + u64::from(host));
+    }
+    let stats = tracker.stats();
+    assert_eq!((stats.tracked, stats.evicted_embryonic), (1000, 20_000 - 50));
+    assert_eq!((stats.evicted_idle, stats.evicted_closed), (0, 0));
 }

@@ -44,9 +44,23 @@ pub struct Books {
     pub drained_log: u64,
     /// Epochs drained.
     pub epochs: u64,
+    /// Openings that were refused room: counted by flag and by service ([`super::services`]).
+    pub flooded: u64,
+    /// Flags of `flooded`.
+    pub flooded_flags: FlagCounts,
+    /// Of `flooded`, those that were found again when their flow showed more, and were handed over after all.
+    pub claimed: u64,
+    /// Flags of `claimed`.
+    pub claimed_flags: FlagCounts,
+    /// Data segments that were refused a slot (depth `auto`).
+    pub shed: u64,
+    /// Epochs of a CPU in which something was shed.
+    pub shed_epochs: u64,
+    /// What is counted by service differs by so much from what is counted by flag: 0 unless there is a bug.
+    pub charge_difference: u64,
 }
 
-fn add_flags(sum: &mut FlagCounts, other: &FlagCounts) {
+pub(super) fn add_flags(sum: &mut FlagCounts, other: &FlagCounts) {
     sum.syn += other.syn;
     sum.syn_ack += other.syn_ack;
     sum.fin += other.fin;
@@ -69,6 +83,10 @@ impl Books {
         add_flags(&mut self.seen, &cpu.seen);
         add_flags(&mut self.logged_flags, &cpu.logged_flags);
         add_flags(&mut self.untracked_flags, &cpu.untracked_flags);
+        self.flooded += cpu.flooded;
+        add_flags(&mut self.flooded_flags, &cpu.flooded_flags);
+        self.shed += cpu.shed;
+        self.shed_epochs += u64::from(cpu.shed > 0);
         for (sum, value) in self.rejected.iter_mut().zip(&cpu.rejected) {
             *sum += value;
         }
@@ -96,6 +114,13 @@ impl Books {
         add_flags(&mut self.drained_flags, &other.drained_flags);
         self.drained_log += other.drained_log;
         self.epochs += other.epochs;
+        self.flooded += other.flooded;
+        add_flags(&mut self.flooded_flags, &other.flooded_flags);
+        self.claimed += other.claimed;
+        add_flags(&mut self.claimed_flags, &other.claimed_flags);
+        self.shed += other.shed;
+        self.shed_epochs += other.shed_epochs;
+        self.charge_difference += other.charge_difference;
     }
 
     /// Frames rejected for `reason`.
@@ -104,17 +129,20 @@ impl Books {
     }
 
     /// Absolute differences between what was seen and where it went, added up over all equations; 0 unless there is a
-    /// bug. The equations: frames = tcp + rejected; tcp = slots + logged + untracked (control and data) + passed by;
-    /// slots = drained; log entries = drained; and per flag, seen = drained + logged + untracked.
+    /// bug. The equations: frames = tcp + rejected; tcp = slots + logged + untracked (control and data) + flooded + shed +
+    /// passed by; slots = drained; log entries = drained; per flag, seen = drained + logged + untracked + flooded; and what
+    /// is counted by service = untracked + flooded + shed.
     pub fn difference(&self) -> u64 {
         let flags = |pick: fn(&FlagCounts) -> u64| {
-            pick(&self.seen)
-                .abs_diff(pick(&self.drained_flags) + pick(&self.logged_flags) + pick(&self.untracked_flags))
+            let kept = pick(&self.drained_flags) + pick(&self.logged_flags);
+            pick(&self.seen).abs_diff(kept + pick(&self.untracked_flags) + pick(&self.flooded_flags))
         };
+        let recorded = self.in_slots + self.logged + self.untracked + self.untracked_data;
         self.frames.abs_diff(self.tcp + self.rejected.iter().sum::<u64>())
-            + self.tcp.abs_diff(self.in_slots + self.logged + self.untracked + self.untracked_data + self.passed_by)
+            + self.tcp.abs_diff(recorded + self.flooded + self.shed + self.passed_by)
             + self.in_slots.abs_diff(self.drained)
             + self.logged.abs_diff(self.drained_log)
+            + self.charge_difference
             + flags(|f| f.syn)
             + flags(|f| f.syn_ack)
             + flags(|f| f.fin)
@@ -158,7 +186,7 @@ mod tests {
     #[test]
     fn every_single_loss_shows() {
         type Edit = fn(&mut Books);
-        let edits: [Edit; 8] = [
+        let edits: [Edit; 12] = [
             |b| b.frames -= 1,
             |b| b.tcp -= 1,
             |b| b.untracked -= 1,
@@ -167,6 +195,10 @@ mod tests {
             |b| b.drained_log -= 1,
             |b| b.drained_flags.syn -= 1,
             |b| b.seen.rst += 1,
+            |b| b.flooded += 1,
+            |b| b.flooded_flags.syn += 1,
+            |b| b.shed += 1,
+            |b| b.charge_difference += 1,
         ];
         for edit in edits {
             let mut books = balanced();

@@ -16,12 +16,13 @@ use aya::{
     programs::{Program, ProgramError, Xdp},
 };
 use probe_ebpf::layout::{
-    ABI_VERSION, Bucket, Control, CpuEpoch, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlagCounts, FlowKey,
-    LogEntry, REJECT_REASONS, SLOT_LAST_FROM_HI, SLOT_SUPERSEDED, Segment, Slot,
+    ABI_VERSION, Bucket, Control, CpuEpoch, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey,
+    LOG_COUNTED, LOG_ONLY, LOG_RECALLED, LogEntry, OPENING_WAYS, SLOT_LAST_FROM_HI, SLOT_SUPERSEDED, SYN, Segment,
+    Slot,
 };
 use probe_ebpf::tunnel::{self, Encapsulations};
 
-use super::{LiveError, books::Books, mapping::Mapping};
+use super::{LiveError, books::Books, flood::Flood, mapping::Mapping, services::Services};
 use crate::source::Domain;
 
 /// What the program records.
@@ -31,6 +32,9 @@ pub enum Depth {
     Control,
     /// Every TCP segment.
     Full,
+    /// Every TCP segment, and past the mark (three quarters of a CPU's slots, or half of its log) only SYN, FIN and RST
+    /// open slots until the epoch ends; data segments that are refused one are counted (`shed`).
+    Auto,
 }
 
 /// What becomes of the frame.
@@ -61,8 +65,25 @@ pub struct EngineConfig {
     pub frags: Option<bool>,
     /// Where `tcp:tcp_send_reset` keeps its fields ([`super::host::ResetFormat::offsets`]); `None` without `--host`.
     pub reset_offsets: Option<[u32; 5]>,
+    /// Sets of remembered openings per CPU (a power of two; 30 openings of 72 bytes each, and 64 bytes), with which floods
+    /// are told from conversations; 0 for none: then nothing is counted by service.
+    pub opening_sets: u32,
     /// Added to kernel times (`CLOCK_MONOTONIC`) to make them nanoseconds since the Unix epoch.
     pub clock_offset_ns: u64,
+    /// Have the program log frames that it rejects or finds no room for: only with an object that has the feature.
+    pub trace: bool,
+    /// None in use.
+    pub planted: Planted,
+}
+
+/// Faults that a test plants to show that it would find them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Planted {
+    /// Turns of an idle loop (about a nanosecond each) that the program makes between reading the epoch and writing to
+    /// its half of the maps: a short window becomes one that is hit at every flip.
+    pub linger: u32,
+    /// Read the half that was left without waiting for the grace period.
+    pub no_grace: bool,
 }
 
 impl Default for EngineConfig {
@@ -76,7 +97,10 @@ impl Default for EngineConfig {
             encapsulations: Encapsulations { enabled: tunnel::ALL, max_depth: 4 },
             frags: None,
             reset_offsets: None,
+            opening_sets: 0,
             clock_offset_ns: 0,
+            trace: false,
+            planted: Planted::default(),
         }
     }
 }
@@ -97,6 +121,9 @@ pub trait Sink {
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/rstprobe.o"));
 
+/// aya-log's most talkative level.
+const LOG_EVERYTHING: u8 = 5;
+
 /// Buckets per slot: the fuller a bucket, the longer the search. A quarter of the index is in use when all slots are.
 const ENTRIES_PER_SLOT: u32 = 4;
 
@@ -115,11 +142,15 @@ pub struct Engine {
     buckets_per_cpu: usize,
     epoch: u64,
     armed: bool,
+    /// [`Control::service_openings`] and [`Control::openings`].
+    budget: (u32, u32),
+    flood: Option<Flood>,
     config: EngineConfig,
     order: Vec<(u64, Place)>,
 }
 
-/// Where a segment lies: in a slot (`segment` counts from 0) or in the log (`segment` is [`IN_LOG`]).
+/// Where a segment lies: in a slot (`segment` counts from 0), in the log (`segment` is [`IN_LOG`]) or among the openings
+/// that were claimed ([`CLAIMED`]).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     at: u32,
@@ -127,6 +158,7 @@ struct Place {
 }
 
 const IN_LOG: u32 = u32::MAX;
+const CLAIMED: u32 = u32::MAX - 1;
 
 impl Engine {
     /// Loads the program with tables of the configured size.
@@ -137,7 +169,13 @@ impl Engine {
         if OBJECT.is_empty() {
             return Err(LiveError::NoObject);
         }
-        if !config.slots_per_cpu.is_power_of_two() || config.slots_per_cpu > 1 << 20 || config.log_per_cpu == 0 {
+        let sets = config.opening_sets;
+        if !config.slots_per_cpu.is_power_of_two()
+            || config.slots_per_cpu > 1 << 20
+            || config.log_per_cpu == 0
+            || (sets != 0 && !sets.is_power_of_two())
+            || sets > 1 << 17
+        {
             return Err(LiveError::TableSize { slots: config.slots_per_cpu, log: config.log_per_cpu });
         }
         let cpus = aya::util::nr_cpus().map_err(|(path, source)| LiveError::Read { what: path.to_string(), source })?;
@@ -162,19 +200,24 @@ impl Engine {
         let (cpu_count, domain, log) = (cpus as u32, config.domain.value(), config.log_per_cpu);
         let (tunnels, tunnel_depth) = (config.encapsulations.enabled, u32::from(config.encapsulations.max_depth));
         let reset = config.reset_offsets.unwrap_or_default();
+        let log_level = if config.trace { LOG_EVERYTHING } else { 0 };
         let mut ebpf = EbpfLoader::new()
             // Present only in an object of this very layout; see probe_ebpf::layout::ABI_VERSION.
-            .override_global("RSTPROBE_ABI_1", &ABI_VERSION, true)
+            .override_global("RSTPROBE_ABI_2", &ABI_VERSION, true)
             .override_global("CPUS", &cpu_count, true)
             .override_global("SLOTS_PER_CPU", &slots, true)
             .override_global("BUCKETS_PER_CPU", &buckets, true)
             .override_global("LOG_PER_CPU", &log, true)
             .override_global("HASH_SEED", &seed, true)
+            .override_global("OPENING_SETS_PER_CPU", &config.opening_sets, true)
             .override_global("DEPTH", &depth, true)
             .override_global("ACTION", &action, true)
             .override_global("DOMAIN", &domain, true)
             .override_global("TUNNELS", &tunnels, true)
             .override_global("TUNNEL_DEPTH", &tunnel_depth, true)
+            .override_global("LINGER", &config.planted.linger, true)
+            // Only an object with the feature `trace` has it.
+            .override_global("AYA_LOG_LEVEL", &log_level, config.trace)
             .override_global("RESET_SKB_OFFSET", &reset[0], true)
             .override_global("RESET_STATE_OFFSET", &reset[1], true)
             .override_global("RESET_REASON_OFFSET", &reset[2], true)
@@ -184,6 +227,9 @@ impl Engine {
             .map_max_entries("INDEX", total(buckets)?)
             .map_max_entries("SLOTS", total(slots)?)
             .map_max_entries("LOG", total(log)?)
+            .map_max_entries("SERVICES", Flood::rows(config.opening_sets, cpu_count))
+            .map_max_entries("OPENING_SETS", Flood::sets(config.opening_sets, cpu_count))
+            .map_max_entries("OPENINGS", Flood::openings(config.opening_sets, cpu_count))
             .load(OBJECT)
             .map_err(|source| LiveError::Load(Box::new(source)))?;
         let program = if frags { "rstprobe_frags" } else { "rstprobe" };
@@ -202,9 +248,14 @@ impl Engine {
             buckets_per_cpu: buckets as usize,
             epoch: 0,
             armed: true,
+            budget: (u32::MAX, u32::MAX),
+            flood: None,
             config: config.clone(),
             order: Vec::new(),
         };
+        if config.opening_sets > 0 {
+            engine.flood = Some(Flood::map(&engine.ebpf, config.opening_sets, cpus, seed)?);
+        }
         engine.tell(0, 0);
         Ok(engine)
     }
@@ -227,6 +278,12 @@ impl Engine {
     {
         let program = self.ebpf.program_mut(name).ok_or(LiveError::ObjectLacks(name))?;
         program.try_into().map_err(|source| LiveError::Program(Box::new(source)))
+    }
+
+    /// The object itself.
+    #[cfg(feature = "trace")]
+    pub(super) fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
     }
 
     /// A map of the object that nobody else uses; `None` when it is of another kind.
@@ -257,17 +314,35 @@ impl Engine {
     }
 
     fn tell(&mut self, epoch: u64, now_ns: u64) {
-        self.control.write(0, Control { epoch, now_ns, armed: u64::from(self.armed) });
+        let (service_openings, openings) = self.budget;
+        let armed = u64::from(self.armed);
+        let remembered = u64::from(self.flood.as_ref().is_some_and(|flood| flood.is_remembering(now_ns)));
+        self.control.write(0, Control { epoch, now_ns, armed, service_openings, openings, remembered });
     }
 
-    /// How full the fullest CPU's slots or log are in the running epoch, 0 to 1.
+    /// From now on, how many flows may be opened in one epoch on one CPU: of one service, and of all together. Further
+    /// ones are counted by service, and followed only once they show more than an opening. A new engine has no limits.
+    pub fn set_budget(&mut self, service_openings: u32, openings: u32) {
+        self.budget = (service_openings, openings);
+        self.tell(self.epoch, self.control.read(0).now_ns);
+    }
+
+    /// What was counted by service instead of kept per flow.
+    pub fn services(&self) -> Option<&Services> {
+        self.flood.as_ref().map(Flood::services)
+    }
+
+    /// How full the fullest CPU's slots or log are in the running epoch, or how much of its memory of openings was used
+    /// in it (all of it counts as eight times full: older openings are overwritten), 0 to 1.
     pub fn occupancy(&self) -> f64 {
         let half = self.half(self.epoch);
+        let openings = f64::from(self.config.opening_sets) * OPENING_WAYS as f64 / 8.0;
         (half..half + self.cpus)
             .map(|region| {
                 let books = self.books.read(region);
                 let slots = f64::from(books.slots) / f64::from(self.config.slots_per_cpu);
-                slots.max(f64::from(books.log_entries) / f64::from(self.config.log_per_cpu))
+                let flooded = if openings > 0.0 { books.flooded as f64 / openings } else { 0.0 };
+                slots.max(f64::from(books.log_entries) / f64::from(self.config.log_per_cpu)).max(flooded).min(1.0)
             })
             .fold(0.0, f64::max)
     }
@@ -286,7 +361,9 @@ impl Engine {
         let left = self.half(self.epoch);
         let now_ns = self.control.read(0).now_ns;
         self.tell(self.epoch + 1, now_ns);
-        if let Err(source) = self.grace.set(0, &self.grace_inner, 0) {
+        if !self.config.planted.no_grace
+            && let Err(source) = self.grace.set(0, &self.grace_inner, 0)
+        {
             // The program may already write the other half, which is clear; go back so that it stays the running one.
             self.tell(self.epoch, now_ns);
             return Err(LiveError::map("grace")(source));
@@ -302,11 +379,23 @@ impl Engine {
         for region in left..left + self.cpus {
             let books = self.books.read(region);
             sum.add_cpu(&books);
-            self.list(region, &books, &mut order, &mut sum);
+            if let Some(flood) = &mut self.flood {
+                sum.charge_difference += flood.take_rows(region, &books);
+            }
         }
+        let mut flood = self.flood.take();
+        for region in left..left + self.cpus {
+            let books = self.books.read(region);
+            self.list(region, &books, &mut order, &mut sum, flood.as_mut());
+        }
+        self.flood = flood;
+        let claimed = self.claim(left, &mut order, &mut sum);
         order.sort_unstable();
         for &(_, place) in &order {
-            self.feed(place, sink);
+            match place.segment {
+                CLAIMED => sink.observe(&self.since_epoch(&claimed[place.at as usize])),
+                _ => self.feed(place, sink),
+            }
         }
         self.order = order;
         for region in left..left + self.cpus {
@@ -314,6 +403,52 @@ impl Engine {
             self.clear(region);
         }
         sum
+    }
+
+    /// The openings of flows that have shown more since: they were refused room, and are followed after all.
+    fn claim(&mut self, left: usize, order: &mut Vec<(u64, Place)>, sum: &mut Books) -> Vec<Segment> {
+        let now_ns = self.control.read(0).now_ns;
+        let Some(mut flood) = self.flood.take() else { return Vec::new() };
+        let mut claimed = Vec::new();
+        if flood.remembers(sum, now_ns) {
+            for region in left..left + self.cpus {
+                self.claim_of(region, &mut flood, &mut claimed);
+            }
+        }
+        for (at, segment) in claimed.iter().enumerate() {
+            sum.claimed += 1;
+            sum.claimed_flags.add(segment.record.flags);
+            order.push((segment.record.time_ns, Place { at: at as u32, segment: CLAIMED }));
+        }
+        self.flood = Some(flood);
+        claimed
+    }
+
+    fn claim_of(&self, region: usize, flood: &mut Flood, claimed: &mut Vec<Segment>) {
+        let books = self.books.read(region);
+        let first = region * self.config.slots_per_cpu as usize;
+        for at in first..first + books.slots as usize {
+            // SAFETY: as in `list`.
+            let slot = unsafe { self.slots.quiescent(at) };
+            let openings = |side: &DirectionCounters| side.syn + side.syn_ack;
+            if slot.lo.packets + slot.hi.packets > openings(&slot.lo) + openings(&slot.hi) {
+                flood.claim(&slot.key, claimed);
+            }
+        }
+        let first = region * self.config.log_per_cpu as usize;
+        for at in first..first + books.log_entries as usize {
+            // SAFETY: as in `list`.
+            let entry = unsafe { self.log.quiescent(at) };
+            if entry.counted == LOG_ONLY && entry.record.flags & SYN == 0 {
+                flood.claim(&entry.key, claimed);
+            }
+        }
+    }
+
+    fn since_epoch(&self, segment: &Segment) -> Segment {
+        let mut segment = *segment;
+        segment.record.time_ns += self.config.clock_offset_ns;
+        segment
     }
 
     fn settle(&self, region: usize, sink: &mut impl Sink) {
@@ -336,7 +471,14 @@ impl Engine {
     }
 
     /// Lists every verbatim segment of a region by time, and adds its counters to the books.
-    fn list(&self, region: usize, books: &CpuEpoch, order: &mut Vec<(u64, Place)>, sum: &mut Books) {
+    fn list(
+        &self,
+        region: usize,
+        books: &CpuEpoch,
+        order: &mut Vec<(u64, Place)>,
+        sum: &mut Books,
+        mut flood: Option<&mut Flood>,
+    ) {
         let first = region * self.config.slots_per_cpu as usize;
         for at in first..first + books.slots as usize {
             // SAFETY: the region's epoch was left and a grace period has passed: see the module docs.
@@ -356,29 +498,36 @@ impl Engine {
         for at in first..first + books.log_entries as usize {
             // SAFETY: as above.
             let entry = unsafe { self.log.quiescent(at) };
-            sum.drained_log += u64::from(entry.counted == 0);
+            sum.drained_log += u64::from(entry.counted == LOG_ONLY);
+            if entry.counted == LOG_RECALLED {
+                let Some(flood) = &mut flood else { continue };
+                if !flood.recalled(region % self.cpus, entry) {
+                    continue;
+                }
+                sum.claimed += 1;
+                sum.claimed_flags.add(entry.record.flags);
+            }
             order.push((entry.record.time_ns, Place { at: at as u32, segment: IN_LOG }));
         }
     }
 
     fn feed(&self, place: Place, sink: &mut impl Sink) {
-        let offset = self.config.clock_offset_ns;
         if place.segment == IN_LOG {
             // SAFETY: as in `list`.
             let entry = unsafe { self.log.quiescent(place.at as usize) };
-            let mut segment = Segment { key: entry.key, record: entry.record, rst_note: entry.rst_note };
-            segment.record.time_ns += offset;
-            if entry.counted == 0 {
-                sink.observe(&segment);
-            } else {
+            let segment = Segment { key: entry.key, record: entry.record, rst_note: entry.rst_note };
+            let segment = self.since_epoch(&segment);
+            if entry.counted == LOG_COUNTED {
                 sink.transition(&segment);
+            } else {
+                sink.observe(&segment);
             }
             return;
         }
         // SAFETY: as in `list`.
         let slot = unsafe { self.slots.quiescent(place.at as usize) };
         let mut record = slot.segments[place.segment as usize];
-        record.time_ns += offset;
+        record.time_ns += self.config.clock_offset_ns;
         let is_reset = record.flags & probe_ebpf::layout::RST != 0;
         sink.transition(&Segment { key: slot.key, record, rst_note: if is_reset { slot.rst_note } else { 0 } });
         if place.segment == 0 {
@@ -394,35 +543,16 @@ impl Engine {
             let bucket = unsafe { self.slots.quiescent(at) }.bucket as usize;
             self.index.write(region * self.buckets_per_cpu + bucket, Bucket::default());
         }
-        self.books.write(region, EMPTY_BOOKS);
+        self.books.write(region, CpuEpoch::default());
     }
 }
-
-const NO_FLAGS: FlagCounts = FlagCounts { syn: 0, syn_ack: 0, fin: 0, rst: 0 };
-const EMPTY_BOOKS: CpuEpoch = CpuEpoch {
-    frames: 0,
-    frame_bytes: 0,
-    tcp: 0,
-    passed_by: 0,
-    in_slots: 0,
-    logged: 0,
-    untracked: 0,
-    untracked_data: 0,
-    slots: 0,
-    log_entries: 0,
-    order_lost: 0,
-    bucket_full: 0,
-    seen: NO_FLAGS,
-    logged_flags: NO_FLAGS,
-    untracked_flags: NO_FLAGS,
-    rejected: [0; REJECT_REASONS],
-};
 
 impl EngineConfig {
     fn depth_value(&self) -> u32 {
         match self.depth {
             Depth::Control => DEPTH_CONTROL,
             Depth::Full => DEPTH_FULL,
+            Depth::Auto => DEPTH_AUTO,
         }
     }
 
@@ -440,7 +570,11 @@ fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, LiveEr
     program.try_into().map_err(|source| LiveError::Program(Box::new(source)))
 }
 
-fn map<T: super::mapping::MapValue>(ebpf: &Ebpf, name: &'static str, len: u32) -> Result<Mapping<T>, LiveError> {
+pub(super) fn map<T: super::mapping::MapValue>(
+    ebpf: &Ebpf,
+    name: &'static str,
+    len: u32,
+) -> Result<Mapping<T>, LiveError> {
     let map = ebpf.map(name).ok_or(LiveError::ObjectLacks(name))?;
     let Map::Array(data) = map else { return Err(LiveError::ObjectLacks(name)) };
     Mapping::new(data.fd().as_fd(), len as usize).map_err(|source| LiveError::Mmap { name, source })
@@ -451,4 +585,4 @@ fn grace(ebpf: &mut Ebpf) -> Result<ArrayOfMaps<MapData, Array<MapData, u32>>, L
     ArrayOfMaps::try_from(map).map_err(LiveError::map("GRACE"))
 }
 
-const _: () = assert!(ABI_VERSION == 1, "check EMPTY_BOOKS and the drain when the layout changes");
+const _: () = assert!(ABI_VERSION == 2, "check the drain when the layout changes");

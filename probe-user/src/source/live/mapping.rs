@@ -29,6 +29,12 @@ unsafe impl MapValue for probe_ebpf::layout::Bucket {}
 unsafe impl MapValue for probe_ebpf::layout::Slot {}
 // SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::LogEntry {}
+// SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::ServiceRow {}
+// SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::OpeningSet {}
+// SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::Opening {}
 
 /// `len` elements of a mapped array.
 pub(super) struct Mapping<T> {

@@ -1,0 +1,132 @@
+//! What is kept of one flow in one epoch: counters, verbatim segments, the index that leads there, and the log beside it.
+
+use super::{FlowKey, SegmentRecord};
+
+/// Per-direction counters of one slot, for this epoch: one cache line.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DirectionCounters {
+    /// IP bytes of the segments counted in `packets`.
+    pub ip_bytes: u64,
+    /// Payload bytes of the segments counted in `packets`.
+    pub payload_bytes: u64,
+    /// Time of the last segment, nanoseconds; coarse (the agent's last tick) for segments not kept verbatim.
+    pub last_ns: u64,
+    /// Segments: all of them at depth `full`, only control segments at depth `control`.
+    pub packets: u32,
+    /// Segments with SYN and without ACK.
+    pub syn: u32,
+    /// Segments with SYN and ACK.
+    pub syn_ack: u32,
+    /// Segments with FIN.
+    pub fin: u32,
+    /// Segments with RST.
+    pub rst: u32,
+    /// Highest sequence end seen, RSTs aside (valid with [`MARK_SEQ`]).
+    pub seq_end: u32,
+    /// Last acknowledgement field of a segment with ACK.
+    pub last_ack: u32,
+    /// Payload segments that ended at or below `seq_end`: retransmissions, or reordering.
+    pub retransmits: u16,
+    /// Segments without RST whose window was 0.
+    pub zero_windows: u16,
+    /// IPv4 identification of the last segment.
+    pub ip_id: u16,
+    /// TTL or hop limit of the last segment.
+    pub ttl: u8,
+    /// What was recorded verbatim since the last control segment: [`MARK_ACK`], [`MARK_DATA`], ...
+    pub marks: u8,
+    /// Window of the last segment.
+    pub window: u16,
+    /// Payload bytes of the last segment (saturating).
+    pub last_payload: u16,
+}
+
+/// [`DirectionCounters::marks`]: a pure ACK of this direction was kept verbatim since the last control segment.
+pub const MARK_ACK: u8 = 1;
+/// [`DirectionCounters::marks`]: a payload segment of this direction was kept verbatim since the last control segment.
+pub const MARK_DATA: u8 = 2;
+
+/// [`DirectionCounters::marks`]: `seq_end` is valid.
+pub const MARK_SEQ: u8 = 4;
+/// [`DirectionCounters::marks`]: the last segment of this direction was only counted, not kept verbatim.
+pub const MARK_PENDING: u8 = 8;
+/// [`DirectionCounters::marks`]: the last segment of this direction had ACK.
+pub const MARK_LAST_ACK: u8 = 16;
+
+/// Segments kept verbatim in a slot; further ones go to the log.
+pub const SLOT_SEGMENTS: usize = 8;
+
+/// One flow in one epoch on one CPU: seven cache lines.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// Whose it is.
+    pub key: FlowKey,
+    /// First payload bytes of the first RST that had any, see [`Segment::rst_note`].
+    pub rst_note: u64,
+    /// Where the index points to this slot (bucket number), so that the drain clears just that.
+    pub bucket: u32,
+    /// Verbatim segments in `segments`, 0 to [`SLOT_SEGMENTS`].
+    pub segment_count: u8,
+    /// [`SLOT_CLOSING`] and [`SLOT_SUPERSEDED`].
+    pub state: u8,
+    /// Segments that were state-relevant but went to the log because `segments` was full (saturating).
+    pub spilled: u16,
+    /// Initial sequence number of the last SYN without ACK, to tell a retransmission from a new connection.
+    pub isn: u32,
+    /// The same of the last SYN with ACK.
+    pub syn_ack_isn: u32,
+    /// Counters of segments sent by the `lo` endpoint.
+    pub lo: DirectionCounters,
+    /// Counters of segments sent by the `hi` endpoint.
+    pub hi: DirectionCounters,
+    /// The first state-relevant segments of the epoch, in order.
+    pub segments: [SegmentRecord; SLOT_SEGMENTS],
+}
+
+/// [`Slot::state`]: a FIN or RST was seen in this slot.
+pub const SLOT_CLOSING: u8 = 1;
+/// [`Slot::state`]: a later SYN of the same key opened a new slot; this one takes no more segments.
+pub const SLOT_SUPERSEDED: u8 = 2;
+/// [`Slot::state`]: the `hi` endpoint sent the last segment.
+pub const SLOT_LAST_FROM_HI: u8 = 4;
+
+/// Entries of one index bucket: one cache line.
+pub const BUCKET_ENTRIES: usize = 16;
+
+/// One bucket of the index: each entry is `(slot + 1) | tag << 24`, 0 when free; entries fill from the front.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Bucket {
+    /// See the type.
+    pub entries: [u32; BUCKET_ENTRIES],
+}
+
+/// Bits of a [`Bucket`] entry that hold `slot + 1`; the rest is the tag.
+pub const ENTRY_SLOT_BITS: u32 = 24;
+/// Mask of the slot part of a [`Bucket`] entry.
+pub const ENTRY_SLOT_MASK: u32 = (1 << ENTRY_SLOT_BITS) - 1;
+
+/// One segment that found no room in a slot.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LogEntry {
+    /// Whose it is.
+    pub key: FlowKey,
+    /// Its header fields.
+    pub record: SegmentRecord,
+    /// See [`Segment::rst_note`].
+    pub rst_note: u64,
+    /// [`LOG_ONLY`], [`LOG_COUNTED`] or [`LOG_RECALLED`].
+    pub counted: u32,
+    /// Of a recalled opening, which of its set it was; otherwise 0.
+    pub way: u32,
+}
+
+/// [`LogEntry::counted`]: this entry is the segment's only trace.
+pub const LOG_ONLY: u32 = 0;
+/// [`LogEntry::counted`]: a slot has counted it; only its order and fields are here.
+pub const LOG_COUNTED: u32 = 1;
+/// [`LogEntry::counted`]: an opening that was counted as `flooded`, and whose flow has shown more since.
+pub const LOG_RECALLED: u32 = 2;
