@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
 
-use crate::lifecycle::{Cause, Closing, Connection, Opening, ResetBy};
+use crate::lifecycle::{Basis, Cause, Closing, Connection, Opening, ResetBy};
 
 /// SYN, FIN and RST of one direction, or of everything on one side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -141,6 +141,8 @@ pub struct Aggregate {
     pub causes: BTreeMap<Cause, u64>,
     /// Connections by how they ended.
     pub closings: BTreeMap<Closing, u64>,
+    /// Payload bytes of connections seen from SYN to both FINs, by sequence numbers: all, and those never seen.
+    pub whole_bytes: (u64, u64),
     unjudged: Vec<Unjudged>,
 }
 
@@ -176,6 +178,7 @@ impl Aggregate {
             clients: Groups::new(max_groups),
             causes: BTreeMap::new(),
             closings: BTreeMap::new(),
+            whole_bytes: (0, 0),
             unjudged: Vec::new(),
         }
     }
@@ -215,11 +218,23 @@ impl Aggregate {
         }
     }
 
+    /// Where every segment is counted, what the other side has acknowledged and nobody saw is missing from the capture.
+    fn add_bytes(&mut self, connection: &Connection) {
+        let whole = connection.is_established() && connection.closing == Closing::TwoFins;
+        if whole && connection.basis == Basis::AllSegments {
+            for side in [&connection.from_orig, &connection.from_resp] {
+                self.whole_bytes.0 += side.bytes;
+                self.whole_bytes.1 += side.bytes.saturating_sub(side.payload_bytes);
+            }
+        }
+    }
+
     /// Returns its server's and its client's row.
     fn add_to_rows(&mut self, connection: &Connection) -> Option<(u32, u32)> {
         self.totals.add(connection);
         *self.causes.entry(connection.verdict.cause).or_default() += 1;
         *self.closings.entry(connection.closing).or_default() += 1;
+        self.add_bytes(connection);
         // Who serves is a guess for RSTs without a connection: they are in no server's or client's row.
         (connection.closing != Closing::RstWithoutConnection).then(|| {
             (
