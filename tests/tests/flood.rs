@@ -31,7 +31,7 @@ const RATE: u32 = 160;
 const LOAD: Duration = Duration::from_secs(9);
 /// The flood begins so long before: attempts without answer are forgotten after five seconds, and some seconds later
 /// there are as many rows of clients as there ever will be.
-const LEAD: Duration = Duration::from_secs(13);
+const LEAD: Duration = Duration::from_secs(18);
 const TRIES: usize = 3;
 
 /// What happened on the wire.
@@ -148,7 +148,7 @@ fn read(stdout: &str) -> Said {
 
 fn one_measurement() -> Result<(), String> {
     let network = Network::build().expect("namespaces");
-    let words = ["run", "-i", CLIENT_LEG, "-i", SERVER_LEG, "--format", "ndjson", "--flood-at", "1000"];
+    let words = ["run", "-i", CLIENT_LEG, "-i", SERVER_LEG, "--format", "ndjson", "--flood-at", "2000"];
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let probe = Probe::start(&network.middle, &words).expect("it attaches");
     // Everything but the agent: with one CPU that sends, the veth pair's ring is emptied by the one that fills it, and
