@@ -4,7 +4,8 @@
 use std::{env, fs, path::Path};
 
 fn main() {
-    let object = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../target/bpf/rstprobe.o");
+    let name = if env::var_os("CARGO_FEATURE_TRACE").is_some() { "rstprobe-trace.o" } else { "rstprobe.o" };
+    let object = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../target/bpf").join(name);
     let embedded = Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("rstprobe.o");
     println!("cargo::rerun-if-changed={}", object.display());
     if object.exists() {

@@ -18,6 +18,9 @@ mod room;
 #[cfg(target_arch = "bpf")]
 mod table;
 
+#[cfg(all(target_arch = "bpf", feature = "trace"))]
+mod trace;
+
 #[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

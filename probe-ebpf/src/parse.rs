@@ -126,7 +126,7 @@ impl Reject {
 
     /// Stable name for outputs.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::ShortLink => "short_link",
             Self::NotIp => "not_ip",

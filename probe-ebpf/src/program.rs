@@ -16,6 +16,8 @@ use probe_ebpf::{
 };
 
 use crate::table::{self, Region, Scratch, global};
+#[cfg(feature = "trace")]
+use crate::trace;
 
 // Set by the loader; read-only data that the verifier folds into the program.
 #[unsafe(no_mangle)]
@@ -39,6 +41,8 @@ static TUNNEL_DEPTH: u32 = 0;
 fn rstprobe(ctx: XdpContext) -> u32 {
     let frame = Frame::<false> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
     run(&frame, frame.end - frame.start);
+    #[cfg(feature = "trace")]
+    trace::tell();
     global!(ACTION)
 }
 
@@ -48,6 +52,8 @@ fn rstprobe(ctx: XdpContext) -> u32 {
 fn rstprobe_frags(ctx: XdpContext) -> u32 {
     let frame = Frame::<true> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
     run(&frame, frame.end - frame.start);
+    #[cfg(feature = "trace")]
+    trace::tell();
     global!(ACTION)
 }
 
@@ -57,6 +63,8 @@ fn rstprobe_frags(ctx: XdpContext) -> u32 {
 fn rstprobe_egress(ctx: TcContext) -> i32 {
     let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize };
     run(&frame, frame.len);
+    #[cfg(feature = "trace")]
+    trace::tell();
     TC_ACT_UNSPEC
 }
 
@@ -132,7 +140,9 @@ fn run<R: Reader>(frame: &R, len: usize) {
     let Some(mut region) = table::region() else { return };
     region.books.frames += 1;
     region.books.frame_bytes += len as u64;
-    let Some(scratch) = region.scratch() else { return };
+    let Some(scratch) = table::scratch() else { return };
+    #[cfg(feature = "trace")]
+    trace::note_length(scratch, len);
     match locate(frame, scratch) {
         Ok(()) => {
             region.books.tcp += 1;

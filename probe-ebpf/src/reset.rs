@@ -45,15 +45,17 @@ fn rstprobe_send_reset(ctx: TracePointContext) -> u32 {
 }
 
 fn report(ctx: &TracePointContext) -> Option<()> {
+    let (skb, state, reason) = (global!(RESET_SKB_OFFSET), global!(RESET_STATE_OFFSET), global!(RESET_REASON_OFFSET));
+    let (source, destination) = (global!(RESET_SOURCE_OFFSET), global!(RESET_DESTINATION_OFFSET));
     // SAFETY: reads of the tracepoint's own record, at the offsets that its format names; a fault gives an error.
     let event = unsafe {
         ResetEvent {
             time_ns: bpf_ktime_get_ns(),
-            skb: ctx.read_at(global!(RESET_SKB_OFFSET) as usize).ok()?,
-            state: ctx.read_at(global!(RESET_STATE_OFFSET) as usize).ok()?,
-            reason: ctx.read_at(global!(RESET_REASON_OFFSET) as usize).ok()?,
-            source: ctx.read_at(global!(RESET_SOURCE_OFFSET) as usize).ok()?,
-            destination: ctx.read_at(global!(RESET_DESTINATION_OFFSET) as usize).ok()?,
+            skb: ctx.read_at(skb as usize).ok()?,
+            state: ctx.read_at(state as usize).ok()?,
+            reason: ctx.read_at(reason as usize).ok()?,
+            source: ctx.read_at(source as usize).ok()?,
+            destination: ctx.read_at(destination as usize).ok()?,
         }
     };
     let mut entry = RESETS.reserve::<ResetEvent>(0)?;

@@ -57,6 +57,10 @@ pub(crate) static SLOTS_PER_CPU: u32 = 1;
 pub(crate) static LOG_PER_CPU: u32 = 1;
 #[unsafe(no_mangle)]
 pub(crate) static HASH_SEED: u64 = 0;
+/// Turns of an idle loop between reading the epoch and using it. For tests of the grace period; the verifier removes a
+/// loop of 0 turns.
+#[unsafe(no_mangle)]
+static LINGER: u32 = 0;
 /// The layout this object was built with, in its name: a loader of another layout does not find its own and refuses.
 #[unsafe(no_mangle)]
 #[used]
@@ -82,6 +86,16 @@ pub(crate) struct Scratch {
     pub(crate) walk: Walk,
     /// Its fields.
     pub(crate) segment: Segment,
+    /// Bytes of its frame's first buffer.
+    #[cfg(feature = "trace")]
+    pub(crate) frame_len: u32,
+}
+
+/// This CPU's working memory.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: per CPU, and bottom halves are off: nobody else uses it until the program returns.
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
 }
 
 /// What this CPU may write in this epoch.
@@ -90,6 +104,9 @@ pub(crate) struct Region {
     pub(crate) books: &'static mut CpuEpoch,
     /// The agent's last tick.
     pub(crate) coarse_ns: u64,
+    /// The epoch.
+    #[cfg(feature = "trace")]
+    pub(crate) epoch: u64,
     /// `epoch bit * CPUS + cpu`.
     pub(crate) at: u32,
     /// The running CPU.
@@ -138,6 +155,9 @@ pub(crate) fn region() -> Option<Region> {
     if armed == 0 {
         return None;
     }
+    for turn in 0..global!(LINGER) {
+        black_box(turn);
+    }
     // SAFETY: no precondition.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let cpus = global!(CPUS);
@@ -149,18 +169,23 @@ pub(crate) fn region() -> Option<Region> {
     // SAFETY: bottom halves are off, so this CPU's region has no other writer until the program returns; the agent
     // reads it only after an epoch flip and a grace period.
     let books = unsafe { &mut *books };
-    let refusal = Refusal::Full;
-    Some(Region { books, coarse_ns, at, cpu, service_openings, openings, remembered, hash: 0, refusal, row: None })
+    Some(Region {
+        books,
+        coarse_ns,
+        #[cfg(feature = "trace")]
+        epoch,
+        at,
+        cpu,
+        service_openings,
+        openings,
+        remembered,
+        hash: 0,
+        refusal: Refusal::Full,
+        row: None,
+    })
 }
 
 impl Region {
-    /// This CPU's working memory.
-    #[inline(always)]
-    pub(crate) fn scratch(&self) -> Option<&'static mut Scratch> {
-        // SAFETY: per CPU, and bottom halves are off: nobody else uses it until the program returns.
-        SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
-    }
-
     /// The slot that takes `record`: the flow's own, or a newly opened one. `None` when there is no room.
     #[inline(always)]
     pub(crate) fn slot(&mut self, key: &FlowKey, record: &SegmentRecord) -> Option<&'static mut Slot> {

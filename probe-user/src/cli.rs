@@ -53,6 +53,7 @@ pub enum Command {
 
 /// Options of everything that attaches to interfaces.
 #[derive(Args, Debug)]
+#[cfg_attr(feature = "trace", expect(clippy::struct_excessive_bools, reason = "each is an option of its own"))]
 pub struct LiveArgs {
     /// Interface to watch; several make one view (the two legs of a TAP)
     #[arg(short, long = "interface", value_name = "IFACE", required = true)]
@@ -94,6 +95,11 @@ pub struct LiveArgs {
     /// Connections tracked at once; beyond it the least informative are written early
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub max_connections: usize,
+    /// Say on standard error which frames are rejected or find no room: reason, length, CPU; the first of each reason per
+    /// CPU and drain interval
+    #[cfg(feature = "trace")]
+    #[arg(long)]
+    pub trace: bool,
 }
 
 /// Options about encapsulated traffic.

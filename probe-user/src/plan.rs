@@ -102,6 +102,13 @@ pub struct ViewPlan {
     pub follow: bool,
 }
 
+impl ViewPlan {
+    /// Whether what verdicts rest on is shown anywhere.
+    pub fn shows_evidence(&self) -> bool {
+        self.json_out.is_some() || matches!(self.format, Format::Json | Format::Ndjson)
+    }
+}
+
 /// `rstprobe read`.
 #[derive(Clone, Debug)]
 pub struct ReadPlan {
@@ -198,6 +205,8 @@ impl TryFrom<LiveArgs> for LivePlan {
                 domain,
                 encapsulations,
                 frags: args.single_buffer.then_some(false),
+                #[cfg(feature = "trace")]
+                trace: args.trace,
                 opening_sets: if args.flood_at == 0 { 0 } else { OPENING_SETS },
                 ..EngineConfig::default()
             },

@@ -151,7 +151,7 @@ impl Plan {
     /// # Panics
     /// When a sending thread does.
     pub fn run(&self) -> io::Result<Outcome> {
-        let place = Loop::build()?;
+        let place = Loop::build_wide()?;
         let agent = Agent::start(&place, &self.words)?;
         let cpus = self.mixture.senders()? as u64;
         let (begin, sent_by_one, over) = (Instant::now(), AtomicU64::new(0), AtomicBool::new(false));

@@ -4,12 +4,12 @@
 //! Run number `n` (a counter in a map) sends, from source address `10.0.0.0 + (n / 4) % FLOWS`, the segment
 //! `n % 4` of SYN, SYN-ACK, FIN, RST: any multiple of four runs sends the same number of each.
 
-use std::io;
+use std::{io, thread};
 
 use crate::{
     frame::{Station, TcpFrame},
     netns::{CLIENT_MAC, Family, SERVER_MAC},
-    sys::{Counter, LoadedProgram},
+    sys::{Counter, LoadedProgram, pin_to_cpu},
 };
 
 /// Different source addresses.
@@ -58,6 +58,28 @@ impl Generator {
             runs => Err(io::Error::other(format!("{runs} runs instead of {count}"))),
         }
     }
+}
+
+/// Sends `count` segments in all, or a few less (a multiple of four for each CPU), from every CPU at once, each of all
+/// flows; returns how many.
+///
+/// # Errors
+/// As [`Generator::load`] and [`Generator::send`].
+///
+/// # Panics
+/// When a thread of it does, which is a bug here.
+pub fn send_on_all_cpus(index: u32, count: u32) -> io::Result<u64> {
+    let cpus = thread::available_parallelism()?.get();
+    let share = count / u32::try_from(cpus).map_err(io::Error::other)? / 4 * 4;
+    let loaded: Vec<_> = (0..cpus).map(|_| Generator::load(index)).collect::<io::Result<_>>()?;
+    thread::scope(|scope| {
+        let one = |(cpu, generator): (usize, Generator)| {
+            scope.spawn(move || pin_to_cpu(cpu).and_then(|()| generator.send(share)))
+        };
+        let senders: Vec<_> = loaded.into_iter().enumerate().map(one).collect();
+        senders.into_iter().try_for_each(|sender| sender.join().expect("a generator does not panic"))
+    })?;
+    Ok(u64::from(share) * cpus as u64)
 }
 
 pub(crate) const R0: u8 = 0;

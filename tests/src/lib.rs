@@ -17,6 +17,7 @@
 //! * [`load`]: many short connections, closed in different ways.
 //! * [`tcpdump`]: an independent capture of the same traffic, and tshark's counts of it.
 //! * [`odd`]: frames that parsers die of.
+//! * [`wrapped`]: segments inside other protocols.
 //! * [`pcap`]: captures made by tests, and numbers that only look random.
 //! * [`conversation`]: TCP conversations from a script, down to the frames.
 //! * [`connlog`]: Zeek's conn.log, and how far two of them agree.
@@ -50,3 +51,4 @@ pub mod tcpdump;
 pub mod tier;
 pub mod verdict;
 pub mod wire;
+pub mod wrapped;

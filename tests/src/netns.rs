@@ -152,10 +152,19 @@ pub const SINK: &str = "sink";
 impl Loop {
     /// Builds it, after removing what dead processes left behind.
     pub fn build() -> io::Result<Self> {
+        Self::with_queues(1)
+    }
+
+    /// Builds it with a queue for each CPU: what one CPU sends is received on the same, and several can send at once
+    /// without one filling the ring that another has to empty. Frames of different CPUs are in no order.
+    pub fn build_wide() -> io::Result<Self> {
+        Self::with_queues(thread::available_parallelism()?.get())
+    }
+
+    fn with_queues(count: usize) -> io::Result<Self> {
         sweep()?;
         let namespace = Namespace::create("lo")?;
-        let cpus = thread::available_parallelism()?;
-        let queues = format!("numtxqueues {cpus} numrxqueues {cpus}");
+        let queues = format!("numtxqueues {count} numrxqueues {count}");
         namespace.ip(&format!("link add name {SOURCE} {queues} type veth peer name {SINK} {queues}"))?;
         for end in [SOURCE, SINK] {
             namespace.ip(&format!("link set {end} addrgenmode none"))?;

@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsString,
     io::{self, BufRead, BufReader, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::{self, JoinHandle},
@@ -28,6 +28,14 @@ pub fn binary() -> PathBuf {
     match env::var_os("RSTPROBE_BIN") {
         Some(path) => path.into(),
         None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/release/rstprobe"),
+    }
+}
+
+/// Path of the binary with the feature `trace`: `RSTPROBE_TRACE_BIN`, or that of this workspace.
+pub fn traced_binary() -> PathBuf {
+    match env::var_os("RSTPROBE_TRACE_BIN") {
+        Some(path) => path.into(),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/release/rstprobe-trace"),
     }
 }
 
@@ -57,10 +65,17 @@ impl Probe {
     /// # Errors
     /// When it cannot be started, ends before it is ready, or is not ready in time; the error holds its stderr.
     pub fn start(namespace: &Namespace, words: &[OsString]) -> io::Result<Self> {
-        let binary = binary();
+        Self::start_binary(&binary(), namespace, words)
+    }
+
+    /// The same with another binary.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_binary(binary: &Path, namespace: &Namespace, words: &[OsString]) -> io::Result<Self> {
         // A child begins in the namespace of the thread that starts it.
         let spawn = || {
-            Command::new(&binary)
+            Command::new(binary)
                 .args(words)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())

@@ -9,7 +9,7 @@ use probe_ebpf::{
     layout::{CpuEpoch, DirectionCounters, FlowKey, LogEntry, RST, Segment, SegmentRecord, Slot},
     parse::{self, Located, Reject, SliceReader},
     record::{self, Kept},
-    tunnel::{self, Walk},
+    tunnel::{self, Encapsulations, Walk},
 };
 use probe_user::source::live::{
     books::Books,
@@ -100,7 +100,7 @@ impl Reference {
         self.books.frames += 1;
         self.books.frame_bytes += frame.len() as u64;
         let reader = SliceReader::whole(frame);
-        let located = match self.locate(&reader) {
+        let located = match locate(&reader, self.config.encapsulations) {
             Ok(located) => located,
             Err(reject) => {
                 self.books.rejected[reject as usize] += 1;
@@ -117,16 +117,6 @@ impl Reference {
         let domain = located.domain(self.config.domain.value());
         let segment = parse::segment(&reader, &located, domain, 0).expect("what was located can be read");
         self.segment(segment);
-    }
-
-    fn locate(&self, reader: &SliceReader<'_>) -> Result<Located, Reject> {
-        match parse::locate(reader) {
-            Err(Reject::NotIp | Reject::NotTcp | Reject::VlanDepth | Reject::ExtensionDepth)
-                if self.config.encapsulations.enabled != 0 => {}
-            plain => return plain,
-        }
-        let (mut walk, mut located) = (Walk::ethernet(0), Located::default());
-        tunnel::locate(reader, self.config.encapsulations, &mut walk, &mut located).map(|()| located)
     }
 
     fn segment(&mut self, mut segment: Segment) {
@@ -219,6 +209,20 @@ impl Reference {
         let recorder = Recorder { events: timed.into_iter().flat_map(|(_, events)| events).collect() };
         (recorder.ranked(), books)
     }
+}
+
+/// The whole way to a segment: the plain parser, and the walk through encapsulations where it gives up.
+///
+/// # Errors
+/// The one [`Reject`] that says why there is none.
+pub fn locate(reader: &SliceReader<'_>, encapsulations: Encapsulations) -> Result<Located, Reject> {
+    match parse::locate(reader) {
+        Err(Reject::NotIp | Reject::NotTcp | Reject::VlanDepth | Reject::ExtensionDepth)
+            if encapsulations.enabled != 0 => {}
+        plain => return plain,
+    }
+    let (mut walk, mut located) = (Walk::ethernet(0), Located::default());
+    tunnel::locate(reader, encapsulations, &mut walk, &mut located).map(|()| located)
 }
 
 fn empty_slot() -> Slot {

@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::netns::{Family, Network};
+use crate::{
+    netns::{Family, Network},
+    sys,
+};
 
 mod abort;
 mod attempt;
@@ -155,7 +158,10 @@ pub fn number(scenarios: Vec<Scenario>, first: u16) -> Vec<Case> {
         .collect()
 }
 
-/// Plays all `cases` at once, each on a thread of its own.
+/// Plays all `cases` at once, each on a thread of its own, all on one CPU: what a veth carries waits in a queue of the CPU
+/// that sent it, so two CPUs can let a RST overtake the data before it (a RST leaves by the kernel's control socket, with
+/// another hash than its connection). Then the kernel's own story changes, to a challenge ACK for one, and a verdict that
+/// tells it rightly is not the one that the scenario is about.
 ///
 /// # Errors
 /// The first case that could not be played, by name.
@@ -172,7 +178,9 @@ pub fn play(network: &Network, cases: &[Case]) -> io::Result<Vec<TcpStream>> {
 /// # Panics
 /// When a scenario panics.
 pub fn play_each(network: &Network, cases: &[Case], gate: Option<&Gate>) -> Vec<io::Result<Vec<TcpStream>>> {
+    let cpu = sys::current_cpu().unwrap_or(0);
     let one = |case: &Case| {
+        sys::pin_to_cpu(cpu)?;
         let stage = Stage::new(network, case.family, case.port).behind(gate);
         (case.scenario.play)(&stage).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", case.name())))
     };

@@ -1,7 +1,9 @@
 //! The system calls that std has no safe word for: `setns`, socket options, link-layer frames, signals, `bpf`.
 //!
-//! The only file of this package with `unsafe`. Every function here is safe to call.
+//! This file and [`measure`] are the only ones of this package with `unsafe`. Every function here is safe to call.
 #![expect(unsafe_code, reason = "raw system calls; each block says why its arguments are valid")]
+
+pub mod measure;
 
 use std::{
     ffi::{CStr, CString},
@@ -40,6 +42,12 @@ pub fn enter_network_namespace(namespace: impl AsFd) -> io::Result<()> {
     check(unsafe { libc::setns(namespace.as_fd().as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
 }
 
+/// The CPU that the calling thread runs on at this moment.
+pub fn current_cpu() -> io::Result<usize> {
+    // SAFETY: no precondition.
+    check(unsafe { libc::sched_getcpu() }).map(|cpu| usize::try_from(cpu).unwrap_or(0))
+}
+
 /// Binds the calling thread to one CPU.
 pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     // SAFETY: all-zero bytes are the empty set.
@@ -61,6 +69,11 @@ pub fn interrupt(pid: u32) -> io::Result<()> {
 /// Sends SIGTERM to one process.
 pub fn terminate(pid: u32) -> io::Result<()> {
     signal(pid, libc::SIGTERM)
+}
+
+/// Sends SIGHUP to one process. (A minimal Debian has no program for it.)
+pub fn hang_up(pid: u32) -> io::Result<()> {
+    signal(pid, libc::SIGHUP)
 }
 
 /// Stops one process (SIGSTOP), or lets it go on (SIGCONT).

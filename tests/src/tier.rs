@@ -27,6 +27,11 @@ pub fn obstacle() -> Option<String> {
     None
 }
 
+/// Why a benchmark cannot use the kernel here, or `None` when it can.
+pub fn needs_root() -> Option<&'static str> {
+    (!sys::is_root()).then_some("not root")
+}
+
 /// Runs `test` when the privileges are there, and says which it was.
 ///
 /// # Panics

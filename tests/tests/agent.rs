@@ -127,13 +127,7 @@ fn a_termination_drains_prints_and_detaches() {
 
 #[test]
 fn a_hangup_drains_prints_and_detaches() {
-    privileged("agent", "a_hangup_drains_prints_and_detaches", || drains_and_detaches(hang_up));
-}
-
-/// Sends SIGHUP to one process.
-fn hang_up(pid: u32) -> std::io::Result<()> {
-    let sent = Command::new("kill").args(["-HUP", &pid.to_string()]).status()?;
-    if sent.success() { Ok(()) } else { Err(std::io::Error::other("kill failed")) }
+    privileged("agent", "a_hangup_drains_prints_and_detaches", || drains_and_detaches(sys::hang_up));
 }
 
 /// A probe whose stdout is a pipe that nobody reads yet. Dropping it kills it.
@@ -216,7 +210,7 @@ fn a_reader_that_stalls_costs_lines_and_nothing_else() {
 fn a_second_signal_ends_a_stalled_print() {
     privileged("agent", "a_second_signal_ends_a_stalled_print", || {
         for (first, second) in
-            [(sys::interrupt as fn(u32) -> _, sys::terminate as fn(u32) -> _), (hang_up, sys::interrupt)]
+            [(sys::interrupt as fn(u32) -> _, sys::terminate as fn(u32) -> _), (sys::hang_up, sys::interrupt)]
         {
             let network = network();
             let mut probe = Stalled::start(&network, &["--format", "ndjson"]);

@@ -29,9 +29,12 @@ const VICTIM: u16 = 7001;
 /// Conversations per second, and for how long: more than a thousand in all.
 const RATE: u32 = 160;
 const LOAD: Duration = Duration::from_secs(9);
-/// The flood begins so long before: attempts without answer are forgotten after five seconds, and some seconds later
-/// there are as many rows of clients as there ever will be.
-const LEAD: Duration = Duration::from_secs(18);
+/// The flood begins at least so long before: attempts without answer are forgotten after five seconds.
+const LEAD: Duration = Duration::from_secs(10);
+/// And then until the agent has not grown for so long: there are as many rows of clients as there ever will be.
+const STEADY: Duration = Duration::from_secs(5);
+/// By then it must have stopped growing, on a busy machine, too.
+const PATIENCE: Duration = Duration::from_secs(60);
 const TRIES: usize = 3;
 
 /// What happened on the wire.
@@ -77,6 +80,19 @@ fn resident(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
 }
 
+/// Waits until the agent has stopped growing; one that never stops is found by what follows.
+fn await_steady(pid: u32) {
+    let (begin, mut most, mut since) = (Instant::now(), 0, Instant::now());
+    while since.elapsed() < STEADY && begin.elapsed() < PATIENCE {
+        let now = resident(pid);
+        // A percent of it is what an allocator gives and takes.
+        if now > most + most / 100 {
+            (most, since) = (now, Instant::now());
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
 /// Floods until `stop`.
 fn flood(network: &Network, stop: &AtomicBool) -> io::Result<(u64, f64)> {
     network.client.enter(|| {
@@ -96,6 +112,7 @@ fn play(network: &Network, pid: u32) -> Truth {
     thread::scope(|scope| {
         let flooding = scope.spawn(|| flood(network, &stop));
         thread::sleep(LEAD);
+        await_steady(pid);
         let sampling = scope.spawn(|| {
             let (mut least, mut most) = (u64::MAX, 0);
             while !stop.load(Ordering::Relaxed) {
@@ -148,7 +165,7 @@ fn read(stdout: &str) -> Said {
 
 fn one_measurement() -> Result<(), String> {
     let network = Network::build().expect("namespaces");
-    let words = ["run", "-i", CLIENT_LEG, "-i", SERVER_LEG, "--format", "ndjson", "--flood-at", "2000"];
+    let words = ["run", "-i", CLIENT_LEG, "-i", SERVER_LEG, "--format", "ndjson", "--flood-at", "1000"];
     let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     let probe = Probe::start(&network.middle, &words).expect("it attaches");
     // Everything but the agent: with one CPU that sends, the veth pair's ring is emptied by the one that fills it, and

@@ -22,7 +22,7 @@ fn report() -> &'static Report {
     static REPORT: OnceLock<Report> = OnceLock::new();
     REPORT.get_or_init(|| {
         let plan = Plan { settle: Duration::from_secs(1), words: ["--format", "table"].map(Into::into).into() };
-        session::run(&scenario::cases(), &plan).expect("the session runs")
+        session::run_settled(&scenario::cases(), &plan).expect("the session runs")
     })
 }
 

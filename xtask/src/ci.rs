@@ -11,6 +11,8 @@ pub(crate) fn ci(workspace: &Workspace) -> Result<ExitCode> {
     step("fmt", || sh::run(&mut workspace.cargo(&["fmt", "--all", "--check"])))?;
     let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step("clippy", || sh::run(&mut workspace.cargo(&clippy)))?;
+    let traced = ["clippy", "--locked", "--package", "probe-user", "--features", "trace", "--", "-D", "warnings"];
+    step("clippy, trace", || sh::run(&mut workspace.cargo(&traced)))?;
     step("tidy", || tidy::tidy(workspace.root()))?;
     step("ebpf", || ebpf::ebpf(workspace, false, false))?;
     step("test", || match tiers::test(workspace)? {

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bpf::{self, Cost},
-    elf, object, sh,
+    elf,
+    object::{self, Variant},
+    sh,
     toolchain::Toolchain,
     workspace::Workspace,
 };
@@ -33,15 +35,16 @@ type Budget = BTreeMap<String, Accepted>;
 
 /// The subcommand.
 pub(crate) fn ebpf(workspace: &Workspace, disassemble: bool, accept: bool) -> Result<()> {
-    let toolchain = object::build_object(workspace)?;
-    let file = fs::read(workspace.object())?;
+    let toolchain = object::build_object(workspace, Variant::Plain)?;
+    let object = Variant::Plain.object(workspace);
+    let file = fs::read(&object)?;
     let costs = costs(&file)?;
     sh::tell(format_args!("{} bytes, {} programs", file.len(), costs.len()))?;
     for (name, cost) in &costs {
         sh::tell(format_args!("{name:<24} {:>6} instructions {:>4} bytes of stack", cost.instructions, cost.stack))?;
     }
     if disassemble {
-        sh::run(&mut disassembly(&toolchain, &workspace.object())?)?;
+        sh::run(&mut disassembly(&toolchain, &object)?)?;
     }
     let path = workspace.root().join(BUDGET);
     let mut broken = forbidden(&costs);

@@ -46,6 +46,9 @@ enum Task {
         /// Build the program without optimisation
         #[arg(long)]
         debug: bool,
+        /// Also build `rstprobe-trace`, whose option --trace tells of frames that the BPF program rejects
+        #[arg(long)]
+        trace: bool,
     },
     /// Show what the BPF programs cost, and hold them to their budget
     Ebpf {
@@ -93,7 +96,8 @@ fn start(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     match task {
         Task::Setup { check } => setup::setup(&workspace, check)?,
-        Task::Build { debug } => drop(object::build(&workspace, debug)?),
+        Task::Build { debug, trace: false } => drop(object::build(&workspace, debug)?),
+        Task::Build { debug, trace: true } => drop(object::build_traced(&workspace, debug)?),
         Task::Ebpf { disasm, accept } => ebpf::ebpf(&workspace, disasm, accept)?,
         Task::Test => return tiers::test(&workspace),
         Task::Demo(passed) => return lab::run(&workspace, "demo", &passed.arguments),

@@ -21,12 +21,14 @@ use crate::{
 };
 
 /// Integration tests that must exist and, with the privileges, have the kernel run the object: by test run, on a veth
-/// pair, with every segment counted, as its operators meet it, and against the capture path.
-const REQUIRED: [&str; 5] = ["prog_run", "live", "conservation", "agent", "parity"];
+/// pair, with every segment counted, as its operators meet it, against the capture path, and with its log.
+const REQUIRED: [&str; 6] = ["prog_run", "live", "conservation", "agent", "parity", "trace"];
 /// Told to privileged tests. A further target is privileged when its root file names it.
 const PRIVILEGED: &str = "RSTPROBE_PRIVILEGED";
 /// Told to all integration tests: the program to run.
 pub(crate) const BINARY: &str = "RSTPROBE_BIN";
+/// And the one that logs, so that the feature does not rot.
+const TRACED_BINARY: &str = "RSTPROBE_TRACE_BIN";
 
 struct Tier {
     name: String,
@@ -88,7 +90,7 @@ fn build(workspace: &Workspace) -> (Outcome, String) {
     if let Err(error) = setup::ensure(workspace, Scope::All) {
         sh::say(format_args!("{error:#}"));
     }
-    match object::build(workspace, false) {
+    match object::build_traced(workspace, false) {
         Ok(_) => (Outcome::default(), String::new()),
         Err(error) => broken(format!("{error:#}")),
     }
@@ -148,7 +150,7 @@ fn unprivileged(workspace: &Workspace, target: &Target, lacking: &str) -> (Outco
 fn test_target(workspace: &Workspace, target: &Target) -> Command {
     let mut cargo =
         workspace.cargo(&["test", "--locked", "--no-fail-fast", "--package", TESTS, "--test", &target.name]);
-    cargo.env(BINARY, workspace.binary("release"));
+    cargo.env(BINARY, workspace.binary("release")).env(TRACED_BINARY, workspace.traced_binary("release"));
     cargo
 }
 

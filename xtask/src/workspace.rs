@@ -93,19 +93,19 @@ impl Workspace {
         self.root().join("target/tools")
     }
 
-    /// Where the BPF object is built, and where the one that gets embedded lies.
+    /// Where BPF objects are built, and where those that get embedded lie.
     pub(crate) fn bpf_target(&self) -> PathBuf {
         self.root().join("target/bpf")
-    }
-
-    /// The object that `probe-user` embeds.
-    pub(crate) fn object(&self) -> PathBuf {
-        self.bpf_target().join("rstprobe.o")
     }
 
     /// The program itself, of the given profile folder (`release`, `debug`).
     pub(crate) fn binary(&self, profile: &str) -> PathBuf {
         self.target_directory.join(profile).join("rstprobe")
+    }
+
+    /// The program that logs, of the given profile folder.
+    pub(crate) fn traced_binary(&self, profile: &str) -> PathBuf {
+        self.target_directory.join(profile).join("rstprobe-trace")
     }
 
     /// Targets of one kind in one package.

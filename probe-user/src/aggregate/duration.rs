@@ -4,55 +4,59 @@ use hdrhistogram::Histogram;
 
 /// Kept one by one; most rows have fewer. A histogram takes about 10 kB.
 const FEW: usize = 256;
+/// Histograms are large and each entry goes to another place in them: so many gather before they are made.
+const GATHER: usize = 64;
 
 /// See the module.
-#[derive(Clone, Debug)]
-pub(super) enum Durations {
-    Few(Vec<u64>),
-    Many(Box<Histogram<u32>>),
-}
-
-impl Default for Durations {
-    fn default() -> Self {
-        Self::Few(Vec::new())
-    }
+#[derive(Clone, Debug, Default)]
+pub(super) struct Durations {
+    /// All of them while they are few; then those that the histogram does not have yet.
+    list: Vec<u64>,
+    histogram: Option<Box<Histogram<u32>>>,
 }
 
 impl Durations {
     /// Adds one, microseconds.
+    #[inline]
     pub(super) fn add(&mut self, us: u64) {
-        match self {
-            Self::Few(few) if few.len() < FEW => few.push(us),
-            Self::Few(few) => {
-                let mut many = Box::new(Histogram::new(2).expect("two significant digits are allowed"));
-                for &us in few.iter().chain([&us]) {
-                    record(&mut many, us);
-                }
-                *self = Self::Many(many);
-            }
-            Self::Many(many) => record(many, us),
+        if self.list.len() >= if self.histogram.is_none() { FEW } else { GATHER } {
+            self.record();
         }
+        self.list.push(us);
+    }
+
+    #[cold]
+    fn record(&mut self) {
+        let histogram = self
+            .histogram
+            .get_or_insert_with(|| Box::new(Histogram::new(2).expect("two significant digits are allowed")));
+        for us in self.list.drain(..) {
+            // The histogram resizes itself to any value, so this records exactly; saturating is its infallible form.
+            if histogram.record(us).is_err() {
+                histogram.saturating_record(us);
+            }
+        }
+        self.list.shrink_to(GATHER);
     }
 
     /// Duration below which the given share (0 to 1) lies, microseconds.
     pub(super) fn quantile(&self, share: f64) -> Option<u64> {
-        match self {
-            Self::Few(few) => {
-                let mut sorted = few.clone();
-                sorted.sort_unstable();
-                let rank = (share * sorted.len() as f64).ceil().max(1.0);
-                #[expect(clippy::cast_sign_loss, reason = "at least 1")]
-                sorted.get(rank as usize - 1).or(sorted.last()).copied()
-            }
-            Self::Many(many) => Some(many.value_at_quantile(share)),
+        if self.histogram.is_some() {
+            let mut all = self.clone();
+            all.record();
+            return all.histogram.map(|histogram| histogram.value_at_quantile(share));
         }
+        let mut sorted = self.list.clone();
+        sorted.sort_unstable();
+        let rank = (share * sorted.len() as f64).ceil().max(1.0);
+        #[expect(clippy::cast_sign_loss, reason = "at least 1")]
+        sorted.get(rank as usize - 1).or(sorted.last()).copied()
     }
-}
 
-/// The histogram resizes itself to any value, so this records exactly; saturating is its infallible form.
-fn record(many: &mut Histogram<u32>, us: u64) {
-    if many.record(us).is_err() {
-        many.saturating_record(us);
+    /// Reads something of what one more changes.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.list.last().copied().unwrap_or_default()
     }
 }
 

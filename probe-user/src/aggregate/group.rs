@@ -1,15 +1,21 @@
 //! Rows of a grouped view: a bounded number of keys, and one row for all others.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, Hash, Hasher},
     net::{IpAddr, SocketAddr},
 };
 
-use super::{Totals, duration::Durations};
+use hashbrown::HashTable;
+
+use super::{
+    Causes, Totals,
+    duration::Durations,
+    gaps::{GapCluster, Gaps},
+};
 use crate::lifecycle::{Cause, Connection};
 
 /// What a row stands for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum GroupKey {
     /// A service: address and port.
     Server(SocketAddr),
@@ -19,33 +25,82 @@ pub enum GroupKey {
     Other,
 }
 
-/// One row.
+/// In few words, as every connection is looked up several times.
+impl Hash for GroupKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Server(server) => hash_end(server.ip(), server.port(), state),
+            Self::Client(client) => hash_end(*client, 0, state),
+            Self::Other => state.write_u64(0),
+        }
+    }
+}
+
+/// Hashes an address and a port.
+pub(super) fn hash_end<H: Hasher>(address: IpAddr, port: u16, state: &mut H) {
+    match address {
+        IpAddr::V4(address) => state.write_u64(u64::from(address.to_bits()) << 16 | u64::from(port)),
+        IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            state.write_u64((bits >> 64) as u64);
+            state.write_u64(bits as u64);
+            state.write_u64(u64::from(port));
+        }
+    }
+}
+
+/// One row, in memory lines of its own.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Group {
+    key: GroupKey,
     /// Sums.
     pub totals: Totals,
     durations: Durations,
-    /// Connections by cause.
-    pub causes: BTreeMap<Cause, u64>,
+    idle_gaps: Gaps,
+    causes: Causes,
 }
 
 impl Group {
-    fn new() -> Self {
-        Self { totals: Totals::default(), durations: Durations::default(), causes: BTreeMap::new() }
+    fn new(key: GroupKey) -> Self {
+        Self {
+            key,
+            totals: Totals::default(),
+            durations: Durations::default(),
+            idle_gaps: Gaps::default(),
+            causes: Causes::default(),
+        }
+    }
+
+    /// Adds one connection: its sums, its cause, its duration, its idle time.
+    pub(super) fn add(&mut self, totals: &Totals, connection: &Connection) {
+        self.totals.merge(totals);
+        self.durations.add(connection.duration_ns / 1000);
+        self.causes.add(connection.verdict.cause as usize);
+        if let Some(gap_ns) = connection.idle_gap_ns {
+            self.idle_gaps.add(gap_ns);
+        }
+    }
+
+    /// Connections by cause.
+    pub fn causes(&self) -> impl Iterator<Item = (Cause, u64)> {
+        self.causes.of(Cause::ALL)
     }
 
     /// A connection counted under one cause has another.
     pub(super) fn change_cause(&mut self, from: Cause, to: Cause) {
-        super::change_cause(&mut self.causes, from, to);
+        self.causes.change(from as usize, to as usize);
     }
 
     /// The cause most of its resets have, with how many; `None` when nothing needed explaining.
     pub fn main_cause(&self) -> Option<(Cause, u64)> {
-        self.causes
-            .iter()
-            .filter(|(cause, _)| **cause != Cause::None)
-            .max_by_key(|(cause, count)| (**count, std::cmp::Reverse(**cause)))
-            .map(|(cause, count)| (*cause, *count))
+        let explained = self.causes().filter(|(cause, _)| *cause != Cause::None);
+        explained.max_by_key(|(cause, count)| (*count, std::cmp::Reverse(*cause)))
+    }
+
+    /// The idle time after which most of its idle connections were reset: a timeout; `None` without such a cluster.
+    pub fn idle_gap_cluster(&self) -> Option<GapCluster> {
+        self.idle_gaps.cluster()
     }
 
     /// Duration below which the given share (0 to 1) of the connections lie, microseconds.
@@ -57,40 +112,66 @@ impl Group {
 /// Rows by key, bounded.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    places: HashMap<GroupKey, u32, foldhash::fast::RandomState>,
-    rows: Vec<(GroupKey, Group)>,
+    /// Half a hash and the number of a row: the key itself is in the row, which has to be fetched in any case.
+    places: HashTable<(u32, u32)>,
+    hasher: foldhash::fast::RandomState,
+    rows: Vec<Group>,
     max: usize,
 }
 
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: HashMap::default(), rows: Vec::new(), max }
+        Self { places: HashTable::new(), hasher: foldhash::fast::RandomState::default(), rows: Vec::new(), max }
     }
 
-    /// Adds a connection to its row; returns which that is.
-    pub fn add(&mut self, key: GroupKey, connection: &Connection) -> u32 {
-        let place = match self.places.get(&key) {
-            Some(&place) => place,
-            None => self.place(if self.rows.len() < self.max { key } else { GroupKey::Other }),
-        };
-        let group = &mut self.rows[place as usize].1;
-        group.totals.add(connection);
-        group.durations.add(connection.duration_ns / 1000);
-        *group.causes.entry(connection.verdict.cause).or_default() += 1;
-        place
+    /// Adds a connection to the row of `key`.
+    pub fn add(&mut self, key: GroupKey, connection: &Connection) {
+        let row = self.row_of(key);
+        self.rows[row as usize].add(&Totals::of(connection), connection);
     }
 
+    /// Number of the row of `key`, made when there is none.
+    #[inline]
+    pub(super) fn row_of(&mut self, key: GroupKey) -> u32 {
+        self.find(key).unwrap_or_else(|| self.place(if self.rows.len() < self.max { key } else { GroupKey::Other }))
+    }
+
+    #[inline]
+    fn find(&self, key: GroupKey) -> Option<u32> {
+        let hash = self.hasher.hash_one(key);
+        let is_it = |&(half, row): &(u32, u32)| half == (hash >> 32) as u32 && self.rows[row as usize].key == key;
+        self.places.find(hash, is_it).map(|place| place.1)
+    }
+
+    /// Reads something of every part of a row that one more connection changes.
+    #[inline]
+    pub(super) fn touch(&self, row: u32) -> u64 {
+        let Some(group) = self.rows.get(row as usize) else { return 0 };
+        let totals = &group.totals;
+        totals.connections
+            ^ totals.client.rst
+            ^ totals.ip_bytes
+            ^ group.durations.touch()
+            ^ u64::from(group.causes.touch())
+    }
+
+    #[cold]
     fn place(&mut self, key: GroupKey) -> u32 {
-        *self.places.entry(key).or_insert_with(|| {
-            self.rows.push((key, Group::new()));
-            (self.rows.len() - 1) as u32
-        })
+        if let Some(row) = self.find(key) {
+            return row;
+        }
+        let row = self.rows.len() as u32;
+        self.rows.push(Group::new(key));
+        let hash_of = |row: u32| self.hasher.hash_one(self.rows[row as usize].key);
+        let hash = hash_of(row);
+        self.places.insert_unique(hash, ((hash >> 32) as u32, row), |place| hash_of(place.1));
+        row
     }
 
-    /// A row by the number that [`Self::add`] returned.
+    /// A row by the number that [`Self::row_of`] returned.
     pub(super) fn row_mut(&mut self, place: u32) -> Option<&mut Group> {
-        self.rows.get_mut(place as usize).map(|row| &mut row.1)
+        self.rows.get_mut(place as usize)
     }
 
     /// Number of rows, the one for others included.
@@ -105,7 +186,7 @@ impl Groups {
 
     /// Rows with the most RSTs of servers first (then of clients, then by connections, then by key): the article's view.
     pub fn by_server_rst(&self) -> Vec<(GroupKey, &Group)> {
-        let mut rows: Vec<_> = self.rows.iter().map(|(key, group)| (*key, group)).collect();
+        let mut rows: Vec<_> = self.rows.iter().map(|group| (group.key, group)).collect();
         rows.sort_by_key(|(key, group)| {
             let totals = &group.totals;
             (std::cmp::Reverse((totals.server.rst, totals.client.rst, totals.connections)), *key)

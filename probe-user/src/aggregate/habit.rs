@@ -1,16 +1,24 @@
-//! Services that end their connections by RST as a habit: normal there, and no fault of the connection at hand.
+//! What one connection cannot show, and all of a service or host together can.
 //!
-//! Some applications use RST instead of FIN for every session (the seed article; Arlitt & Williamson, CCR 35(1) 2005).
-//! One connection cannot show a habit, so this looks at all completed connections of a service and side.
+//! Services that end their connections by RST as a habit: normal there, and no fault of the connection at hand (the seed
+//! article; Arlitt & Williamson, CCR 35(1) 2005). And refusals in the name of a host that come from farther or nearer than
+//! the host itself: a firewall's (Weaver et al., NDSS 2009, on TTLs).
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+};
 
-use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy};
+use super::group::hash_end;
+use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
 const MIN_CLOSES: u64 = 5;
 /// Share of a service's closes by RST from which it is a habit, per cent.
 const MIN_SHARE_PER_CENT: u64 = 80;
+/// Accepted connections of the same TTL from which that is the host's.
+const MIN_ANSWERS: u32 = 3;
 /// Services remembered; later ones are not judged.
 const MAX_SERVICES: usize = 65_536;
 
@@ -20,6 +28,7 @@ struct Closes {
     all: u64,
     by_server_rst: u64,
     by_client_rst: u64,
+    ttl: HostTtl,
 }
 
 impl Closes {
@@ -36,72 +45,159 @@ impl Closes {
     }
 }
 
-/// How the services seen so far end their connections.
+/// From how far a host answers: TTL or hop limit of what it sent besides RSTs, in connections that it accepted.
+#[derive(Clone, Copy, Debug, Default)]
+struct HostTtl {
+    ttl: u8,
+    /// Connections in a row with this TTL. An address with several hosts behind it never gets far.
+    seen: u32,
+}
+
+impl HostTtl {
+    /// One more connection; true while that tells anything new.
+    fn see(&mut self, ttl: u8) -> bool {
+        if ttl == 0 || (ttl == self.ttl && self.seen >= MIN_ANSWERS) {
+            return false;
+        }
+        self.seen = if ttl == self.ttl { self.seen + 1 } else { 1 };
+        self.ttl = ttl;
+        true
+    }
+
+    /// Whether `ttl` may be the host's own: as many hops away, whatever it began with (sockets may have a TTL of their own
+    /// and the kernel's replies another). One hop is a route change.
+    fn may_be(self, ttl: u8) -> bool {
+        let hops = |ttl: u8| [64, 128, 255].into_iter().find(|&initial| ttl <= initial).unwrap_or(255) - ttl;
+        hops(self.ttl).abs_diff(hops(ttl)) <= 1
+    }
+}
+
+/// What the cause of a connection depends on besides itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question {
+    /// Is this how this service (by number) always ends them?
+    Habit { service: u32, closer: ResetBy },
+    /// Is this the TTL of the host that refused?
+    Refusal { host: IpAddr, ttl: u8 },
+}
+
+/// How the services seen so far end their connections, and from how far their hosts answer.
 #[derive(Clone, Debug, Default)]
 pub struct Habits {
-    places: HashMap<SocketAddr, u32, foldhash::fast::RandomState>,
+    hosts: HashMap<IpAddr, HostTtl, foldhash::fast::RandomState>,
+    places: HashMap<Service, u32, foldhash::fast::RandomState>,
     closes: Vec<Closes>,
 }
 
+/// Where connections are made to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Service(SocketAddr);
+
+impl Hash for Service {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_end(self.0.ip(), self.0.port(), state);
+    }
+}
+
 impl Habits {
-    /// Counts one ended connection.
-    pub fn observe(&mut self, connection: &Connection) {
+    /// Counts one ended connection; returns the number of its service.
+    pub fn observe(&mut self, connection: &Connection) -> Option<u32> {
         let has_ended = connection.fin_count() > 0 || connection.rst_count() > 0;
         if !connection.is_established() || !has_ended {
-            return;
+            return None;
         }
-        let place = match self.places.get(&connection.resp) {
+        let service = Service(connection.resp);
+        let place = match self.places.get(&service) {
             Some(&place) => place,
-            None if self.closes.len() >= MAX_SERVICES => return,
+            None if self.closes.len() >= MAX_SERVICES => return None,
             None => {
                 let place = self.closes.len() as u32;
-                self.places.insert(connection.resp, place);
+                self.places.insert(service, place);
                 self.closes.push(Closes::default());
                 place
             }
         };
         let closes = &mut self.closes[place as usize];
         closes.all += 1;
-        if is_rst_instead_of_fin(connection) {
+        if is_candidate(connection) {
             match connection.reset_by {
                 ResetBy::Server => closes.by_server_rst += 1,
                 ResetBy::Client => closes.by_client_rst += 1,
                 _ => {}
             }
         }
-    }
-
-    /// Number of the service, when a habit of it would explain how the connection ended.
-    pub(super) fn candidate(&self, connection: &Connection) -> Option<u32> {
-        is_rst_instead_of_fin(connection).then(|| self.places.get(&connection.resp).copied()).flatten()
-    }
-
-    /// Whether the closes by this side of a service are a habit.
-    pub(super) fn is_habit(&self, service: u32, closer: ResetBy) -> bool {
-        self.closes.get(service as usize).is_some_and(|closes| closes.is_habit(closer))
-    }
-
-    /// Replaces the verdict of a connection that ended as its service always ends them.
-    pub fn judge(&self, connection: &mut Connection) {
-        if !is_rst_instead_of_fin(connection) {
-            return;
+        let told = closes.ttl.see(connection.from_resp.ttl);
+        if told {
+            self.tell_of_host(connection);
         }
-        let Some(place) = self.places.get(&connection.resp) else { return };
-        let closes = &self.closes[*place as usize];
-        if !closes.is_habit(connection.reset_by) {
-            return;
+        Some(place)
+    }
+
+    /// A service speaks for its host until it has said the same often enough.
+    fn tell_of_host(&mut self, connection: &Connection) {
+        let (host, ttl) = (connection.resp.ip(), connection.from_resp.ttl);
+        if let Some(known) = self.hosts.get_mut(&host) {
+            known.see(ttl);
+        } else if self.hosts.len() < MAX_SERVICES {
+            self.hosts.insert(host, HostTtl { ttl, seen: 1 });
+        }
+    }
+
+    /// What else the cause of `connection`, of the numbered service, depends on.
+    pub(super) fn question(&self, connection: &Connection, service: impl FnOnce() -> Option<u32>) -> Option<Question> {
+        if is_candidate(connection) {
+            return Some(Question::Habit { service: service()?, closer: connection.reset_by });
+        }
+        let (host, ttl) = (connection.resp.ip(), connection.from_resp.rst_ttl);
+        let is_open = connection.verdict.cause == Cause::RefusedClosedPort
+            && ttl != 0
+            && self.hosts.get(&host).is_none_or(|known| known.seen < MIN_ANSWERS || !known.may_be(ttl));
+        is_open.then_some(Question::Refusal { host, ttl })
+    }
+
+    /// The cause that all connections together give, if it is another one than that of one alone.
+    pub(super) fn answer(&self, question: Question) -> Option<Cause> {
+        match question {
+            Question::Habit { service, closer } => {
+                let is_habit = self.closes.get(service as usize).is_some_and(|closes| closes.is_habit(closer));
+                is_habit.then_some(Cause::RstInsteadOfFin)
+            }
+            Question::Refusal { host, ttl } => {
+                let known = self.hosts.get(&host).filter(|known| known.seen >= MIN_ANSWERS)?;
+                (!known.may_be(ttl)).then_some(Cause::RefusedByFirewall)
+            }
+        }
+    }
+
+    /// Replaces the verdict of a connection by what is known of its service and host.
+    pub fn judge(&self, connection: &mut Connection) {
+        let service = || self.places.get(&Service(connection.resp)).copied();
+        let Some(question) = self.question(connection, service) else { return };
+        let Some(cause) = self.answer(question) else { return };
+        let of_one_alone = Value::Word(connection.verdict.cause.id());
+        let evidence = &mut connection.verdict.evidence;
+        let mut put = |at, name, value| evidence.insert(at, Evidence { name, value });
+        match question {
+            Question::Habit { service, closer } => {
+                let closes = &self.closes[service as usize];
+                put(0, "service.closed_by_rst", Value::OfConnections(closes.by(closer), closes.all));
+                put(1, "cause.of_one_alone", of_one_alone);
+            }
+            Question::Refusal { host, ttl } => {
+                connection.reset_by = ResetBy::Middle;
+                let own = self.hosts.get(&host).map_or(0, |known| known.ttl);
+                put(0, "rst.ttl", Value::Instead(ttl.into(), own.into()));
+                put(1, "cause.of_one_alone", of_one_alone);
+            }
         }
         let verdict = &mut connection.verdict;
-        let value = format!("{} of {} connections", closes.by(connection.reset_by), closes.all);
-        verdict.evidence.insert(0, Evidence { name: "service.closed_by_rst", value });
-        verdict.evidence.insert(1, Evidence { name: "cause.of_one_alone", value: verdict.cause.id().to_string() });
-        verdict.cause = Cause::RstInsteadOfFin;
+        verdict.cause = cause;
         verdict.confidence = Confidence::Medium;
     }
 }
 
-/// True when the closer actively aborted and sent no FIN of its own.
-fn is_rst_instead_of_fin(connection: &Connection) -> bool {
+/// True when the closer actively aborted and sent no FIN of its own: a habit of the service would explain it.
+pub(super) fn is_candidate(connection: &Connection) -> bool {
     let closer = match connection.reset_by {
         ResetBy::Server => &connection.from_resp,
         ResetBy::Client => &connection.from_orig,
@@ -151,6 +247,47 @@ mod tests {
         assert_eq!(judged(&aborts[..4]), Cause::AppAbort, "four are too few");
         let mixed: Vec<_> = aborts.into_iter().chain(vec![orderly("10.0.0.2:80"); 5]).collect();
         assert_eq!(judged(&mixed), Cause::AppAbort, "half of them is no habit");
+    }
+
+    fn refused(ttl: u8) -> Connection {
+        let rst = Side { rst: 1, rst_ttl: ttl, ..Side::default() };
+        let mut connection = connection("10.0.0.2:81", Opening::Refused, Closing::Refused, Side::default(), rst);
+        connection.verdict.cause = Cause::RefusedClosedPort;
+        connection
+    }
+
+    fn answering(ttl: u8) -> Connection {
+        let side = Side { syn_ack: 1, fin: 1, ttl, ..Side::default() };
+        connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, Side::default(), side)
+    }
+
+    #[test]
+    fn a_refusal_of_another_ttl_than_the_hosts_own_is_a_firewalls() {
+        for (own, of_rst, cause, by) in [
+            (Some(57), 243, Cause::RefusedByFirewall, ResetBy::Middle),
+            (Some(57), 56, Cause::RefusedClosedPort, ResetBy::Server),
+            (Some(57), 121, Cause::RefusedClosedPort, ResetBy::Server),
+            (None, 243, Cause::RefusedClosedPort, ResetBy::Server),
+        ] {
+            let mut aggregate = crate::aggregate::Aggregate::new(8);
+            let (mut habits, mut one) = (Habits::default(), refused(of_rst));
+            // Added before the host's own TTL is known.
+            aggregate.add_unjudged(&mut [one.clone()], &mut habits);
+            if let Some(ttl) = own {
+                for _ in 0..3 {
+                    habits.observe(&answering(ttl));
+                }
+            }
+            habits.judge(&mut one);
+            aggregate.settle(&habits);
+            assert_eq!((one.verdict.cause, one.reset_by), (cause, by));
+            assert_eq!(aggregate.causes().collect::<Vec<_>>(), [(cause, 1)]);
+            let totals = &aggregate.totals;
+            assert_eq!(
+                (totals.reset_by_middle, totals.reset_by_server),
+                if by == ResetBy::Middle { (1, 0) } else { (0, 1) }
+            );
+        }
     }
 
     #[test]

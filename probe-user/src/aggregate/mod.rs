@@ -3,13 +3,17 @@
 //! Rates name their denominator and are `None` where it is 0. Pure: no clock, no I/O, no formatting.
 
 mod duration;
+mod gaps;
 mod group;
 mod habit;
+mod tally;
 
-use std::collections::BTreeMap;
-
+pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
+use tally::Tally;
+
+use habit::Question;
 
 use crate::lifecycle::{Basis, Cause, Closing, Connection, Opening, ResetBy};
 
@@ -24,6 +28,15 @@ pub struct FlagTotals {
     pub fin: u64,
     /// RST.
     pub rst: u64,
+}
+
+impl FlagTotals {
+    fn merge(&mut self, other: &Self) {
+        self.syn += other.syn;
+        self.syn_ack += other.syn_ack;
+        self.fin += other.fin;
+        self.rst += other.rst;
+    }
 }
 
 /// Sums over connections; the denominators of every rate.
@@ -70,6 +83,39 @@ pub struct Totals {
 impl Totals {
     /// Adds one connection.
     pub fn add(&mut self, connection: &Connection) {
+        self.merge(&Self::of(connection));
+    }
+
+    /// Those of one connection.
+    fn of(connection: &Connection) -> Self {
+        let mut totals = Self::default();
+        totals.count(connection);
+        totals
+    }
+
+    /// Adds other sums.
+    fn merge(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.attempts += other.attempts;
+        self.completed_handshakes += other.completed_handshakes;
+        self.refused += other.refused;
+        self.never_answered += other.never_answered;
+        self.with_rst += other.with_rst;
+        self.rst_without_connection += other.rst_without_connection;
+        self.reset_by_client += other.reset_by_client;
+        self.reset_by_server += other.reset_by_server;
+        self.reset_by_middle += other.reset_by_middle;
+        self.reset_by_unknown += other.reset_by_unknown;
+        self.client.merge(&other.client);
+        self.server.merge(&other.server);
+        self.rst_of_completed += other.rst_of_completed;
+        self.one_sided += other.one_sided;
+        self.rst_unattributed += other.rst_unattributed;
+        self.packets += other.packets;
+        self.ip_bytes += other.ip_bytes;
+    }
+
+    fn count(&mut self, connection: &Connection) {
         let (orig, resp) = (&connection.from_orig, &connection.from_resp);
         self.packets += orig.packets + resp.packets;
         self.ip_bytes += orig.ip_bytes + resp.ip_bytes;
@@ -100,6 +146,14 @@ impl Totals {
             sum.syn_ack += side.syn_ack;
             sum.fin += side.fin;
             sum.rst += side.rst;
+        }
+    }
+
+    /// A refusal that was counted as the server's turned out to be a device's.
+    fn reset_by_now(&mut self, cause: Cause) {
+        if cause == Cause::RefusedByFirewall {
+            self.reset_by_server -= 1;
+            self.reset_by_middle += 1;
         }
     }
 
@@ -137,37 +191,33 @@ pub struct Aggregate {
     pub servers: Groups,
     /// By client address.
     pub clients: Groups,
-    /// Connections by cause.
-    pub causes: BTreeMap<Cause, u64>,
-    /// Connections by how they ended.
-    pub closings: BTreeMap<Closing, u64>,
+    causes: Causes,
+    closings: Tally<{ Closing::ALL.len() }>,
     /// Payload bytes of connections seen from SYN to both FINs, by sequence numbers: all, and those never seen.
     pub whole_bytes: (u64, u64),
     unjudged: Vec<Unjudged>,
 }
 
-/// A connection that was added before all habits were known, and might be one.
+/// A connection that was added before all was known that its cause may depend on.
 #[derive(Clone, Copy, Debug)]
 struct Unjudged {
-    service: u32,
+    question: Question,
     server: u32,
     client: u32,
-    closer: ResetBy,
     cause: Cause,
 }
+
+/// Numbers of a server's and a client's row.
+type Rows = (u32, u32);
 
 /// Connections that wait for judgement at most; further ones are judged by what is known when they are added.
 const MAX_UNJUDGED: usize = 4 << 20;
 
-fn change_cause(causes: &mut BTreeMap<Cause, u64>, from: Cause, to: Cause) {
-    if let Some(count) = causes.get_mut(&from) {
-        *count -= 1;
-        if *count == 0 {
-            causes.remove(&from);
-        }
-        *causes.entry(to).or_default() += 1;
-    }
-}
+/// Connections by cause.
+type Causes = Tally<{ Cause::ALL.len() }>;
+
+/// Connections whose rows are fetched from memory together: few enough to stay near until their turn.
+const AT_ONCE: usize = 32;
 
 impl Aggregate {
     /// Empty, with at most `max_groups` servers and clients each; what comes after goes into an `other` row.
@@ -176,45 +226,72 @@ impl Aggregate {
             totals: Totals::default(),
             servers: Groups::new(max_groups),
             clients: Groups::new(max_groups),
-            causes: BTreeMap::new(),
-            closings: BTreeMap::new(),
+            causes: Tally::default(),
+            closings: Tally::default(),
             whole_bytes: (0, 0),
             unjudged: Vec::new(),
         }
     }
 
-    /// Adds one connection, judged.
-    pub fn add(&mut self, connection: &Connection) {
-        self.add_to_rows(connection);
+    /// Connections by cause.
+    pub fn causes(&self) -> impl Iterator<Item = (Cause, u64)> {
+        self.causes.of(Cause::ALL)
     }
 
-    /// Adds one connection whose habit [`Self::settle`] will judge by what is known then.
-    pub fn add_unjudged(&mut self, connection: &mut Connection, habits: &Habits) {
-        let Some(service) = habits.candidate(connection) else {
-            self.add_to_rows(connection);
-            return;
-        };
-        if self.unjudged.len() >= MAX_UNJUDGED {
-            habits.judge(connection);
-            self.add_to_rows(connection);
-            return;
+    /// Connections by how they ended.
+    pub fn closings(&self) -> impl Iterator<Item = (Closing, u64)> {
+        self.closings.of(Closing::ALL)
+    }
+
+    /// Adds one connection, judged.
+    pub fn add(&mut self, connection: &Connection) {
+        let rows = self.rows_of(connection);
+        self.add_to_rows(connection, rows);
+    }
+
+    /// Adds connections, after `habits` has observed each, whose habits [`Self::settle`] will judge by what is known then.
+    pub fn add_unjudged(&mut self, connections: &mut [Connection], habits: &mut Habits) {
+        let mut rows = [None; AT_ONCE];
+        for some in connections.chunks_mut(AT_ONCE) {
+            for (rows, connection) in rows.iter_mut().zip(&*some) {
+                *rows = self.rows_of(connection);
+            }
+            self.approach(&rows[..some.len()]);
+            for (&rows, connection) in rows.iter().zip(some) {
+                self.add_one_unjudged(connection, rows, habits);
+            }
         }
-        let (closer, cause) = (connection.reset_by, connection.verdict.cause);
-        if let Some((server, client)) = self.add_to_rows(connection) {
-            self.unjudged.push(Unjudged { service, server, client, closer, cause });
+    }
+
+    fn add_one_unjudged(&mut self, connection: &mut Connection, rows: Option<Rows>, habits: &mut Habits) {
+        let service = habits.observe(connection);
+        if let Some(question) = habits.question(connection, || service) {
+            if self.unjudged.len() >= MAX_UNJUDGED {
+                habits.judge(connection);
+            } else if let Some((server, client)) = rows {
+                self.unjudged.push(Unjudged { question, server, client, cause: connection.verdict.cause });
+            }
         }
+        self.add_to_rows(connection, rows);
+    }
+
+    /// Brings rows near: what memory has to be waited for is waited for at the same time.
+    fn approach(&self, rows: &[Option<Rows>]) {
+        let touch = |&(server, client): &Rows| self.servers.touch(server) ^ self.clients.touch(client);
+        std::hint::black_box(rows.iter().flatten().map(touch).fold(0, |all, one| all ^ one));
     }
 
     /// Judges what was added unjudged.
     pub fn settle(&mut self, habits: &Habits) {
         for one in std::mem::take(&mut self.unjudged) {
-            if !habits.is_habit(one.service, one.closer) {
-                continue;
+            let Some(cause) = habits.answer(one.question) else { continue };
+            self.causes.change(one.cause as usize, cause as usize);
+            let rows = [self.servers.row_mut(one.server), self.clients.row_mut(one.client)];
+            for group in rows.into_iter().flatten() {
+                group.change_cause(one.cause, cause);
+                group.totals.reset_by_now(cause);
             }
-            change_cause(&mut self.causes, one.cause, Cause::RstInsteadOfFin);
-            for group in [self.servers.row_mut(one.server), self.clients.row_mut(one.client)].into_iter().flatten() {
-                group.change_cause(one.cause, Cause::RstInsteadOfFin);
-            }
+            self.totals.reset_by_now(cause);
         }
     }
 
@@ -229,21 +306,28 @@ impl Aggregate {
         }
     }
 
-    /// Returns its server's and its client's row.
-    fn add_to_rows(&mut self, connection: &Connection) -> Option<(u32, u32)> {
-        self.totals.add(connection);
-        *self.causes.entry(connection.verdict.cause).or_default() += 1;
-        *self.closings.entry(connection.closing).or_default() += 1;
-        self.add_bytes(connection);
-        // Who serves is a guess for RSTs without a connection: they are in no server's or client's row.
+    /// Its server's and its client's row. Who serves is a guess for RSTs without a connection: they have none.
+    fn rows_of(&mut self, connection: &Connection) -> Option<Rows> {
         (connection.closing != Closing::RstWithoutConnection).then(|| {
             (
-                self.servers.add(GroupKey::Server(connection.resp), connection),
-                self.clients.add(GroupKey::Client(connection.orig.ip()), connection),
+                self.servers.row_of(GroupKey::Server(connection.resp)),
+                self.clients.row_of(GroupKey::Client(connection.orig.ip())),
             )
         })
+    }
+
+    fn add_to_rows(&mut self, connection: &Connection, rows: Option<Rows>) {
+        let totals = Totals::of(connection);
+        self.totals.merge(&totals);
+        self.causes.add(connection.verdict.cause as usize);
+        self.closings.add(connection.closing as usize);
+        self.add_bytes(connection);
+        let Some((server, client)) = rows else { return };
+        for group in [self.servers.row_mut(server), self.clients.row_mut(client)].into_iter().flatten() {
+            group.add(&totals, connection);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

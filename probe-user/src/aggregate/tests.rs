@@ -1,9 +1,9 @@
 //! Totals and groups over hand-made connections.
 
 use super::*;
-use crate::lifecycle::{Basis, Confidence, ConnState, Orientation, Side, Verdict, Written};
+use crate::lifecycle::{Basis, Confidence, ConnState, Letters, Orientation, Side, Verdict, Written};
 
-pub(super) fn connection(server: &str, opening: Opening, closing: Closing, orig: Side, resp: Side) -> Connection {
+pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig: Side, resp: Side) -> Connection {
     Connection {
         id: 0,
         orig: "10.0.0.1:40000".parse().expect("an address"),
@@ -15,11 +15,12 @@ pub(super) fn connection(server: &str, opening: Opening, closing: Closing, orig:
         from_orig: orig,
         from_resp: resp,
         conn_state: ConnState::OTH,
-        history: String::new(),
+        history: Letters::default(),
         opening,
         closing,
         reset_by: if resp.rst > 0 { ResetBy::Server } else { ResetBy::None },
         verdict: Verdict { cause: Cause::None, confidence: Confidence::High, evidence: Vec::new() },
+        idle_gap_ns: None,
         written: Written::Closed,
         basis: Basis::AllSegments,
     }

@@ -10,8 +10,8 @@ use super::endpoint::{Kind, State};
 use super::evidence::{Before, Rst, Seen};
 use super::form::{self, Form};
 use super::injection;
-use super::track::{ORIG, RESP, Track};
-use super::{Cause, Closing, Confidence, Evidence, Opening, Side, Verdict, verdict};
+use super::track::{ORIG, RESP, TICK_SHIFT, Track};
+use super::{Cause, Closing, Confidence, Evidence, Opening, Side, Value, Verdict, verdict};
 
 /// What the rules look at.
 pub(super) struct Case<'a> {
@@ -21,6 +21,8 @@ pub(super) struct Case<'a> {
     pub(super) closing: Closing,
     /// How long every segment had been seen before its first, nanoseconds.
     pub(super) watched_ns: u64,
+    /// List what the verdict rests on.
+    pub(super) evidence: bool,
     /// Names of the kernel's reasons, by number.
     pub(super) kernel_reasons: &'a [String],
 }
@@ -76,7 +78,8 @@ pub(super) fn verdict(case: &Case<'_>) -> Verdict {
         let found = RULES.iter().find_map(|rule| rule(&reset));
         let (cause, confidence) = found.unwrap_or((Cause::Unknown, Confidence::Low));
         let (cause, confidence) = reset.with_kernel(cause, confidence);
-        return Verdict { cause, confidence, evidence: reset.evidence() };
+        let evidence = if case.evidence { reset.evidence() } else { Vec::new() };
+        return Verdict { cause, confidence, evidence };
     }
     let (cause, confidence) = match case.closing {
         // Whether no answer came or none was seen, packets cannot tell.
@@ -86,6 +89,27 @@ pub(super) fn verdict(case: &Case<'_>) -> Verdict {
         _ => (Cause::None, Confidence::High),
     };
     Verdict { cause, confidence, evidence: Vec::new() }
+}
+
+/// How long the connection had been idle when it was reset: the silence of who reset it, or, for a request that crossed
+/// an idle close, the silence before the FIN. `None` below [`IDLE_NS`], where idleness explains nothing.
+pub(super) fn idle_gap_ns(track: &Track, cause: Cause) -> Option<u64> {
+    let side = verdict::first_rst(track)?;
+    let rare = &track.rare()?.sides[side];
+    let gap_ns = match (cause, &rare.fin) {
+        (Cause::KeepAliveRace, Some(fin)) => fin.idle_ns,
+        _ => silence_ns(track, rare.rst.as_ref()?),
+    };
+    (gap_ns >= IDLE_NS).then_some(gap_ns)
+}
+
+/// How long the sender of a RST had been silent before it, to about a millisecond. At least as long as all were.
+fn silence_ns(track: &Track, rst: &Rst) -> u64 {
+    if rst.sender.kind == Kind::Nothing {
+        return rst.idle_ns;
+    }
+    let ticks = track.tick_of(rst.record.time_ns).saturating_sub(rst.sender.last_tick);
+    rst.idle_ns.max(u64::from(ticks) << TICK_SHIFT)
 }
 
 /// 22: the RST's payload says why.
@@ -202,7 +226,7 @@ fn after_own_close(reset: &Reset<'_>) -> Option<(Cause, Confidence)> {
     if trigger == Kind::PureAck && reset.rst.answers_peer {
         return Some((Cause::Linger2, Confidence::Medium));
     }
-    let after_fin = reset.rst.record.time_ns.saturating_sub(own_fin.record.time_ns);
+    let after_fin = reset.rst.record.time_ns.saturating_sub(own_fin.time_ns);
     if reset.side == RESP && own_fin.idle_ns >= IDLE_NS && after_fin <= RACE_NS && trigger == Kind::Data {
         return Some((Cause::KeepAliveRace, Confidence::Medium));
     }
@@ -219,7 +243,9 @@ fn no_state(reset: &Reset<'_>) -> Option<(Cause, Confidence)> {
     let forgot = reset.form == Form::Reply
         && !reset.rst.sender.fin
         && matches!(reset.rst.peer.kind, Kind::Data | Kind::KeepAlive | Kind::PureAck | Kind::Fin);
-    let sure = matches!(reset.rst.peer.kind, Kind::Data | Kind::KeepAlive);
+    // Without a pause before, a stack that aborts by a bare RST (macOS) would look the same.
+    let paused = silence_ns(reset.case.track, reset.rst) >= IDLE_NS;
+    let sure = paused && matches!(reset.rst.peer.kind, Kind::Data | Kind::KeepAlive);
     forgot.then_some((Cause::NoState, if sure { Confidence::Medium } else { Confidence::Low }))
 }
 
@@ -230,7 +256,8 @@ fn abort(reset: &Reset<'_>) -> Option<(Cause, Confidence)> {
     }
     // Without window and options, as other stacks than Linux abort: at least the number must be exact.
     let exact = reset.rst.record.has(ACK) && reset.rst.record.seq == reset.rst.sender.next_seq;
-    let known = reset.form == Form::Abort || exact;
+    // Of another TTL than its sender's own segments: perhaps another route, perhaps another host.
+    let known = (reset.form == Form::Abort || exact) && !injection::is_of_another_host(reset.rst);
     let least = |confidence: Confidence| if known { confidence } else { Confidence::Low };
     if !reset.case.has_payload() {
         return Some((Cause::AbortNoData, least(Confidence::Medium)));
@@ -324,7 +351,7 @@ impl Reset<'_> {
     /// acknowledged it after its reply, or the RST itself does.
     fn replied_early(&self) -> bool {
         let since_reply = self.case.track.tick_of(self.rst.record.time_ns).saturating_sub(self.rst.sender.last_tick);
-        let soon = u64::from(since_reply) << 20 <= self.soon_ns();
+        let soon = u64::from(since_reply) << TICK_SHIFT <= self.soon_ns();
         let acknowledges_more = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed() > 0;
         let came_after = match self.rst.sender.kind {
             Kind::Data if self.rst.answers_peer && self.rst.peer.kind == Kind::Data => true,
@@ -338,46 +365,50 @@ impl Reset<'_> {
     /// The facts, weightiest first.
     fn evidence(&self) -> Vec<Evidence> {
         let mut facts = Vec::with_capacity(8);
-        let mut fact = |name: &'static str, value: String| facts.push(Evidence { name, value });
+        let mut fact = |name: &'static str, value: Value| facts.push(Evidence { name, value });
         let rst = self.rst;
         if let Some((reason, provoked)) = self.kernel_reason() {
-            fact("kernel.reason", reason.to_string());
-            fact("kernel.provoked_by_segment", provoked.to_string());
+            fact("kernel.reason", Value::Text(reason.into()));
+            fact("kernel.provoked_by_segment", Value::Flag(provoked));
         }
-        fact("rst.form", self.form.as_str().to_string());
+        fact("rst.form", Value::Word(self.form.as_str()));
         if let Some(text) = form::explained(rst.note).or_else(|| form::text(rst.note)) {
-            fact("rst.note", text);
+            fact("rst.note", Value::Text(text.into()));
         }
         for mark in injection::marks(rst, self.form) {
-            fact("rst.mark", mark.name.to_string());
+            fact("rst.mark", Value::Word(mark.name));
         }
         if rst.peer.kind != Kind::Nothing {
-            fact("rst.after", kind_name(rst, self.side).to_string());
+            fact("rst.after", Value::Word(kind_name(rst, self.side)));
         }
-        fact("rst.idle_ms", milliseconds(rst.idle_ns));
+        fact("rst.idle_ms", Value::Milliseconds(rst.idle_ns));
+        let silence_ns = silence_ns(self.case.track, rst);
+        if silence_ns >= IDLE_NS && silence_ns > rst.idle_ns {
+            fact("rst.sender_silent_ms", Value::Milliseconds(silence_ns));
+        }
         if self.case.closing == Closing::Refused || self.case.opening == Opening::Unanswered {
             let since = rst.record.time_ns.saturating_sub(self.case.track.start_ns);
-            fact("rst.after_syn_ms", milliseconds(since));
+            fact("rst.after_syn_ms", Value::Milliseconds(since));
         }
         if let Some(fin) = self.fin_of(self.side).filter(|_| rst.sender.fin) {
-            fact("fin.idle_ms", milliseconds(fin.idle_ns));
-            fact("rst.after_fin_ms", milliseconds(rst.record.time_ns.saturating_sub(fin.record.time_ns)));
+            fact("fin.idle_ms", Value::Milliseconds(fin.idle_ns));
+            fact("rst.after_fin_ms", Value::Milliseconds(rst.record.time_ns.saturating_sub(fin.time_ns)));
         }
         if rst.sender.probes > 0 {
-            fact("keepalive.probes", rst.sender.probes.to_string());
+            fact("keepalive.probes", Value::Number(rst.sender.probes.into()));
         }
         if self.ttl_differs() {
-            fact("rst.ttl", format!("{} instead of {}", rst.record.ttl, rst.sender.ttl));
+            fact("rst.ttl", Value::Instead(rst.record.ttl.into(), rst.sender.ttl.into()));
         }
         if rst.sender.state != State::Inactive {
             let offset = rst.record.seq.wrapping_sub(rst.sender.next_seq).cast_signed();
-            fact("rst.seq_offset", offset.to_string());
+            fact("rst.seq_offset", Value::Number(offset.into()));
         }
         if rst.distinct > 1 {
-            fact("rst.distinct_seqs", rst.distinct.to_string());
+            fact("rst.distinct_seqs", Value::Number(rst.distinct.into()));
         }
         if self.case.track.handshake_us > 0 {
-            fact("handshake_ms", milliseconds(u64::from(self.case.track.handshake_us) * 1000));
+            fact("handshake_ms", Value::Milliseconds(u64::from(self.case.track.handshake_us) * 1000));
         }
         facts
     }
@@ -404,8 +435,4 @@ fn kind_name(rst: &Rst, side: usize) -> &'static str {
         (Kind::KeepAlive, true) => "client_keepalive",
         (Kind::KeepAlive, false) => "server_keepalive",
     }
-}
-
-fn milliseconds(ns: u64) -> String {
-    format!("{}.{:03}", ns / 1_000_000, ns / 1000 % 1000)
 }

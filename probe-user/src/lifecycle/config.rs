@@ -1,5 +1,7 @@
 //! What the tracker can be told, and what it tells about itself.
 
+use probe_ebpf::layout::Segment;
+
 use super::server_ports::LIKELY_SERVER_PORTS;
 
 const SECOND: u64 = 1_000_000_000;
@@ -53,6 +55,8 @@ pub struct TrackerConfig {
     /// True when pure ACKs reach the tracker (captures, AF_XDP, depth `full`): only then is a missing
     /// acknowledgement evidence.
     pub pure_acks_seen: bool,
+    /// Records say what their verdicts rest on; false where nobody will look.
+    pub evidence: bool,
     /// Names of the reasons that [`super::Tracker::kernel_reset`] gives by number.
     pub kernel_reasons: Vec<String>,
     /// Seed of the hash by which connections are found: drawn by the caller, so that nobody can aim for one bucket.
@@ -66,6 +70,7 @@ impl Default for TrackerConfig {
             max_connections: 1_000_000,
             likely_server_ports: LIKELY_SERVER_PORTS.to_vec(),
             pure_acks_seen: true,
+            evidence: true,
             kernel_reasons: Vec::new(),
             hash_seed: 0x243f_6a88_85a3_08d3,
         }
@@ -81,6 +86,15 @@ pub struct Extra {
     pub payload_cut: bool,
     /// How much of the TCP header can be read.
     pub header: Header,
+}
+
+/// A segment, and what its capture knows beyond its header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// The segment.
+    pub segment: Segment,
+    /// The rest.
+    pub extra: Extra,
 }
 
 /// How much of a TCP header can be read. With less than all of it a connection may begin, and nothing more, as in Zeek.

@@ -4,6 +4,8 @@
 
 use std::net::SocketAddr;
 
+use super::{Evidence, Letters};
+
 /// One connection, closed or as it stands now.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Connection {
@@ -28,7 +30,7 @@ pub struct Connection {
     /// Zeek's conn_state.
     pub conn_state: ConnState,
     /// Zeek's history letters.
-    pub history: String,
+    pub history: Letters,
     /// How the handshake went.
     pub opening: Opening,
     /// How it ended, in the article's words.
@@ -37,6 +39,9 @@ pub struct Connection {
     pub reset_by: ResetBy,
     /// Why, with what it rests on.
     pub verdict: Verdict,
+    /// How long it had been idle when the reset came, or the FIN that a request crossed; nanoseconds. `None` below one
+    /// second, and without RST: an idle timeout is then no explanation.
+    pub idle_gap_ns: Option<u64>,
     /// Why the record was written now.
     pub written: Written,
     /// How complete the packet and byte counts are.
@@ -95,6 +100,10 @@ pub struct Side {
     pub retransmits: u64,
     /// Bytes that the other side acknowledged and that were never seen (Zeek's missed_bytes, this direction).
     pub missed_bytes: u64,
+    /// TTL or hop limit of its last segment without RST; 0 when there was none.
+    pub ttl: u8,
+    /// TTL or hop limit of its first RST; 0 when there was none.
+    pub rst_ttl: u8,
 }
 
 /// How client and server are told apart, best first.
@@ -217,15 +226,6 @@ pub enum Confidence {
     Medium,
     /// Nothing else known produces this evidence.
     High,
-}
-
-/// One fact a verdict rests on: a stable name and its value, e.g. `rst.form` = `abort`, `rst.after_syn_ms` = `0.213`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Evidence {
-    /// Stable, dotted name.
-    pub name: &'static str,
-    /// Value, for people and machines alike.
-    pub value: String,
 }
 
 /// Zeek's 13 conn_state values (base/protocols/conn/main.zeek).

@@ -131,6 +131,7 @@ impl Endpoint {
         Self { delivered: u64::from(followed), marks, ..Self::default() }
     }
 
+    #[inline(always)]
     pub(super) fn has(&self, mark: u8) -> bool {
         self.marks & mark != 0
     }
@@ -140,6 +141,7 @@ impl Endpoint {
     }
 
     /// Takes `seq` for the initial sequence number; `last` is what follows the first segment.
+    #[inline(always)]
     pub(super) fn start_at(&mut self, seq: u32, last: u32) {
         self.start_seq = seq;
         self.ack_seq = seq;
@@ -160,6 +162,7 @@ impl Endpoint {
 
     /// Relative position of `seq`, given the last known position, and whether it lies before the start
     /// (Zeek `get_relative_seq`).
+    #[inline(always)]
     fn relative(&self, seq: u32, last: u32, mut wraps: u16) -> (u64, bool) {
         let delta = seq.wrapping_sub(last).cast_signed();
         if delta < 0 {
@@ -177,11 +180,13 @@ impl Endpoint {
     }
 
     /// Relative position of a segment this endpoint sent.
+    #[inline(always)]
     pub(super) fn relative_seq(&self, seq: u32) -> (u64, bool) {
         self.relative(seq, self.last_seq, self.seq_wraps)
     }
 
     /// Relative position of an acknowledgement of what this endpoint sent.
+    #[inline(always)]
     pub(super) fn relative_ack(&self, ack: u32) -> (u64, bool) {
         self.relative(ack, self.ack_seq, self.ack_wraps)
     }
@@ -197,6 +202,7 @@ impl Endpoint {
     }
 
     /// Notes an acknowledgement of what this endpoint sent (Zeek `update_ack_seq`).
+    #[inline(always)]
     pub(super) fn acknowledged(&mut self, ack: u32) {
         let delta = ack.wrapping_sub(self.ack_seq).cast_signed();
         if delta > 0 && !(ack == 0 && delta > TOO_LARGE_DELTA) {
@@ -208,6 +214,7 @@ impl Endpoint {
     }
 
     /// Notes the end of a segment it sent; true when it repeats payload (Zeek `update_last_seq`).
+    #[inline(always)]
     pub(super) fn sent_up_to(&mut self, end: u32, syn_or_rst: bool, fin: bool, payload: u32) -> bool {
         let delta = end.wrapping_sub(self.last_seq).cast_signed();
         if syn_or_rst && !(-TOO_LARGE_DELTA..=TOO_LARGE_DELTA).contains(&delta) {

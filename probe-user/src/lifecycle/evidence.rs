@@ -6,17 +6,33 @@ use super::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN, St
 use super::reassembly::Pieces;
 use super::track::Track;
 
-/// Kept for one direction, on demand.
+/// Kept for one direction as soon as there is a FIN or an RST: small, as nearly every connection gets there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RareSide {
     /// Relative position after the last FIN (Zeek `FIN_seq`).
     pub(super) fin_seq: u64,
-    /// Relative positions of the last SYN, FIN and RST, to tell repetitions (Zeek `hist_last_*`).
-    pub(super) last_syn: u64,
+    /// Relative positions of the last FIN and RST, to tell repetitions (Zeek `hist_last_*`).
     pub(super) last_fin: u64,
     pub(super) last_rst: u64,
+    /// Segments with FIN.
+    pub(super) fins: u64,
+    /// Segments with RST.
+    pub(super) rsts: u64,
+    /// Its first FIN.
+    pub(super) fin: Option<Seen>,
+    /// Its first RST.
+    pub(super) rst: Option<Box<Rst>>,
     /// Sequence number of the last RST.
     pub(super) last_rst_seq: u32,
+    /// What its own kernel said of its first reset (`--host`).
+    pub(super) kernel: Option<KernelReason>,
+}
+
+/// Kept for one direction that is not as directions are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OddSide {
+    /// Relative position of the last SYN, to tell repetitions (Zeek `hist_last_SYN`).
+    pub(super) last_syn: u64,
     /// Data above a hole.
     pub(super) pieces: Pieces,
     /// Bytes acknowledged and never seen.
@@ -27,18 +43,8 @@ pub(super) struct RareSide {
     pub(super) bad_checksums: u32,
     /// Segments with a zero window.
     pub(super) zero_windows: u32,
-    /// Segments with FIN.
-    pub(super) fins: u64,
-    /// Segments with RST.
-    pub(super) rsts: u64,
     /// Packets beyond 2^32.
     pub(super) packets_high: u32,
-    /// Its first FIN.
-    pub(super) fin: Option<Seen>,
-    /// Its first RST.
-    pub(super) rst: Option<Box<Rst>>,
-    /// What its own kernel said of its first reset (`--host`).
-    pub(super) kernel: Option<KernelReason>,
 }
 
 /// Why a kernel says that it sent a reset.
@@ -53,8 +59,8 @@ pub(super) struct KernelReason {
 /// When and in what surroundings a control segment came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
-    /// The segment.
-    pub(super) record: SegmentRecord,
+    /// When.
+    pub(super) time_ns: u64,
     /// Time since the connection's previous segment, nanoseconds.
     pub(super) idle_ns: u64,
 }
@@ -127,11 +133,23 @@ impl Before {
 pub(super) struct Rare {
     /// By side: originator, responder.
     pub(super) sides: [RareSide; 2],
+    /// What most connections never need.
+    pub(super) odd: Option<Box<Odd>>,
+    /// Memory for the next RST to be kept; what it says means nothing.
+    pub(super) blank: Option<Box<Rst>>,
+}
+
+/// Kept for one connection that is not as connections are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Odd {
+    /// By side: originator, responder.
+    pub(super) sides: [OddSide; 2],
     /// Letters of the history that found no room inline.
     pub(super) history: Vec<u8>,
 }
 
 /// Before a segment changes anything: what it will be judged by later.
+#[inline(always)]
 pub(super) fn before(track: &mut Track, side: usize, segment: &Segment) {
     let record = &segment.record;
     if record.flags & (FIN | RST) == 0 {
@@ -141,7 +159,7 @@ pub(super) fn before(track: &mut Track, side: usize, segment: &Segment) {
     if record.flags & FIN != 0 {
         let fin = &mut track.rare_mut().sides[side].fin;
         if fin.is_none() {
-            *fin = Some(Seen { record: *record, idle_ns });
+            *fin = Some(Seen { time_ns: record.time_ns, idle_ns });
         }
     }
     if record.flags & RST != 0 {
@@ -155,10 +173,11 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     let peer = Before::of(&track.ends[1 - side]);
     let answers_peer = track.last_side as usize != side && peer.kind != Kind::Nothing;
     let last = track.rare_mut().sides[side].last_rst_seq;
-    let rare = &mut track.rare_mut().sides[side];
+    let Rare { sides, blank, .. } = track.rare_mut();
+    let rare = &mut sides[side];
     rare.last_rst_seq = record.seq;
     let Some(first) = rare.rst.as_mut() else {
-        rare.rst = Some(Box::new(Rst {
+        let rst = Rst {
             record: *record,
             note: segment.rst_note,
             idle_ns,
@@ -170,7 +189,14 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
             sender_continued: false,
             challenged: None,
             confirmed: false,
-        }));
+        };
+        rare.rst = Some(match blank.take() {
+            Some(mut blank) => {
+                *blank = rst;
+                blank
+            }
+            None => Box::new(rst),
+        });
         return;
     };
     if record.seq != last {
@@ -186,6 +212,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
 }
 
 /// After a segment was taken in: what later ones are judged against.
+#[inline(always)]
 pub(super) fn after(track: &mut Track, side: usize, record: &SegmentRecord) {
     let tick = track.tick_of(record.time_ns);
     let kind = kind_of(&track.ends[side], record);
@@ -231,6 +258,7 @@ pub(super) fn counted_last(track: &mut Track, side: usize, counters: &DirectionC
     end.probes = 0;
 }
 
+#[inline(always)]
 fn kind_of(end: &Endpoint, record: &SegmentRecord) -> Kind {
     match record.flags & CONTROL {
         0 if record.payload_len <= 1

@@ -1,10 +1,12 @@
 //! Zeek's history letters, kept inline as far as they fit.
 
+use std::fmt;
+
 /// Letters kept inline; nearly every history is shorter.
 const INLINE: usize = 15;
 
 /// The beginning of a history string.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct History {
     len: u8,
     letters: [u8; INLINE],
@@ -35,6 +37,56 @@ impl History {
         for &letter in letters {
             self.push(letter);
         }
+    }
+}
+
+/// The history letters of a record, as Zeek writes them; few letters take no memory of their own.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Letters {
+    short: History,
+    /// All of them, when they are too many.
+    long: Option<Box<str>>,
+}
+
+impl Letters {
+    pub(super) fn new(first: &History, more: &[u8]) -> Self {
+        if more.is_empty() {
+            return Self { short: first.clone(), long: None };
+        }
+        let long: String = first.letters().iter().chain(more).map(|&letter| char::from(letter)).collect();
+        Self { short: History::default(), long: Some(long.into()) }
+    }
+
+    /// The letters.
+    pub fn as_str(&self) -> &str {
+        // They are ASCII.
+        self.long.as_deref().unwrap_or_else(|| str::from_utf8(self.short.letters()).unwrap_or_default())
+    }
+}
+
+impl std::ops::Deref for Letters {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for Letters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Letters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq<&str> for Letters {
+    fn eq(&self, letters: &&str) -> bool {
+        self.as_str() == *letters
     }
 }
 

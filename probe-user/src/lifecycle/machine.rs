@@ -63,14 +63,25 @@ const BROADCAST: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xf
 /// A segment with a bad checksum: noted, otherwise dropped (Zeek `ChecksumError`).
 pub(super) fn bad_checksum(track: &mut Track, record: &SegmentRecord) {
     let side = track.side_of(record);
-    let rare = &mut track.rare_mut().sides[side];
-    rare.bad_checksums = rare.bad_checksums.saturating_add(1);
-    let count = rare.bad_checksums;
+    let odd = track.odd_mut(side);
+    odd.bad_checksums = odd.bad_checksums.saturating_add(1);
+    let count = odd.bad_checksums;
     track.note_scaled(side, b'C', count);
 }
 
 /// Moves the connection on by one good segment (Zeek `TCPSessionAdapter::Process`).
 pub(super) fn step(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
+    if segment.record.is_control() {
+        return take(track, segment, extra, config);
+    }
+    // The same rules, compiled for what most segments are: nothing is left of those for SYN, FIN and RST.
+    let mut plain = *segment;
+    plain.record.flags &= !CONTROL;
+    take(track, &plain, extra, config);
+}
+
+#[inline(always)]
+fn take(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
     let record = &segment.record;
     let flags = record.flags & TCP_FLAGS;
     let plain = flags & CONTROL == 0;
@@ -129,6 +140,7 @@ fn flip_after_syn_ack(track: &mut Track) {
 }
 
 /// Zeek `SetPartialStatus`.
+#[inline(always)]
 fn set_partial(track: &mut Track, side: usize, flags: u16) {
     if track.ends[side].has(SEEN) {
         return;
@@ -141,6 +153,7 @@ fn set_partial(track: &mut Track, side: usize, flags: u16) {
 }
 
 /// Where the sender's sequence space begins (Zeek `init_endpoint`).
+#[inline(always)]
 fn start_endpoint(track: &mut Track, side: usize, record: &SegmentRecord) {
     let end = &mut track.ends[side];
     let syn = record.flags & SYN != 0;
@@ -162,6 +175,7 @@ fn start_endpoint(track: &mut Track, side: usize, record: &SegmentRecord) {
 }
 
 /// The history letter of the flags (Zeek `update_history`).
+#[inline(always)]
 fn note_flags(track: &mut Track, side: usize, flags: u16, seq: u64, payload: u32) {
     match flags & CONTROL {
         0 if payload > 0 => drop(track.note_once(side, seen::DATA, b'D')),
@@ -169,29 +183,27 @@ fn note_flags(track: &mut Track, side: usize, flags: u16, seq: u64, payload: u32
         0 => {}
         SYN => {
             let letter = if flags & ACK != 0 { b'H' } else { b'S' };
-            let last = track.rare().map_or(0, |rare| rare.sides[side].last_syn);
+            let last = track.odd(side).map_or(0, |odd| odd.last_syn);
             if track.note_once(side, seen::SYN, letter) && seq != last {
                 track.note(side, letter);
             }
             if seq != last {
-                track.rare_mut().sides[side].last_syn = seq;
+                track.odd_mut(side).last_syn = seq;
             }
         }
         FIN => {
             // At the end of its payload, unlike SYN and RST.
             let at = seq.wrapping_add(u64::from(payload));
-            let last = track.rare_mut().sides[side].last_fin;
+            let last = std::mem::replace(&mut track.rare_mut().sides[side].last_fin, at);
             if track.note_once(side, seen::FIN, b'F') && at != last {
                 track.note(side, b'F');
             }
-            track.rare_mut().sides[side].last_fin = at;
         }
         RST => {
-            let last = track.rare_mut().sides[side].last_rst;
+            let last = std::mem::replace(&mut track.rare_mut().sides[side].last_rst, seq);
             if track.note_once(side, seen::RST, b'R') && seq != last {
                 track.note(side, b'R');
             }
-            track.rare_mut().sides[side].last_rst = seq;
         }
         both if both & (FIN | RST) == FIN | RST => drop(track.note_once(side, seen::FIN_RST, b'I')),
         _ => drop(track.note_once(side, seen::MULTI, b'Q')),
@@ -199,6 +211,7 @@ fn note_flags(track: &mut Track, side: usize, flags: u16, seq: u64, payload: u32
 }
 
 /// A closed window, where it means something (Zeek `update_window`).
+#[inline(always)]
 fn note_window(track: &mut Track, side: usize, record: &SegmentRecord) {
     let matters = record.window == 0
         && track.counting == Counting::Whole
@@ -206,14 +219,15 @@ fn note_window(track: &mut Track, side: usize, record: &SegmentRecord) {
         && track.ends[1 - side].state != State::Closed
         && track.ends[side].state != State::Reset;
     if matters {
-        let rare = &mut track.rare_mut().sides[side];
-        rare.zero_windows = rare.zero_windows.wrapping_add(1);
-        let count = rare.zero_windows;
+        let odd = track.odd_mut(side);
+        odd.zero_windows = odd.zero_windows.wrapping_add(1);
+        let count = odd.zero_windows;
         track.note_scaled(side, b'W', count);
     }
 }
 
 /// Takes in an acknowledgement; returns its relative position, 0 when it makes no sense.
+#[inline(always)]
 fn take_ack(track: &mut Track, side: usize, flags: u16, ack: u32) -> u64 {
     let peer = &mut track.ends[1 - side];
     if peer.state == State::Inactive {
@@ -233,6 +247,7 @@ fn take_ack(track: &mut Track, side: usize, flags: u16, ack: u32) -> u64 {
 }
 
 /// The transition table: by the state of the sender; SYN, then FIN, then RST (Zeek `UpdateStateMachine`).
+#[inline(always)]
 fn change_state(track: &mut Track, side: usize, record: &SegmentRecord, timers: &Timers) -> Outcome {
     match track.ends[side].state {
         State::Inactive => from_inactive(track, side, record, timers),
@@ -243,6 +258,7 @@ fn change_state(track: &mut Track, side: usize, record: &SegmentRecord, timers: 
     }
 }
 
+#[inline(always)]
 fn from_inactive(track: &mut Track, side: usize, record: &SegmentRecord, timers: &Timers) -> Outcome {
     let flags = record.flags;
     let mut side = side;
@@ -311,6 +327,7 @@ fn answer(track: &mut Track, record: &SegmentRecord) -> (usize, bool) {
     (side, track.ends[peer].state != State::Partial)
 }
 
+#[inline(always)]
 fn from_syn_sent(track: &mut Track, side: usize, flags: u16) -> Outcome {
     let mut outcome = Outcome::default();
     if flags & FIN != 0 {
@@ -325,6 +342,7 @@ fn from_syn_sent(track: &mut Track, side: usize, flags: u16) -> Outcome {
     outcome
 }
 
+#[inline(always)]
 fn from_established(track: &mut Track, side: usize, flags: u16) -> Outcome {
     let mut outcome = Outcome::default();
     let peer = &track.ends[1 - side];
@@ -350,6 +368,7 @@ fn from_established(track: &mut Track, side: usize, flags: u16) -> Outcome {
     outcome
 }
 
+#[inline(always)]
 fn from_closed(track: &mut Track, side: usize, flags: u16) -> Outcome {
     if flags & RST == 0 || track.ends[1 - side].state == State::Closed {
         return Outcome::default();

@@ -8,6 +8,11 @@
 //!
 //! Must not know: clocks, files, sockets, BPF maps, how a record is shown.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what a segment goes through is compiled as one, once for each kind of segment"
+)]
+
 mod cause;
 mod config;
 mod connection;
@@ -15,14 +20,18 @@ mod copies;
 mod endpoint;
 mod evict;
 mod evidence;
+mod fact;
 mod form;
+mod hash;
 mod history;
+mod index;
 mod injection;
 mod machine;
 mod names;
 mod reassembly;
 mod render;
 mod server_ports;
+mod spare;
 mod table;
 mod tombstone;
 mod track;
@@ -30,8 +39,10 @@ mod tracker;
 mod verdict;
 mod wheel;
 
-pub use config::{Extra, Header, Timers, TrackerConfig, TrackerStats};
+pub use config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
 pub use connection::*;
+pub use fact::{Evidence, Value};
+pub use history::Letters;
 pub use server_ports::LIKELY_SERVER_PORTS;
 pub use tracker::Tracker;
 

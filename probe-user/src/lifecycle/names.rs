@@ -52,8 +52,8 @@ names!(Closing {
     Refused => "refused", "the SYN was answered by an RST";
     NeverAnswered => "never_answered", "the SYN was never answered";
     HalfOpen => "half_open", "SYN and SYN-ACK, then nothing";
-    OneSided => "one_sided", "one direction was never seen: how it ended is unknown";
     HalfClosed => "half_closed", "FIN from one side only, and no end";
+    OneSided => "one_sided", "one direction was never seen: how it ended is unknown";
     Vanished => "vanished", "segments went unacknowledged, then silence";
     Open => "open", "no end was seen";
 });
@@ -146,6 +146,12 @@ impl Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_listed_in_the_order_of_their_numbers() {
+        assert!(Cause::ALL.iter().enumerate().all(|(at, &cause)| cause as usize == at));
+        assert!(Closing::ALL.iter().enumerate().all(|(at, &closing)| closing as usize == at));
+    }
 
     #[test]
     fn names_are_unique() {

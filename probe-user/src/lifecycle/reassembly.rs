@@ -24,6 +24,7 @@ fn is_clean(end: &Endpoint) -> bool {
 }
 
 /// The peer acknowledged up to `ack` (relative) of what side `side` sent (Zeek `AckReceived`).
+#[inline(always)]
 pub(super) fn acknowledged(track: &mut Track, side: usize, mut ack: u64, timers: &Timers) {
     let end = &track.ends[side];
     if end.has(NOT_FOLLOWED) && end.has(DID_EOF) {
@@ -54,11 +55,12 @@ pub(super) fn data_sent(track: &mut Track, side: usize, seq: u64, len: u32) {
     if upper <= seq {
         return;
     }
-    let has_pieces = track.rare.as_ref().is_some_and(|rare| !rare.sides[side].pieces.is_empty());
+    let has_pieces = track.odd(side).is_some_and(|odd| !odd.pieces.is_empty());
+    let end = &mut track.ends[side];
     if seq <= end.delivered && !has_pieces {
         end.deliver_to(upper);
     } else {
-        insert(&mut track.rare_mut().sides[side].pieces, seq, upper);
+        insert(&mut track.odd_mut(side).pieces, seq, upper);
         deliver(track, side);
     }
     give_up(track, side);
@@ -82,8 +84,8 @@ fn insert(pieces: &mut Pieces, seq: u64, upper: u64) {
 /// Moves `delivered` over the pieces that have become contiguous (Zeek `BlockInserted`).
 fn deliver(track: &mut Track, side: usize) {
     let end = &mut track.ends[side];
-    let Some(rare) = track.rare.as_mut() else { return };
-    let pieces = &mut rare.sides[side].pieces;
+    let Some(odd) = track.rare.as_mut().and_then(|rare| rare.odd.as_mut()) else { return };
+    let pieces = &mut odd.sides[side].pieces;
     let contiguous = pieces.iter().take_while(|piece| piece.0 <= end.delivered).count();
     for piece in pieces.drain(..contiguous) {
         end.deliver_to(piece.1);
@@ -94,7 +96,7 @@ fn deliver(track: &mut Track, side: usize) {
 fn give_up(track: &mut Track, side: usize) {
     let peer = track.ends[1 - side].state;
     let end = &track.ends[side];
-    let pieces = track.rare().map_or(&[][..], |rare| &rare.sides[side].pieces);
+    let pieces = track.odd(side).map_or(&[][..], |odd| &odd.pieces);
     let top = pieces.last().map_or(0, |piece| piece.1);
     let above_hole: u64 = pieces.iter().map(|piece| piece.1 - piece.0).sum();
     let held = above_hole + u64::from(end.held.max(0).cast_unsigned());
@@ -104,8 +106,8 @@ fn give_up(track: &mut Track, side: usize) {
     let end = &mut track.ends[side];
     if too_much {
         end.set(NOT_FOLLOWED);
-        if let Some(rare) = track.rare.as_mut() {
-            rare.sides[side].pieces = Pieces::new();
+        if track.odd(side).is_some() {
+            track.odd_mut(side).pieces = Pieces::new();
         }
     } else if forget {
         end.held = 0;
@@ -117,10 +119,10 @@ fn trim(track: &mut Track, side: usize, ack: u64) {
     if ack > track.ends[side].delivered {
         undelivered(track, side, ack);
     }
-    if let Some(rare) = track.rare.as_mut() {
-        rare.sides[side].pieces.retain(|piece| piece.1 > ack);
+    if track.odd(side).is_some() {
+        track.odd_mut(side).pieces.retain(|piece| piece.1 > ack);
+        deliver(track, side);
     }
-    deliver(track, side);
     track.ends[side].trim_to(ack);
 }
 
@@ -130,7 +132,7 @@ fn undelivered(track: &mut Track, side: usize, up_to: u64) {
         return;
     }
     if !track.ends[side].has(NOT_FOLLOWED) {
-        while let Some(&(seq, upper)) = track.rare().and_then(|rare| rare.sides[side].pieces.first()) {
+        while let Some(&(seq, upper)) = track.odd(side).and_then(|odd| odd.pieces.first()) {
             if seq >= up_to {
                 break;
             }
@@ -139,7 +141,7 @@ fn undelivered(track: &mut Track, side: usize, up_to: u64) {
                 gap(track, side, seq - at);
             }
             track.ends[side].deliver_to(upper);
-            track.rare_mut().sides[side].pieces.remove(0);
+            track.odd_mut(side).pieces.remove(0);
         }
         let at = track.ends[side].delivered;
         if up_to > at {
@@ -154,10 +156,10 @@ fn gap(track: &mut Track, side: usize, len: u64) {
     if !(is_clean(&track.ends[side]) && is_clean(&track.ends[1 - side])) {
         return;
     }
-    let rare = track.rare_mut();
-    rare.sides[side].missed_bytes = rare.sides[side].missed_bytes.saturating_add(len);
-    rare.sides[side].gaps = rare.sides[side].gaps.wrapping_add(1);
-    let count = rare.sides[side].gaps;
+    let odd = track.odd_mut(side);
+    odd.missed_bytes = odd.missed_bytes.saturating_add(len);
+    odd.gaps = odd.gaps.wrapping_add(1);
+    let count = odd.gaps;
     track.note_scaled(side, b'G', count);
 }
 
@@ -180,10 +182,11 @@ pub(super) fn is_pending(track: &Track, side: usize) -> bool {
 
 /// Whether anything is kept that was not acknowledged yet (Zeek `HasBlocks`).
 fn holds_data(track: &Track, side: usize, end: &Endpoint) -> bool {
-    !end.has(NOT_FOLLOWED) && (end.held > 0 || track.rare().is_some_and(|rare| !rare.sides[side].pieces.is_empty()))
+    !end.has(NOT_FOLLOWED) && (end.held > 0 || track.odd(side).is_some_and(|odd| !odd.pieces.is_empty()))
 }
 
 /// Ends a stream once: its close may have waited for this (Zeek `CheckEOF`, `EndpointEOF`).
+#[inline(always)]
 pub(super) fn check_eof(track: &mut Track, side: usize, timers: &Timers) {
     let end = &track.ends[side];
     let ended = end.has(SENT_FIN) || matches!(end.state, State::Closed | State::Reset);

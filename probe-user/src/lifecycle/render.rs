@@ -21,7 +21,7 @@ pub(super) fn connection(
     let (orig, resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
     let sides = [side(track, ORIG), side(track, RESP)];
     let history = track.history();
-    let conn_state = conn_state(track, &history);
+    let conn_state = conn_state(track);
     let opening = verdict::opening(track, &sides, config);
     let closing = verdict::closing(track, &sides, opening, written, now);
     let verdict = cause::verdict(&cause::Case {
@@ -30,6 +30,7 @@ pub(super) fn connection(
         opening,
         closing,
         watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(watched_from) } else { 0 },
+        evidence: config.evidence,
         kernel_reasons: &config.kernel_reasons,
     });
     Connection {
@@ -47,6 +48,7 @@ pub(super) fn connection(
         opening,
         closing,
         reset_by: verdict::reset_by(track, closing, verdict.cause),
+        idle_gap_ns: cause::idle_gap_ns(track, verdict.cause),
         verdict,
         written,
         basis: track.counting.basis(),
@@ -55,30 +57,35 @@ pub(super) fn connection(
 
 /// IPv4-mapped addresses become IPv4 again.
 fn socket(end: layout::Endpoint) -> SocketAddr {
-    let address = Ipv6Addr::from(end.octets());
-    let address = address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4);
-    SocketAddr::new(address, end.port)
+    let [a, b, c, d, v4 @ ..] = end.b.to_ne_bytes();
+    if end.a == 0 && [a, b, c, d] == [0, 0, 0xff, 0xff] {
+        return SocketAddr::new(IpAddr::V4(v4.into()), end.port);
+    }
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(end.octets())), end.port)
 }
 
 fn side(track: &Track, side: usize) -> Side {
     let end: &Endpoint = &track.ends[side];
     let rare = track.rare().map(|rare| &rare.sides[side]);
+    let odd = track.odd(side);
     Side {
         syn: u64::from(end.syn),
         syn_ack: u64::from(end.syn_ack),
         fin: rare.map_or(0, |rare| rare.fins),
         rst: rare.map_or(0, |rare| rare.rsts),
-        packets: u64::from(end.packets) | rare.map_or(0, |rare| u64::from(rare.packets_high) << 32),
+        packets: u64::from(end.packets) | odd.map_or(0, |odd| u64::from(odd.packets_high) << 32),
         ip_bytes: end.ip_bytes,
         bytes: end.size(track.ends[1 - side].state),
         payload_bytes: end.payload_bytes,
         retransmits: u64::from(end.retransmits),
-        missed_bytes: rare.map_or(0, |rare| rare.missed_bytes),
+        missed_bytes: odd.map_or(0, |odd| odd.missed_bytes),
+        ttl: end.ttl,
+        rst_ttl: rare.and_then(|rare| rare.rst.as_ref()).map_or(0, |rst| rst.record.ttl),
     }
 }
 
 /// Zeek's conn_state (base/protocols/conn/main.zeek), in its order of tests.
-fn conn_state(track: &Track, history: &str) -> ConnState {
+fn conn_state(track: &Track) -> ConnState {
     let [orig, resp] = &track.ends;
     let (os, rs) = (orig.state, resp.state);
     if rs == State::Reset {
@@ -92,7 +99,7 @@ fn conn_state(track: &Track, history: &str) -> ConnState {
     }
     match (os, rs) {
         (State::Reset, _) if !rs.is_inactive_or_partial() => ConnState::RSTO,
-        (State::Reset, _) if is_syn_then_rst(history) => ConnState::RSTOS0,
+        (State::Reset, _) if is_syn_then_rst(&track.history()) => ConnState::RSTOS0,
         (State::Closed, State::Closed) => ConnState::SF,
         (State::Closed, _) if rs.is_inactive_or_partial() => ConnState::SH,
         (State::Closed, _) => ConnState::S2,

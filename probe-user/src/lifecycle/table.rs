@@ -1,56 +1,101 @@
 //! Where connections live: chunks that never move, and an index from key to place.
 
-use hashbrown::HashTable;
 use probe_ebpf::layout::FlowKey;
 
+use super::evidence::Rare;
+use super::hash::hash;
+use super::index::Index;
 use super::track::Track;
 
 const CHUNK: usize = 1024;
+
+/// Where a key is looked for: its hash, and the slot where it was likely to be at some time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    pub(super) hash: u64,
+    pub(super) slot: u32,
+}
+
+/// No slot.
+const NOWHERE: u32 = u32::MAX;
 
 /// Slab of connections with an index by key.
 #[derive(Debug)]
 pub(super) struct Table {
     chunks: Vec<Vec<Option<Track>>>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: Index,
     seed: u64,
 }
 
 impl Table {
     pub(super) fn new(seed: u64) -> Self {
-        Self { chunks: Vec::new(), free: Vec::new(), index: HashTable::new(), seed }
+        Self { chunks: Vec::new(), free: Vec::new(), index: Index::new(), seed }
     }
 
     pub(super) fn len(&self) -> usize {
         self.index.len()
     }
 
-    pub(super) fn find(&self, key: &FlowKey) -> Option<u32> {
-        let chunks = &self.chunks;
-        self.index
-            .find(key.hash(self.seed), |&slot| at(chunks, slot).is_some_and(|track| is_same(&track.key, key)))
-            .copied()
+    /// By which a key is found.
+    #[inline]
+    pub(super) fn hash(&self, key: &FlowKey) -> u64 {
+        hash(key, self.seed)
     }
 
+    /// Where to look for a key.
+    #[inline]
+    pub(super) fn place_of(&self, key: &FlowKey) -> Place {
+        Place { hash: self.hash(key), slot: NOWHERE }
+    }
+
+    pub(super) fn find(&self, key: &FlowKey) -> Option<u32> {
+        self.find_at(self.place_of(key), key)
+    }
+
+    /// As [`Self::find`], where it was said to be looked for.
+    #[inline]
+    pub(super) fn find_at(&self, place: Place, key: &FlowKey) -> Option<u32> {
+        let is_there = |slot: u32| self.get(slot).is_some_and(|track| track.key.same(key));
+        // It may be somewhere else by now.
+        if is_there(place.slot) { Some(place.slot) } else { self.index.find(place.hash, is_there) }
+    }
+
+    /// Brings the connections of these hashes near: what memory has to be waited for is waited for at the same time.
+    #[inline]
+    pub(super) fn approach(&self, places: &mut [Place]) {
+        let guessed = places.iter().map(|place| self.index.guess(place.hash)).fold(0, |all, one| all ^ one);
+        std::hint::black_box(guessed);
+        let mut touched = 0;
+        for place in places {
+            if let Some(slot) = self.index.find(place.hash, |_| true) {
+                place.slot = slot;
+                touched ^= self.get(slot).map_or(0, Track::touch_own);
+            }
+        }
+        std::hint::black_box(touched);
+    }
+
+    #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&Track> {
         at(&self.chunks, slot)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Track> {
         self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?.as_mut()
     }
 
-    /// Puts a connection in; there is none of its key.
-    pub(super) fn insert(&mut self, track: Track) -> u32 {
-        let key = track.key;
-        let slot = self.place(track);
-        let (chunks, seed) = (&self.chunks, self.seed);
-        let rehash = |&slot: &u32| at(chunks, slot).map_or(0, |track| track.key.hash(seed));
-        self.index.insert_unique(key.hash(seed), slot, rehash);
+    /// Puts a connection in; there is none of its key, of which `place` is.
+    #[inline]
+    pub(super) fn insert(&mut self, place: Place, track: Track) -> u32 {
+        let slot = self.put(track);
+        self.index.insert(place.hash, slot);
         slot
     }
 
-    fn place(&mut self, track: Track) -> u32 {
+    #[inline]
+    fn put(&mut self, track: Track) -> u32 {
         if let Some(slot) = self.free.pop() {
             self.chunks[slot as usize / CHUNK][slot as usize % CHUNK] = Some(track);
             return slot;
@@ -63,20 +108,26 @@ impl Table {
         (chunk * CHUNK + self.chunks[chunk].len() - 1) as u32
     }
 
-    /// Brings connections near: many at once, so that the waits for memory overlap.
-    pub(super) fn warm(&self, slots: impl Iterator<Item = u32>) {
-        let touched = slots.filter_map(|slot| self.get(slot)).map(Track::touch).fold(0, |all, one| all ^ one);
-        std::hint::black_box(touched);
+    /// Brings connections near whose deadlines are coming: their timers, and all the rest of those that will be written.
+    pub(super) fn warm(&self, slots: impl Iterator<Item = u32> + Clone) {
+        let tracks = || slots.clone().filter_map(|slot| self.get(slot));
+        let timers = tracks().map(|track| track.check_ns ^ track.armed_ns).fold(0, |all, one| all ^ one);
+        std::hint::black_box(timers);
+        let ending = || tracks().filter(|track| track.ends_soon());
+        let touched = ending().map(Track::touch).fold(0, |all, one| all ^ one);
+        let places = ending().map(|track| self.index.guess(self.hash(&track.key))).fold(0, |all, one| all ^ one);
+        std::hint::black_box(touched ^ u64::from(places));
     }
 
-    /// Takes a connection out.
-    pub(super) fn remove(&mut self, slot: u32) -> Option<Track> {
-        let track = self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?.take()?;
-        if let Ok(entry) = self.index.find_entry(track.key.hash(self.seed), |&other| other == slot) {
-            entry.remove();
-        }
+    /// Takes a connection out, whose key has this hash; what memory it had beside its place is handed back.
+    pub(super) fn remove(&mut self, slot: u32, hash: u64) -> Option<Box<Rare>> {
+        let place = self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?;
+        let track = place.as_mut()?;
+        self.index.remove(hash, slot);
+        let rare = track.rare.take();
+        *place = None;
         self.free.push(slot);
-        Some(track)
+        rare
     }
 
     /// Up to `count` slots in use from `from` on, going round.
@@ -95,12 +146,7 @@ impl Table {
     }
 }
 
-/// Equality without a call to memcmp.
 #[inline]
-fn is_same(a: &FlowKey, b: &FlowKey) -> bool {
-    a.words.iter().zip(&b.words).fold(0, |all, (a, b)| all | (a ^ b)) == 0
-}
-
 fn at(chunks: &[Vec<Option<Track>>], slot: u32) -> Option<&Track> {
     chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?.as_ref()
 }

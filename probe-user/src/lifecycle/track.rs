@@ -3,14 +3,16 @@
 use probe_ebpf::layout::{FlowKey, SegmentRecord};
 
 use super::endpoint::{Endpoint, NOT_FOLLOWED, State};
-use super::evidence::Rare;
-use super::history::{History, is_noted, seen};
+use super::evidence::{OddSide, Rare, Rst};
+use super::history::{History, Letters, is_noted, seen};
 use super::{Basis, Orientation};
 
 /// Originator's index in [`Track::ends`].
 pub(super) const ORIG: usize = 0;
 /// Responder's index in [`Track::ends`].
 pub(super) const RESP: usize = 1;
+/// Coarse times within a connection count units of 2^20 ns, about a millisecond.
+pub(super) const TICK_SHIFT: u32 = 20;
 
 /// "Not armed" for a timer.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -167,21 +169,40 @@ impl Track {
         self.ends.swap(ORIG, RESP);
         if let Some(rare) = self.rare.as_mut() {
             rare.sides.swap(ORIG, RESP);
+            if let Some(odd) = rare.odd.as_mut() {
+                odd.sides.swap(ORIG, RESP);
+            }
         }
         self.last_side ^= 1;
         self.is_partial = false;
         self.push_history(b'^');
     }
 
+    /// Whether it is likely to be written at the deadline for which it is armed.
+    pub(super) fn ends_soon(&self) -> bool {
+        match self.phase {
+            Phase::Complete => self.check_ns <= self.armed_ns,
+            Phase::Attempt => self.ends[RESP].state == State::Inactive,
+            Phase::Plain | Phase::Idle => false,
+        }
+    }
+
+    /// Reads something of every part of its own.
+    #[inline]
+    pub(super) fn touch_own(&self) -> u64 {
+        let [orig, resp] = &self.ends;
+        orig.ip_bytes ^ resp.ip_bytes ^ u64::from(resp.last_seq) ^ self.id ^ self.key.words[0] ^ self.start_ns
+    }
+
     /// Reads something of every part that writing the record will need.
+    #[inline]
     pub(super) fn touch(&self) -> u64 {
         let rare = self.rare().map_or(0, |rare| {
             let [orig, resp] = &rare.sides;
-            let rst = |side: &Option<Box<super::evidence::Rst>>| side.as_ref().map_or(0, |rst| rst.note ^ rst.idle_ns);
-            orig.fins ^ resp.fins ^ orig.last_syn ^ resp.last_syn ^ rst(&orig.rst) ^ rst(&resp.rst)
+            let rst = |side: &Option<Box<Rst>>| side.as_ref().map_or(0, |rst| rst.note ^ u64::from(rst.distinct));
+            orig.fins ^ resp.fins ^ rst(&orig.rst) ^ rst(&resp.rst)
         });
-        let [orig, resp] = &self.ends;
-        rare ^ orig.ip_bytes ^ resp.ip_bytes ^ self.id ^ self.key.words[0] ^ self.start_ns
+        rare ^ self.touch_own()
     }
 
     pub(super) fn rare(&self) -> Option<&Rare> {
@@ -192,9 +213,17 @@ impl Track {
         self.rare.get_or_insert_default()
     }
 
+    pub(super) fn odd(&self, side: usize) -> Option<&OddSide> {
+        self.rare()?.odd.as_ref().map(|odd| &odd.sides[side])
+    }
+
+    pub(super) fn odd_mut(&mut self, side: usize) -> &mut OddSide {
+        &mut self.rare_mut().odd.get_or_insert_default().sides[side]
+    }
+
     fn push_history(&mut self, letter: u8) {
         if !self.history.push(letter) {
-            let more = &mut self.rare_mut().history;
+            let more = &mut self.rare_mut().odd.get_or_insert_default().history;
             if more.len() < LONGEST_HISTORY {
                 more.push(letter);
             }
@@ -202,9 +231,9 @@ impl Track {
     }
 
     /// The whole history.
-    pub(super) fn history(&self) -> String {
-        let more = self.rare().map_or(&[][..], |rare| &rare.history);
-        self.history.letters().iter().chain(more).map(|&letter| char::from(letter)).collect()
+    pub(super) fn history(&self) -> Letters {
+        let more = self.rare().and_then(|rare| rare.odd.as_ref()).map_or(&[][..], |odd| &odd.history);
+        Letters::new(&self.history, more)
     }
 
     /// Appends a history letter, lower case for the responder.
@@ -261,7 +290,7 @@ impl Track {
     /// Time of the segment before, to about a millisecond once both sides have closed.
     pub(super) fn previous_ns(&self) -> u64 {
         let tick = self.ends[ORIG].last_tick.max(self.ends[RESP].last_tick);
-        self.last_ns.max(self.start_ns.saturating_add(u64::from(tick) << 20))
+        self.last_ns.max(self.start_ns.saturating_add(u64::from(tick) << TICK_SHIFT))
     }
 
     /// Takes up the looks that were put off, where they would be by now.
@@ -273,9 +302,9 @@ impl Track {
         }
     }
 
-    /// Milliseconds (2^20 ns) since the start.
+    /// Milliseconds (2^[`TICK_SHIFT`] ns) since the start.
     pub(super) fn tick_of(&self, time_ns: u64) -> u32 {
-        u32::try_from(time_ns.saturating_sub(self.start_ns) >> 20).unwrap_or(u32::MAX)
+        u32::try_from(time_ns.saturating_sub(self.start_ns) >> TICK_SHIFT).unwrap_or(u32::MAX)
     }
 
     /// Any history letter beyond SYN and SYN-ACK noted for the originator's acknowledgement.

@@ -4,16 +4,22 @@ use probe_ebpf::layout::{
     ACK, DirectionCounters, FIN, FlowKey, MARK_PENDING, MARK_SEQ, RST, SYN, Segment, SegmentRecord,
 };
 
-use super::config::{Extra, Header, Timers, TrackerConfig, TrackerStats};
+use super::config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
 use super::copies::Copies;
 use super::endpoint::{DID_CLOSE, State};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
-use super::table::Table;
+use super::spare::Spare;
+use super::table::{Place, Table};
 use super::tombstone::Tombstones;
 use super::track::{Counting, NEVER, Patience, Phase, RESP, Track};
 use super::wheel::Wheel;
 use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
+
+/// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
+/// before a reply (`tcp_v4_send_reset`) and after an abort (`tcp_send_active_reset`); between lie a queue, a preemption, or
+/// the search for the neighbour's address.
+const RESET_LEAVES_WITHIN_NS: u64 = 1_000_000_000;
 
 /// Follows connections. Time is what segments and [`Tracker::advance`] say; records come out in the order in which
 /// they were written, which depends on the input alone.
@@ -31,6 +37,7 @@ pub struct Tracker {
     quiet_until: u64,
     closed: Vec<Connection>,
     tombstones: Tombstones,
+    spare: Spare,
     next_id: u64,
     /// Where the search for a victim goes on.
     hand: u32,
@@ -46,11 +53,12 @@ impl Tracker {
     pub fn new(config: TrackerConfig) -> Self {
         Self {
             table: Table::new(config.hash_seed),
-            tombstones: Tombstones::new(config.hash_seed),
+            tombstones: Tombstones::new(),
             wheel: Wheel::new(),
             now: 0,
             quiet_until: 0,
             closed: Vec::new(),
+            spare: Spare::default(),
             next_id: 1,
             hand: 0,
             attempts: Attempts::default(),
@@ -63,13 +71,37 @@ impl Tracker {
 
     /// Counts one segment and moves its connection on: captures, AF_XDP, log entries without a slot.
     pub fn observe(&mut self, segment: &Segment, extra: Extra) {
+        self.observe_at(self.table.place_of(&segment.key), segment, extra);
+    }
+
+    /// As [`Tracker::observe`] one by one, only faster: what one needs from memory is on its way while others are worked on.
+    pub fn observe_all(&mut self, arrivals: &[Arrival]) {
+        let mut places = [Place::default(); AT_ONCE];
+        for some in arrivals.chunks(AT_ONCE) {
+            for (place, arrival) in places.iter_mut().zip(some) {
+                *place = self.table.place_of(&arrival.segment.key);
+            }
+            self.table.approach(&mut places[..some.len()]);
+            for (&place, arrival) in places.iter().zip(some) {
+                self.observe_at(place, &arrival.segment, arrival.extra);
+            }
+        }
+    }
+
+    #[inline]
+    fn observe_at(&mut self, place: Place, segment: &Segment, extra: Extra) {
         let record = &segment.record;
         self.advance(record.time_ns);
         if extra.header != Header::Whole {
             self.note_headless(segment, extra.header);
             return;
         }
-        let slot = self.connection_of(segment, Counting::Whole);
+        self.watched_from = self.watched_from.min(record.time_ns);
+        let slot = if self.is_at(place.slot, segment) {
+            place.slot
+        } else {
+            self.connection_of(segment, place, Counting::Whole)
+        };
         let Some(track) = self.table.get_mut(slot) else { return };
         if extra.bad_checksum {
             self.stats.bad_checksums += 1;
@@ -77,17 +109,24 @@ impl Tracker {
             return;
         }
         self.stats.segments += 1;
+        if record.flags & (FIN | RST) != 0 {
+            self.spare.equip(track, record.flags & RST != 0);
+        }
         machine::step(track, segment, extra, &self.config);
         count_one(track, record);
-        self.note_copy(segment);
-        self.rearm(slot);
+        if deadline(track, &self.config.timers) < track.armed_ns {
+            self.rearm(slot);
+        }
+        if record.is_control() {
+            self.note_copy(segment);
+        }
     }
 
     /// Moves the state machine only (live path); the counts come through [`Tracker::count`].
     pub fn transition(&mut self, segment: &Segment) {
         self.advance(segment.record.time_ns);
         self.note_copy(segment);
-        let slot = self.connection_of(segment, Counting::Apart);
+        let slot = self.connection_of(segment, self.table.place_of(&segment.key), Counting::Apart);
         let Some(track) = self.table.get_mut(slot) else { return };
         track.count_apart();
         machine::step(track, segment, Extra::default(), &self.config);
@@ -143,14 +182,29 @@ impl Tracker {
         }
     }
 
-    /// The kernel of the host itself says that it sent a reset of this flow, and why (`--host`).
-    pub fn kernel_reset(&mut self, key: &FlowKey, from_hi: bool, reason: u8, provoked: bool) {
-        let Some(track) = self.table.find(key).and_then(|slot| self.table.get_mut(slot)) else {
-            self.stats.unmatched_resets += 1;
-            return;
-        };
-        let side = usize::from(from_hi != track.orig_is_hi);
-        track.rare_mut().sides[side].kernel.get_or_insert(KernelReason { reason, provoked });
+    /// The kernel of the host itself says that it sent a reset of this flow at `time_ns`, and why: the index of the reason,
+    /// and whether a segment provoked it (`--host`). False when no such reset was seen: of a connection elsewhere (the
+    /// kernel tells of all network namespaces), or of one that is still to come.
+    pub fn kernel_reset(&mut self, key: &FlowKey, from_hi: bool, why: (u8, bool), time_ns: u64) -> bool {
+        let Some(track) = self.table.find(key).and_then(|slot| self.table.get_mut(slot)) else { return false };
+        let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_ns());
+        let Some(rare) = track.rare.as_mut().map(|rare| &mut rare.sides[side]) else { return false };
+        let Some(rst) = &rare.rst else { return false };
+        if rare.kernel.is_some() {
+            // Of a further RST, or of a connection that takes these ports in the next epoch.
+            return seen_until_ns >= time_ns;
+        }
+        if rst.record.time_ns.abs_diff(time_ns) > RESET_LEAVES_WITHIN_NS {
+            return false;
+        }
+        let (reason, provoked) = why;
+        rare.kernel = Some(KernelReason { reason, provoked });
+        true
+    }
+
+    /// So many resets of the kernel belong to no connection here.
+    pub fn count_unmatched_resets(&mut self, resets: u64) {
+        self.stats.unmatched_resets += resets;
     }
 
     /// Segments were lost that might have been acknowledgements: from now on a missing one is no evidence.
@@ -212,48 +266,56 @@ impl Tracker {
         TrackerStats { tracked: self.table.len() as u64, ..self.stats }
     }
 
+    /// Whether the segment belongs to the connection of this slot.
+    #[inline]
+    fn is_at(&self, slot: u32, segment: &Segment) -> bool {
+        let track = self.table.get(slot).filter(|track| track.key.same(&segment.key));
+        track.is_some_and(|track| !machine::is_reuse(track, &segment.record))
+    }
+
     /// Slot of the connection the segment belongs to, created when there is none or when the segment begins anew.
-    fn connection_of(&mut self, segment: &Segment, counting: Counting) -> u32 {
+    #[inline(never)]
+    fn connection_of(&mut self, segment: &Segment, place: Place, counting: Counting) -> u32 {
         self.watched_from = self.watched_from.min(segment.record.time_ns);
-        if let Some(slot) = self.table.find(&segment.key) {
+        if let Some(slot) = self.table.find_at(place, &segment.key) {
             let reused = self.table.get(slot).is_some_and(|track| machine::is_reuse(track, &segment.record));
             if !reused {
                 return slot;
             }
             self.write(slot, Written::Reused, self.now);
         }
-        self.create(segment, counting)
+        self.create(segment, place, counting)
     }
 
     /// A segment that says no more than that there is a connection.
     #[cold]
     fn note_headless(&mut self, segment: &Segment, header: Header) {
         if header != Header::Contradictory || self.table.find(&segment.key).is_none() {
-            self.connection_of(segment, Counting::Whole);
+            self.connection_of(segment, self.table.place_of(&segment.key), Counting::Whole);
         }
     }
 
-    fn create(&mut self, segment: &Segment, counting: Counting) -> u32 {
+    fn create(&mut self, segment: &Segment, place: Place, counting: Counting) -> u32 {
         let record = &segment.record;
         if self.table.len() >= self.config.max_connections {
             self.evict(self.now);
         }
-        let mut track = Track::new(segment.key, record, self.next_id, counting);
+        let slot = self.table.insert(place, Track::new(segment.key, record, self.next_id, counting));
+        self.next_id += 1;
+        self.stats.created += 1;
+        self.stats.peak = self.stats.peak.max(self.table.len() as u64);
+        let Some(track) = self.table.get_mut(slot) else { return slot };
         track.check_ns = self.now.saturating_add(self.config.timers.first_check);
-        if machine::starts_flipped(record, &track, &self.config.likely_server_ports) {
+        if machine::starts_flipped(record, track, &self.config.likely_server_ports) {
             track.flip();
             track.orientation = Orientation::ServicePort;
         }
-        if record.flags & (SYN | ACK) != SYN && self.tombstones.contains(&segment.key, record.time_ns) {
+        if record.flags & (SYN | ACK) != SYN && self.tombstones.contains(place.hash, record.time_ns) {
             track.after_end = true;
             self.stats.late_segments += 1;
         } else if record.flags & (SYN | RST) == RST {
             self.stats.unattributed_rst += 1;
         }
-        self.next_id += 1;
-        self.stats.created += 1;
-        let slot = self.table.insert(track);
-        self.stats.peak = self.stats.peak.max(self.table.len() as u64);
         self.rearm(slot);
         slot
     }
@@ -261,9 +323,7 @@ impl Tracker {
     /// Sees to it that the wheel wakes up in time for the connection's next deadline.
     fn rearm(&mut self, slot: u32) {
         let Some(track) = self.table.get_mut(slot) else { return };
-        let silence = silent_until(track, &self.config.timers);
-        let look = if track.phase == Phase::Idle { NEVER } else { track.check_ns };
-        let due = look.min(track.second_ns).min(silence);
+        let due = deadline(track, &self.config.timers);
         if due < track.armed_ns {
             let due = self.wheel.arm(due, slot);
             track.armed_ns = due;
@@ -275,7 +335,7 @@ impl Tracker {
     fn run_timers(&mut self, now: u64) {
         let many = self.table.len() > FEW;
         while let Some((due, slot)) = self.wheel.next(now) {
-            self.table.warm(self.wheel.turned());
+            self.table.warm(self.wheel.coming());
             let Some(track) = self.table.get_mut(slot) else { continue };
             if track.armed_ns != due {
                 continue;
@@ -290,12 +350,16 @@ impl Tracker {
     }
 
     fn write(&mut self, slot: u32, written: Written, now: u64) {
-        let Some(track) = self.table.remove(slot) else { return };
+        let Some(track) = self.table.get(slot) else { return };
+        let hash = self.table.hash(&track.key);
         if track.ends.iter().any(|end| matches!(end.state, State::Closed | State::Reset)) {
-            self.tombstones.add(&track.key, now);
+            self.tombstones.add(hash, now);
         }
         self.stats.written += 1;
-        self.closed.push(render::connection(&track, written, now, &self.config, self.watched_from));
+        self.closed.push(render::connection(track, written, now, &self.config, self.watched_from));
+        if let Some(rare) = self.table.remove(slot, hash) {
+            self.spare.take_back(rare);
+        }
     }
 
     /// Makes room for one: an attempt without answer if there is any, or else the most dispensable of the next [`LOOK_AT`]
@@ -325,6 +389,9 @@ impl Tracker {
 /// are put off: a later look may then come some milliseconds before Zeek's, which adds the gaps between packets.
 const FEW: usize = 1024;
 
+/// Segments whose connections are fetched from memory together: few enough to stay near until their turn.
+const AT_ONCE: usize = 32;
+
 /// Connections compared for one eviction.
 const LOOK_AT: usize = 64;
 
@@ -339,8 +406,16 @@ pub(super) fn dispensable(track: &Track) -> u8 {
     }
 }
 
+/// The next moment at which something may have to be done about it.
+#[inline]
+fn deadline(track: &Track, timers: &Timers) -> u64 {
+    let look = if track.phase == Phase::Idle { NEVER } else { track.check_ns };
+    look.min(track.second_ns).min(silent_until(track, timers))
+}
+
 /// When silence ends it. Segments out of order do not make it earlier than the start allows, unless it was one of them
 /// that lengthened the patience: Zeek then counts anew from there.
+#[inline]
 fn silent_until(track: &Track, timers: &Timers) -> u64 {
     let patience = match track.patience {
         Patience::Handshake => timers.inactive_handshake,
@@ -420,7 +495,7 @@ fn count_one(track: &mut Track, record: &SegmentRecord) {
     end.payload_bytes += u64::from(record.payload_len);
     end.packets = end.packets.wrapping_add(1);
     if end.packets == 0 {
-        track.rare_mut().sides[side].packets_high += 1;
+        track.odd_mut(side).packets_high += 1;
     }
     if record.is_control() {
         let end = &mut track.ends[side];
@@ -448,7 +523,7 @@ fn add_counters(track: &mut Track, side: usize, counters: &DirectionCounters) {
         rare.rsts += u64::from(counters.rst);
     }
     if over {
-        track.rare_mut().sides[side].packets_high += 1;
+        track.odd_mut(side).packets_high += 1;
     }
 }
 
@@ -466,9 +541,9 @@ fn settle_side(track: &mut Track, side: usize, counters: &DirectionCounters) {
         track.note_scaled(side, b'T', count);
     }
     for _ in 0..counters.zero_windows {
-        let rare = &mut track.rare_mut().sides[side];
-        rare.zero_windows = rare.zero_windows.saturating_add(1);
-        let count = rare.zero_windows;
+        let odd = track.odd_mut(side);
+        odd.zero_windows = odd.zero_windows.saturating_add(1);
+        let count = odd.zero_windows;
         track.note_scaled(side, b'W', count);
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn closing(track: &Track, sides: &[Side; 2], opening: Opening, writte
 fn both_fins_before_rst(track: &Track) -> bool {
     let Some(rare) = track.rare() else { return false };
     let (Some(orig), Some(resp)) = (&rare.sides[ORIG].fin, &rare.sides[RESP].fin) else { return false };
-    let second = orig.record.time_ns.max(resp.record.time_ns);
+    let second = orig.time_ns.max(resp.time_ns);
     rare.sides.iter().filter_map(|side| side.rst.as_ref()).all(|rst| rst.record.time_ns >= second)
 }
 

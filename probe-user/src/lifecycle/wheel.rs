@@ -1,8 +1,8 @@
 //! Timers on the time that segments carry.
 //!
-//! A ring of buckets of 67 ms, and a small heap for the bucket that time is in, so that every deadline fires at the
-//! first moment at or after it, in order of deadline. Entries are never removed: whoever fires one looks whether it
-//! still means anything.
+//! A ring of buckets of 67 ms, the bucket that time is in put in order, and a small heap for what is armed for the time it
+//! covers, so that every deadline fires at the first moment at or after it, in order of deadline. Entries are never
+//! removed: whoever fires one looks whether it still means anything.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,18 +10,26 @@ use std::collections::BinaryHeap;
 const TICK_BITS: u32 = 26;
 const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
 const BUCKETS: u64 = 1024;
-/// A bucket this large gives its memory back when it is emptied.
+/// A bucket larger than this gives its memory back when it is emptied.
 const LARGE_BUCKET: usize = 4096;
+/// Entries that [`Wheel::coming`] announces at a time.
+const AHEAD: usize = 32;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Wheel {
     /// Entries of a tick: nanoseconds into the tick in the upper half, slot in the lower.
     buckets: Vec<Vec<u64>>,
-    /// Deadlines of the current tick and before.
-    current: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Slots of the bucket that was last turned to.
-    turned: Vec<u32>,
+    /// The bucket of the current tick, in order of deadline.
+    current: Vec<u64>,
+    /// How many of them have fired.
+    fired: usize,
+    /// How many of them were announced.
+    announced: usize,
+    /// Memory of buckets that were emptied, for those that begin to fill: a few are in use at a time, out of all.
+    emptied: Vec<Vec<u64>>,
+    /// Deadlines of the current tick and before that were armed since it began.
+    late: BinaryHeap<Reverse<(u64, u32)>>,
     tick: u64,
     started: bool,
 }
@@ -30,16 +38,24 @@ impl Wheel {
     pub(super) fn new() -> Self {
         Self {
             buckets: vec![Vec::new(); BUCKETS as usize],
-            current: BinaryHeap::new(),
-            turned: Vec::new(),
+            current: Vec::new(),
+            emptied: Vec::new(),
+            fired: 0,
+            announced: 0,
+            late: BinaryHeap::new(),
             tick: 0,
             started: false,
         }
     }
 
-    /// Slots that have come near since the last call.
-    pub(super) fn turned(&mut self) -> std::vec::Drain<'_, u32> {
-        self.turned.drain(..)
+    /// Slots that will fire next, each said once; mostly none.
+    #[inline]
+    pub(super) fn coming(&mut self) -> impl Iterator<Item = u32> + Clone {
+        let from = self.announced;
+        if self.fired >= from {
+            self.announced = (self.fired + AHEAD).min(self.current.len()).max(from);
+        }
+        self.current[from..self.announced].iter().map(|&entry| entry as u32)
     }
 
     /// Arms `slot` for `due`, or for as late as the ring reaches; returns for when.
@@ -48,9 +64,13 @@ impl Wheel {
         let due = if self.started { due.min(farthest) } else { due };
         let tick = due >> TICK_BITS;
         if tick <= self.tick || !self.started {
-            self.current.push(Reverse((due, slot)));
+            self.late.push(Reverse((due, slot)));
         } else {
-            self.buckets[(tick % BUCKETS) as usize].push((due & TICK_MASK) << 32 | u64::from(slot));
+            let bucket = &mut self.buckets[(tick % BUCKETS) as usize];
+            if bucket.capacity() == 0 {
+                *bucket = self.emptied.pop().unwrap_or_default();
+            }
+            bucket.push((due & TICK_MASK) << 32 | u64::from(slot));
         }
         due
     }
@@ -58,7 +78,18 @@ impl Wheel {
     /// Before this time nothing is due and `next` need not be asked.
     pub(super) fn quiet_until(&self) -> u64 {
         let tick_end = (self.tick + 1) << TICK_BITS;
-        self.current.peek().map_or(tick_end, |entry| entry.0.0.min(tick_end))
+        self.first().map_or(tick_end, |entry| entry.0.min(tick_end))
+    }
+
+    /// The first entry of the current tick, or one before.
+    #[inline]
+    fn first(&self) -> Option<(u64, u32)> {
+        let late = self.late.peek().map(|entry| entry.0);
+        let current = self.current.get(self.fired).map(|&entry| (self.tick << TICK_BITS | entry >> 32, entry as u32));
+        match (current, late) {
+            (Some(current), Some(late)) => Some(current.min(late)),
+            (current, late) => current.or(late),
+        }
     }
 
     /// The next entry due at `now`, in order of deadline; `None` when there is none left.
@@ -69,11 +100,15 @@ impl Wheel {
             self.tick = now_tick;
         }
         loop {
-            if let Some(&Reverse((due, slot))) = self.current.peek()
-                && due <= now
+            if let Some(first) = self.first()
+                && first.0 <= now
             {
-                self.current.pop();
-                return Some((due, slot));
+                if self.late.peek().is_some_and(|late| late.0 == first) {
+                    self.late.pop();
+                } else {
+                    self.fired += 1;
+                }
+                return Some(first);
             }
             if self.tick >= now_tick {
                 return None;
@@ -88,15 +123,16 @@ impl Wheel {
             self.tick = now_tick;
             return;
         }
+        // Whatever the tick before held has fired: it was due before this one began.
         self.tick += 1;
         let bucket = &mut self.buckets[(self.tick % BUCKETS) as usize];
-        for entry in bucket.drain(..) {
-            self.current.push(Reverse((self.tick << TICK_BITS | entry >> 32, entry as u32)));
-            self.turned.push(entry as u32);
+        let mut emptied = std::mem::replace(&mut self.current, std::mem::take(bucket));
+        if (1..=LARGE_BUCKET).contains(&emptied.capacity()) {
+            emptied.clear();
+            self.emptied.push(emptied);
         }
-        if bucket.capacity() > LARGE_BUCKET {
-            *bucket = Vec::new();
-        }
+        self.current.sort_unstable();
+        (self.fired, self.announced) = (0, 0);
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Received, Snapshot, Window, flood::FloodJson, quality::QualityJson, text};
 use crate::{
-    aggregate::{Group, GroupKey, Totals},
-    lifecycle::{Connection, Side},
+    aggregate::{GapCluster, Group, GroupKey, Totals},
+    lifecycle::{Basis, Connection, Side, Value},
 };
 
 /// Schema of one connection line of `ndjson`.
@@ -35,25 +35,49 @@ struct SideJson {
     syn_ack: u64,
     fin: u64,
     rst: u64,
-    packets: u64,
-    ip_bytes: u64,
+    packets: Option<u64>,
+    ip_bytes: Option<u64>,
     bytes: u64,
-    payload_bytes: u64,
-    retransmits: u64,
-    missed_bytes: u64,
+    payload_bytes: Option<u64>,
+    retransmits: Option<u64>,
+    missed_bytes: Option<u64>,
+    ttl: Option<u8>,
+    rst_ttl: Option<u8>,
 }
 
-impl From<&Side> for SideJson {
-    fn from(side: &Side) -> Self {
-        let Side { syn, syn_ack, fin, rst, packets, ip_bytes, bytes, payload_bytes, retransmits, missed_bytes } = *side;
-        Self { syn, syn_ack, fin, rst, packets, ip_bytes, bytes, payload_bytes, retransmits, missed_bytes }
+impl SideJson {
+    /// What only every segment together gives is null where only some were counted.
+    fn of(side: &Side, basis: Basis) -> Self {
+        let Side { syn, syn_ack, fin, rst, bytes, missed_bytes, .. } = *side;
+        let counted = |count: u64| (basis != Basis::ControlOnly).then_some(count);
+        let [ttl, rst_ttl] = [side.ttl, side.rst_ttl].map(|ttl| (ttl != 0).then_some(ttl));
+        Self {
+            syn,
+            syn_ack,
+            fin,
+            rst,
+            packets: counted(side.packets),
+            ip_bytes: counted(side.ip_bytes),
+            bytes,
+            payload_bytes: counted(side.payload_bytes),
+            retransmits: counted(side.retransmits),
+            missed_bytes: counted(missed_bytes),
+            ttl,
+            rst_ttl,
+        }
     }
 }
 
 #[derive(Serialize)]
 struct EvidenceJson<'a> {
     name: &'a str,
-    value: &'a str,
+    #[serde(serialize_with = "as_text")]
+    value: &'a Value,
+}
+
+/// A fact's value is a string, whatever it was made of.
+fn as_text<S: Serializer>(value: &&Value, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 #[derive(Serialize)]
@@ -81,6 +105,7 @@ struct ConnectionJson<'a> {
     opening: &'static str,
     closing: &'static str,
     reset_by: &'static str,
+    idle_gap_s: Option<f64>,
     cause: CauseJson<'a>,
     from_client: SideJson,
     from_server: SideJson,
@@ -109,14 +134,15 @@ impl<'a> ConnectionJson<'a> {
             opening: connection.opening.as_str(),
             closing: connection.closing.as_str(),
             reset_by: connection.reset_by.as_str(),
+            idle_gap_s: connection.idle_gap_ns.map(|ns| ns as f64 / 1e9),
             cause: CauseJson {
                 id: verdict.cause.id(),
                 text: verdict.cause.explanation(),
                 confidence: verdict.confidence.as_str(),
                 evidence,
             },
-            from_client: (&connection.from_orig).into(),
-            from_server: (&connection.from_resp).into(),
+            from_client: SideJson::of(&connection.from_orig, connection.basis),
+            from_server: SideJson::of(&connection.from_resp, connection.basis),
             rst_per_second: connection.rst_per_second(),
             written: connection.written.as_str(),
             basis: connection.basis.as_str(),
@@ -278,8 +304,8 @@ fn summary(snapshot: &Snapshot) -> SummaryJson {
     let aggregate = &snapshot.aggregate;
     SummaryJson {
         totals: (&aggregate.totals).into(),
-        causes: counters(aggregate.causes.iter().map(|(cause, count)| (cause.id(), *count))),
-        closings: counters(aggregate.closings.iter().map(|(closing, count)| (closing.as_str(), *count))),
+        causes: counters(aggregate.causes().map(|(cause, count)| (cause.id(), count))),
+        closings: counters(aggregate.closings().map(|(closing, count)| (closing.as_str(), count))),
         losses: counters(snapshot.losses.iter().map(|loss| (loss.name, loss.count))),
         books: counters(snapshot.books.iter().copied()),
         flood: (&snapshot.flood).into(),
@@ -295,7 +321,16 @@ struct GroupJson {
     totals: TotalsJson,
     duration_p50_s: Option<f64>,
     duration_p99_s: Option<f64>,
+    /// The idle time after which its idle connections were reset.
+    idle_gap_cluster: Option<GapClusterJson>,
     causes: Counters,
+}
+
+#[derive(Serialize)]
+struct GapClusterJson {
+    seconds: f64,
+    resets: u64,
+    of: u64,
 }
 
 fn group(key: GroupKey, group: &Group) -> GroupJson {
@@ -309,7 +344,12 @@ fn group(key: GroupKey, group: &Group) -> GroupJson {
         totals: (&group.totals).into(),
         duration_p50_s: seconds(0.5),
         duration_p99_s: seconds(0.99),
-        causes: counters(group.causes.iter().map(|(cause, count)| (cause.id(), *count))),
+        idle_gap_cluster: group.idle_gap_cluster().map(|GapCluster { seconds, resets, of }| GapClusterJson {
+            seconds,
+            resets,
+            of,
+        }),
+        causes: counters(group.causes().map(|(cause, count)| (cause.id(), count))),
     }
 }
 
@@ -318,26 +358,33 @@ struct SnapshotJson<'a> {
     schema: &'static str,
     window: WindowJson<'a>,
     summary: SummaryJson,
-    servers: Vec<GroupJson>,
-    clients: Vec<GroupJson>,
-    connections: Vec<ConnectionJson<'a>>,
+    #[serde(serialize_with = "each_group")]
+    servers: Vec<(GroupKey, &'a Group)>,
+    #[serde(serialize_with = "each_group")]
+    clients: Vec<(GroupKey, &'a Group)>,
+    #[serde(serialize_with = "each_connection")]
+    connections: &'a [Connection],
 }
 
-/// The whole snapshot as one JSON document.
-///
-/// # Errors
-/// Never for this data: every map key is a string.
-pub fn snapshot(snapshot: &Snapshot) -> serde_json::Result<String> {
-    let rows = |rows: Vec<(GroupKey, &Group)>| rows.into_iter().map(|(key, row)| group(key, row)).collect();
-    let document = SnapshotJson {
+/// One after the other: a snapshot may hold hundreds of thousands.
+fn each_connection<S: Serializer>(connections: &&[Connection], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(connections.iter().map(|connection| ConnectionJson::new(connection, None)))
+}
+
+fn each_group<S: Serializer>(rows: &[(GroupKey, &Group)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(rows.iter().map(|(key, row)| group(*key, row)))
+}
+
+/// The whole snapshot as one JSON document, which is made while it is written.
+pub fn snapshot(snapshot: &Snapshot) -> impl Serialize {
+    SnapshotJson {
         schema: SNAPSHOT_SCHEMA,
         window: (&snapshot.window).into(),
         summary: summary(snapshot),
-        servers: rows(snapshot.aggregate.servers.by_rst()),
-        clients: rows(snapshot.aggregate.clients.by_server_rst()),
-        connections: snapshot.connections.iter().map(|connection| ConnectionJson::new(connection, None)).collect(),
-    };
-    serde_json::to_string_pretty(&document).map(|text| text + "\n")
+        servers: snapshot.aggregate.servers.by_rst(),
+        clients: snapshot.aggregate.clients.by_server_rst(),
+        connections: &snapshot.connections,
+    }
 }
 
 /// One connection as one line.
@@ -363,4 +410,27 @@ struct SummaryLine<'a> {
 pub fn summary_line(snapshot: &Snapshot) -> serde_json::Result<String> {
     let line = SummaryLine { schema: SUMMARY_SCHEMA, window: (&snapshot.window).into(), summary: summary(snapshot) };
     serde_json::to_string(&line).map(|text| text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregate::tests::connection,
+        lifecycle::{Closing, Opening},
+    };
+
+    #[test]
+    fn what_depth_control_does_not_count_is_null() {
+        let side = Side { rst: 1, packets: 3, bytes: 7, ..Side::default() };
+        let mut one = connection("10.0.0.2:80", Opening::Completed, Closing::RstOnly, side, side);
+        for (basis, packets) in [(Basis::AllSegments, Some(3)), (Basis::ControlOnly, None)] {
+            one.basis = basis;
+            let line: serde_json::Value = serde_json::from_str(&connection_line(&one).expect("a line")).expect("JSON");
+            let server = &line["from_server"];
+            assert_eq!((server["packets"].as_u64(), server["rst"].as_u64()), (packets, Some(1)));
+            assert_eq!(server["ip_bytes"].is_null(), packets.is_none());
+            assert_eq!((server["bytes"].as_u64(), server["ttl"].is_null()), (Some(7), true));
+        }
+    }
 }

@@ -24,7 +24,7 @@ pub fn connection(connection: &Connection) -> String {
         text::endpoint(connection.orig),
         text::endpoint(connection.resp),
         connection.conn_state.as_str(),
-        connection.history,
+        connection.history.as_str(),
         text::both(orig.fin, resp.fin),
         text::both(orig.rst, resp.rst),
         text::bytes(orig.bytes + resp.bytes),

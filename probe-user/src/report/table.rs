@@ -7,7 +7,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Conte
 use super::{Loss, Snapshot, flood, text};
 use crate::{
     aggregate::{Group, GroupKey},
-    lifecycle::{Cause, Connection},
+    lifecycle::{Basis, Cause, Connection},
 };
 
 /// How the text may look.
@@ -208,6 +208,9 @@ fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
         let quantile =
             |q| group.duration_quantile_us(q).map_or_else(|| "-".to_string(), |us| text::duration(us * 1000));
         let cause = group.main_cause().map_or_else(|| ".".to_string(), |(cause, n)| format!("{} x{n}", cause.id()));
+        let idle = group.idle_gap_cluster().map_or_else(String::new, |idle| {
+            format!(", {} of {} resets after {:.1} s idle", idle.resets, idle.of, idle.seconds)
+        });
         table.add_row(vec![
             Cell::new(match key {
                 GroupKey::Server(server) => server.to_string(),
@@ -223,7 +226,7 @@ fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
             number(text::ratio(totals.rst_per_conn())),
             number(quantile(0.5)),
             number(quantile(0.99)),
-            emphasised(cause, totals.with_rst > 0, style),
+            emphasised(cause + &idle, totals.with_rst > 0, style),
         ]);
     }
     fit(&mut table, style, &GROUP_EXTRAS);
@@ -273,11 +276,14 @@ fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
         Cell::new(text::endpoint(connection.orig)),
         Cell::new(text::endpoint(connection.resp)),
         Cell::new(connection.conn_state.as_str()),
-        Cell::new(&connection.history),
+        Cell::new(connection.history.as_str()),
         number(text::both(orig.syn + orig.syn_ack, resp.syn + resp.syn_ack)),
         number(text::both(orig.fin, resp.fin)),
         number(text::both(orig.rst, resp.rst)),
-        number(text::both(orig.packets, resp.packets)),
+        number(match connection.basis {
+            Basis::ControlOnly => "-".to_string(),
+            _ => text::both(orig.packets, resp.packets),
+        }),
         number(format!("{}/{}", text::bytes(orig.bytes), text::bytes(resp.bytes))),
         number(text::duration(connection.duration_ns)),
         Cell::new(connection.closing.as_str()),

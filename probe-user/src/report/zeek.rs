@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::lifecycle::Connection;
+use crate::lifecycle::{Basis, Connection};
 
 /// Fields and their Zeek types, in the order of Zeek 8.0's conn.log.
 const FIELDS: [(&str, &str); 22] = [
@@ -61,8 +61,12 @@ pub fn append_line(out: &mut String, connection: &Connection) {
         out.push_str("-\t-\t-");
     }
     push(out, format_args!("\t{}\t{}\t{}", c.conn_state, flag(is_local(c.orig.ip())), flag(is_local(c.resp.ip()))));
-    let history = if c.history.is_empty() { "-" } else { &c.history };
+    let history = if c.history.is_empty() { "-" } else { c.history.as_str() };
     push(out, format_args!("\t{}\t{history}", c.from_orig.missed_bytes + c.from_resp.missed_bytes));
+    if c.basis == Basis::ControlOnly {
+        push(out, format_args!("\t-\t-\t-\t-\t-\t{PROTOCOL_TCP}\n"));
+        return;
+    }
     push(out, format_args!("\t{}\t{}", c.from_orig.packets, c.from_orig.ip_bytes));
     push(out, format_args!("\t{}\t{}\t-\t{PROTOCOL_TCP}\n", c.from_resp.packets, c.from_resp.ip_bytes));
 }
@@ -98,10 +102,14 @@ struct Line<'a> {
     missed_bytes: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
     history: &'a str,
-    orig_pkts: u64,
-    orig_ip_bytes: u64,
-    resp_pkts: u64,
-    resp_ip_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orig_pkts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orig_ip_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resp_pkts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resp_ip_bytes: Option<u64>,
     ip_proto: u8,
 }
 
@@ -112,6 +120,7 @@ struct Line<'a> {
 pub fn json_line(connection: &Connection) -> serde_json::Result<String> {
     let c = connection;
     let timed = has_duration(c);
+    let counted = |count: u64| (c.basis != Basis::ControlOnly).then_some(count);
     let line = Line {
         ts: start_us(c) as f64 / 1e6,
         uid: uid(c),
@@ -128,10 +137,10 @@ pub fn json_line(connection: &Connection) -> serde_json::Result<String> {
         local_resp: is_local(c.resp.ip()),
         missed_bytes: c.from_orig.missed_bytes + c.from_resp.missed_bytes,
         history: &c.history,
-        orig_pkts: c.from_orig.packets,
-        orig_ip_bytes: c.from_orig.ip_bytes,
-        resp_pkts: c.from_resp.packets,
-        resp_ip_bytes: c.from_resp.ip_bytes,
+        orig_pkts: counted(c.from_orig.packets),
+        orig_ip_bytes: counted(c.from_orig.ip_bytes),
+        resp_pkts: counted(c.from_resp.packets),
+        resp_ip_bytes: counted(c.from_resp.ip_bytes),
         ip_proto: PROTOCOL_TCP,
     };
     serde_json::to_string(&line).map(|mut text| {

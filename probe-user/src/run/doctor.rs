@@ -140,6 +140,21 @@ fn program(report: &mut Report) -> Option<bool> {
     }
 }
 
+/// What the driver says of itself.
+fn native(device: &Netdev) -> String {
+    let Some(features) = device.features else { return "unknown (the kernel tells since 6.3)".to_string() };
+    if !features.native() {
+        return "no".to_string();
+    }
+    let abilities = [
+        (features.multi_buffer(), "multi-buffer"),
+        (features.redirect(), "redirect"),
+        (features.zero_copy(), "AF_XDP zero-copy"),
+    ];
+    let known: Vec<_> = abilities.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+    if known.is_empty() { "yes".to_string() } else { format!("yes, with {}", known.join(", ")) }
+}
+
 fn interface(report: &mut Report, device: &Netdev, frags: Option<bool>) {
     report.heading(&format!("interface {}", device.name));
     report.fact("driver", &device.driver);
@@ -155,6 +170,7 @@ fn interface(report: &mut Report, device: &Netdev, frags: Option<bool>) {
         &offload(device.strips_vlan, "XDP sees no tags, --domain vlan has no effect; to keep them", "rxvlan"),
     );
     report.fact("LRO", &offload(device.lro, "some drivers refuse XDP; to switch it off", "lro"));
+    report.fact("native XDP", &native(device));
     match &device.xdp {
         Some(holder) => report.fact("XDP hook", &format!("taken by {holder}")),
         None => report.fact("XDP hook", "free"),
@@ -170,7 +186,11 @@ fn interface(report: &mut Report, device: &Netdev, frags: Option<bool>) {
     } else if frags.is_none() {
         "nothing: the kernel program cannot be loaded (see above)"
     } else {
-        "native mode, if the driver has it (it is tried, never replaced silently)"
+        match device.features {
+            Some(features) if features.native() => "native mode",
+            Some(_) => "--mode generic: the driver has no native XDP",
+            None => "native mode, if the driver has it (it is tried, never replaced silently)",
+        }
     };
     report.fact("would use", verdict);
 }

@@ -2,12 +2,17 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, BufWriter, IsTerminal as _, Write},
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
 use super::RunError;
 use crate::report::table::Style;
+
+/// Bytes of a document that are written together.
+const PIECE: usize = 64 << 10;
 
 /// Writes data to stdout.
 ///
@@ -15,11 +20,34 @@ use crate::report::table::Style;
 /// [`RunError::BrokenPipe`] when the reader has gone, [`RunError::Write`] otherwise.
 pub(super) fn data(text: &str) -> Result<(), RunError> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    written_out(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+fn written_out(outcome: io::Result<()>) -> Result<(), RunError> {
+    match outcome {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(RunError::BrokenPipe),
         Err(source) => Err(RunError::Write { what: "standard output".to_string(), source }),
         Ok(()) => Ok(()),
     }
+}
+
+/// Writes a JSON document, made while it is written, in large pieces that are text each.
+///
+/// # Errors
+/// What writing says.
+pub(super) fn document(into: impl Write, document: &impl Serialize) -> io::Result<()> {
+    let mut pieces = BufWriter::with_capacity(PIECE, into);
+    serde_json::to_writer_pretty(&mut pieces, document)?;
+    pieces.write_all(b"\n")?;
+    pieces.flush()
+}
+
+/// As [`data`], of a JSON document.
+///
+/// # Errors
+/// As [`data`].
+pub(super) fn data_document(of: &impl Serialize) -> Result<(), RunError> {
+    written_out(document(io::stdout().lock(), of))
 }
 
 /// The file of `--json-out`, open before there is anything to write.
@@ -40,17 +68,17 @@ impl JsonFile {
         }
     }
 
-    /// Replaces what it holds.
+    /// Replaces what it holds by a document.
     ///
     /// # Errors
     /// [`RunError::Write`] with the file's name.
-    pub(super) fn write(mut self, text: &str) -> Result<(), RunError> {
+    pub(super) fn write(self, of: &impl Serialize) -> Result<(), RunError> {
         // A pipe or a terminal has no length.
         let emptied = match self.file.metadata() {
             Ok(metadata) if metadata.is_file() => self.file.set_len(0),
             other => other.map(drop),
         };
-        let written = emptied.and_then(|()| self.file.write_all(text.as_bytes()));
+        let written = emptied.and_then(|()| document(&self.file, of));
         written.map_err(|source| RunError::Write { what: self.path.display().to_string(), source })
     }
 }

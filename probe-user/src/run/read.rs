@@ -4,14 +4,16 @@ use std::{path::Path, time::Instant};
 
 use super::{RunError, losses, output, view::View, writer::Stdout};
 use crate::{
-    lifecycle::{Connection, Extra, Header, Tracker, TrackerConfig},
+    lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
     plan::ReadPlan,
     report::{Window, flood::Flood},
     source::capture::{self, CaptureError, CaptureFile, Decoded, Decoder, Frame},
 };
 
+/// Segments gathered before the tracker gets them.
+const ARRIVALS: usize = 128;
 /// Records gathered before they are printed: few enough to stream, enough to write in one go.
-const BATCH: usize = 128;
+const BATCH: usize = 64;
 /// Frames between two looks at the wall clock, for progress.
 const PROGRESS_FRAMES: u64 = 1 << 16;
 
@@ -25,12 +27,15 @@ pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
         tracker: Tracker::new(TrackerConfig {
             timers: plan.timers,
             max_connections: plan.max_connections,
+            evidence: plan.view.shows_evidence(),
             hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
             ..TrackerConfig::default()
         }),
         view: View::open(&plan.view, Stdout::Direct)?,
         window: Window::default(),
         started: Instant::now(),
+        arrivals: Vec::with_capacity(ARRIVALS),
+        progress_at: PROGRESS_FRAMES,
         closed: Vec::new(),
     };
     let mut outcome = Ok(());
@@ -55,6 +60,10 @@ struct Reading {
     view: View,
     window: Window,
     started: Instant,
+    /// On their way to the tracker, never while more is waited for.
+    arrivals: Vec<Arrival>,
+    /// Frames after which the wall clock is looked at again.
+    progress_at: u64,
     /// Memory for records on their way.
     closed: Vec<Connection>,
 }
@@ -64,40 +73,59 @@ impl Reading {
         let named = |source: CaptureError| RunError::Capture { file: path.display().to_string(), source };
         let mut capture = CaptureFile::open(path).map_err(named)?;
         loop {
+            while let Some(frame) = capture.frame_at_hand() {
+                self.frame(&frame)?;
+            }
+            self.track()?;
             match capture.next_frame() {
                 Ok(Some(frame)) => self.frame(&frame)?,
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(named(error)),
+                Ok(None) => return self.track(),
+                Err(error) => return self.track().and(Err(named(error))),
             }
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
-        if self.decoder.books().frames == 0 {
-            self.view.begin()?;
-        }
         if self.window.start_ns == 0 {
-            self.window.start_ns = frame.time_ns;
+            self.first_frame(frame)?;
         }
         self.window.end_ns = self.window.end_ns.max(frame.time_ns);
-        match self.decoder.decode(frame) {
-            Some(Decoded { segment, bad_checksum, payload_cut, header }) => {
-                let header = match header {
-                    capture::Header::Whole => Header::Whole,
-                    capture::Header::Cut => Header::Cut,
-                    capture::Header::Contradictory => Header::Contradictory,
-                };
-                self.tracker.observe(&segment, Extra { bad_checksum, payload_cut, header });
-            }
-            None => self.tracker.advance(frame.time_ns),
+        match self.decoder.decode_plain(frame) {
+            Some(decoded) => self.arrivals.push(arrival(decoded)),
+            None => self.odd_frame(frame)?,
         }
+        if self.arrivals.len() >= ARRIVALS { self.track() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn first_frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
+        self.window.start_ns = frame.time_ns;
+        if self.decoder.books().frames == 0 { self.view.begin() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn odd_frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
+        if let Some(decoded) = self.decoder.decode(frame) {
+            self.arrivals.push(arrival(decoded));
+            return Ok(());
+        }
+        self.track()?;
+        self.tracker.advance(frame.time_ns);
+        Ok(())
+    }
+
+    /// Hands on what has gathered.
+    fn track(&mut self) -> Result<(), RunError> {
+        self.tracker.observe_all(&self.arrivals);
+        self.arrivals.clear();
         if self.tracker.closed_len() >= BATCH {
             self.tracker.swap_closed(&mut self.closed);
-            self.view.take(self.closed.drain(..))?;
+            self.view.take(&mut self.closed)?;
         }
         let frames = self.decoder.books().frames;
-        if frames.is_multiple_of(PROGRESS_FRAMES) {
+        if frames >= self.progress_at {
+            self.progress_at = frames + PROGRESS_FRAMES;
             self.view.progress(self.started.elapsed(), &format!("{frames} frames, "));
         }
         Ok(())
@@ -110,11 +138,23 @@ impl Reading {
             self.view.begin()?;
             output::say("rstprobe: no frames");
         }
-        self.view.take(self.tracker.take_closed())?;
+        self.view.take(&mut self.tracker.take_closed())?;
         let (losses, books) = (
             losses::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
             losses::capture_books(books, &self.decoder.reassembled()),
         );
         self.view.finish(self.window, losses, books, Flood::default(), &self.tracker.stats())
     }
+}
+
+/// In the tracker's words.
+#[inline(always)]
+fn arrival(decoded: Decoded) -> Arrival {
+    let Decoded { segment, bad_checksum, payload_cut, header } = decoded;
+    let header = match header {
+        capture::Header::Whole => Header::Whole,
+        capture::Header::Cut => Header::Cut,
+        capture::Header::Contradictory => Header::Contradictory,
+    };
+    Arrival { segment, extra: Extra { bad_checksum, payload_cut, header } }
 }

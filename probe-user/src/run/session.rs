@@ -5,6 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use probe_ebpf::layout::{DirectionCounters, FlowKey, Segment};
 
 use super::{RunError, output, pace::Pace};
+#[cfg(feature = "trace")]
+use crate::source::live::trace::Trace;
 use crate::{
     lifecycle::{Basis, Connection, Extra, Tracker, TrackerConfig, TrackerStats},
     plan::LivePlan,
@@ -24,6 +26,8 @@ pub(super) struct Session {
     engine: Engine,
     attachments: Vec<Attachment>,
     host: Option<HostTap>,
+    #[cfg(feature = "trace")]
+    trace: Option<Trace>,
     feed: Feed,
     books: Books,
     clock: Clock,
@@ -50,6 +54,8 @@ impl Session {
         let reset_offsets = reasons.as_ref().map(|format| format.offsets);
         let config = EngineConfig { clock_offset_ns: clock.offset_ns, reset_offsets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
+        #[cfg(feature = "trace")]
+        let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
         engine.tick(monotonic_ns());
         let pace = Pace::new(plan.drain, plan.flood_at);
         let (service, all) = pace.budget();
@@ -77,6 +83,8 @@ impl Session {
             engine,
             attachments,
             host,
+            #[cfg(feature = "trace")]
+            trace,
             feed: Feed { tracker, basis },
             books: Books::default(),
             clock,
@@ -99,6 +107,8 @@ impl Session {
     /// The kernel refused the flip.
     pub(super) fn tick(&mut self) -> Result<(), RunError> {
         self.engine.tick(monotonic_ns());
+        #[cfg(feature = "trace")]
+        self.tell_trace();
         let occupancy = self.engine.occupancy();
         if !self.pace.is_due(self.last_drain.elapsed(), occupancy) {
             return Ok(());
@@ -111,6 +121,14 @@ impl Session {
         Ok(())
     }
 
+    /// Says what the program has logged.
+    #[cfg(feature = "trace")]
+    fn tell_trace(&mut self) {
+        for line in self.trace.iter_mut().flat_map(Trace::take) {
+            output::say(&format!("rstprobe: {line}"));
+        }
+    }
+
     fn drain(&mut self) -> Result<(), RunError> {
         // What the epoch holds was seen before now; timers must not run ahead of segments still in the next epoch.
         let now_ns = self.clock.unix_ns();
@@ -119,15 +137,22 @@ impl Session {
         if books.untracked_data > 0 || books.order_lost > 0 || books.shed > 0 {
             self.feed.tracker.doubt_acknowledgements();
         }
-        // After the segments: a reset is reported just before it leaves, so its connection is known by now.
-        if let Some(host) = &mut self.host {
-            while let Some(reset) = host.next_reset(0) {
-                self.feed.tracker.kernel_reset(&reset.key, reset.from_hi, reset.reason, reset.provoked);
-            }
-        }
+        self.join_resets();
         self.feed.tracker.advance(now_ns);
         self.last_drain = Instant::now();
         Ok(())
+    }
+
+    /// After the segments: a reset is reported just before it leaves, so its connection is known by now, or comes with
+    /// the next epoch.
+    fn join_resets(&mut self) {
+        let (Some(host), tracker) = (&mut self.host, &mut self.feed.tracker) else { return };
+        let offset_ns = self.clock.offset_ns;
+        let refused = host.join_resets(0, |reset| {
+            let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
+            tracker.kernel_reset(&reset.key, reset.from_hi, (reset.reason, reset.provoked), time_ns)
+        });
+        tracker.count_unmatched_resets(refused);
     }
 
     /// Connections that ended since the last call.
@@ -144,7 +169,11 @@ impl Session {
         if let Some(host) = &mut self.host {
             host.detach();
         }
+        #[cfg(feature = "trace")]
+        self.tell_trace();
         let drained = self.drain();
+        // Those that the last drain left waiting get no other.
+        self.join_resets();
         let ended_ns = self.clock.unix_ns();
         let mut tracker = self.feed.tracker;
         tracker.finish(ended_ns);

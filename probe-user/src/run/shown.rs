@@ -17,12 +17,13 @@ impl Shown {
     }
 
     /// Keeps the connection if it may be among those shown.
-    pub(super) fn offer(&mut self, connection: Connection) {
-        if !self.wants(&connection) {
+    pub(super) fn offer(&mut self, connection: &Connection) {
+        // Nearly always false, and then the record need not be copied.
+        if !self.wants(connection) {
             return;
         }
         let heap = if connection.rst_count() > 0 { &mut self.with_rst } else { &mut self.without };
-        let one = ByStart(connection);
+        let one = ByStart(connection.clone());
         if heap.len() < self.rows {
             heap.push(one);
         } else if let Some(mut latest) = heap.peek_mut()
@@ -32,7 +33,6 @@ impl Shown {
         }
     }
 
-    /// Nearly always false, and then the record need not be moved.
     fn wants(&self, connection: &Connection) -> bool {
         let heap = if connection.rst_count() > 0 { &self.with_rst } else { &self.without };
         let key = (connection.start_ns, connection.id);

@@ -76,16 +76,16 @@ impl View {
     }
 
     /// Takes connections that ended.
-    pub(super) fn take(&mut self, closed: impl IntoIterator<Item = Connection>) -> Result<(), RunError> {
+    pub(super) fn take(&mut self, closed: &mut Vec<Connection>) -> Result<(), RunError> {
         let mut text = String::new();
         let mut lines = 0;
-        for mut connection in closed {
+        if let Some(shown) = self.shown.as_mut() {
+            self.aggregate.add_unjudged(closed, &mut self.habits);
+            closed.iter().for_each(|connection| shown.offer(connection));
+            closed.clear();
+        }
+        for mut connection in closed.drain(..) {
             self.habits.observe(&connection);
-            if let Some(shown) = self.shown.as_mut() {
-                self.aggregate.add_unjudged(&mut connection, &self.habits);
-                shown.offer(connection);
-                continue;
-            }
             if !self.plan.follow && self.kept.len() < MAX_LISTED {
                 // Judged and added at the end, when the habits of all are known.
                 self.kept.push(connection);
@@ -109,9 +109,9 @@ impl View {
     }
 
     /// Takes the last connections: now the reader is waited for.
-    pub(super) fn take_last(&mut self, closed: Vec<Connection>) -> Result<(), RunError> {
+    pub(super) fn take_last(&mut self, mut closed: Vec<Connection>) -> Result<(), RunError> {
         self.last = true;
-        self.take(closed)
+        self.take(&mut closed)
     }
 
     fn stream(&mut self, text: &str, lines: u64) -> Result<(), RunError> {
@@ -178,7 +178,7 @@ impl View {
         let aggregate = self.aggregate;
         let snapshot = Snapshot { window, aggregate, losses, books, flood, quality, connections: self.kept };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
-        let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)?));
+        let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
         let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());
         file.and(printed)
     }
@@ -187,11 +187,15 @@ impl View {
 fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), RunError> {
     match plan.format {
         Format::Table => stdout.print(&table::snapshot(snapshot, output::style(plan.rows))),
-        Format::Json => stdout.print(&json::snapshot(snapshot)?),
+        Format::Json => stdout.print_document(&json::snapshot(snapshot)),
         Format::Ndjson => {
             let mut text = String::new();
             for connection in &snapshot.connections {
                 text += &json::connection_line(connection)?;
+                if text.len() >= CHUNK {
+                    stdout.print(&text)?;
+                    text.clear();
+                }
             }
             stdout.print(&(text + &json::summary_line(snapshot)?))
         }

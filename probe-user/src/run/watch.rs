@@ -49,7 +49,7 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
             () = signals.end() => break,
             _ = ticks.tick() => {}
         }
-        outcome = session.tick().and_then(|()| view.take(session.take_closed())).and_then(|()| interfaces.look());
+        outcome = session.tick().and_then(|()| view.take(&mut session.take_closed())).and_then(|()| interfaces.look());
         view.progress(started.elapsed(), "");
     }
     // From here on a signal is a second one, or there is nothing more to interrupt but the printing.

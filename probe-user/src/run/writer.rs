@@ -2,9 +2,12 @@
 //! the drains, nor the end of the run.
 
 use std::{
+    io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
+
+use serde::Serialize;
 
 use super::{RunError, output};
 
@@ -42,6 +45,24 @@ impl Stdout {
         }
     }
 
+    /// As [`Self::print`], of a JSON document.
+    ///
+    /// # Errors
+    /// As [`Self::stream`].
+    pub(super) fn print_document(&self, document: &impl Serialize) -> Result<(), RunError> {
+        match self {
+            Self::Direct => output::data_document(document),
+            Self::Queued(writer) => {
+                let mut pieces = Pieces { writer, failed: None };
+                let written = output::document(&mut pieces, document);
+                match pieces.failed {
+                    Some(failed) => Err(failed),
+                    None => written.map_err(|source| RunError::Write { what: "standard output".to_string(), source }),
+                }
+            }
+        }
+    }
+
     /// Waits until everything is written.
     ///
     /// # Errors
@@ -51,6 +72,27 @@ impl Stdout {
             Self::Direct => Ok(()),
             Self::Queued(writer) => writer.close(),
         }
+    }
+}
+
+/// Puts pieces of text, as they come, before the thread.
+struct Pieces<'a> {
+    writer: &'a Writer,
+    failed: Option<RunError>,
+}
+
+impl io::Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = str::from_utf8(bytes).map_err(io::Error::other)?;
+        if let Err(error) = self.writer.put(text) {
+            self.failed = Some(error);
+            return Err(io::Error::other("said elsewhere"));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -4,8 +4,10 @@
 //! compared is measured in the same run on the same core. A further section is a module here and a line in [`SECTIONS`].
 
 pub mod capture;
+pub mod kernel;
 pub mod memory;
 pub mod peers;
+pub mod program;
 pub mod read;
 pub mod report;
 pub mod tracker;
@@ -49,6 +51,11 @@ pub const SECTIONS: &[Section] = &[
         name: "read",
         about: "reading a capture, against other tools; memory of open connections",
         run: read::run,
+    },
+    Section {
+        name: "program",
+        about: "what a frame costs in the kernel, by kind and number of flows, against kernel hash tables",
+        run: program::run,
     },
     Section {
         name: "tracker",

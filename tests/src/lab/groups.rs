@@ -81,9 +81,9 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         name: "device",
-        causes: &["injected_suspect", "device_reset_both"],
+        causes: &["injected_suspect", "device_reset_both", "app_abort", "server_reply_then_reset"],
         views: ONE_SIDED,
-        reason: "of two RSTs only one is seen",
+        reason: "of two RSTs only one is seen, and over IPv6 only its hop limit is odd: another route, or another host",
     },
     Group {
         name: "answer not seen",

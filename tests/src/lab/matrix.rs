@@ -63,6 +63,15 @@ pub struct Mistake {
     pub what: String,
     /// All about it.
     pub text: String,
+    /// Name of the case, and whether live or from the capture.
+    pub place: (String, &'static str),
+}
+
+impl Mistake {
+    /// The same thing said of the same case in another run.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        (&self.what, &self.place) == (&other.what, &other.place)
+    }
 }
 
 impl Row {
@@ -91,7 +100,8 @@ impl Row {
                 let at = format!("{}, {source}, {}", self.case.name(), view.name());
                 let text = format!("{at}: {cause} ({confidence}) instead of {expected}; {evidence}");
                 let what = format!("{cause} ({confidence}) instead of {expected}");
-                mistakes.push(Mistake { confident: confidence == "high", what, text });
+                let place = (self.case.name(), source);
+                mistakes.push(Mistake { confident: confidence == "high", what, text, place });
             }
             if self.skipped.is_none() {
                 mistakes.extend(self.missing(view, source, all));
@@ -101,7 +111,7 @@ impl Row {
     }
 
     /// Records that are not there, or none of the cause that matters.
-    fn missing(&self, view: View, source: &str, all: &[Said]) -> Option<Mistake> {
+    fn missing(&self, view: View, source: &'static str, all: &[Said]) -> Option<Mistake> {
         let expected = &self.case.scenario.expected;
         let (cause, least) = expected.at_least.unwrap_or((expected.causes[0], usize::from(view.is_complete())));
         let found = all.iter().filter(|said| grade(view, &[cause], &said.cause) != Grade::Wrong).count();
@@ -111,7 +121,12 @@ impl Row {
             let (records, all) = (expected.records, all.len());
             format!("{at}: {all} records instead of {records}, {found} of cause {cause} instead of {least} or more")
         };
-        (!enough).then(|| Mistake { confident: false, what: format!("not enough of {cause}"), text: text() })
+        (!enough).then(|| Mistake {
+            confident: false,
+            what: format!("not enough of {cause}"),
+            text: text(),
+            place: (self.case.name(), source),
+        })
     }
 
     /// Resets of the server. The client's are of the same kernel here, which on the wire is never so.

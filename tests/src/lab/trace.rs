@@ -8,13 +8,18 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
     thread::{self, JoinHandle},
 };
 
 use crate::sys;
 
 const PREFIX: &str = "rstp-lab-";
+/// Several traces of one process, as when tests run side by side.
+static NEXT: AtomicU32 = AtomicU32::new(0);
 const EVENT: &str = "events/tcp/tcp_send_reset/enable";
 
 /// One reset that this kernel sent.
@@ -83,7 +88,7 @@ fn run(ready: &Sender<()>, stopped: &Receiver<()>) -> io::Result<Vec<KernelReset
     sys::mount_tracefs_privately(directory.path())?;
     let instances = directory.path().join("instances");
     sweep(&instances)?;
-    let path = instances.join(format!("{PREFIX}{}", process::id()));
+    let path = instances.join(format!("{PREFIX}{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir(&path)?;
     let instance = Instance { path };
     fs::write(instance.path.join(EVENT), "1")?;
@@ -106,7 +111,7 @@ fn run(ready: &Sender<()>, stopped: &Receiver<()>) -> io::Result<Vec<KernelReset
 fn sweep(instances: &Path) -> io::Result<()> {
     for entry in fs::read_dir(instances)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let dead = |pid: &str| !Path::new("/proc").join(pid).exists();
+        let dead = |rest: &str| !Path::new("/proc").join(rest.split('-').next().unwrap_or(rest)).exists();
         if name.strip_prefix(PREFIX).is_some_and(dead) {
             drop(Instance { path: instances.join(name) });
         }

@@ -88,7 +88,7 @@ fn marks_of_injection_add_up() {
         .evidence
         .into_iter()
         .filter(|fact| fact.name == "rst.mark")
-        .map(|fact| fact.value)
+        .map(|fact| fact.value.to_string())
         .collect();
     assert_eq!(marks, ["ttl_differs", "no_timestamps", "ip_id_jump", "sender_continued"]);
 }
@@ -125,4 +125,26 @@ fn explained_by_its_payload() {
     let connection = talk.record_of();
     assert_eq!(connection.verdict.cause, Cause::Explained);
     assert!(connection.verdict.evidence.iter().any(|fact| fact.value == "resource exceeded"));
+}
+
+#[test]
+fn the_kernels_word_is_joined_by_flow_side_and_time() {
+    let talk = Talk::new().play("ShADar");
+    let (last, key) = (talk.segments[5].record, talk.segments[5].key);
+    let word_of = |from_hi: bool, at: u64| {
+        let mut tracker =
+            Tracker::new(TrackerConfig { kernel_reasons: vec!["NO_SOCKET".into()], ..Default::default() });
+        for segment in &talk.segments {
+            tracker.observe(segment, Extra::default());
+        }
+        let joined = tracker.kernel_reset(&key, from_hi, (0, true), at);
+        tracker.finish(talk.now);
+        let facts = tracker.take_closed().remove(0).verdict.evidence;
+        (joined, facts.iter().any(|fact| fact.name == "kernel.reason"))
+    };
+    assert_eq!(word_of(last.from_hi(), last.time_ns - 1000), (true, true));
+    assert_eq!(word_of(last.from_hi(), last.time_ns - 2 * SECOND), (false, false), "of a reset before this one");
+    assert_eq!(word_of(last.from_hi(), last.time_ns + 1000), (true, true), "of an abort the kernel speaks afterwards");
+    assert_eq!(word_of(last.from_hi(), last.time_ns + 2 * SECOND), (false, false), "its segment is still to come");
+    assert_eq!(word_of(!last.from_hi(), last.time_ns - 1000), (false, false), "this side sent none");
 }

@@ -76,6 +76,16 @@ impl CaptureFile {
         Ok(Self { input, format, failed: false })
     }
 
+    /// The next frame, if it can be had without reading: `None` says nothing of whether there are more.
+    #[inline(always)]
+    pub fn frame_at_hand(&mut self) -> Option<Frame<'_>> {
+        match &mut self.format {
+            _ if self.failed => None,
+            Format::Pcap(pcap) => pcap.at_hand(&mut self.input),
+            Format::Pcapng(pcapng) => pcapng.at_hand(&mut self.input),
+        }
+    }
+
     /// The next frame; `None` at the end. After an error there are no more frames.
     ///
     /// # Errors

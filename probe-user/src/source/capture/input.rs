@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::CaptureError;
 
 /// Small enough to stay in the second level cache, where the frames are looked at.
-const BUFFER: usize = 1 << 18;
+const BUFFER: usize = 1 << 16;
 /// No record may be larger: a length field beyond it is damage.
 const LARGEST_RECORD: usize = 64 << 20;
 
@@ -17,8 +17,8 @@ pub(super) struct Input {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Offset of `start` in the uncompressed capture.
-    offset: u64,
+    /// Offset of the buffer's beginning in the uncompressed capture.
+    base: u64,
     ended: bool,
 }
 
@@ -53,15 +53,16 @@ impl Input {
     }
 
     fn over(reader: Box<dyn Read + Send>) -> Self {
-        Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0, offset: 0, ended: false }
+        Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0, base: 0, ended: false }
     }
 
     /// Offset of the next byte.
     pub(super) fn offset(&self) -> u64 {
-        self.offset
+        self.base + self.start as u64
     }
 
     /// What is in the buffer.
+    #[inline(always)]
     pub(super) fn available(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
@@ -79,9 +80,10 @@ impl Input {
     fn refill(&mut self, len: usize) -> Result<(), CaptureError> {
         if len > LARGEST_RECORD {
             let what = format!("a record of {len} bytes");
-            return Err(CaptureError::Damaged { offset: self.offset, what });
+            return Err(CaptureError::Damaged { offset: self.offset(), what });
         }
         self.buffer.copy_within(self.start..self.end, 0);
+        self.base += self.start as u64;
         self.end -= self.start;
         self.start = 0;
         if self.buffer.len() < len {
@@ -93,7 +95,7 @@ impl Input {
                 Ok(read) => self.end += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
-                    let offset = self.offset + self.end as u64;
+                    let offset = self.base + self.end as u64;
                     return Err(CaptureError::Read { offset, source });
                 }
             }
@@ -102,15 +104,22 @@ impl Input {
     }
 
     /// Goes `len` bytes on; they must be available.
-    #[inline]
+    #[inline(always)]
     pub(super) fn consume(&mut self, len: usize) {
         let len = len.min(self.end - self.start);
         self.start += len;
-        self.offset += len as u64;
+    }
+
+    /// Goes over the next `len` bytes, which must be available, and lends them.
+    #[inline(always)]
+    pub(super) fn lend(&mut self, len: usize) -> &[u8] {
+        let from = self.start;
+        self.start += len;
+        &self.buffer[from..from + len]
     }
 
     /// Lends `len` bytes that are `back` bytes behind the next one: a record just consumed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn consumed(&self, back: usize, len: usize) -> &[u8] {
         let from = self.start.saturating_sub(back);
         self.buffer.get(from..from + len).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! The classic format (draft-ietf-opsawg-pcap): 24 bytes of file header, then records.
 
 use super::error::CaptureError;
-use super::file::Found;
+use super::file::{Found, Frame};
 use super::input::Input;
 use super::link::LinkType;
 
@@ -45,8 +45,21 @@ impl Pcap {
         Ok(Self { swapped, nanoseconds, record_header, link: LinkType::from_number(link) })
     }
 
+    /// The next record, consumed, if it is in the buffer already and nothing is wrong with it.
+    #[inline(always)]
+    pub(super) fn at_hand<'a>(&self, input: &'a mut Input) -> Option<Frame<'a>> {
+        let ready = input.available();
+        let header = ready.first_chunk::<RECORD_HEADER>()?;
+        let len = word(header, 8, self.swapped) as usize;
+        let whole = self.record_header + len;
+        if len > LARGEST_FRAME || ready.len() < whole {
+            return None;
+        }
+        let Found { time_ns, wire_len, link, .. } = self.found(header, len);
+        Some(Frame { time_ns, wire_len, link, bytes: input.lend(whole).get(self.record_header..)? })
+    }
+
     /// Consumes the next record.
-    #[inline]
     pub(super) fn next(&self, input: &mut Input) -> Result<Option<Found>, CaptureError> {
         let have = input.fill(self.record_header)?;
         let offset = input.offset();
@@ -57,8 +70,7 @@ impl Pcap {
             return Err(CaptureError::Truncated { offset, missing: (self.record_header - have) as u64 });
         }
         let Some(header) = input.available().first_chunk::<RECORD_HEADER>() else { return Ok(None) };
-        let field = |at| word(header, at, self.swapped);
-        let (seconds, fraction, len, wire_len) = (field(0), field(4), field(8) as usize, field(12) as usize);
+        let (header, len) = (*header, word(header, 8, self.swapped) as usize);
         if len > LARGEST_FRAME {
             let what = format!("a frame of {len} bytes");
             return Err(CaptureError::Damaged { offset, what });
@@ -69,15 +81,21 @@ impl Pcap {
             return Err(CaptureError::Truncated { offset, missing: (whole - have) as u64 });
         }
         input.consume(whole);
+        Ok(Some(self.found(&header, len)))
+    }
+
+    #[inline(always)]
+    fn found(&self, header: &[u8; RECORD_HEADER], len: usize) -> Found {
+        let field = |at| word(header, at, self.swapped);
         // Signed, as libpcap reads it: damaged fractions may lie before their second.
         let unit = if self.nanoseconds { 1 } else { 1000 };
-        let fraction = i64::from(fraction.cast_signed()) * unit;
-        let time_ns = (u64::from(seconds) * 1_000_000_000).saturating_add_signed(fraction);
-        Ok(Some(Found { time_ns, wire_len, link: self.link, back: len, len }))
+        let fraction = i64::from(field(4).cast_signed()) * unit;
+        let time_ns = (u64::from(field(0)) * 1_000_000_000).saturating_add_signed(fraction);
+        Found { time_ns, wire_len: field(12) as usize, link: self.link, back: len, len }
     }
 }
 
-#[inline]
+#[inline(always)]
 fn word<const N: usize>(bytes: &[u8; N], at: usize, swapped: bool) -> u32 {
     let word = u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     if swapped { word.swap_bytes() } else { word }

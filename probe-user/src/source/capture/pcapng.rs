@@ -1,7 +1,7 @@
 //! The block format (draft-ietf-opsawg-pcapng): sections, interfaces, and packets of three kinds.
 
 use super::error::CaptureError;
-use super::file::Found;
+use super::file::{Found, Frame};
 use super::input::Input;
 use super::link::LinkType;
 
@@ -57,6 +57,23 @@ pub(super) struct Pcapng {
 }
 
 impl Pcapng {
+    /// The next packet, consumed, if the next block is one, is in the buffer already, and nothing is wrong with it.
+    pub(super) fn at_hand<'a>(&mut self, input: &'a mut Input) -> Option<Frame<'a>> {
+        let (offset, ready) = (input.offset(), input.available());
+        if ready.len() < 12 || self.word(ready, 0) != ENHANCED_PACKET {
+            return None;
+        }
+        let len = self.word(ready, 4) as usize;
+        if !(12..=ready.len()).contains(&len) || !len.is_multiple_of(4) {
+            return None;
+        }
+        let (found, at) = self.packet(ENHANCED_PACKET, &ready[8..len - 4], offset).ok()?;
+        self.last_ns = found.time_ns;
+        let Found { time_ns, wire_len, link, .. } = found;
+        let from = 8 + at;
+        Some(Frame { time_ns, wire_len, link, bytes: input.lend(len).get(from..from + found.len)? })
+    }
+
     /// Consumes blocks up to and including the next packet.
     pub(super) fn next(&mut self, input: &mut Input) -> Result<Option<Found>, CaptureError> {
         loop {

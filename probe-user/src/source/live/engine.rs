@@ -70,6 +70,20 @@ pub struct EngineConfig {
     pub opening_sets: u32,
     /// Added to kernel times (`CLOCK_MONOTONIC`) to make them nanoseconds since the Unix epoch.
     pub clock_offset_ns: u64,
+    /// Have the program log frames that it rejects or finds no room for: only with an object that has the feature.
+    pub trace: bool,
+    /// None in use.
+    pub planted: Planted,
+}
+
+/// Faults that a test plants to show that it would find them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Planted {
+    /// Turns of an idle loop (about a nanosecond each) that the program makes between reading the epoch and writing to
+    /// its half of the maps: a short window becomes one that is hit at every flip.
+    pub linger: u32,
+    /// Read the half that was left without waiting for the grace period.
+    pub no_grace: bool,
 }
 
 impl Default for EngineConfig {
@@ -85,6 +99,8 @@ impl Default for EngineConfig {
             reset_offsets: None,
             opening_sets: 0,
             clock_offset_ns: 0,
+            trace: false,
+            planted: Planted::default(),
         }
     }
 }
@@ -104,6 +120,9 @@ pub trait Sink {
 }
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/rstprobe.o"));
+
+/// aya-log's most talkative level.
+const LOG_EVERYTHING: u8 = 5;
 
 /// Buckets per slot: the fuller a bucket, the longer the search. A quarter of the index is in use when all slots are.
 const ENTRIES_PER_SLOT: u32 = 4;
@@ -181,6 +200,7 @@ impl Engine {
         let (cpu_count, domain, log) = (cpus as u32, config.domain.value(), config.log_per_cpu);
         let (tunnels, tunnel_depth) = (config.encapsulations.enabled, u32::from(config.encapsulations.max_depth));
         let reset = config.reset_offsets.unwrap_or_default();
+        let log_level = if config.trace { LOG_EVERYTHING } else { 0 };
         let mut ebpf = EbpfLoader::new()
             // Present only in an object of this very layout; see probe_ebpf::layout::ABI_VERSION.
             .override_global("RSTPROBE_ABI_2", &ABI_VERSION, true)
@@ -195,6 +215,9 @@ impl Engine {
             .override_global("DOMAIN", &domain, true)
             .override_global("TUNNELS", &tunnels, true)
             .override_global("TUNNEL_DEPTH", &tunnel_depth, true)
+            .override_global("LINGER", &config.planted.linger, true)
+            // Only an object with the feature `trace` has it.
+            .override_global("AYA_LOG_LEVEL", &log_level, config.trace)
             .override_global("RESET_SKB_OFFSET", &reset[0], true)
             .override_global("RESET_STATE_OFFSET", &reset[1], true)
             .override_global("RESET_REASON_OFFSET", &reset[2], true)
@@ -255,6 +278,12 @@ impl Engine {
     {
         let program = self.ebpf.program_mut(name).ok_or(LiveError::ObjectLacks(name))?;
         program.try_into().map_err(|source| LiveError::Program(Box::new(source)))
+    }
+
+    /// The object itself.
+    #[cfg(feature = "trace")]
+    pub(super) fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
     }
 
     /// A map of the object that nobody else uses; `None` when it is of another kind.
@@ -332,7 +361,9 @@ impl Engine {
         let left = self.half(self.epoch);
         let now_ns = self.control.read(0).now_ns;
         self.tell(self.epoch + 1, now_ns);
-        if let Err(source) = self.grace.set(0, &self.grace_inner, 0) {
+        if !self.config.planted.no_grace
+            && let Err(source) = self.grace.set(0, &self.grace_inner, 0)
+        {
             // The program may already write the other half, which is clear; go back so that it stays the running one.
             self.tell(self.epoch, now_ns);
             return Err(LiveError::map("grace")(source));

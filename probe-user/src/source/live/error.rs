@@ -43,6 +43,9 @@ pub enum LiveError {
     /// The kernel refused the program.
     #[error("the kernel refused the program: {}{}", describe_program(.0), remedy(.0))]
     Program(#[source] Box<ProgramError>),
+    /// There was tracefs when the session began, and now there is none.
+    #[error("cannot attach to tcp:tcp_send_reset: {0}")]
+    Tracefs(String),
     /// A map could not be mapped.
     #[error("cannot map the table {name} into memory: {source}{}", remedy(.source))]
     Mmap {

@@ -1,7 +1,7 @@
 //! On the host itself (`--host`): what the host sends, by tc egress, and why its kernel sends resets, by the
 //! `tcp:tcp_send_reset` tracepoint. Each part that this kernel lacks is said and left out.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use aya::{
     maps::{Array, MapData, RingBuf},
@@ -12,7 +12,11 @@ use aya::{
 };
 use probe_ebpf::layout::{Endpoint, FlowKey, ResetEvent};
 
-use super::{LiveError, engine::Engine};
+use super::{
+    LiveError,
+    engine::Engine,
+    tracefs::{TRACEFS, with_tracefs},
+};
 
 /// Where the tracepoint keeps its fields, and what its reasons are called: from its format file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,7 +28,6 @@ pub struct ResetFormat {
 }
 
 const FIELDS: [&str; 5] = ["skbaddr", "state", "reason", "saddr", "daddr"];
-const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 impl ResetFormat {
     /// Reads the format of this kernel.
@@ -32,12 +35,8 @@ impl ResetFormat {
     /// # Errors
     /// Why there is none, for people.
     pub fn of_this_kernel() -> Result<Self, String> {
-        if !TRACEFS.iter().any(|root| Path::new(root).join("events").exists()) {
-            return Err("tracefs is not mounted (mount -t tracefs tracefs /sys/kernel/tracing)".to_string());
-        }
-        let text = TRACEFS
-            .iter()
-            .find_map(|root| fs::read_to_string(format!("{root}/events/tcp/tcp_send_reset/format")).ok())
+        let format = |root: &&str| fs::read_to_string(format!("{root}/events/tcp/tcp_send_reset/format")).ok();
+        let text = with_tracefs(|| TRACEFS.iter().find_map(format))?
             .ok_or("this kernel has no tracepoint tcp:tcp_send_reset, or it may not be read")?;
         Self::parse(&text)
             .ok_or_else(|| "this kernel's tcp:tcp_send_reset tells no reason (it does since 6.10)".to_string())
@@ -83,6 +82,8 @@ pub struct KernelReset {
     pub reason: u8,
     /// A segment provoked it; otherwise the application or a timer did.
     pub provoked: bool,
+    /// When, by `CLOCK_MONOTONIC`, nanoseconds.
+    pub monotonic_ns: u64,
 }
 
 /// Egress links and the ring of resets. Dropping it detaches.
@@ -90,6 +91,8 @@ pub struct HostTap {
     egress: Vec<SchedClassifierLink>,
     ring: Option<RingBuf<MapData>>,
     lost: Option<Array<MapData, u64>>,
+    /// Reported, while their segments were still in the epoch that nobody had drained.
+    waiting: Vec<KernelReset>,
 }
 
 impl HostTap {
@@ -98,7 +101,7 @@ impl HostTap {
     /// # Errors
     /// Egress cannot be attached.
     pub fn attach(engine: &mut Engine, interfaces: &[String], with_reasons: bool) -> Result<Self, LiveError> {
-        let mut tap = Self { egress: Vec::new(), ring: None, lost: None };
+        let mut tap = Self { egress: Vec::new(), ring: None, lost: None, waiting: Vec::new() };
         let program: &mut SchedClassifier = engine.named_program("rstprobe_egress")?;
         program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
         for name in interfaces {
@@ -108,7 +111,9 @@ impl HostTap {
             let program: &mut TracePoint = engine.named_program("rstprobe_send_reset")?;
             program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
             // The link stays with the program, and the program with the engine.
-            program.attach("tcp", "tcp_send_reset").map_err(|source| LiveError::Program(Box::new(source)))?;
+            with_tracefs(|| program.attach("tcp", "tcp_send_reset"))
+                .map_err(LiveError::Tracefs)?
+                .map_err(|source| LiveError::Program(Box::new(source)))?;
             tap.ring = engine.take_map("RESETS");
             tap.lost = engine.take_map("RESETS_LOST");
         }
@@ -120,8 +125,21 @@ impl HostTap {
         self.egress.clear();
     }
 
+    /// Gives every reported reset to `join`, which says whether it has seen the segment. To be called after each drain:
+    /// those of segments that only the next one brings are given once more then. Returns how many were refused twice.
+    pub fn join_resets(&mut self, domain: u32, mut join: impl FnMut(&KernelReset) -> bool) -> u64 {
+        let again = std::mem::take(&mut self.waiting);
+        let refused = again.iter().filter(|reset| !join(reset)).count() as u64;
+        while let Some(reset) = self.next_reset(domain) {
+            if !join(&reset) {
+                self.waiting.push(reset);
+            }
+        }
+        refused
+    }
+
     /// Takes the next reset that the kernel reported.
-    pub fn next_reset(&mut self, domain: u32) -> Option<KernelReset> {
+    fn next_reset(&mut self, domain: u32) -> Option<KernelReset> {
         let ring = self.ring.as_mut()?;
         loop {
             let item = ring.next()?;
@@ -174,7 +192,8 @@ fn decode(bytes: &[u8]) -> Option<ResetEvent> {
 
 fn reset(event: &ResetEvent, domain: u32) -> Option<KernelReset> {
     let (key, from_hi) = FlowKey::normalised(endpoint(&event.source)?, endpoint(&event.destination)?, domain);
-    Some(KernelReset { key, from_hi, reason: u8::try_from(event.reason).ok()?, provoked: event.skb != 0 })
+    let reason = u8::try_from(event.reason).ok()?;
+    Some(KernelReset { key, from_hi, reason, provoked: event.skb != 0, monotonic_ns: event.time_ns })
 }
 
 /// `struct sockaddr_in` or `sockaddr_in6`: family in host order, port and address in network order.

@@ -4,19 +4,25 @@
 //! * [`attach`]: interfaces, bpf_links, modes, promiscuous membership.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
+//! * `features`: what its driver can do with XDP.
 //! * [`privilege`]: what the process may do.
 //! * [`services`]: what floods are made of: counts by service, of what is not kept per flow.
+//! * `trace` (a feature): what the program logs of frames that it rejects.
 
 pub mod attach;
 pub mod books;
 pub mod engine;
 mod error;
 mod ethtool;
+mod features;
 mod flood;
 pub mod host;
 mod mapping;
 pub mod netdev;
 pub mod privilege;
 pub mod services;
+#[cfg(feature = "trace")]
+pub mod trace;
+mod tracefs;
 
 pub use error::LiveError;

@@ -9,7 +9,9 @@ use netlink_packet_route::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::{LiveError, ethtool};
+use super::{LiveError, ethtool, features};
+
+pub use super::features::XdpFeatures;
 
 /// One interface as the kernel describes it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +30,8 @@ pub struct Netdev {
     pub xdp: Option<XdpHolder>,
     /// The NIC strips VLAN tags before XDP sees the frame; `None` when the driver does not say.
     pub strips_vlan: Option<bool>,
+    /// What its driver can do with XDP; `None` when this kernel cannot be asked (before 6.3).
+    pub features: Option<XdpFeatures>,
     /// The NIC merges segments (LRO); `None` when the driver does not say.
     pub lro: Option<bool>,
 }
@@ -190,6 +194,7 @@ fn from_message(message: &LinkMessage) -> Netdev {
         driver: String::new(),
         xdp: None,
         strips_vlan: None,
+        features: features::of(message.header.index),
         lro: None,
     };
     let mut kind = None;

@@ -1,0 +1,156 @@
+//! The design that is compared with: the kernel's own hash table, one entry per 5-tuple, found or inserted and updated
+//! for every segment that counts. Same parser, same fields, same clock as the real program; only the table differs.
+//! Without atomics: a real one would need them, or a table per CPU.
+
+use core::hint::black_box;
+
+use aya_ebpf::{
+    bindings::{BPF_NOEXIST, xdp_action},
+    helpers::bpf_ktime_get_ns,
+    macros::{map, xdp},
+    maps::{HashMap, LruHashMap, PerCpuArray},
+    programs::XdpContext,
+};
+use probe_ebpf::{
+    layout::{DEPTH_FULL, FlowKey, Segment, Slot},
+    parse::{self, Located, Reader, Reject},
+    record,
+};
+
+/// The loader sets the size of the one that is measured, and 1 for the other.
+#[map]
+static FLOWS: HashMap<FlowKey, Slot> = HashMap::with_max_entries(1, 0);
+#[map]
+static FLOWS_LRU: LruHashMap<FlowKey, Slot> = LruHashMap::with_max_entries(1, 0);
+#[map]
+static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
+#[map]
+static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
+
+// Set by the loader.
+#[unsafe(no_mangle)]
+static DEPTH: u32 = DEPTH_FULL;
+
+/// Working memory, as the real program has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Work {
+    located: Located,
+    segment: Segment,
+    /// What is inserted.
+    fresh: Slot,
+}
+
+/// What is counted of every frame.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Counts {
+    frames: u64,
+    bytes: u64,
+    tcp: u64,
+    passed_by: u64,
+    /// No room, or the kernel refused for another reason.
+    failed: u64,
+    rejected: [u64; Reject::ALL.len()],
+}
+
+#[xdp(frags)]
+fn conventional_hash(ctx: XdpContext) -> u32 {
+    run(&ctx, |key| FLOWS.get_ptr_mut(key), |key, slot| FLOWS.insert(key, slot, BPF_NOEXIST as u64).is_ok());
+    xdp_action::XDP_DROP
+}
+
+#[xdp(frags)]
+fn conventional_lru(ctx: XdpContext) -> u32 {
+    run(&ctx, |key| FLOWS_LRU.get_ptr_mut(key), |key, slot| FLOWS_LRU.insert(key, slot, BPF_NOEXIST as u64).is_ok());
+    xdp_action::XDP_DROP
+}
+
+struct Frame {
+    start: usize,
+    end: usize,
+}
+
+impl Reader for Frame {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        if offset > 0x3ffe {
+            return None;
+        }
+        let at = self.start + offset;
+        if at + N > self.end {
+            return None;
+        }
+        // SAFETY: within the packet, as just checked.
+        Some(unsafe { &*(at as *const [u8; N]) })
+    }
+
+    #[inline(always)]
+    fn wire_len(&self) -> usize {
+        self.end - self.start
+    }
+}
+
+#[inline(always)]
+fn run(
+    ctx: &XdpContext,
+    find: impl Fn(&FlowKey) -> Option<*mut Slot>,
+    insert: impl Fn(&FlowKey, &Slot) -> bool,
+) -> Option<()> {
+    let frame = Frame { start: ctx.data(), end: ctx.data_end() };
+    // SAFETY: per CPU, and bottom halves are off: nobody else uses it until the program returns.
+    let counts = unsafe { &mut *COUNTS.get_ptr_mut(0)? };
+    counts.frames += 1;
+    counts.bytes += (frame.end - frame.start) as u64;
+    // SAFETY: as above.
+    let work = unsafe { &mut *WORK.get_ptr_mut(0)? };
+    match parse::locate(&frame) {
+        Ok(located) => work.located = located,
+        Err(reject) => {
+            counts.rejected[reject as usize] += 1;
+            return None;
+        }
+    }
+    counts.tcp += 1;
+    // SAFETY: a static of this object; volatile because the loader replaces its value.
+    let depth = unsafe { core::ptr::read_volatile(&raw const DEPTH) };
+    if !work.located.is_control() && depth != DEPTH_FULL {
+        counts.passed_by += 1;
+        return None;
+    }
+    // As in the real program: the verifier forgets by which path it came.
+    let work = black_box(work);
+    parse::segment_into(&frame, &work.located, 0, 0, &mut work.segment).ok()?;
+    if count(black_box(work), find, insert).is_none() {
+        counts.failed += 1;
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn count(
+    work: &mut Work,
+    find: impl Fn(&FlowKey) -> Option<*mut Slot>,
+    insert: impl Fn(&FlowKey, &Slot) -> bool,
+) -> Option<()> {
+    let slot = match find(&work.segment.key) {
+        Some(slot) => slot,
+        None => {
+            record::open(&mut work.fresh, &work.segment.key, 0);
+            if !insert(&work.segment.key, &work.fresh) {
+                return None;
+            }
+            find(&work.segment.key)?
+        }
+    };
+    // SAFETY: a map value of this type.
+    let slot = unsafe { &mut *slot };
+    let relevant = record::is_relevant(slot, &work.segment.record);
+    if relevant {
+        // SAFETY: no precondition.
+        work.segment.record.time_ns = unsafe { bpf_ktime_get_ns() };
+    }
+    // What does not fit is lost here: there is no log.
+    record::apply(slot, &work.segment, relevant);
+    Some(())
+}

@@ -1,0 +1,46 @@
+//! Memory of connections that have ended, for those that come to need it: nearly every connection does, once.
+
+use super::evidence::{Rare, RareSide, Rst};
+use super::track::Track;
+
+/// Kept of each kind.
+const MOST: usize = 1024;
+
+/// See the module.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "they go from connection to connection, and must not be copied")]
+pub(super) struct Spare {
+    rares: Vec<Box<Rare>>,
+    rsts: Vec<Box<Rst>>,
+}
+
+impl Spare {
+    /// Gives a connection what it needs for a FIN or an RST.
+    #[inline]
+    pub(super) fn equip(&mut self, track: &mut Track, rst: bool) {
+        if track.rare.is_none() {
+            track.rare = self.rares.pop();
+        }
+        if rst && let Some(rare) = track.rare.as_mut().filter(|rare| rare.blank.is_none()) {
+            rare.blank = self.rsts.pop();
+        }
+    }
+
+    /// Takes it back, cleared.
+    pub(super) fn take_back(&mut self, mut rare: Box<Rare>) {
+        let Rare { sides, odd, blank } = &mut *rare;
+        let mut rsts = [blank.take(), None, None];
+        for (side, kept) in sides.iter_mut().zip(&mut rsts[1..]) {
+            let RareSide { fin_seq, last_fin, last_rst, fins, rsts, fin, rst, last_rst_seq, kernel } = side;
+            (*fin_seq, *last_fin, *last_rst, *fins, *rsts, *last_rst_seq) = (0, 0, 0, 0, 0, 0);
+            (*fin, *kernel) = (None, None);
+            *kept = rst.take();
+        }
+        for rst in rsts.into_iter().flatten().take(MOST.saturating_sub(self.rsts.len())) {
+            self.rsts.push(rst);
+        }
+        if odd.is_none() && self.rares.len() < MOST {
+            self.rares.push(rare);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! System calls that only the benchmarks make: priority, CPU time, and emptying a kernel hash table the two ways there are.
+#![expect(unsafe_code, reason = "raw system calls; each block says why its arguments are valid")]
+
+use std::{io, os::fd::AsRawFd, time::Duration};
+
+use super::{bpf, check};
+
+/// Runs the calling thread before everybody else's: others share the cores.
+pub fn come_first() -> io::Result<()> {
+    // SAFETY: no pointers; 0 is the calling thread.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) }).map(drop)
+}
+
+/// CPU time of the calling thread so far, its system calls included.
+pub fn thread_time() -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writes until the call returns.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) })?;
+    Ok(Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32))
+}
+
+/// Attributes of `BPF_MAP_LOOKUP_AND_DELETE_BATCH` (include/uapi/linux/bpf.h).
+#[repr(C)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// Attributes of commands on one element: lookup, delete and next key.
+#[repr(C)]
+struct Element {
+    map: u32,
+    pad: u32,
+    key: u64,
+    value_or_next: u64,
+    flags: u64,
+}
+
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
+const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
+const BPF_MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
+
+/// Takes everything out of a hash table, `at_once` elements per call; how many there were.
+///
+/// # Errors
+/// What the kernel says, but for the end.
+pub fn drain_batch(map: impl AsRawFd, key_size: usize, value_size: usize, at_once: u32) -> io::Result<u64> {
+    let mut keys = vec![0_u8; key_size * at_once as usize];
+    let mut values = vec![0_u8; value_size * at_once as usize];
+    let (mut position, mut next, mut total) = ([0_u8; 64], [0_u8; 64], 0);
+    let mut first = true;
+    loop {
+        let mut attributes = Batch {
+            in_batch: if first { 0 } else { position.as_ptr() as u64 },
+            out_batch: next.as_mut_ptr() as u64,
+            keys: keys.as_mut_ptr() as u64,
+            values: values.as_mut_ptr() as u64,
+            count: at_once,
+            map: map.as_raw_fd().cast_unsigned(),
+            element_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the attributes of this command; the buffers have room for `at_once` elements and live until it returns.
+        let done = unsafe { bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &mut attributes) };
+        match done {
+            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => return Err(error),
+            Err(_) => return Ok(total + u64::from(attributes.count)),
+            Ok(_) => total += u64::from(attributes.count),
+        }
+        position = next;
+        first = false;
+    }
+}
+
+/// Takes everything out of a hash table key by key; how many elements there were.
+///
+/// # Errors
+/// What the kernel says, but for the end.
+pub fn drain_one_by_one(map: impl AsRawFd, key_size: usize, value_size: usize) -> io::Result<u64> {
+    let (mut key, mut value, mut total) = (vec![0_u8; key_size], vec![0_u8; value_size], 0);
+    let map = map.as_raw_fd().cast_unsigned();
+    loop {
+        let mut next = Element { map, pad: 0, key: 0, value_or_next: key.as_mut_ptr() as u64, flags: 0 };
+        // SAFETY: the attributes of this command; no key asks for the first one, which `key` has room for.
+        match unsafe { bpf(BPF_MAP_GET_NEXT_KEY, &mut next) } {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(total),
+            other => other?,
+        };
+        let mut element =
+            Element { map, pad: 0, key: key.as_ptr() as u64, value_or_next: value.as_mut_ptr() as u64, flags: 0 };
+        // SAFETY: as above; `value` has the size of a value.
+        unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut element) }?;
+        element.value_or_next = 0;
+        // SAFETY: as above.
+        unsafe { bpf(BPF_MAP_DELETE_ELEM, &mut element) }?;
+        total += 1;
+    }
+}
