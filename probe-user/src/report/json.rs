@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Snapshot, Window, flood::FloodJson, text};
+use super::{Received, Snapshot, Window, flood::FloodJson, quality::QualityJson, text};
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
     lifecycle::{Basis, Connection, Side, Value},
@@ -159,6 +159,8 @@ struct TotalsJson {
     never_answered: u64,
     connections_with_rst: u64,
     rst_without_connection: u64,
+    /// Connections of which one direction was seen only.
+    one_sided: u64,
     syn: DirectionsJson,
     syn_ack: DirectionsJson,
     fin: DirectionsJson,
@@ -203,6 +205,7 @@ impl From<&Totals> for TotalsJson {
             never_answered: totals.never_answered,
             connections_with_rst: totals.with_rst,
             rst_without_connection: totals.rst_without_connection,
+            one_sided: totals.one_sided,
             syn: directions(totals.client.syn, totals.server.syn, 0),
             syn_ack: directions(totals.client.syn_ack, totals.server.syn_ack, 0),
             fin: directions(totals.client.fin, totals.server.fin, 0),
@@ -228,6 +231,22 @@ struct InterfaceJson<'a> {
     name: &'a str,
     mode: &'static str,
     driver: &'a str,
+    /// What kernel and NIC counted; null when they do not say.
+    received: Option<ReceivedJson>,
+}
+
+#[derive(Serialize)]
+struct ReceivedJson {
+    packets: u64,
+    dropped: u64,
+    missed: u64,
+    errors: u64,
+}
+
+impl From<Received> for ReceivedJson {
+    fn from(Received { packets, dropped, missed, errors }: Received) -> Self {
+        Self { packets, dropped, missed, errors }
+    }
 }
 
 #[derive(Serialize)]
@@ -242,7 +261,12 @@ struct WindowJson<'a> {
 
 impl<'a> From<&'a Window> for WindowJson<'a> {
     fn from(window: &'a Window) -> Self {
-        let interface = |i: &'a super::InterfaceUse| InterfaceJson { name: &i.name, mode: i.mode, driver: &i.driver };
+        let interface = |i: &'a super::InterfaceUse| InterfaceJson {
+            name: &i.name,
+            mode: i.mode,
+            driver: &i.driver,
+            received: i.received.map(Into::into),
+        };
         Self {
             start: text::timestamp(window.start_ns),
             end: text::timestamp(window.end_ns),
@@ -268,6 +292,8 @@ struct SummaryJson {
     books: Counters,
     /// What was counted by service instead of followed.
     flood: FloodJson,
+    /// How good the capture is.
+    quality: QualityJson,
 }
 
 fn counters<'n>(items: impl Iterator<Item = (&'n str, u64)>) -> Counters {
@@ -283,6 +309,7 @@ fn summary(snapshot: &Snapshot) -> SummaryJson {
         losses: counters(snapshot.losses.iter().map(|loss| (loss.name, loss.count))),
         books: counters(snapshot.books.iter().copied()),
         flood: (&snapshot.flood).into(),
+        quality: (&snapshot.quality).into(),
     }
 }
 

@@ -143,7 +143,7 @@ impl Reading {
             losses::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
             losses::capture_books(books, &self.decoder.reassembled()),
         );
-        self.view.finish(self.window, losses, books, Flood::default())
+        self.view.finish(self.window, losses, books, Flood::default(), &self.tracker.stats())
     }
 }
 
