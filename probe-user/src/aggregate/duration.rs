@@ -27,9 +27,9 @@ impl Durations {
 
     #[cold]
     fn record(&mut self) {
-        let histogram = self.histogram.get_or_insert_with(|| {
-            Box::new(Histogram::new(2).expect("two significant digits are allowed"))
-        });
+        let histogram = self
+            .histogram
+            .get_or_insert_with(|| Box::new(Histogram::new(2).expect("two significant digits are allowed")));
         for us in self.list.drain(..) {
             // The histogram resizes itself to any value, so this records exactly; saturating is its infallible form.
             if histogram.record(us).is_err() {

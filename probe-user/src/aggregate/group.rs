@@ -131,7 +131,11 @@ impl Groups {
     pub(super) fn touch(&self, row: u32) -> u64 {
         let Some(group) = self.rows.get(row as usize) else { return 0 };
         let totals = &group.totals;
-        totals.connections ^ totals.client.rst ^ totals.ip_bytes ^ group.durations.touch() ^ u64::from(group.causes.touch())
+        totals.connections
+            ^ totals.client.rst
+            ^ totals.ip_bytes
+            ^ group.durations.touch()
+            ^ u64::from(group.causes.touch())
     }
 
     #[cold]

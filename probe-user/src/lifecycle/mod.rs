@@ -8,7 +8,10 @@
 //!
 //! Must not know: clocks, files, sockets, BPF maps, how a record is shown.
 
-#![expect(clippy::inline_always, reason = "what a segment goes through is compiled as one, once for each kind of segment")]
+#![expect(
+    clippy::inline_always,
+    reason = "what a segment goes through is compiled as one, once for each kind of segment"
+)]
 
 mod cause;
 mod config;

@@ -85,8 +85,7 @@ impl Wheel {
     #[inline]
     fn first(&self) -> Option<(u64, u32)> {
         let late = self.late.peek().map(|entry| entry.0);
-        let current =
-            self.current.get(self.fired).map(|&entry| (self.tick << TICK_BITS | entry >> 32, entry as u32));
+        let current = self.current.get(self.fired).map(|&entry| (self.tick << TICK_BITS | entry >> 32, entry as u32));
         match (current, late) {
             (Some(current), Some(late)) => Some(current.min(late)),
             (current, late) => current.or(late),

@@ -123,7 +123,9 @@ impl Decoder {
             return None;
         }
         let located = locate(&reader).ok()?;
-        if located.fragment != 0 || !is_captured(&reader, &located) || self.verify && !ip_checksum_holds(&reader, &located)
+        if located.fragment != 0
+            || !is_captured(&reader, &located)
+            || self.verify && !ip_checksum_holds(&reader, &located)
         {
             return None;
         }

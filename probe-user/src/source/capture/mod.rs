@@ -5,7 +5,10 @@
 //!
 //! Must not know: connections, verdicts, outputs.
 
-#![expect(clippy::inline_always, reason = "a frame passes through many small functions, all of which must melt into one")]
+#![expect(
+    clippy::inline_always,
+    reason = "a frame passes through many small functions, all of which must melt into one"
+)]
 
 mod address;
 mod checksum;
