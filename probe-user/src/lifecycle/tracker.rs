@@ -335,7 +335,7 @@ impl Tracker {
     fn run_timers(&mut self, now: u64) {
         let many = self.table.len() > FEW;
         while let Some((due, slot)) = self.wheel.next(now) {
-            self.table.warm(self.wheel.coming());
+            self.table.warm(&self.wheel.coming());
             let Some(track) = self.table.get_mut(slot) else { continue };
             if track.armed_ns != due {
                 continue;

@@ -71,13 +71,19 @@ impl SideJson {
 #[derive(Serialize)]
 struct EvidenceJson<'a> {
     name: &'a str,
-    #[serde(serialize_with = "as_text")]
-    value: &'a Value,
+    value: Text<'a>,
 }
 
 /// A fact's value is a string, whatever it was made of.
-fn as_text<S: Serializer>(value: &&Value, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
+struct Text<'a>(&'a Value);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Word(word) => serializer.serialize_str(word),
+            other => serializer.collect_str(other),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -118,7 +124,7 @@ struct ConnectionJson<'a> {
 impl<'a> ConnectionJson<'a> {
     fn new(connection: &'a Connection, schema: Option<&'static str>) -> Self {
         let verdict = &connection.verdict;
-        let evidence = verdict.evidence.iter().map(|e| EvidenceJson { name: e.name, value: &e.value }).collect();
+        let evidence = verdict.evidence.iter().map(|e| EvidenceJson { name: e.name, value: Text(&e.value) }).collect();
         Self {
             schema,
             id: connection.id,

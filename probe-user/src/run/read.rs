@@ -1,5 +1,7 @@
 //! `rstprobe read`: capture files through the same tracker and views as live traffic.
 
+#![expect(clippy::inline_always, reason = "what every frame passes through")]
+
 use std::{path::Path, time::Instant};
 
 use super::{RunError, losses, output, view::View, writer::Stdout};

@@ -81,7 +81,9 @@ impl View {
         let mut lines = 0;
         if let Some(shown) = self.shown.as_mut() {
             self.aggregate.add_unjudged(closed, &mut self.habits);
-            closed.iter().for_each(|connection| shown.offer(connection));
+            for connection in closed.iter() {
+                shown.offer(connection);
+            }
             closed.clear();
         }
         for mut connection in closed.drain(..) {
