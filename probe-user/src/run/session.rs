@@ -10,11 +10,13 @@ use crate::source::live::trace::Trace;
 use crate::{
     lifecycle::{Basis, Connection, Extra, Tracker, TrackerConfig, TrackerStats},
     plan::LivePlan,
+    report::Received,
     source::live::{
         attach::{self, Attachment},
         books::Books,
         engine::{Depth, Engine, EngineConfig, Sink},
         host::{HostTap, ResetFormat},
+        netdev::{self, LinkCounters},
         services::Services,
     },
 };
@@ -31,6 +33,8 @@ pub(super) struct Session {
     clock: Clock,
     pace: Pace,
     last_drain: Instant,
+    /// Counters of the interfaces when watching began.
+    counters: Vec<Option<LinkCounters>>,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
 }
@@ -60,6 +64,7 @@ impl Session {
         engine.arm(false);
         let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
         let host = plan.host.then(|| HostTap::attach(&mut engine, &plan.interfaces, reasons.is_some())).transpose()?;
+        let counters = counters(&attachments);
         engine.arm(true);
         let full = config.depth != Depth::Control;
         let tracker = Tracker::new(TrackerConfig {
@@ -85,6 +90,7 @@ impl Session {
             clock,
             pace,
             last_drain: Instant::now(),
+            counters,
             started_ns: clock.unix_ns(),
         })
     }
@@ -158,6 +164,7 @@ impl Session {
     pub(super) fn close(mut self) -> Closed {
         // All legs end as one; then one drain reads everything there is.
         self.engine.arm(false);
+        let received = counters(&self.attachments).iter().zip(&self.counters).map(received).collect();
         self.attachments.clear();
         if let Some(host) = &mut self.host {
             host.detach();
@@ -173,6 +180,7 @@ impl Session {
         let resets_lost = self.host.as_ref().map_or(0, HostTap::lost);
         Closed {
             drained,
+            received,
             resets_lost,
             rest: tracker.take_closed(),
             books: self.books,
@@ -181,6 +189,17 @@ impl Session {
             ended_ns,
         }
     }
+}
+
+/// An interface that cannot be asked has no counters, which is no reason not to watch it.
+fn counters(attachments: &[Attachment]) -> Vec<Option<LinkCounters>> {
+    let indices: Vec<u32> = attachments.iter().map(|attachment| attachment.device.index).collect();
+    netdev::counters(&indices).unwrap_or_else(|_| vec![None; indices.len()])
+}
+
+fn received((now, before): (&Option<LinkCounters>, &Option<LinkCounters>)) -> Option<Received> {
+    let LinkCounters { rx_packets, rx_dropped, rx_missed, rx_errors } = now.as_ref()?.since(before.as_ref()?);
+    Some(Received { packets: rx_packets, dropped: rx_dropped, missed: rx_missed, errors: rx_errors })
 }
 
 /// The tracepoint's format, or a word on why there will be no reasons.
@@ -206,6 +225,8 @@ pub(super) struct Closed {
     pub(super) services: Services,
     /// Books of the tracker.
     pub(super) stats: TrackerStats,
+    /// What kernel and NIC counted on each interface while it was watched.
+    pub(super) received: Vec<Option<Received>>,
     /// Resets that the kernel reported and that could not be taken.
     pub(super) resets_lost: u64,
     /// When watching ended, nanoseconds since the Unix epoch.

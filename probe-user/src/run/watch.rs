@@ -7,7 +7,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{
     RunError,
     interfaces::Interfaces,
-    losses, output,
+    losses::{self, Unseen},
+    output,
     session::{Closed, Session, TICK},
     signals::{self, Signals},
     view::View,
@@ -66,8 +67,14 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
 fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Result<(), RunError> {
     let taken = view.take_last(closed.rest);
     window.end_ns = closed.ended_ns;
-    let losses = losses::live(&closed.books, &closed.stats, closed.resets_lost, gone);
-    let printed = view.finish(window, losses, losses::live_books(&closed.books), losses::flood(&closed.services));
+    for (interface, received) in window.interfaces.iter_mut().zip(&closed.received) {
+        interface.received = *received;
+    }
+    let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
+    let unseen = Unseen { resets_lost: closed.resets_lost, interfaces_gone: gone, missed_by_nic: missed };
+    let losses = losses::live(&closed.books, &closed.stats, &unseen);
+    let printed =
+        view.finish(window, losses, losses::live_books(&closed.books), losses::flood(&closed.services), &closed.stats);
     closed.drained.and(taken).and(printed)?;
     match closed.books.difference() {
         0 => Ok(()),
@@ -80,6 +87,7 @@ fn window(plan: &WatchPlan, session: &Session) -> Window {
         name: attachment.device.name.clone(),
         mode: attachment.mode.name(),
         driver: attachment.device.driver.clone(),
+        received: None,
     });
     Window {
         start_ns: session.started_ns,
