@@ -158,36 +158,25 @@ fn run<R: Reader>(frame: &R, len: usize) {
 #[inline(always)]
 fn segment<R: Reader>(frame: &R, region: &mut Region) -> Option<&'static mut Scratch> {
     // The commonest shapes first, at fixed offsets; what passes by needs no more than that.
-    if let Some(located) = parse::glance_v4(frame) {
-        return plain(frame, &located, region);
-    }
-    if let Some(located) = parse::glance_v6(frame) {
-        return plain(frame, &located, region);
-    }
-    let scratch = table::scratch()?;
-    if let Err(reject) = locate(frame, scratch) {
-        region.books.rejected[reject as usize] += 1;
-        return None;
-    }
-    walked(frame, scratch, region)
-}
-
-/// A segment at offsets that the compiler knows.
-#[inline(always)]
-fn plain<R: Reader>(frame: &R, located: &Located, region: &mut Region) -> Option<&'static mut Scratch> {
-    region.books.tcp += 1;
-    if passes_by(located.flags) {
+    let glanced = match parse::glance_v4(frame) {
+        None => parse::glance_v6(frame),
+        located => located,
+    };
+    if let Some(located) = &glanced
+        && passes_by(located.flags)
+    {
+        region.books.tcp += 1;
         region.books.passed_by += 1;
         return None;
     }
     let scratch = table::scratch()?;
-    let domain = located.domain(global!(DOMAIN));
-    let (segment, more) = parse::head(frame, located, domain, region.coarse_ns).ok()?;
-    scratch.put(&segment, more);
-    if more {
-        scratch.located = *located;
+    if let Some(located) = glanced {
+        scratch.located = located;
+    } else if let Err(reject) = locate(frame, scratch) {
+        region.books.rejected[reject as usize] += 1;
+        return None;
     }
-    Some(scratch)
+    walked(frame, scratch, region)
 }
 
 /// Into the scratch memory, so that all ways through the headers end in one place.
