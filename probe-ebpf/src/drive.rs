@@ -30,12 +30,13 @@ pub struct Drive {
     pub source_at: u32,
     /// Where the TCP sequence number lies.
     pub seq_at: u32,
-    /// Where the TCP flags lie.
+    /// Where TCP data offset and flags lie.
     pub flags_at: u32,
     /// Interface that the frame is sent to.
     pub interface: u32,
-    /// Must be 0.
-    pub pad: u32,
+    /// The byte before the flags, with the data offset: both are written at once, because the processor cannot forward
+    /// a store of one byte to the load of two that follows in the measured program, which would then pay for it.
+    pub offset: u32,
 }
 
 /// What is written into the frame.
@@ -105,9 +106,9 @@ mod tests {
             left: 0,
             source_at: 26,
             seq_at: 38,
-            flags_at: 47,
+            flags_at: 46,
             interface: 0,
-            pad: 0,
+            offset: 0x50,
         }
     }
 

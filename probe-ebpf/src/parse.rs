@@ -434,23 +434,19 @@ pub(crate) fn locate_tcp<R: Reader>(reader: &R, place: &Place) -> Result<Located
 /// the same bytes.
 #[inline(always)]
 pub fn segment<R: Reader>(reader: &R, located: &Located, domain: u32, time_ns: u64) -> Result<Segment, Reject> {
-    let mut segment = Segment::default();
-    segment_into(reader, located, domain, time_ns, &mut segment)?;
+    let (mut segment, more) = head(reader, located, domain, time_ns)?;
+    if more {
+        rest(reader, located, &mut segment);
+    }
     Ok(segment)
 }
 
-/// As [`segment`], into memory of the caller; every field is written.
+/// As [`segment`], but for what few segments have: true when [`rest`] has something to read, too.
 ///
 /// # Errors
 /// As [`segment`].
 #[inline(always)]
-pub fn segment_into<R: Reader>(
-    reader: &R,
-    located: &Located,
-    domain: u32,
-    time_ns: u64,
-    into: &mut Segment,
-) -> Result<(), Reject> {
+pub fn head<R: Reader>(reader: &R, located: &Located, domain: u32, time_ns: u64) -> Result<(Segment, bool), Reject> {
     let Some(tcp) = reader.bytes::<20>(located.tcp as usize) else { return Err(Reject::TruncatedTcp) };
     let (src_port, dst_port) = (be16(tcp, 0), be16(tcp, 2));
     let (src, dst, ttl, ip_id) = if located.ip_version == 6 {
@@ -464,26 +460,44 @@ pub fn segment_into<R: Reader>(
         (src, dst, ip[8], be16(ip, 4))
     };
     let (key, from_hi) = FlowKey::normalised(src, dst, domain);
-    into.key = key;
-    into.rst_note = 0;
-    let record = &mut into.record;
-    record.time_ns = time_ns;
-    record.seq = be32(tcp, 4);
-    record.ack = be32(tcp, 8);
-    record.payload_len = located.tcp_len.wrapping_sub(located.tcp_header_len as u32);
-    record.window = be16(tcp, 14);
-    record.mss = 0;
-    record.ip_id = ip_id;
-    record.header_len = located.tcp.wrapping_sub(located.ip).wrapping_add(located.tcp_header_len as u16);
-    record.flags = located.flags | if from_hi { FROM_HI } else { 0 };
-    record.ttl = ttl;
-    record.option_len = located.tcp_header_len.wrapping_sub(20);
+    let mut record = SegmentRecord {
+        time_ns,
+        seq: be32(tcp, 4),
+        ack: be32(tcp, 8),
+        payload_len: located.tcp_len.wrapping_sub(located.tcp_header_len as u32),
+        window: be16(tcp, 14),
+        mss: 0,
+        ip_id,
+        header_len: located.tcp.wrapping_sub(located.ip).wrapping_add(located.tcp_header_len as u16),
+        flags: located.flags | if from_hi { FROM_HI } else { 0 },
+        ttl,
+        option_len: located.tcp_header_len.wrapping_sub(20),
+    };
     record.put_window_scale(None);
-    options(reader, located, record);
-    if located.flags & RST != 0 && record.payload_len >= 8 {
-        into.rst_note = note(reader, located);
+    // What nearly every segment of a modern stack carries, but for SYN: NOP NOP timestamps (RFC 7323 appendix A).
+    let mut more = record.option_len != 0;
+    if record.option_len >= 12
+        && record.flags & SYN == 0
+        && let Some(head) = reader.bytes::<4>(located.tcp as usize + 20)
+        && be32(head, 0) == 0x0101_080a
+    {
+        record.flags |= HAS_TIMESTAMPS;
+        more = false;
     }
-    Ok(())
+    more |= record.flags & RST != 0;
+    Ok((Segment { key, record, rst_note: 0 }, more))
+}
+
+/// What [`head`] left: options, and the first payload bytes of an RST.
+#[inline(always)]
+pub fn rest<R: Reader>(reader: &R, located: &Located, segment: &mut Segment) {
+    let record = &mut segment.record;
+    if record.flags & HAS_TIMESTAMPS == 0 {
+        options(reader, located, record);
+    }
+    if record.flags & RST != 0 && record.payload_len >= 8 {
+        segment.rst_note = note(reader, located);
+    }
 }
 
 /// First eight payload bytes, 0 when they were not captured.
@@ -509,14 +523,6 @@ fn options<R: Reader>(reader: &R, located: &Located, record: &mut SegmentRecord)
         return;
     }
     let start = located.tcp as usize + 20;
-    // What nearly every data segment of a modern stack carries: NOP NOP timestamps (RFC 7323 appendix A).
-    if len >= 12 && record.flags & SYN == 0 {
-        let Some(head) = reader.bytes::<4>(start) else { return };
-        if be32(head, 0) == 0x0101_080a {
-            record.flags |= HAS_TIMESTAMPS;
-            return;
-        }
-    }
     let mut at = 0;
     for _ in 0..MAX_OPTIONS {
         if at >= len {
@@ -546,6 +552,10 @@ fn options<R: Reader>(reader: &R, located: &Located, record: &mut SegmentRecord)
         at += size;
     }
 }
+
+mod glance;
+
+pub use glance::{glance_v4, glance_v6};
 
 #[cfg(test)]
 mod tests;

@@ -198,25 +198,51 @@ fn packet_bytes<'a, const N: usize>(start: usize, end: usize, offset: usize) -> 
 }
 
 #[inline(always)]
-fn run<R: Reader + Origin>(frame: &R, len: usize) {
+pub(crate) fn run<R: Reader + Origin>(frame: &R, len: usize) {
     // Sized for every possible CPU, so there always is a region.
     let Some(mut region) = table::region() else { return };
     region.books.frames += 1;
     region.books.frame_bytes += len as u64;
-    let Some(scratch) = table::scratch() else { return };
     #[cfg(feature = "trace")]
-    trace::note_length(scratch, len);
-    match locate(frame, scratch) {
-        Ok(()) => {
-            region.books.tcp += 1;
-            if passes_by(scratch.located.flags) {
-                region.books.passed_by += 1;
-            } else {
-                tcp(frame, scratch, &mut region);
-            }
-        }
-        Err(reject) => region.books.rejected[reject as usize] += 1,
+    if let Some(scratch) = table::scratch() {
+        trace::note_length(scratch, len);
     }
+    if let Some(scratch) = segment(frame, &mut region) {
+        // Through map memory, behind the compiler's back, as in `walked`.
+        let scratch = black_box(scratch);
+        if scratch.more != 0 {
+            parse::rest(frame, &scratch.located, &mut scratch.segment);
+        }
+        let scratch = black_box(scratch);
+        if record(&mut scratch.segment, &mut region) {
+            evidence::keep(frame, &scratch.segment);
+        }
+    }
+}
+
+/// The segment in `frame`, if there is one to record.
+#[inline(always)]
+fn segment<R: Reader>(frame: &R, region: &mut Region) -> Option<&'static mut Scratch> {
+    // The commonest shapes first, at fixed offsets; what passes by needs no more than that.
+    let glanced = match parse::glance_v4(frame) {
+        None => parse::glance_v6(frame),
+        located => located,
+    };
+    if let Some(located) = &glanced
+        && passes_by(located.flags)
+    {
+        region.books.tcp += 1;
+        region.books.passed_by += 1;
+        return None;
+    }
+    let scratch = table::scratch()?;
+    if let Some(located) = glanced {
+        scratch.located = located;
+    } else if let Err(reject) = locate(frame, scratch) {
+        region.books.rejected[reject as usize] += 1;
+        return None;
+    }
+    walked(frame, scratch, region)
 }
 
 /// Into the scratch memory, so that all ways through the headers end in one place.
@@ -241,34 +267,38 @@ pub(crate) fn passes_by(flags: u16) -> bool {
     flags & CONTROL == 0 && global!(DEPTH) == DEPTH_CONTROL
 }
 
+/// A segment wherever the walk through the headers has led.
 #[inline(always)]
-pub(crate) fn tcp<R: Reader + Origin>(frame: &R, scratch: &mut Scratch, region: &mut Region) {
+fn walked<R: Reader>(frame: &R, scratch: &'static mut Scratch, region: &mut Region) -> Option<&'static mut Scratch> {
+    region.books.tcp += 1;
+    if passes_by(scratch.located.flags) {
+        region.books.passed_by += 1;
+        return None;
+    }
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
     let scratch = black_box(scratch);
-    let located = &scratch.located;
-    if located.flags & CONTROL != 0 {
-        region.books.seen.add(located.flags);
-    }
-    let domain = located.domain(global!(DOMAIN));
+    let domain = scratch.located.domain(global!(DOMAIN));
     // `locate` has just read these headers, so this cannot fail; the verifier wants the branch.
-    if parse::segment_into(frame, &scratch.located, domain, region.coarse_ns, &mut scratch.segment).is_err() {
-        return;
-    }
-    let scratch = black_box(scratch);
-    if record(&mut scratch.segment, region) {
-        evidence::keep(frame, &scratch.segment);
-    }
+    let (segment, more) = parse::head(frame, &scratch.located, domain, region.coarse_ns).ok()?;
+    scratch.put(&segment, more);
+    Some(scratch)
 }
 
 /// True when the segment is one of those that are kept verbatim, as long as there is room.
 #[inline(always)]
 fn record(segment: &mut Segment, region: &mut Region) -> bool {
+    if segment.record.is_control() {
+        region.books.seen.add(segment.record.flags);
+        // Before the table is touched: reading the clock waits for every load before it, and would keep apart those of
+        // one slot.
+        segment.record.time_ns = now_ns();
+    }
     match region.slot(&segment.key, &segment.record) {
         Some(slot) => {
             region.books.in_slots += 1;
             let relevant = record::is_relevant(slot, &segment.record);
-            if relevant {
+            if relevant && !segment.record.is_control() {
                 segment.record.time_ns = now_ns();
             }
             if record::apply(slot, segment, relevant) == Kept::Spilled && !region.log(segment, true) {
@@ -286,7 +316,7 @@ fn record(segment: &mut Segment, region: &mut Region) -> bool {
 }
 
 #[inline(always)]
-pub(crate) fn now_ns() -> u64 {
+fn now_ns() -> u64 {
     // SAFETY: no precondition.
     unsafe { bpf_ktime_get_ns() }
 }

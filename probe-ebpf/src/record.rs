@@ -14,6 +14,10 @@ use crate::layout::{
     SLOT_CLOSING, SLOT_LAST_FROM_HI, SLOT_SEGMENTS, SLOT_SUPERSEDED, SYN, Segment, SegmentRecord, Slot,
 };
 
+/// [`Slot::state`]: since the last control segment there was one that is none, so that a side may have marks. Without
+/// it, a control segment need not load the other side's counters.
+const MARKED: u8 = 1 << 7;
+
 /// What became of a segment that was counted in a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kept {
@@ -125,9 +129,14 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool) -> Kept {
     let record = &segment.record;
     let flags = record.flags;
     if record.is_control() {
-        keep_pending(slot);
-        slot.lo.marks &= !(MARK_ACK | MARK_DATA);
-        slot.hi.marks &= !(MARK_ACK | MARK_DATA);
+        // Where the copy will go: loaded now, beside the counters, and not waited for when it is stored.
+        black_box(slot.segments[black_box(slot.segment_count as usize) & (SLOT_SEGMENTS - 1)].time_ns);
+        if slot.state & MARKED != 0 {
+            keep_pending(slot);
+            slot.lo.marks &= !(MARK_ACK | MARK_DATA);
+            slot.hi.marks &= !(MARK_ACK | MARK_DATA);
+            slot.state &= !MARKED;
+        }
         if flags & (SYN | ACK) == SYN {
             slot.isn = record.seq;
         } else if flags & SYN != 0 {
@@ -139,6 +148,9 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool) -> Kept {
         if segment.rst_note != 0 && slot.rst_note == 0 {
             slot.rst_note = segment.rst_note;
         }
+    }
+    if !record.is_control() {
+        slot.state |= MARKED;
     }
     slot.state &= !SLOT_LAST_FROM_HI;
     if record.from_hi() {

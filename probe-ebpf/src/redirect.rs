@@ -47,12 +47,15 @@ fn rstprobe_redirect_frags(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     let frame = Frame::<FRAGS>::of(ctx);
+    let Some(index) = socket_of(frame.origin()) else {
+        program::run(&frame, frame.linear_len());
+        return global!(ACTION);
+    };
     // As in `program::run`: there always is a region, unless the agent is not ready.
-    let Some(mut region) = table::region() else { return global!(ACTION) };
+    let Some(region) = table::region() else { return global!(ACTION) };
     let Some(scratch) = table::scratch() else { return global!(ACTION) };
     let found = program::locate(&frame, scratch);
-    let is_recorded = found.is_ok() && !program::passes_by(scratch.located.flags);
-    if is_recorded && let Some(index) = socket_of(frame.origin()) {
+    if found.is_ok() && !program::passes_by(scratch.located.flags) {
         return redirect(ctx, index);
     }
     region.books.frames += 1;
@@ -60,11 +63,7 @@ fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     match found {
         Ok(()) => {
             region.books.tcp += 1;
-            if is_recorded {
-                program::tcp(&frame, scratch, &mut region);
-            } else {
-                region.books.passed_by += 1;
-            }
+            region.books.passed_by += 1;
         }
         Err(reject) => region.books.rejected[reject as usize] += 1,
     }

@@ -20,7 +20,7 @@ use probe_ebpf::{
 };
 
 use crate::{
-    program::{DEPTH, now_ns},
+    program::DEPTH,
     table::{HASH_SEED, LOG, LOG_PER_CPU, Refusal, Region, SLOTS_PER_CPU, global},
 };
 
@@ -97,10 +97,9 @@ impl Region {
 
     /// A segment whose flow has no slot: into the log, or into the counters.
     #[inline(always)]
-    pub(crate) fn without_slot(&mut self, segment: &mut Segment) {
+    pub(crate) fn without_slot(&mut self, segment: &Segment) {
         let flags = segment.record.flags;
         if segment.record.is_control() {
-            segment.record.time_ns = now_ns();
             if self.refusal != Refusal::Flooded && self.log(segment, false) {
                 self.books.logged += 1;
                 self.books.logged_flags.add(flags);

@@ -86,9 +86,23 @@ pub(crate) struct Scratch {
     pub(crate) walk: Walk,
     /// Its fields.
     pub(crate) segment: Segment,
+    /// 1 when `parse::rest` has something to read.
+    pub(crate) more: u32,
     /// Bytes of its frame's first buffer.
     #[cfg(feature = "trace")]
     pub(crate) frame_len: u32,
+}
+
+impl Scratch {
+    /// Stores `segment`, its record in whole words (see [`SegmentRecord::words`]).
+    #[inline(always)]
+    pub(crate) fn put(&mut self, segment: &Segment, more: bool) {
+        self.more = more as u32;
+        self.segment.key.copy_from(&segment.key);
+        self.segment.rst_note = segment.rst_note;
+        // SAFETY: the record is 32 bytes of integers without padding, aligned as a `u64` is.
+        unsafe { *(&raw mut self.segment.record).cast::<[u64; 4]>() = segment.record.words() };
+    }
 }
 
 /// This CPU's working memory.

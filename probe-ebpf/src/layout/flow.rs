@@ -74,15 +74,19 @@ impl FlowKey {
     #[inline(always)]
     #[must_use]
     pub fn hash(&self, seed: u64) -> u64 {
-        // Multiply-rotate per word and a final avalanche (the shape of wyhash without 128-bit products, which BPF
-        // lacks). Collisions cost a key compare, never a wrong count.
-        const K: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut h = seed;
-        h = (h ^ self.words[0]).wrapping_mul(K).rotate_left(29);
-        h = (h ^ self.words[1]).wrapping_mul(K).rotate_left(29);
-        h = (h ^ self.words[2]).wrapping_mul(K).rotate_left(29);
-        h = (h ^ self.words[3]).wrapping_mul(K).rotate_left(29);
-        h = (h ^ self.words[4]).wrapping_mul(K);
+        // One product per word, independent of each other (a chain of them is what the first load of the table would
+        // wait for), rotated apart so that differences of two words cannot cancel, and a final avalanche. Collisions
+        // cost a key compare, never a wrong count.
+        const K: [u64; 5] = [
+            0x9e37_79b9_7f4a_7c15,
+            0xbf58_476d_1ce4_e5b9,
+            0x94d0_49bb_1331_11eb,
+            0xd6e8_feb8_6659_fd93,
+            0xa076_1d64_78bd_642f,
+        ];
+        let mix = |word: usize| (seed ^ self.words[word]).wrapping_mul(K[word]);
+        let mut h =
+            mix(0) ^ mix(1).rotate_left(13) ^ mix(2).rotate_left(26) ^ mix(3).rotate_left(39) ^ mix(4).rotate_left(52);
         h ^= h >> 32;
         h = h.wrapping_mul(0xd6e8_feb8_6659_fd93);
         h ^ (h >> 29)

@@ -88,11 +88,32 @@ impl SegmentRecord {
         self.payload_len = payload_len;
         self.window = window;
         self.mss = mss;
-        self.ip_id = ip_id;
+        // Opaque, so that no load is put together across the words that [`Self::words`] are stored in: that would wait
+        // for every store before it, those into the table included.
+        self.ip_id = core::hint::black_box(ip_id);
         self.header_len = header_len;
         self.flags = flags;
         self.ttl = ttl;
         self.option_len = option_len;
+    }
+
+    /// The record as it lies in memory on a little-endian machine, word by word. Stored so, it can be copied in words
+    /// right afterwards: the processor does not forward several narrow stores to one wide load, but waits for all stores
+    /// before it, those into the table included.
+    #[inline(always)]
+    #[must_use]
+    pub fn words(&self) -> [u64; 4] {
+        let Self { time_ns, seq, ack, payload_len, window, mss, ip_id, header_len, flags, ttl, option_len } = *self;
+        [
+            time_ns,
+            seq as u64 | (ack as u64) << 32,
+            payload_len as u64 | (window as u64) << 32 | (mss as u64) << 48,
+            ip_id as u64
+                | (header_len as u64) << 16
+                | (flags as u64) << 32
+                | (ttl as u64) << 48
+                | (option_len as u64) << 56,
+        ]
     }
 
     /// Sequence space it occupies: payload, plus one each for SYN and FIN (RFC 9293 3.4).

@@ -417,6 +417,31 @@ fn a_frame_cut_by_the_capture_keeps_its_lengths_or_is_rejected() {
     }
 }
 
+#[test]
+fn a_glance_finds_what_the_whole_way_finds() {
+    let glance = |frame: &[u8]| {
+        let reader = SliceReader::whole(frame);
+        glance_v4(&reader).or_else(|| glance_v6(&reader)).map(|found| (found, locate(&reader)))
+    };
+    let mut found = 0;
+    for frame in good_frames() {
+        for len in 0..=frame.len() {
+            assert!(glance(&frame[..len]).is_none_or(|(ours, whole)| whole == Ok(ours)), "{len} of {frame:02x?}");
+        }
+        for at in 12..frame.len() {
+            for byte in 0..=255 {
+                let mut changed = frame.clone();
+                changed[at] = byte;
+                if let Some((ours, whole)) = glance(&changed) {
+                    assert_eq!(whole, Ok(ours), "byte {at}: {changed:02x?}");
+                    found += 1;
+                }
+            }
+        }
+    }
+    assert!(found > 10_000, "the commonest shapes are among them: {found}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -15,7 +15,7 @@ use tally::Tally;
 
 use habit::Question;
 
-use crate::lifecycle::{Cause, Closing, Connection, Opening, ResetBy};
+use crate::lifecycle::{Basis, Cause, Closing, Connection, Opening, ResetBy};
 
 /// SYN, FIN and RST of one direction, or of everything on one side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -193,6 +193,8 @@ pub struct Aggregate {
     pub clients: Groups,
     causes: Causes,
     closings: Tally<{ Closing::ALL.len() }>,
+    /// Payload bytes of connections seen from SYN to both FINs, by sequence numbers: all, and those never seen.
+    pub whole_bytes: (u64, u64),
     unjudged: Vec<Unjudged>,
 }
 
@@ -226,6 +228,7 @@ impl Aggregate {
             clients: Groups::new(max_groups),
             causes: Tally::default(),
             closings: Tally::default(),
+            whole_bytes: (0, 0),
             unjudged: Vec::new(),
         }
     }
@@ -292,6 +295,17 @@ impl Aggregate {
         }
     }
 
+    /// Where every segment is counted, what the other side has acknowledged and nobody saw is missing from the capture.
+    fn add_bytes(&mut self, connection: &Connection) {
+        let whole = connection.is_established() && connection.closing == Closing::TwoFins;
+        if whole && connection.basis == Basis::AllSegments {
+            for side in [&connection.from_orig, &connection.from_resp] {
+                self.whole_bytes.0 += side.bytes;
+                self.whole_bytes.1 += side.bytes.saturating_sub(side.payload_bytes);
+            }
+        }
+    }
+
     /// Its server's and its client's row. Who serves is a guess for RSTs without a connection: they have none.
     fn rows_of(&mut self, connection: &Connection) -> Option<Rows> {
         (connection.closing != Closing::RstWithoutConnection).then(|| {
@@ -307,6 +321,7 @@ impl Aggregate {
         self.totals.merge(&totals);
         self.causes.add(connection.verdict.cause as usize);
         self.closings.add(connection.closing as usize);
+        self.add_bytes(connection);
         let Some((server, client)) = rows else { return };
         for group in [self.servers.row_mut(server), self.clients.row_mut(client)].into_iter().flatten() {
             group.add(&totals, connection);

@@ -136,6 +136,10 @@ pub struct TrackerStats {
     pub late_segments: u64,
     /// Reports of the host's kernel on resets of connections that are not tracked.
     pub unmatched_resets: u64,
+    /// SYN, FIN and RST segments.
+    pub control_segments: u64,
+    /// Of these, copies of one seen just before.
+    pub control_copies: u64,
     /// RST segments that began a record of their own: no connection of theirs was known.
     pub unattributed_rst: u64,
 }

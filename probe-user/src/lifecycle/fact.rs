@@ -47,7 +47,8 @@ impl fmt::Display for Value {
 /// By its text.
 impl PartialEq<&str> for Value {
     fn eq(&self, text: &&str) -> bool {
-        self.to_string() == *text
+        let own = self.to_string();
+        own == *text
     }
 }
 

@@ -16,6 +16,7 @@
 mod cause;
 mod config;
 mod connection;
+mod copies;
 mod endpoint;
 mod evict;
 mod evidence;

@@ -109,7 +109,7 @@ impl Table {
     }
 
     /// Brings connections near whose deadlines are coming: their timers, and all the rest of those that will be written.
-    pub(super) fn warm(&self, slots: impl Iterator<Item = u32> + Clone) {
+    pub(super) fn warm(&self, slots: &(impl Iterator<Item = u32> + Clone)) {
         let tracks = || slots.clone().filter_map(|slot| self.get(slot));
         let timers = tracks().map(|track| track.check_ns ^ track.armed_ns).fold(0, |all, one| all ^ one);
         std::hint::black_box(timers);

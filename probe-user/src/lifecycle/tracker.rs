@@ -5,6 +5,7 @@ use probe_ebpf::layout::{
 };
 
 use super::config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
+use super::copies::Copies;
 use super::endpoint::{DID_CLOSE, State};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
@@ -41,6 +42,7 @@ pub struct Tracker {
     /// Where the search for a victim goes on.
     hand: u32,
     attempts: Attempts,
+    copies: Copies,
     stats: TrackerStats,
     /// Time of the first segment.
     watched_from: u64,
@@ -60,6 +62,7 @@ impl Tracker {
             next_id: 1,
             hand: 0,
             attempts: Attempts::default(),
+            copies: Copies::new(config.hash_seed),
             stats: TrackerStats::default(),
             watched_from: u64::MAX,
             config,
@@ -114,16 +117,27 @@ impl Tracker {
         if deadline(track, &self.config.timers) < track.armed_ns {
             self.rearm(slot);
         }
+        if record.is_control() {
+            self.note_copy(segment);
+        }
     }
 
     /// Moves the state machine only (live path); the counts come through [`Tracker::count`].
     pub fn transition(&mut self, segment: &Segment) {
         self.advance(segment.record.time_ns);
+        self.note_copy(segment);
         let slot = self.connection_of(segment, self.table.place_of(&segment.key), Counting::Apart);
         let Some(track) = self.table.get_mut(slot) else { return };
         track.count_apart();
         machine::step(track, segment, Extra::default(), &self.config);
         self.rearm(slot);
+    }
+
+    fn note_copy(&mut self, segment: &Segment) {
+        if segment.record.is_control() {
+            self.stats.control_segments += 1;
+            self.stats.control_copies += u64::from(self.copies.is_copy(segment));
+        }
     }
 
     /// Adds the counters of one slot to the connection of `key`, which a transition has created: directly after the
@@ -321,7 +335,7 @@ impl Tracker {
     fn run_timers(&mut self, now: u64) {
         let many = self.table.len() > FEW;
         while let Some((due, slot)) = self.wheel.next(now) {
-            self.table.warm(self.wheel.coming());
+            self.table.warm(&self.wheel.coming());
             let Some(track) = self.table.get_mut(slot) else { continue };
             if track.armed_ns != due {
                 continue;

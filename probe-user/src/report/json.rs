@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Snapshot, Window, flood::FloodJson, text};
+use super::{Received, Snapshot, Window, flood::FloodJson, quality::QualityJson, text};
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
     lifecycle::{Basis, Connection, Side, Value},
@@ -71,13 +71,19 @@ impl SideJson {
 #[derive(Serialize)]
 struct EvidenceJson<'a> {
     name: &'a str,
-    #[serde(serialize_with = "as_text")]
-    value: &'a Value,
+    value: Text<'a>,
 }
 
 /// A fact's value is a string, whatever it was made of.
-fn as_text<S: Serializer>(value: &&Value, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
+struct Text<'a>(&'a Value);
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Word(word) => serializer.serialize_str(word),
+            other => serializer.collect_str(other),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -118,7 +124,7 @@ struct ConnectionJson<'a> {
 impl<'a> ConnectionJson<'a> {
     fn new(connection: &'a Connection, schema: Option<&'static str>) -> Self {
         let verdict = &connection.verdict;
-        let evidence = verdict.evidence.iter().map(|e| EvidenceJson { name: e.name, value: &e.value }).collect();
+        let evidence = verdict.evidence.iter().map(|e| EvidenceJson { name: e.name, value: Text(&e.value) }).collect();
         Self {
             schema,
             id: connection.id,
@@ -159,6 +165,8 @@ struct TotalsJson {
     never_answered: u64,
     connections_with_rst: u64,
     rst_without_connection: u64,
+    /// Connections of which one direction was seen only.
+    one_sided: u64,
     syn: DirectionsJson,
     syn_ack: DirectionsJson,
     fin: DirectionsJson,
@@ -203,6 +211,7 @@ impl From<&Totals> for TotalsJson {
             never_answered: totals.never_answered,
             connections_with_rst: totals.with_rst,
             rst_without_connection: totals.rst_without_connection,
+            one_sided: totals.one_sided,
             syn: directions(totals.client.syn, totals.server.syn, 0),
             syn_ack: directions(totals.client.syn_ack, totals.server.syn_ack, 0),
             fin: directions(totals.client.fin, totals.server.fin, 0),
@@ -228,6 +237,22 @@ struct InterfaceJson<'a> {
     name: &'a str,
     mode: &'static str,
     driver: &'a str,
+    /// What kernel and NIC counted; null when they do not say.
+    received: Option<ReceivedJson>,
+}
+
+#[derive(Serialize)]
+struct ReceivedJson {
+    packets: u64,
+    dropped: u64,
+    missed: u64,
+    errors: u64,
+}
+
+impl From<Received> for ReceivedJson {
+    fn from(Received { packets, dropped, missed, errors }: Received) -> Self {
+        Self { packets, dropped, missed, errors }
+    }
 }
 
 #[derive(Serialize)]
@@ -242,7 +267,12 @@ struct WindowJson<'a> {
 
 impl<'a> From<&'a Window> for WindowJson<'a> {
     fn from(window: &'a Window) -> Self {
-        let interface = |i: &'a super::InterfaceUse| InterfaceJson { name: &i.name, mode: i.mode, driver: &i.driver };
+        let interface = |i: &'a super::InterfaceUse| InterfaceJson {
+            name: &i.name,
+            mode: i.mode,
+            driver: &i.driver,
+            received: i.received.map(Into::into),
+        };
         Self {
             start: text::timestamp(window.start_ns),
             end: text::timestamp(window.end_ns),
@@ -268,6 +298,8 @@ struct SummaryJson {
     books: Counters,
     /// What was counted by service instead of followed.
     flood: FloodJson,
+    /// How good the capture is.
+    quality: QualityJson,
 }
 
 fn counters<'n>(items: impl Iterator<Item = (&'n str, u64)>) -> Counters {
@@ -283,6 +315,7 @@ fn summary(snapshot: &Snapshot) -> SummaryJson {
         losses: counters(snapshot.losses.iter().map(|loss| (loss.name, loss.count))),
         books: counters(snapshot.books.iter().copied()),
         flood: (&snapshot.flood).into(),
+        quality: (&snapshot.quality).into(),
     }
 }
 

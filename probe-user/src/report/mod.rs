@@ -5,6 +5,7 @@
 pub mod flood;
 pub mod json;
 pub mod line;
+pub mod quality;
 pub mod table;
 mod text;
 pub mod zeek;
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub books: Vec<(&'static str, u64)>,
     /// What was counted by service instead of followed.
     pub flood: flood::Flood,
+    /// How good the capture is.
+    pub quality: quality::Quality,
     /// The connections, by start.
     pub connections: Vec<Connection>,
 }
@@ -63,4 +66,19 @@ pub struct InterfaceUse {
     pub mode: &'static str,
     /// Driver.
     pub driver: String,
+    /// What kernel and NIC counted meanwhile; `None` when they do not say.
+    pub received: Option<Received>,
+}
+
+/// Counters of an interface that are not ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Received {
+    /// Frames received, as the driver counts.
+    pub packets: u64,
+    /// Frames dropped after they were received; some drivers count those that XDP drops.
+    pub dropped: u64,
+    /// Frames that the NIC lost for want of room, before anybody saw them.
+    pub missed: u64,
+    /// Other receive errors.
+    pub errors: u64,
 }

@@ -120,6 +120,9 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
         ),
     );
     out.push_str(&flood::headline(&snapshot.flood));
+    for notice in snapshot.quality.notices() {
+        push(out, format_args!("{notice}\n"));
+    }
 }
 
 pub(super) fn table(style: Style, headings: &[&str]) -> Table {
@@ -382,6 +385,7 @@ mod tests {
             ],
             books: Vec::new(),
             flood: flood::Flood::default(),
+            quality: super::super::quality::Quality::default(),
             connections: Vec::new(),
         };
         let text = summary(&snapshot);

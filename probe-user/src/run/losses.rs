@@ -29,8 +29,19 @@ fn matters(name: &'static str, count: u64) -> Loss {
     Loss { name, count, matters: true }
 }
 
+/// What the data plane's books know nothing of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unseen {
+    /// Resets that the kernel reported and that could not be taken.
+    pub(super) resets_lost: u64,
+    /// Interfaces that went away.
+    pub(super) interfaces_gone: u64,
+    /// Frames that the NICs lost before the program could see them.
+    pub(super) missed_by_nic: u64,
+}
+
 /// What a live session could not put, or not fully, into connections.
-pub(super) fn live(books: &Books, stats: &TrackerStats, resets_lost: u64, interfaces_gone: u64) -> Vec<Loss> {
+pub(super) fn live(books: &Books, stats: &TrackerStats, unseen: &Unseen) -> Vec<Loss> {
     let left = |pick: fn(&FlagCounts) -> u64| pick(&books.flooded_flags).saturating_sub(pick(&books.claimed_flags));
     let mut losses = vec![
         matters("untracked.syn", books.untracked_flags.syn),
@@ -44,8 +55,9 @@ pub(super) fn live(books: &Books, stats: &TrackerStats, resets_lost: u64, interf
         matters("shed.data_segments", books.shed),
         matters("order_lost", books.order_lost),
         matters("books.difference", books.difference()),
-        matters("interfaces.gone", interfaces_gone),
-        matters("kernel.resets_lost", resets_lost),
+        matters("interfaces.gone", unseen.interfaces_gone),
+        matters("nic.missed", unseen.missed_by_nic),
+        matters("kernel.resets_lost", unseen.resets_lost),
         Loss { name: "kernel.resets_unmatched", count: stats.unmatched_resets, matters: false },
     ];
     losses.extend(tracker(stats));

@@ -1,5 +1,7 @@
 //! `rstprobe read`: capture files through the same tracker and views as live traffic.
 
+#![expect(clippy::inline_always, reason = "what every frame passes through")]
+
 use std::{path::Path, time::Instant};
 
 use super::{RunError, losses, output, view::View, writer::Stdout};
@@ -143,7 +145,7 @@ impl Reading {
             losses::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
             losses::capture_books(books, &self.decoder.reassembled()),
         );
-        self.view.finish(self.window, losses, books, Flood::default())
+        self.view.finish(self.window, losses, books, Flood::default(), &self.tracker.stats())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     evidence::{Frame, Interface},
     lifecycle::{Basis, Connection, Tracker, TrackerConfig, TrackerStats},
     plan::{DataPath, LivePlan},
+    report::Received,
     source::{
         live::{
             attach::{self, Attachment},
@@ -27,6 +28,7 @@ use crate::{
             delivery,
             engine::{Depth, Engine, EngineConfig},
             host::{HostTap, ResetFormat},
+            netdev::{self, LinkCounters},
             services::Services,
             snapshots::{Snapshots, Taken},
         },
@@ -50,6 +52,8 @@ pub(super) struct Session {
     clock: Clock,
     pace: Pace,
     last_drain: Instant,
+    /// Counters of the interfaces when watching began.
+    counters: Vec<Option<LinkCounters>>,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
 }
@@ -92,6 +96,7 @@ impl Session {
         let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
         let manners = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.manner(one)));
         let manners: Vec<_> = manners.collect();
+        let counters = counters(&attachments);
         let full = config.depth != Depth::Control;
         let tracker = Tracker::new(TrackerConfig {
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
@@ -125,6 +130,7 @@ impl Session {
             clock,
             pace,
             last_drain: Instant::now(),
+            counters,
             started_ns: clock.unix_ns(),
         })
     }
@@ -233,6 +239,7 @@ impl Session {
     pub(super) fn close(mut self) -> Closed {
         // All legs end as one; then one drain reads everything there is.
         self.engine.arm(false);
+        let received = counters(&self.attachments).iter().zip(&self.counters).map(received).collect();
         self.attachments.clear();
         if let Some(host) = &mut self.host {
             host.detach();
@@ -260,6 +267,7 @@ impl Session {
             drained: drained.and(read).and(written),
             xsk: self.xsk,
             evidence,
+            received,
             resets_lost,
             rest,
             books: self.books,
@@ -280,6 +288,17 @@ fn interfaces(attachments: &[Attachment], manners: &[&str]) -> Vec<Interface> {
         link_type: 1,
     };
     attachments.iter().zip(manners).map(of).collect()
+}
+
+/// An interface that cannot be asked has no counters, which is no reason not to watch it.
+fn counters(attachments: &[Attachment]) -> Vec<Option<LinkCounters>> {
+    let indices: Vec<u32> = attachments.iter().map(|attachment| attachment.device.index).collect();
+    netdev::counters(&indices).unwrap_or_else(|_| vec![None; indices.len()])
+}
+
+fn received((now, before): (&Option<LinkCounters>, &Option<LinkCounters>)) -> Option<Received> {
+    let LinkCounters { rx_packets, rx_dropped, rx_missed, rx_errors } = now.as_ref()?.since(before.as_ref()?);
+    Some(Received { packets: rx_packets, dropped: rx_dropped, missed: rx_missed, errors: rx_errors })
 }
 
 /// The tracepoint's format, or a word on why there will be no reasons.
@@ -309,6 +328,8 @@ pub(super) struct Closed {
     pub(super) services: Services,
     /// Books of the tracker.
     pub(super) stats: TrackerStats,
+    /// What kernel and NIC counted on each interface while it was watched.
+    pub(super) received: Vec<Option<Received>>,
     /// Resets that the kernel reported and that could not be taken.
     pub(super) resets_lost: u64,
     /// When watching ended, nanoseconds since the Unix epoch.

@@ -10,15 +10,17 @@ use super::{
 };
 use crate::{
     aggregate::{Aggregate, Habits},
-    lifecycle::Connection,
+    lifecycle::{Connection, TrackerStats},
     plan::{Format, ViewPlan},
-    report::{Loss, Snapshot, Window, flood::Flood, json, line, table, zeek},
+    report::{Loss, Snapshot, Window, flood::Flood, json, line, quality::Quality, table, zeek},
 };
 
 /// Servers and clients that get a row of their own.
 const MAX_GROUPS: usize = 8192;
 /// Connections a snapshot lists; later ones are in the sums only, and counted as unlisted.
 const MAX_LISTED: usize = 500_000;
+/// Losses of data segments that are ours and not the capture's.
+const DELIBERATE: [&str; 2] = ["shed.data_segments", "untracked.data_segments"];
 /// Bytes of lines that are written, or dropped, together.
 const CHUNK: usize = 64 << 10;
 
@@ -79,7 +81,9 @@ impl View {
         let mut lines = 0;
         if let Some(shown) = self.shown.as_mut() {
             self.aggregate.add_unjudged(closed, &mut self.habits);
-            closed.iter().for_each(|connection| shown.offer(connection));
+            for connection in closed.iter() {
+                shown.offer(connection);
+            }
             closed.clear();
         }
         for mut connection in closed.drain(..) {
@@ -155,6 +159,7 @@ impl View {
         mut losses: Vec<Loss>,
         books: Vec<(&'static str, u64)>,
         flood: Flood,
+        stats: &TrackerStats,
     ) -> Result<(), RunError> {
         self.aggregate.settle(&self.habits);
         let is_added = self.shown.is_some();
@@ -168,7 +173,12 @@ impl View {
         }
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let snapshot = Snapshot { window, aggregate: self.aggregate, losses, books, flood, connections: self.kept };
+        let (bytes, missing_bytes) = self.aggregate.whole_bytes;
+        let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
+        let TrackerStats { control_segments, control_copies, .. } = *stats;
+        let quality = Quality { control_segments, control_copies, bytes, missing_bytes, shed };
+        let aggregate = self.aggregate;
+        let snapshot = Snapshot { window, aggregate, losses, books, flood, quality, connections: self.kept };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
         let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
         let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());

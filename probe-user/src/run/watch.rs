@@ -7,7 +7,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{
     RunError,
     interfaces::Interfaces,
-    losses, output,
+    losses::{self, Unseen},
+    output,
     session::{Closed, Session, TICK},
     signals::{self, Signals},
     view::View,
@@ -66,7 +67,12 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
 fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Result<(), RunError> {
     let taken = view.take_last(closed.rest);
     window.end_ns = closed.ended_ns;
-    let mut losses = losses::live(&closed.books, &closed.stats, closed.resets_lost, gone);
+    for (interface, received) in window.interfaces.iter_mut().zip(&closed.received) {
+        interface.received = *received;
+    }
+    let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
+    let unseen = Unseen { resets_lost: closed.resets_lost, interfaces_gone: gone, missed_by_nic: missed };
+    let mut losses = losses::live(&closed.books, &closed.stats, &unseen);
     let mut books = losses::live_books(&closed.books);
     let xsk = closed.xsk.unwrap_or_default();
     if xsk.redirected > 0 {
@@ -77,7 +83,7 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
         losses.extend(losses::evidence(evidence));
         books.extend(losses::evidence_books(evidence));
     }
-    let printed = view.finish(window, losses, books, losses::flood(&closed.services));
+    let printed = view.finish(window, losses, books, losses::flood(&closed.services), &closed.stats);
     closed.drained.and(taken).and(printed)?;
     match closed.books.difference() + xsk.difference() {
         0 => Ok(()),
@@ -90,6 +96,7 @@ fn window(plan: &WatchPlan, session: &Session) -> Window {
         name: attachment.device.name.clone(),
         mode: manner,
         driver: attachment.device.driver.clone(),
+        received: None,
     });
     Window {
         start_ns: session.started_ns,

@@ -36,8 +36,10 @@ pub const SYNS: u64 = 0x0202_0202_0202_0202;
 pub struct Template {
     /// The frame.
     pub frame: Vec<u8>,
-    /// Offset of the IPv4 header of the TCP segment.
-    pub ip_at: u32,
+    /// Offset of the last four bytes of the source address.
+    pub source_at: u32,
+    /// Offset of the TCP header.
+    pub tcp_at: u32,
 }
 
 impl Template {
@@ -53,11 +55,11 @@ impl Template {
             seq_step: 10,
             control_every: 1,
             left: 0,
-            source_at: self.ip_at + 12,
-            seq_at: self.ip_at + 24,
-            flags_at: self.ip_at + 33,
+            source_at: self.source_at,
+            seq_at: self.tcp_at + 4,
+            flags_at: self.tcp_at + 12,
             interface: 0,
-            pad: 0,
+            offset: u32::from(self.frame[self.tcp_at as usize + 12]),
         }
     }
 }
@@ -66,6 +68,8 @@ impl Template {
 pub enum Subject {
     /// Nothing.
     Empty,
+    /// A reading of the clock.
+    Clock,
     /// Our program.
     Ours(Box<Engine>),
     /// The conventional one: its name and table size, so that it can be made afresh.
@@ -126,7 +130,7 @@ impl Subject {
     /// When that fails in the kernel.
     pub fn clear(&mut self) -> io::Result<()> {
         match self {
-            Self::Empty => {}
+            Self::Empty | Self::Clock => {}
             Self::Ours(engine) => drop(engine.drain(&mut Nowhere).map_err(other)?),
             Self::Conventional(_, name, entries, depth) => {
                 let (name, entries, depth) = (*name, *entries, *depth);
@@ -153,7 +157,7 @@ impl Subject {
     /// Never after a successful load.
     pub fn program(&mut self) -> io::Result<Option<&mut Xdp>> {
         match self {
-            Self::Empty => Ok(None),
+            Self::Empty | Self::Clock => Ok(None),
             Self::Ours(engine) => engine.program().map(Some).map_err(other),
             Self::Conventional(ebpf, name, ..) => program(ebpf, name).map(Some),
         }
@@ -174,7 +178,7 @@ impl Driver {
     /// When the object is missing or the kernel refuses it.
     pub fn load() -> io::Result<Self> {
         let mut ebpf = EbpfLoader::new().load(&object()?).map_err(other)?;
-        for name in ["drive", "drive_frags", "empty", "empty_frags", "generate"] {
+        for name in ["drive", "drive_frags", "empty", "empty_frags", "clock_frags", "generate"] {
             program(&mut ebpf, name)?.load().map_err(other)?;
         }
         let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| other(format!("no map {name}")));
@@ -198,7 +202,7 @@ impl Driver {
             pair(drive.seq_step, drive.control_every),
             pair(drive.left, drive.source_at),
             pair(drive.seq_at, drive.flags_at),
-            pair(drive.interface, drive.pad),
+            pair(drive.interface, drive.offset),
         ];
         self.drive.set(0, words, 0).map_err(other)
     }
@@ -222,7 +226,11 @@ impl Driver {
         let target: &ProgramFd = if let Some(target) = subject.program()? {
             target.fd().map_err(other)?
         } else {
-            let name = if frags { "empty_frags" } else { "empty" };
+            let name = match subject {
+                Subject::Clock => "clock_frags",
+                _ if frags => "empty_frags",
+                _ => "empty",
+            };
             empty = program(&mut self.ebpf, name)?.fd().map_err(other)?.try_clone()?;
             &empty
         };

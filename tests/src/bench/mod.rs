@@ -5,8 +5,10 @@
 
 pub mod afxdp;
 pub mod capture;
+pub mod drain;
 pub mod kernel;
 pub mod memory;
+pub mod path;
 pub mod peers;
 pub mod program;
 pub mod read;
@@ -32,6 +34,8 @@ pub struct Setting {
     pub gap_us: u64,
     /// Seed of generated captures.
     pub seed: u64,
+    /// Without what takes long: a million flows and more.
+    pub quick: bool,
     /// Where captures and what peers write go.
     pub folder: PathBuf,
 }
@@ -57,6 +61,16 @@ pub const SECTIONS: &[Section] = &[
         name: "program",
         about: "what a frame costs in the kernel, by kind and number of flows, against kernel hash tables",
         run: program::run,
+    },
+    Section {
+        name: "path",
+        about: "frames over a veth pair on one core: drop all, the conventional design, ours",
+        run: path::run,
+    },
+    Section {
+        name: "drain",
+        about: "taking what the kernel has collected, against kernel hash tables; the agent's share of a core",
+        run: drain::run,
     },
     Section {
         name: "tracker",

@@ -50,6 +50,14 @@ impl Report {
         }
     }
 
+    /// Gives the last row a limit that its median must reach.
+    pub fn at_least(&mut self, limit: f64) {
+        if let Some(row) = self.rows.last_mut() {
+            row.holds = Some(row.values[0] >= limit);
+            row.note = format!("at least {limit:.3} {}", row.note).trim_end().to_string();
+        }
+    }
+
     /// Says what could not be measured, and why.
     pub fn skip(&mut self, what: impl Into<String>) {
         self.skipped.push(what.into());

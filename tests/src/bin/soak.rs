@@ -27,7 +27,9 @@ fn main() -> ExitCode {
         Ok(outcome) => {
             say(&outcome.told());
             let wrong = outcome.wrong();
-            wrong.iter().for_each(|line| say(&format!("WRONG {line}")));
+            for line in &wrong {
+                say(&format!("WRONG {line}"));
+            }
             if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {

@@ -43,6 +43,28 @@ fn letters(history: &str, wanted: &str) -> String {
 
 proptest! {
     #[test]
+    fn together_or_one_by_one_makes_no_difference(segments in soup(), headless in 0..200_usize) {
+        let extra = |at: usize| Extra {
+            bad_checksum: at % 17 == 3,
+            payload_cut: at % 5 == 4,
+            header: if at == headless { Header::Cut } else { Header::Whole },
+        };
+        let arrivals: Vec<Arrival> =
+            segments.iter().enumerate().map(|(at, &segment)| Arrival { segment, extra: extra(at) }).collect();
+        let mut one_by_one = Tracker::new(TrackerConfig::default());
+        for arrival in &arrivals {
+            one_by_one.observe(&arrival.segment, arrival.extra);
+        }
+        let mut together = Tracker::new(TrackerConfig::default());
+        together.observe_all(&arrivals);
+        for tracker in [&mut one_by_one, &mut together] {
+            tracker.finish(u64::MAX >> 2);
+        }
+        prop_assert_eq!(one_by_one.stats(), together.stats());
+        prop_assert_eq!(one_by_one.take_closed(), together.take_closed());
+    }
+
+    #[test]
     fn every_segment_is_counted_once(segments in soup()) {
         let mut tracker = Tracker::new(TrackerConfig::default());
         for segment in &segments {

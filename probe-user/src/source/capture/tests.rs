@@ -78,8 +78,54 @@ fn section(order: Order) -> Vec<u8> {
     block(order, 0x0a0d_0d0a, &[&order.u32(0x1a2b_3c4d)[..], &order.u16(1), &order.u16(0), &unknown_length].concat())
 }
 
-/// Times and books of a capture, and the error that ended it.
+/// Times and books of a capture, and the error that ended it; the quick way to them is gone too, and must lead there.
 fn read(file: Vec<u8>) -> (Vec<u64>, Books, Option<CaptureError>) {
+    let plainly = read_plainly(file.clone());
+    let mut decoder = Decoder::new(true, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::None);
+    let mut times = Vec::new();
+    let mut error = None;
+    if let Ok(mut capture) = CaptureFile::from_reader(Cursor::new(file)) {
+        loop {
+            while let Some(frame) = capture.frame_at_hand() {
+                times.push(frame.time_ns);
+                decoder.decode_plain(&frame).or_else(|| decoder.decode(&frame));
+            }
+            match capture.next_frame() {
+                Ok(None) => break,
+                Err(failed) => error = Some(failed),
+                Ok(Some(frame)) => {
+                    times.push(frame.time_ns);
+                    decoder.decode_plain(&frame).or_else(|| decoder.decode(&frame));
+                }
+            }
+        }
+        assert_eq!((&times, decoder.books()), (&plainly.0, &plainly.1));
+        assert_eq!(error.map(|error| error.to_string()), plainly.2.as_ref().map(ToString::to_string));
+    }
+    plainly
+}
+
+#[test]
+fn the_quick_way_sees_what_the_other_sees() {
+    for verify in [true, false] {
+        for at in 0..syn().len() {
+            for change in [0x01, 0x02, 0x0f, 0x10, 0x20, 0x40, 0x80, 0xff] {
+                let mut bytes = syn();
+                bytes[at] ^= change;
+                for (cut, wire_len) in [(54, 54), (54, 60), (54, 50), (53, 54), (40, 54)] {
+                    let frame = Frame { time_ns: 9, wire_len, link: LinkType::Ethernet, bytes: &bytes[..cut] };
+                    let new = || Decoder::new(verify, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::Vlan);
+                    let (mut quick, mut other) = (new(), new());
+                    let found = quick.decode_plain(&frame).or_else(|| quick.decode(&frame));
+                    assert_eq!(format!("{found:?}"), format!("{:?}", other.decode(&frame)), "{at} {change} {cut}");
+                    assert_eq!(quick.books(), other.books());
+                }
+            }
+        }
+    }
+}
+
+fn read_plainly(file: Vec<u8>) -> (Vec<u64>, Books, Option<CaptureError>) {
     let mut decoder = Decoder::new(true, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::None);
     let mut times = Vec::new();
     let mut capture = match CaptureFile::from_reader(Cursor::new(file)) {

@@ -92,6 +92,55 @@ pub fn states() -> Result<Vec<(u32, bool)>, LiveError> {
     Ok(links.iter().map(|link| (link.header.index, link.header.flags.contains(LinkFlags::Up))).collect())
 }
 
+/// What the kernel and the NIC have counted on one interface since it came up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LinkCounters {
+    /// Frames received. Whether those that XDP drops are among them is the driver's choice.
+    pub rx_packets: u64,
+    /// Frames dropped after they were received; some drivers count those that XDP drops.
+    pub rx_dropped: u64,
+    /// Frames that the NIC lost for want of room: missed, FIFO and overrun errors.
+    pub rx_missed: u64,
+    /// Other receive errors (checksum, frame length, ...).
+    pub rx_errors: u64,
+}
+
+impl LinkCounters {
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            rx_packets: self.rx_packets.saturating_sub(earlier.rx_packets),
+            rx_dropped: self.rx_dropped.saturating_sub(earlier.rx_dropped),
+            rx_missed: self.rx_missed.saturating_sub(earlier.rx_missed),
+            rx_errors: self.rx_errors.saturating_sub(earlier.rx_errors),
+        }
+    }
+}
+
+/// The counters of the interfaces with these indices; `None` for one that is gone or has none.
+///
+/// # Errors
+/// [`LiveError::Netlink`].
+pub fn counters(indices: &[u32]) -> Result<Vec<Option<LinkCounters>>, LiveError> {
+    let links = dump_links().map_err(LiveError::Netlink)?;
+    let of = |index: &u32| links.iter().find(|link| link.header.index == *index).and_then(link_counters);
+    Ok(indices.iter().map(of).collect())
+}
+
+fn link_counters(link: &LinkMessage) -> Option<LinkCounters> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        // include/uapi/linux/if_link.h, struct rtnl_link_stats64.
+        LinkAttribute::Stats64(stats) => Some(LinkCounters {
+            rx_packets: stats.rx_packets,
+            rx_dropped: stats.rx_dropped,
+            rx_missed: stats.rx_missed_errors + stats.rx_fifo_errors + stats.rx_over_errors,
+            rx_errors: stats.rx_errors,
+        }),
+        _ => None,
+    })
+}
+
 fn dump_links() -> io::Result<Vec<LinkMessage>> {
     let mut links = Vec::new();
     rtnetlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
