@@ -63,10 +63,8 @@ fn rstprobe_frags(ctx: XdpContext) -> u32 {
 #[classifier]
 #[inline(always)]
 fn rstprobe_egress(ctx: TcContext) -> i32 {
-    // SAFETY: the context pointer is the kernel's own.
-    let interface = unsafe { (*ctx.skb.skb).ifindex };
     let (len, skb) = (ctx.len() as usize, ctx.skb.skb);
-    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len, interface, skb };
+    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len, skb };
     run(&frame, frame.len);
     #[cfg(feature = "trace")]
     trace::tell();
@@ -148,19 +146,21 @@ struct Outgoing {
     start: usize,
     end: usize,
     len: usize,
-    interface: u32,
     skb: *mut __sk_buff,
 }
 
 impl Origin for Outgoing {
     #[inline(always)]
     fn origin(&self) -> (u32, u32) {
-        (self.interface, OUTGOING)
+        // SAFETY: the context pointer is the kernel's own.
+        (unsafe { read_volatile(&raw const (*self.skb).ifindex) }, OUTGOING)
     }
 
     #[inline(always)]
     fn len(&self) -> u32 {
-        self.len as u32
+        // Anew: of `self.len` the verifier knows something else on each way through the headers.
+        // SAFETY: the context pointer is the kernel's own.
+        unsafe { read_volatile(&raw const (*self.skb).len) }
     }
 
     #[inline(always)]
