@@ -50,9 +50,9 @@ fn ask(socket: &UdpSocket, stop: &AtomicBool) -> io::Result<(u64, u64)> {
 /// A server that sends until told to stop, then ends in order.
 fn serve(listener: &TcpListener, stop: &AtomicBool) -> io::Result<u64> {
     let (mut stream, _) = listener.accept()?;
-    let mut sent = 0;
+    let (mut sent, chunk) = (0, vec![b'.'; CHUNK]);
     while !stop.load(Relaxed) {
-        stream.write_all(&[b'.'; CHUNK])?;
+        stream.write_all(&chunk)?;
         sent += CHUNK as u64;
         // Not to fill the machine: others test on it, too.
         thread::sleep(Duration::from_millis(1));
