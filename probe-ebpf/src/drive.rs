@@ -55,7 +55,7 @@ pub struct Made {
 impl Drive {
     /// The next segment.
     #[inline(always)]
-    pub fn next(&mut self) -> Made {
+    pub fn make(&mut self) -> Made {
         let count = self.count;
         self.count = count + 1;
         let bits = self.bits & 31;
@@ -120,7 +120,7 @@ mod tests {
                 for (turn, flags) in [2, 0x12, 0x11].into_iter().enumerate() {
                     let mut seen = [0_u8; 1 << 12];
                     for _ in 0..1 << bits {
-                        let made = drive.next();
+                        let made = drive.make();
                         assert_eq!((made.flags, made.seq, made.is_data), (flags, turn as u32 * 100, false));
                         seen[(made.source - 0x0a00_0000) as usize] += 1;
                     }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn turns_may_follow_each_other() {
         let mut drive = drive(4, 2, 1, 1);
-        let made: [Made; 8] = core::array::from_fn(|_| drive.next());
+        let made: [Made; 8] = core::array::from_fn(|_| drive.make());
         assert_eq!(made.map(|made| made.flags), [2, 0x12, 0x11, 4, 2, 0x12, 0x11, 4]);
         assert_eq!(made[3].source, made[0].source);
         assert_ne!(made[4].source, made[0].source);
@@ -143,7 +143,7 @@ mod tests {
     fn one_in_so_many_is_a_control_segment() {
         for (every, expected) in [(0, 0), (1, 100), (20, 5)] {
             let mut drive = drive(4, 0, 1, every);
-            let control = (0..100).filter(|_| !drive.next().is_data).count();
+            let control = (0..100).filter(|_| !drive.make().is_data).count();
             assert_eq!(control, expected);
         }
     }

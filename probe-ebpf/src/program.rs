@@ -3,14 +3,14 @@
 use core::{hint::black_box, ptr::read_volatile};
 
 use aya_ebpf::{
-    bindings::{__sk_buff, TC_ACT_UNSPEC, xdp_action},
+    bindings::{TC_ACT_UNSPEC, xdp_action},
     helpers::{bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
 use probe_ebpf::{
     layout::{CONTROL, DEPTH_CONTROL, DEPTH_FULL, Segment},
-    parse::{self, Reader, Reject},
+    parse::{self, Located, Reader, Reject},
     record::{self, Kept},
     snapshot::OUTGOING,
     tunnel::{self, Encapsulations},
@@ -63,8 +63,7 @@ fn rstprobe_frags(ctx: XdpContext) -> u32 {
 #[classifier]
 #[inline(always)]
 fn rstprobe_egress(ctx: TcContext) -> i32 {
-    let (len, skb) = (ctx.len() as usize, ctx.skb.skb);
-    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len, skb };
+    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize, ctx: &ctx };
     run(&frame, frame.len);
     #[cfg(feature = "trace")]
     trace::tell();
@@ -73,6 +72,12 @@ fn rstprobe_egress(ctx: TcContext) -> i32 {
 
 /// Headers end before this offset: link header and tags, IP header with the longest chain followed, TCP header.
 const MAX_OFFSET: usize = 0x3ffe;
+
+/// The same frame with pointers that the verifier knows nothing of yet. What it has learned of the others differs by the
+/// way through the headers, and so would all that follows.
+pub(crate) trait Again {
+    fn again(&self) -> Self;
+}
 
 /// Packet memory of one XDP frame.
 pub(crate) struct Frame<'a, const FRAGS: bool> {
@@ -141,36 +146,58 @@ impl<const FRAGS: bool> Reader for Frame<'_, FRAGS> {
     }
 }
 
+impl<const FRAGS: bool> Again for Frame<'_, FRAGS> {
+    #[inline(always)]
+    fn again(&self) -> Self {
+        let context = black_box(self.ctx).ctx;
+        // SAFETY: the context pointer is the kernel's own; volatile, so that these are loads of their own.
+        let (start, end) =
+            unsafe { (read_volatile(&raw const (*context).data), read_volatile(&raw const (*context).data_end)) };
+        Self { start: start as usize, end: end as usize, ctx: self.ctx }
+    }
+}
+
 /// The linear part of an outgoing socket buffer.
-struct Outgoing {
+struct Outgoing<'a> {
     start: usize,
     end: usize,
     len: usize,
-    skb: *mut __sk_buff,
+    ctx: &'a TcContext,
 }
 
-impl Origin for Outgoing {
+impl Origin for Outgoing<'_> {
     #[inline(always)]
     fn origin(&self) -> (u32, u32) {
         // SAFETY: the context pointer is the kernel's own.
-        (unsafe { read_volatile(&raw const (*self.skb).ifindex) }, OUTGOING)
+        (unsafe { read_volatile(&raw const (*self.ctx.skb.skb).ifindex) }, OUTGOING)
     }
 
     #[inline(always)]
     fn len(&self) -> u32 {
         // Anew: of `self.len` the verifier knows something else on each way through the headers.
         // SAFETY: the context pointer is the kernel's own.
-        unsafe { read_volatile(&raw const (*self.skb).len) }
+        unsafe { read_volatile(&raw const (*self.ctx.skb.skb).len) }
     }
 
     #[inline(always)]
     fn load(&self, to: *mut u8, len: u32) -> bool {
         // SAFETY: as above.
-        unsafe { bpf_skb_load_bytes(self.skb.cast(), 0, to.cast(), len) == 0 }
+        unsafe { bpf_skb_load_bytes(self.ctx.skb.skb.cast(), 0, to.cast(), len) == 0 }
     }
 }
 
-impl Reader for Outgoing {
+impl Again for Outgoing<'_> {
+    #[inline(always)]
+    fn again(&self) -> Self {
+        let context = black_box(self.ctx).skb.skb;
+        // SAFETY: as above.
+        let (start, end) =
+            unsafe { (read_volatile(&raw const (*context).data), read_volatile(&raw const (*context).data_end)) };
+        Self { start: start as usize, end: end as usize, len: self.len, ctx: self.ctx }
+    }
+}
+
+impl Reader for Outgoing<'_> {
     #[inline(always)]
     fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
         packet_bytes(self.start, self.end, offset)
@@ -198,7 +225,7 @@ fn packet_bytes<'a, const N: usize>(start: usize, end: usize, offset: usize) -> 
 }
 
 #[inline(always)]
-pub(crate) fn run<R: Reader + Origin>(frame: &R, len: usize) {
+pub(crate) fn run<R: Reader + Origin + Again>(frame: &R, len: usize) {
     // Sized for every possible CPU, so there always is a region.
     let Some(mut region) = table::region() else { return };
     region.books.frames += 1;
@@ -211,7 +238,7 @@ pub(crate) fn run<R: Reader + Origin>(frame: &R, len: usize) {
         // Through map memory, behind the compiler's back, as in `walked`.
         let scratch = black_box(scratch);
         if scratch.more != 0 {
-            parse::rest(frame, &scratch.located, &mut scratch.segment);
+            parse::rest(&frame.again(), &scratch.located, &mut scratch.segment);
         }
         let scratch = black_box(scratch);
         if record(&mut scratch.segment, &mut region) {
@@ -224,25 +251,35 @@ pub(crate) fn run<R: Reader + Origin>(frame: &R, len: usize) {
 #[inline(always)]
 fn segment<R: Reader>(frame: &R, region: &mut Region) -> Option<&'static mut Scratch> {
     // The commonest shapes first, at fixed offsets; what passes by needs no more than that.
-    let glanced = match parse::glance_v4(frame) {
-        None => parse::glance_v6(frame),
-        located => located,
-    };
-    if let Some(located) = &glanced
-        && passes_by(located.flags)
-    {
-        region.books.tcp += 1;
-        region.books.passed_by += 1;
-        return None;
+    if let Some(located) = parse::glance_v4(frame) {
+        return plain(frame, &located, region);
+    }
+    if let Some(located) = parse::glance_v6(frame) {
+        return plain(frame, &located, region);
     }
     let scratch = table::scratch()?;
-    if let Some(located) = glanced {
-        scratch.located = located;
-    } else if let Err(reject) = locate(frame, scratch) {
+    if let Err(reject) = locate(frame, scratch) {
         region.books.rejected[reject as usize] += 1;
         return None;
     }
     walked(frame, scratch, region)
+}
+
+/// A segment at offsets that the compiler knows.
+#[inline(always)]
+fn plain<R: Reader>(frame: &R, located: &Located, region: &mut Region) -> Option<&'static mut Scratch> {
+    region.books.tcp += 1;
+    if passes_by(located.flags) {
+        region.books.passed_by += 1;
+        return None;
+    }
+    let scratch = table::scratch()?;
+    let (segment, more) = parse::head(frame, located, located.domain(global!(DOMAIN)), region.coarse_ns).ok()?;
+    scratch.put(&segment, more);
+    if more {
+        scratch.located = *located;
+    }
+    Some(scratch)
 }
 
 /// Into the scratch memory, so that all ways through the headers end in one place.

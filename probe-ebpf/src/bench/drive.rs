@@ -76,7 +76,7 @@ fn write(ctx: &XdpContext) -> Option<u32> {
     let drive = DRIVE.get_ptr_mut(0)?;
     // SAFETY: a map value of this type; one CPU drives at a time.
     let drive = unsafe { &mut *drive };
-    let segment = drive.next();
+    let segment = drive.make();
     put(ctx, drive.source_at, segment.source.to_be_bytes())?;
     put(ctx, drive.seq_at, segment.seq.to_be_bytes())?;
     let flags = if segment.is_data { DATA_FLAGS } else { segment.flags };

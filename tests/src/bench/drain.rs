@@ -70,7 +70,7 @@ fn fill(driver: &mut Driver, subject: &mut Subject, bits: u32) -> io::Result<()>
 fn cpu(work: impl FnOnce() -> io::Result<()>) -> io::Result<f64> {
     let before = measure::thread_time()?;
     work()?;
-    Ok((measure::thread_time()? - before).as_secs_f64())
+    Ok(measure::thread_time()?.saturating_sub(before).as_secs_f64())
 }
 
 fn entries(setting: &Setting, report: &mut Report) -> io::Result<()> {
@@ -178,15 +178,15 @@ fn offered(setting: &Setting, rate: u32, agent: u32) -> io::Result<(f64, Vec<f64
     drive.turn_bits = 2;
     drive.interface = sys::interface_index(SOURCE)?;
     driver.set(&drive)?;
-    let (begun, mut sent, mut shares) = (Instant::now(), 0.0, Vec::new());
+    let (begun, mut sent, mut shares) = (Instant::now(), 0_u64, Vec::new());
     let (mut then, mut before) = (begun, cpu_of(agent)?);
     while begun.elapsed() < WATCHED {
-        let due = (begun.elapsed().as_secs_f64() * f64::from(rate) - sent).max(0.0) as u32;
+        let due = (begun.elapsed().as_micros() as u64 * u64::from(rate) / 1_000_000).saturating_sub(sent);
         // A call of the kernel takes tens of milliseconds, however little it sends; what cannot be sent within a fifth of
         // a second is not made up for.
-        let count = due.min(rate / 5);
+        let count = due.min(u64::from(rate / 5)) as u32;
         driver.send(&template.frame, count * 4)?;
-        sent += f64::from(count);
+        sent += u64::from(count);
         thread::sleep(PAUSE);
         if then.elapsed() >= Duration::from_secs(1) {
             let now = cpu_of(agent)?;
@@ -194,7 +194,7 @@ fn offered(setting: &Setting, rate: u32, agent: u32) -> io::Result<(f64, Vec<f64
             (then, before) = (Instant::now(), now);
         }
     }
-    Ok((sent / begun.elapsed().as_secs_f64(), shares))
+    Ok((sent as f64 / begun.elapsed().as_secs_f64(), shares))
 }
 
 /// CPU seconds of a process so far.

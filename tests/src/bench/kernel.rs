@@ -131,7 +131,9 @@ impl Subject {
     pub fn clear(&mut self) -> io::Result<()> {
         match self {
             Self::Empty | Self::Clock => {}
-            Self::Ours(engine) => drop(engine.drain(&mut Nowhere).map_err(other)?),
+            Self::Ours(engine) => {
+                engine.drain(&mut Nowhere).map_err(other)?;
+            }
             Self::Conventional(_, name, entries, depth) => {
                 let (name, entries, depth) = (*name, *entries, *depth);
                 // Before the next one is made: both would take the memory at once.

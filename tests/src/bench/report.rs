@@ -26,6 +26,7 @@ pub struct Row {
 pub struct Report {
     rows: Vec<Row>,
     skipped: Vec<String>,
+    failed: bool,
 }
 
 impl Report {
@@ -63,9 +64,15 @@ impl Report {
         self.skipped.push(what.into());
     }
 
-    /// True when every limit is kept.
+    /// Says that a section could not be measured to its end.
+    pub fn fail(&mut self, section: &str, error: &std::io::Error) {
+        self.failed = true;
+        self.skipped.push(format!("{section}, or the rest of it: {error}"));
+    }
+
+    /// True when every limit is kept and nothing failed.
     pub fn holds(&self) -> bool {
-        self.rows.iter().all(|row| row.holds != Some(false))
+        !self.failed && self.rows.iter().all(|row| row.holds != Some(false))
     }
 
     /// For people.

@@ -43,7 +43,10 @@ fn start() -> anyhow::Result<bool> {
     }
     let mut report = Report::default();
     for section in &asked.sections {
-        (section.run)(&asked.setting, &mut report)?;
+        // What was measured before, and what comes after, is not lost with it.
+        if let Err(error) = (section.run)(&asked.setting, &mut report) {
+            report.fail(section.name, &error);
+        }
     }
     io::stdout().lock().write_all(report.table().as_bytes())?;
     if let Some(path) = &asked.json {
