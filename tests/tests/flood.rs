@@ -34,7 +34,7 @@ const LEAD: Duration = Duration::from_secs(10);
 /// And then until the agent has not grown for so long: there are as many rows of clients as there ever will be.
 const STEADY: Duration = Duration::from_secs(5);
 /// By then it must have stopped growing, on a busy machine, too.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const TRIES: usize = 3;
 
 /// What happened on the wire.
