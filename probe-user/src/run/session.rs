@@ -80,8 +80,8 @@ impl Session {
         let sockets = queues.len() as u32;
         let snapshots = if plan.evidence.is_some() { SNAPSHOTS } else { 0 };
         let offset_ns = clock.offset_ns;
-        let own = EngineConfig { clock_offset_ns: offset_ns, reset_offsets, sockets, snapshots, ..plan.engine.clone() };
-        let config = own;
+        let config =
+            EngineConfig { clock_offset_ns: offset_ns, reset_offsets, sockets, snapshots, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
@@ -254,6 +254,7 @@ impl Session {
         let tracker = &mut feed.tracker;
         // Those that the last drain left waiting get no other.
         self.join_resets(tracker);
+        tracker.count_unmatched_resets(self.host.as_ref().map_or(0, HostTap::left_waiting));
         let ended_ns = self.clock.unix_ns();
         tracker.finish(ended_ns);
         let stats = tracker.stats();

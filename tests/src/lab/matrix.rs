@@ -68,9 +68,9 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    /// The same thing said of the same case in another run.
+    /// About the same case and source in another run, whatever was said there instead.
     pub fn is_alike(&self, other: &Self) -> bool {
-        (&self.what, &self.place) == (&other.what, &other.place)
+        self.place == other.place
     }
 }
 

@@ -138,6 +138,11 @@ impl HostTap {
         refused
     }
 
+    /// Resets that were refused once and that nobody will be asked about again, when there is no further drain.
+    pub fn left_waiting(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
     /// Takes the next reset that the kernel reported.
     fn next_reset(&mut self, domain: u32) -> Option<KernelReset> {
         let ring = self.ring.as_mut()?;
