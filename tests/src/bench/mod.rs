@@ -36,8 +36,17 @@ pub struct Setting {
     pub seed: u64,
     /// Without what takes long: a million flows and more.
     pub quick: bool,
+    /// Only what has this in its name, in the sections that can leave something out (`program`, `drain`).
+    pub only: String,
     /// Where captures and what peers write go.
     pub folder: PathBuf,
+}
+
+impl Setting {
+    /// Whether to measure `what`.
+    pub fn wants(&self, what: &str) -> bool {
+        what.contains(&self.only)
+    }
 }
 
 /// One kind of measurement.
