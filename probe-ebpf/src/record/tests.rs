@@ -154,7 +154,7 @@ fn who_needs_a_new_slot() {
         }
     }
     let mut slot = after(&[syn]);
-    supersede(&mut slot);
+    supersede(&mut slot.slot, &mut slot.segments);
     assert_eq!(slot.state & SLOT_SUPERSEDED, SLOT_SUPERSEDED);
 }
 

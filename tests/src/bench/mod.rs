@@ -43,9 +43,14 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Whether to measure `what`.
+    /// Whether to measure `what`, or some of it: what is measured of one subject is called `what: subject`.
     pub fn wants(&self, what: &str) -> bool {
-        what.contains(&self.only)
+        what.contains(&self.only) || self.only.starts_with(what)
+    }
+
+    /// Whether to measure `subject` of `what`.
+    pub fn wants_of(&self, what: &str, subject: &str) -> bool {
+        format!("{what}: {subject}").contains(&self.only)
     }
 }
 

@@ -219,6 +219,9 @@ impl Bench {
                 continue;
             }
             let samples = self.compared(report, &what, &template, passes, limit)?;
+            if samples.of("ours").is_empty() || samples.of("hash").is_empty() {
+                continue;
+            }
             report.add(
                 SECTION,
                 format!("control, {flows} flows: ours / kernel hash"),
@@ -277,11 +280,12 @@ impl Bench {
         let depth = if passes.control_every == 0 { Depth::Full } else { Depth::Control };
         // Twice the room: shorter chains, and no eviction. In favour of what is compared with.
         let entries = 2 << passes.bits.max(4 + KI);
-        let mut subjects = [
+        let mut subjects = vec![
             ("ours", Subject::ours(&config(depth, passes.bits, ALL))?),
             ("hash", Subject::conventional("conventional_hash", entries, depth)?),
             ("LRU hash", Subject::conventional("conventional_lru", entries, depth)?),
         ];
+        subjects.retain(|(name, _)| self.setting.wants_of(what, name));
         let rounds = if passes.bits == MI { self.rounds / 3 } else { self.rounds };
         let samples = self.rounds(&mut subjects, template, passes, rounds)?;
         for (name, values) in samples.iter() {
