@@ -14,8 +14,8 @@ use aya_ebpf::{
 };
 use probe_ebpf::{
     layout::{
-        ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuEpoch, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, FlowKey, JournalEntry,
-        LogEntry, SLOT_SEGMENTS, SLOT_SUPERSEDED, Segment, SegmentRecord, ServiceRow, Slot,
+        ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuEpoch, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, FlowKey,
+        JournalEntry, LogEntry, SLOT_SEGMENTS, SLOT_SUPERSEDED, Segment, SegmentRecord, ServiceRow, Slot,
     },
     parse::Located,
     record::{self, Journal},

@@ -58,8 +58,17 @@ fn start() -> anyhow::Result<bool> {
 
 fn parse(mut words: impl Iterator<Item = String>, folder: PathBuf) -> anyhow::Result<Asked> {
     let binary = std::env::var_os("RSTPROBE_BIN").map_or_else(beside, PathBuf::from);
-    let mut setting =
-        Setting { binary, rounds: 5, core: 1, packets: 1_200_000, gap_us: 100, seed: 20_240_229, quick: false, only: String::new(), folder };
+    let mut setting = Setting {
+        binary,
+        rounds: 5,
+        core: 1,
+        packets: 1_200_000,
+        gap_us: 100,
+        seed: 20_240_229,
+        quick: false,
+        only: String::new(),
+        folder,
+    };
     let (mut sections, mut json, mut write) = (Vec::new(), None, None);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| anyhow::anyhow!("{word} needs a value\n{USAGE}"));
