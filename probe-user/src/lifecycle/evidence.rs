@@ -87,7 +87,7 @@ impl Seen {
 /// The first RST of a direction with what was known before it (research: one RST header tells two code paths apart).
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent observations")]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Rst {
     /// The segment.
     pub(super) record: SegmentRecord,
@@ -95,24 +95,24 @@ pub(super) struct Rst {
     pub(super) note: u64,
     /// Time since the connection's previous segment, nanoseconds.
     pub(super) idle_ns: u64,
+    /// RSTs of this direction with another sequence number than the one before.
+    pub(super) distinct: u32,
+    /// Sequence number of the last RST of this direction.
+    pub(super) last_seq: u32,
+    /// A pure ACK of the other side followed directly: a challenge ACK (RFC 5961 3.2) or a sign of life.
+    pub(super) challenged: Option<u32>,
     /// Its sender before it.
     pub(super) sender: Before,
     /// The other side before it.
     pub(super) peer: Before,
     /// Whether the segment just before it came from the other side.
     pub(super) answers_peer: bool,
-    /// RSTs of this direction with another sequence number than the one before.
-    pub(super) distinct: u32,
     /// Highest sequence number among them was above everything sent, after one that was not.
     pub(super) climbed: bool,
     /// Its sender went on with payload at or after the RST's sequence number.
     pub(super) sender_continued: bool,
-    /// A pure ACK of the other side followed directly: a challenge ACK (RFC 5961 3.2) or a sign of life.
-    pub(super) challenged: Option<u32>,
     /// A later RST had exactly the sequence number that the challenge asked for.
     pub(super) confirmed: bool,
-    /// Sequence number of the last RST of this direction.
-    pub(super) last_seq: u32,
     /// What its sender's own kernel said of it (`--host`).
     pub(super) kernel: Option<KernelReason>,
 }
@@ -154,7 +154,7 @@ impl Before {
 
 /// Kept for one connection, on demand: two lines of memory.
 #[derive(Clone, Debug, Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(super) struct Rare {
     /// By side: originator, responder.
     pub(super) sides: [RareSide; 2],

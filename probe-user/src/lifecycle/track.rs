@@ -3,7 +3,7 @@
 use probe_ebpf::layout::{FlowKey, SegmentRecord};
 
 use super::endpoint::{Endpoint, NOT_FOLLOWED, State};
-use super::evidence::{OddSide, Rare, Rst};
+use super::evidence::{OddSide, Rare};
 use super::history::{History, Letters, is_noted, seen};
 use super::{Basis, Orientation};
 
@@ -190,22 +190,32 @@ impl Track {
         }
     }
 
-    /// Reads something of every part of its own.
+    /// Reads something of each line of its own.
     #[inline]
     pub(super) fn touch_own(&self) -> u64 {
         let [orig, resp] = &self.ends;
         orig.ip_bytes ^ resp.ip_bytes ^ self.key.words[0] ^ self.start_ns
     }
 
-    /// Reads something of every part that writing the record will need.
+    /// Reads something of the lines that a timer needs.
+    #[inline]
+    pub(super) fn touch_timers(&self) -> u64 {
+        self.key.words[0] ^ self.armed_ns
+    }
+
+    /// Reads something of each line that writing the record will need, but of its RSTs.
     #[inline]
     pub(super) fn touch(&self) -> u64 {
-        let rare = self.rare().map_or(0, |rare| {
-            let [orig, resp] = &rare.rsts;
-            let rst = |rst: &Option<Box<Rst>>| rst.as_ref().map_or(0, |rst| rst.note ^ u64::from(rst.distinct));
-            rare.sides[ORIG].fin_seq ^ rare.sides[RESP].last_rst ^ rst(orig) ^ rst(resp)
-        });
-        rare ^ self.touch_own()
+        let [orig, resp] = &self.ends;
+        let rare = self.rare().map_or(0, |rare| rare.sides[ORIG].last_fin ^ u64::from(rare.odd.is_some()));
+        orig.ip_bytes ^ resp.ip_bytes ^ rare
+    }
+
+    /// Reads something of each line that is kept of its RSTs.
+    #[inline]
+    pub(super) fn touch_rsts(&self) -> u64 {
+        let rsts = self.rare().into_iter().flat_map(|rare| rare.rsts.iter().flatten());
+        rsts.map(|rst| rst.note ^ u64::from(rst.peer.next_seq)).fold(0, |all, one| all ^ one)
     }
 
     pub(super) fn rare(&self) -> Option<&Rare> {

@@ -62,7 +62,7 @@ impl Tracker {
             next_id: 1,
             hand: 0,
             attempts: Attempts::default(),
-            copies: Copies::new(config.hash_seed),
+            copies: Copies::default(),
             stats: TrackerStats::default(),
             watched_from: u64::MAX,
             config,
@@ -118,26 +118,29 @@ impl Tracker {
             self.rearm(slot);
         }
         if record.is_control() {
-            self.note_copy(segment);
+            self.note_copy(segment, place.hash);
         }
     }
 
     /// Moves the state machine only (live path); the counts come through [`Tracker::count`].
     pub fn transition(&mut self, segment: &Segment) {
         self.advance(segment.record.time_ns);
-        self.note_copy(segment);
-        let slot = self.connection_of(segment, self.table.place_of(&segment.key), Counting::Apart);
+        let place = self.table.place_of(&segment.key);
+        if segment.record.is_control() {
+            self.note_copy(segment, place.hash);
+        }
+        let slot = self.connection_of(segment, place, Counting::Apart);
         let Some(track) = self.table.get_mut(slot) else { return };
         track.count_apart();
         machine::step(track, segment, Extra::default(), &self.config);
         self.rearm(slot);
     }
 
-    fn note_copy(&mut self, segment: &Segment) {
-        if segment.record.is_control() {
-            self.stats.control_segments += 1;
-            self.stats.control_copies += u64::from(self.copies.is_copy(segment));
-        }
+    /// `hash`: of its key.
+    #[inline]
+    fn note_copy(&mut self, segment: &Segment, hash: u64) {
+        self.stats.control_segments += 1;
+        self.stats.control_copies += u64::from(self.copies.is_copy(&segment.record, hash));
     }
 
     /// Adds the counters of one slot to the connection of `key`, which a transition has created: directly after the
@@ -334,7 +337,7 @@ impl Tracker {
     fn run_timers(&mut self, now: u64) {
         let many = self.table.len() > FEW;
         while let Some((due, slot)) = self.wheel.next(now) {
-            self.table.warm(&self.wheel.coming());
+            self.table.warm(self.wheel.coming());
             let Some(track) = self.table.get_mut(slot) else { continue };
             if track.armed_ns != due {
                 continue;
