@@ -80,6 +80,12 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
     if !interfaces.is_empty() {
         push(out, format_args!(" on {}, depth {}, action {}", interfaces.join(", "), window.depth, window.action));
     }
+    if let Some(filter) = &snapshot.filter {
+        let records = totals.connections + totals.rst_without_connection;
+        let all = records + filter.left_out;
+        let of = &filter.expression;
+        push(out, format_args!("\nOnly what meets `{of}`: {records} of {all} records; losses are those of all"));
+    }
     push(
         out,
         format_args!(
@@ -108,6 +114,9 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
                 totals.one_sided
             ),
         );
+    }
+    if snapshot.filter.is_some() {
+        out.push_str("Of these connections only: ");
     }
     push(
         out,
@@ -377,6 +386,7 @@ mod tests {
         let loss = |name, count| Loss { name, count, matters: false };
         let snapshot = Snapshot {
             window: super::super::Window::default(),
+            filter: None,
             aggregate: crate::aggregate::Aggregate::new(1),
             losses: vec![
                 loss("rejected.not_tcp", 1),

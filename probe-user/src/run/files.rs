@@ -147,7 +147,13 @@ mod tests {
     use super::*;
 
     fn plan(path: PathBuf, is_file: bool, max_bytes: u64) -> EvidencePlan {
-        EvidencePlan { path, is_file, max_bytes, max_age: Duration::from_hours(1) }
+        EvidencePlan {
+            path,
+            is_file,
+            max_bytes,
+            max_age: Duration::from_hours(1),
+            of: "rst.count > 0".parse().expect("a filter"),
+        }
     }
 
     fn folder(name: &str) -> PathBuf {

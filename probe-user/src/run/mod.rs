@@ -13,6 +13,7 @@ mod pace;
 mod read;
 mod session;
 mod shown;
+mod sieve;
 mod signals;
 mod view;
 mod watch;
