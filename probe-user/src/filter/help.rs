@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use super::field::{FIELDS, Field, Kind, Unit};
 
-/// Columns of the names of fields.
-const NAMES: usize = 15;
+/// Column at which what a field means begins.
+const MEANING: usize = 18;
+/// Columns of a line: with what clap puts before it, no more than it would wrap.
+const WIDTH: usize = 88;
 
 const LANGUAGE: &str = "\
 Comparisons, joined by and, or, not and parentheses (also && || !):
@@ -30,28 +32,47 @@ Fields:
 pub fn help() -> String {
     let mut text = LANGUAGE.to_owned();
     for field in FIELDS {
-        writeln!(text, "  {:<NAMES$} {}", names(field), meaning(field)).expect("a String takes everything");
+        let names = format!("  {}", names(field));
+        let is_long = names.len() >= MEANING;
+        let first = if is_long { format!("{names}\n{:MEANING$}", "") } else { format!("{names:<MEANING$}") };
+        text += &first;
+        wrapped(&mut text, &meaning(field));
     }
     text.trim_end().to_owned()
+}
+
+/// Appends words in lines that begin below each other.
+fn wrapped(text: &mut String, words: &str) {
+    let mut column = MEANING;
+    for word in words.split(' ') {
+        if column > MEANING && column + word.len() > WIDTH {
+            write!(text, "\n{:MEANING$}", "").expect("a String takes everything");
+            column = MEANING;
+        }
+        text.push_str(word);
+        text.push(' ');
+        column += word.len() + 1;
+    }
+    text.push('\n');
 }
 
 /// Its names in short: those of the sides are the same with an ending.
 fn names(field: &Field) -> String {
     let [both, client, server] = field.names;
     match field.kind {
-        Kind::Sides(..) if both.is_empty() => format!("{client}, {}", server.trim_start_matches(|c| c != '.')),
+        Kind::Sides(..) if both.is_empty() => format!("{client}, {}", &server[server.rfind('.').unwrap_or(0)..]),
         Kind::Port | Kind::Address => [both, client, server].join(", "),
         _ => both.to_owned(),
     }
 }
 
 fn meaning(field: &Field) -> String {
-    let sides = if matches!(field.kind, Kind::Sides(..)) && !field.names[0].is_empty() { ", .clt, .srv" } else { "" };
+    let sides = if matches!(field.kind, Kind::Sides(..)) && !field.names[0].is_empty() { "; .clt, .srv" } else { "" };
     let unit = match field.kind {
         Kind::Sides(unit, _) | Kind::Number(unit, _) => match unit {
             Unit::Count | Unit::Time => "",
-            Unit::Bytes => " (bytes)",
-            Unit::Duration => " (time)",
+            Unit::Bytes => ", bytes",
+            Unit::Duration => ", a time",
         },
         _ => "",
     };
@@ -78,6 +99,14 @@ mod tests {
         for example in examples {
             example.parse::<Filter>().unwrap_or_else(|error| panic!("{error}"));
         }
+    }
+
+    #[test]
+    fn lines_are_no_longer_than_clap_leaves_them() {
+        let help = help();
+        let fields = help.lines().skip_while(|line| *line != "Fields:");
+        let longest = fields.max_by_key(|line| line.trim_end().len()).expect("fields");
+        assert!(longest.trim_end().len() <= WIDTH, "{longest}");
     }
 
     #[test]

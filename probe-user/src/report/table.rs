@@ -301,6 +301,8 @@ fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
     ]
 }
 
+/// Frames of long connections that evidence does without.
+const ON_PURPOSE: &str = "evidence.between";
 /// What may have been TCP, if it could be read.
 const UNREADABLE: [&str; 2] = ["rejected.later_fragment", "rejected.encrypted"];
 
@@ -310,14 +312,16 @@ fn losses(out: &mut String, snapshot: &Snapshot) {
         losses.iter().map(|loss| format!("{} {}", loss.name, loss.count)).collect::<Vec<_>>().join(", ")
     };
     let matter = list(counted().filter(|loss| loss.matters).collect());
-    let (unreadable, other): (Vec<_>, Vec<_>) =
-        counted().filter(|loss| !loss.matters).partition(|loss| UNREADABLE.contains(&loss.name));
+    let (on_purpose, other): (Vec<&Loss>, Vec<&Loss>) =
+        counted().filter(|loss| !loss.matters).partition(|loss| loss.name == ON_PURPOSE);
+    let (unreadable, other): (Vec<_>, Vec<_>) = other.into_iter().partition(|loss| UNREADABLE.contains(&loss.name));
     if matter.is_empty() {
         push(out, format_args!("\nNothing was lost: every TCP segment seen is accounted for.\n"));
     } else {
         push(out, format_args!("\nNot (fully) in the connections above: {matter}\n"));
     }
-    for (title, losses) in [("Not readable as TCP", unreadable), ("Not TCP segments", other)] {
+    let rest = [("Not readable as TCP", unreadable), ("Not TCP segments", other), ("Left out on purpose", on_purpose)];
+    for (title, losses) in rest {
         if !losses.is_empty() {
             push(out, format_args!("{title}: {}\n", list(losses)));
         }

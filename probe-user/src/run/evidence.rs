@@ -4,6 +4,7 @@
 use std::{
     io,
     mem::take,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -14,7 +15,10 @@ use std::{
 
 use probe_ebpf::layout::Segment;
 
-use super::{RunError, files::Files};
+use super::{
+    RunError,
+    files::{self, Files},
+};
 use crate::{
     evidence::{Collector, CollectorStats, Frame, Interface, head},
     lifecycle::Connection,
@@ -29,9 +33,18 @@ const WAITING: usize = 64;
 const PIECE: usize = 64 << 10;
 
 /// Blocks and how many frames they hold.
+#[derive(Default)]
 struct Piece {
     blocks: Vec<u8>,
     frames: u64,
+}
+
+/// What the thread is told.
+enum Order {
+    /// To write frames.
+    Write(Piece),
+    /// That frames of one more interface follow: its block.
+    Describe(Vec<u8>),
 }
 
 /// What the thread could not write.
@@ -44,7 +57,7 @@ struct Unwritten {
 pub(super) struct Evidence {
     collector: Collector,
     piece: Piece,
-    sender: SyncSender<Piece>,
+    sender: SyncSender<Order>,
     writer: JoinHandle<io::Result<()>>,
     unwritten: Arc<Unwritten>,
     path: String,
@@ -72,19 +85,38 @@ impl Evidence {
         let path = plan.path.display().to_string();
         let files = Files::open(plan, head(&interfaces));
         let files = files.map_err(|source| RunError::Evidence { path: path.clone(), source })?;
-        let (sender, pieces) = sync_channel(WAITING);
+        let (sender, orders) = sync_channel(WAITING);
         let unwritten = Arc::new(Unwritten::default());
         let theirs = Arc::clone(&unwritten);
-        let writer = thread::Builder::new().name("evidence".to_owned()).spawn(move || write(files, &pieces, &theirs));
+        let writer = thread::Builder::new().name("evidence".to_owned()).spawn(move || write(files, &orders, &theirs));
         Ok(Self {
-            collector: Collector::new(interfaces, MEMORY),
-            piece: Piece { blocks: Vec::new(), frames: 0 },
+            collector: Collector::new(interfaces, plan.of.clone(), MEMORY),
+            piece: Piece::default(),
             sender,
             writer: writer.map_err(RunError::Runtime)?,
             unwritten,
             path,
             is_last: false,
         })
+    }
+
+    /// As [`Self::open`] for captures, whose interfaces become known while they are read, and which can wait for the disk.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when it would write over one of `captures`.
+    pub(super) fn beside(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<Self, RunError> {
+        if let Some(capture) = files::overwritten(plan, captures) {
+            let [path, capture] = [&plan.path, capture].map(|path| path.display().to_string());
+            return Err(RunError::EvidenceOverCapture { path, capture });
+        }
+        Ok(Self { is_last: true, ..Self::open(plan, Vec::new())? })
+    }
+
+    /// One more interface, before any frame of it.
+    pub(super) fn add(&mut self, interface: Interface) {
+        let block = self.collector.add(interface);
+        // Whether anybody still writes is told by the frames.
+        let _gone: Option<()> = self.sender.send(Order::Describe(block)).ok();
     }
 
     /// Takes one frame.
@@ -107,9 +139,9 @@ impl Evidence {
         if self.piece.frames == 0 {
             return;
         }
-        let piece = Piece { blocks: take(&mut self.piece.blocks), frames: take(&mut self.piece.frames) };
-        let frames = piece.frames;
-        let is_taken = if self.is_last { self.sender.send(piece).is_ok() } else { self.sender.try_send(piece).is_ok() };
+        let frames = self.piece.frames;
+        let order = Order::Write(take(&mut self.piece));
+        let is_taken = if self.is_last { self.sender.send(order).is_ok() } else { self.sender.try_send(order).is_ok() };
         if !is_taken {
             self.unwritten.frames.fetch_add(frames, Relaxed);
         }
@@ -132,12 +164,14 @@ impl Evidence {
 }
 
 /// The thread: writes until nothing more comes. After an error everything is counted as unwritten.
-fn write(mut files: Files, pieces: &Receiver<Piece>, unwritten: &Unwritten) -> io::Result<()> {
+fn write(mut files: Files, orders: &Receiver<Order>, unwritten: &Unwritten) -> io::Result<()> {
     let mut outcome = Ok(());
-    for Piece { blocks, frames } in pieces {
-        let written = match &outcome {
-            Ok(()) => files.write(&blocks),
-            Err(_) => Ok(false),
+    for order in orders {
+        let (frames, written) = match order {
+            Order::Write(piece) if outcome.is_ok() => (piece.frames, files.write(&piece.blocks)),
+            Order::Describe(block) if outcome.is_ok() => (0, files.describe(&block).map(|()| true)),
+            Order::Write(piece) => (piece.frames, Ok(false)),
+            Order::Describe(_) => (0, Ok(true)),
         };
         match written {
             Ok(true) => {}
