@@ -29,8 +29,10 @@ use crate::{
 const MEMORY: usize = 64 << 20;
 /// Pieces that wait for the disk.
 const WAITING: usize = 64;
-/// Bytes after which a piece is handed over.
+/// Bytes after which a piece is handed over, at most.
 const PIECE: usize = 64 << 10;
+/// Of a small share of the disk a piece is the smaller part: what has no room is lost piece by piece.
+const PIECES: u64 = 32;
 
 /// Blocks and how many frames they hold.
 #[derive(Default)]
@@ -57,6 +59,8 @@ struct Unwritten {
 pub(super) struct Evidence {
     collector: Collector,
     piece: Piece,
+    /// Bytes after which it is handed over.
+    piece_len: usize,
     sender: SyncSender<Order>,
     writer: JoinHandle<io::Result<()>>,
     unwritten: Arc<Unwritten>,
@@ -92,6 +96,7 @@ impl Evidence {
         Ok(Self {
             collector: Collector::new(interfaces, plan.of.clone(), MEMORY),
             piece: Piece::default(),
+            piece_len: PIECE.min((plan.max_bytes / PIECES) as usize),
             sender,
             writer: writer.map_err(RunError::Runtime)?,
             unwritten,
@@ -128,7 +133,7 @@ impl Evidence {
     pub(super) fn ended(&mut self, connections: &[Connection]) {
         for connection in connections {
             self.piece.frames += self.collector.ended(connection, &mut self.piece.blocks);
-            if self.piece.blocks.len() >= PIECE {
+            if self.piece.blocks.len() >= self.piece_len {
                 self.hand_over();
             }
         }

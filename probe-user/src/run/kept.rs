@@ -90,13 +90,14 @@ impl Kept {
     }
 }
 
-/// By its own name, or that of the capture.
+/// By its own name, or that of the capture and its number.
 fn describe(capture: &Path, on: &CapturedOn<'_>) -> Interface {
     let file = capture.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy());
+    let number = if on.name.is_none() { format!(" {}", on.number) } else { String::new() };
     Interface {
         index: 0,
         name: on.name.map_or_else(|| file.into_owned(), str::to_owned),
-        description: format!("interface {} of {}", on.number, capture.display()),
+        description: format!("interface{number} of {}", capture.display()),
         link_type: on.link_number,
     }
 }
@@ -112,6 +113,6 @@ mod tests {
         assert_eq!((&*interface.name, interface.link_type), ("a.pcap", 113));
         assert_eq!(interface.description, "interface 2 of some/where/a.pcap");
         let named = describe(Path::new("-"), &CapturedOn { name: Some("eth0"), ..on });
-        assert_eq!((&*named.name, &*named.description), ("eth0", "interface 2 of -"));
+        assert_eq!((&*named.name, &*named.description), ("eth0", "interface of -"));
     }
 }
