@@ -308,6 +308,12 @@ fn losses(out: &mut String, snapshot: &Snapshot) {
     } else {
         push(out, format_args!("\nNot (fully) in the connections above: {matter}\n"));
     }
+    for interface in &snapshot.window.interfaces {
+        let driver = interface.received.as_ref().map(|received| &received.driver);
+        if let Some(notice) = driver.and_then(|driver| driver.notice(&interface.name, snapshot.window.action)) {
+            push(out, format_args!("{notice}\n"));
+        }
+    }
     for (title, losses) in [("Not readable as TCP", unreadable), ("Not TCP segments", other)] {
         if !losses.is_empty() {
             push(out, format_args!("{title}: {}\n", list(losses)));

@@ -8,6 +8,7 @@ mod files;
 mod frames;
 mod interfaces;
 mod losses;
+mod meters;
 mod output;
 mod pace;
 mod read;
