@@ -5,6 +5,7 @@
 //! * [`scenario`]: how connections end, played on real sockets, and what the probe must say of each.
 //! * [`probe`]: the `rstprobe` binary as a child, its snapshot as JSON.
 //! * [`session`]: all scenarios under one probe, from attach to clean end.
+//! * [`assemble`]: BPF programs of a few instructions, which make frames or drop them.
 //! * [`generator`]: an XDP program that makes control segments of many flows at line rate.
 //! * [`mixture`]: control and data segments of a million tuples, from every CPU at once.
 //! * [`endurance`]: the agent under such a load for as long as asked for: does it lose, grow, or leak?
@@ -28,6 +29,7 @@
 //! * [`bench`]: what it costs, against what it costs others.
 //! * [`tier`]: the rule by which privileged tests skip out loud.
 
+pub mod assemble;
 pub mod bench;
 pub mod connlog;
 pub mod conversation;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Received, Snapshot, Window, flood::FloodJson, quality::QualityJson, text};
+use super::{Snapshot, Window, flood::FloodJson, quality::QualityJson, received::ReceivedJson, text};
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
     lifecycle::{Basis, Connection, Side, Value},
@@ -242,20 +242,6 @@ struct InterfaceJson<'a> {
 }
 
 #[derive(Serialize)]
-struct ReceivedJson {
-    packets: u64,
-    dropped: u64,
-    missed: u64,
-    errors: u64,
-}
-
-impl From<Received> for ReceivedJson {
-    fn from(Received { packets, dropped, missed, errors }: Received) -> Self {
-        Self { packets, dropped, missed, errors }
-    }
-}
-
-#[derive(Serialize)]
 struct WindowJson<'a> {
     start: String,
     end: String,
@@ -271,7 +257,7 @@ impl<'a> From<&'a Window> for WindowJson<'a> {
             name: &i.name,
             mode: i.mode,
             driver: &i.driver,
-            received: i.received.map(Into::into),
+            received: i.received.as_ref().map(Into::into),
         };
         Self {
             start: text::timestamp(window.start_ns),

@@ -6,9 +6,12 @@ pub mod flood;
 pub mod json;
 pub mod line;
 pub mod quality;
+mod received;
 pub mod table;
 mod text;
 pub mod zeek;
+
+pub use received::{DriverCounters, DriverLoss, Received};
 
 use crate::{aggregate::Aggregate, lifecycle::Connection};
 
@@ -79,17 +82,4 @@ pub struct InterfaceUse {
     pub driver: String,
     /// What kernel and NIC counted meanwhile; `None` when they do not say.
     pub received: Option<Received>,
-}
-
-/// Counters of an interface that are not ours.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Received {
-    /// Frames received, as the driver counts.
-    pub packets: u64,
-    /// Frames dropped after they were received; some drivers count those that XDP drops.
-    pub dropped: u64,
-    /// Frames that the NIC lost for want of room, before anybody saw them.
-    pub missed: u64,
-    /// Other receive errors.
-    pub errors: u64,
 }

@@ -320,6 +320,12 @@ fn losses(out: &mut String, snapshot: &Snapshot) {
     } else {
         push(out, format_args!("\nNot (fully) in the connections above: {matter}\n"));
     }
+    for interface in &snapshot.window.interfaces {
+        let driver = interface.received.as_ref().map(|received| &received.driver);
+        if let Some(notice) = driver.and_then(|driver| driver.notice(&interface.name, snapshot.window.action)) {
+            push(out, format_args!("{notice}\n"));
+        }
+    }
     let rest = [("Not readable as TCP", unreadable), ("Not TCP segments", other), ("Left out on purpose", on_purpose)];
     for (title, losses) in rest {
         if !losses.is_empty() {

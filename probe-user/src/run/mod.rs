@@ -9,6 +9,7 @@ mod frames;
 mod interfaces;
 mod kept;
 mod losses;
+mod meters;
 mod output;
 mod pace;
 mod read;

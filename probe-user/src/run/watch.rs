@@ -68,7 +68,7 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
     let taken = view.take_last(closed.rest);
     window.end_ns = closed.ended_ns;
     for (interface, received) in window.interfaces.iter_mut().zip(&closed.received) {
-        interface.received = *received;
+        interface.received.clone_from(received);
     }
     let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
     let unseen = Unseen { resets_lost: closed.resets_lost, interfaces_gone: gone, missed_by_nic: missed };
