@@ -86,7 +86,6 @@ impl Seen {
 
 /// The first RST of a direction with what was known before it (research: one RST header tells two code paths apart).
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent observations")]
 #[repr(C, align(64))]
 pub(super) struct Rst {
     /// The segment.

@@ -76,7 +76,6 @@ const LONGEST_HISTORY: usize = 4096;
 /// One tracked connection: four lines of memory, in this order. Every segment needs most of them, a timer the first and
 /// the last.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "Zeek's own flags, independent of each other")]
 #[repr(C, align(64))]
 pub(super) struct Track {
     pub(super) key: FlowKey,
