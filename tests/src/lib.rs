@@ -5,6 +5,7 @@
 //! * [`scenario`]: how connections end, played on real sockets, and what the probe must say of each.
 //! * [`probe`]: the `rstprobe` binary as a child, its snapshot as JSON.
 //! * [`session`]: all scenarios under one probe, from attach to clean end.
+//! * [`assemble`]: BPF programs of a few instructions, which make frames or drop them.
 //! * [`generator`]: an XDP program that makes control segments of many flows at line rate.
 //! * [`mixture`]: control and data segments of a million tuples, from every CPU at once.
 //! * [`endurance`]: the agent under such a load for as long as asked for: does it lose, grow, or leak?
@@ -20,6 +21,7 @@
 //! * [`wrapped`]: segments inside other protocols.
 //! * [`parity`]: the same frames by each data path and by capture.
 //! * [`pcap`]: captures made by tests, and numbers that only look random.
+//! * [`pcapng`]: the same in the block format, and a reader of it that is not the program's.
 //! * [`conversation`]: TCP conversations from a script, down to the frames.
 //! * [`connlog`]: Zeek's conn.log, and how far two of them agree.
 //! * [`oracle`]: captures with independent answers.
@@ -27,6 +29,7 @@
 //! * [`bench`]: what it costs, against what it costs others.
 //! * [`tier`]: the rule by which privileged tests skip out loud.
 
+pub mod assemble;
 pub mod bench;
 pub mod connlog;
 pub mod conversation;
@@ -43,6 +46,7 @@ pub mod oneshot;
 pub mod oracle;
 pub mod parity;
 pub mod pcap;
+pub mod pcapng;
 pub mod probe;
 pub mod reference;
 pub mod scenario;

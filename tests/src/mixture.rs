@@ -6,14 +6,16 @@
 use std::{io, thread};
 
 use crate::{
-    frame::{Station, TcpFrame},
-    generator::{
-        R0, R1, R2, R3, R4, R5, R6, R7, REDIRECT, XDP_ABORTED, add, and, call, copy, exit, load_u32, load_u64, op,
-        remainder, set, shift_left, shift_right_by, skip_if_greater, store_u8, store_u32, store_u64,
-        to_network_order_32, value_of,
+    assemble::{
+        FLAGS_AT, Instruction, R0, R2, R4, R5, add, copy, divide, maker, remainder, set, skip_unless_zero, store_u8,
+        write_control_flags, write_source_address,
     },
+    frame::{Station, TcpFrame},
     netns::{CLIENT_MAC, Family, SERVER_MAC},
-    sys::{Counter, LoadedProgram, pin_to_cpu},
+    sys::{
+        bpf::{Counter, LoadedProgram},
+        pin_to_cpu,
+    },
 };
 
 /// Segments after which each kind has come equally often.
@@ -23,12 +25,7 @@ const BATCH: u32 = 64;
 /// Segments between two looks whether to go on.
 const CHUNK: u32 = ROUND << 12;
 const FIRST_ADDRESS: i32 = 0x0a00_0000;
-/// Flags of SYN, SYN-ACK, FIN, RST, lowest byte first.
-const FLAGS: i32 = 0x0411_1202;
 const ACK: i32 = 0x10;
-const SOURCE_ADDRESS_AT: i16 = 14 + 12;
-const FLAGS_AT: i16 = 14 + 20 + 13;
-const HEADERS: i32 = 14 + 20 + 20;
 const PAYLOAD: usize = 64;
 
 /// What is sent.
@@ -82,58 +79,18 @@ impl Mixture {
         counter.read()
     }
 
-    fn assemble(self, counter: i32, interface: i32) -> Vec<[u8; 8]> {
-        let [counter_low, counter_high] = value_of(R7, counter);
-        let body = [
-            // n, and the next one
-            load_u64(R5, R7, 0),
-            copy(R0, R5),
-            add(R0, 1),
-            store_u64(R7, 0, R0),
-            // source address
+    fn assemble(self, counter: i32, interface: i32) -> Vec<Instruction> {
+        let source = [
             copy(R0, R5),
             divide(R0, self.row.cast_signed()),
             remainder(R0, self.tuples.cast_signed()),
             add(R0, FIRST_ADDRESS),
-            to_network_order_32(R0),
-            store_u32(R2, SOURCE_ADDRESS_AT, R0),
-            // flags
-            set(R0, ACK),
-            copy(R4, R5),
-            remainder(R4, 10),
-            skip_unless_zero(R4, 5),
-            divide(R5, 10),
-            and(R5, 3),
-            shift_left(R5, 3),
-            set(R0, FLAGS),
-            shift_right_by(R0, R5),
-            store_u8(R2, FLAGS_AT, R0),
-            // away with it
-            set(R1, interface),
-            set(R2, 0),
-            call(REDIRECT),
-            exit(),
         ];
-        let head = [
-            copy(R6, R1),
-            set(R0, XDP_ABORTED),
-            counter_low,
-            counter_high,
-            load_u32(R2, R6, 0),
-            load_u32(R3, R6, 4),
-            copy(R4, R2),
-            add(R4, HEADERS),
-            // To the exit of its own: the frame is too short.
-            skip_if_greater(R4, R3, body.len()),
-        ];
-        [&head[..], &body[..], &[exit()]].concat()
+        let control = [&[divide(R5, 10)][..], &write_control_flags()].concat();
+        // A frame may be one that was sent before, with what was written into it.
+        let data = [set(R0, ACK), store_u8(R2, FLAGS_AT, R0)];
+        let choice = [copy(R4, R5), remainder(R4, 10), skip_unless_zero(R4, control.len())];
+        let body = [&source[..], &write_source_address(), &data, &choice, &control].concat();
+        maker(counter, interface, &body)
     }
-}
-
-fn divide(to: u8, value: i32) -> [u8; 8] {
-    op(0x37, to, 0, 0, value)
-}
-
-fn skip_unless_zero(of: u8, instructions: i16) -> [u8; 8] {
-    op(0x55, of, 0, instructions, 0)
 }

@@ -129,8 +129,28 @@ impl Namespace {
 
     /// Runs `ip -n <name> <words>`.
     pub fn ip(&self, words: &str) -> io::Result<String> {
+        self.command("ip", words)
+    }
+
+    /// Runs `tc -n <name> <words>`.
+    pub fn tc(&self, words: &str) -> io::Result<String> {
+        self.command("tc", words)
+    }
+
+    fn command(&self, program: &str, words: &str) -> io::Result<String> {
         let all: Vec<&str> = ["-n", &self.name].into_iter().chain(words.split_whitespace()).collect();
-        ip(&all)
+        run(program, &all)
+    }
+
+    /// A pair of veth interfaces that no stack talks on by itself, with so many queues each.
+    fn add_pair(&self, source: &str, sink: &str, queues: usize) -> io::Result<()> {
+        let queues = format!("numtxqueues {queues} numrxqueues {queues}");
+        self.ip(&format!("link add name {source} {queues} type veth peer name {sink} {queues}"))?;
+        for end in [source, sink] {
+            self.ip(&format!("link set {end} addrgenmode none"))?;
+            self.ip(&format!("link set {end} up"))?;
+        }
+        Ok(())
     }
 }
 
@@ -164,23 +184,13 @@ impl Loop {
     fn with_queues(count: usize) -> io::Result<Self> {
         sweep()?;
         let namespace = Namespace::create("lo")?;
-        let queues = format!("numtxqueues {count} numrxqueues {count}");
-        namespace.ip(&format!("link add name {SOURCE} {queues} type veth peer name {SINK} {queues}"))?;
-        for end in [SOURCE, SINK] {
-            namespace.ip(&format!("link set {end} addrgenmode none"))?;
-            namespace.ip(&format!("link set {end} up"))?;
-        }
+        namespace.add_pair(SOURCE, SINK, count)?;
         Ok(Self { namespace })
     }
 
     /// A further pair of one queue.
     pub fn add_pair(&self, source: &str, sink: &str) -> io::Result<()> {
-        self.namespace.ip(&format!("link add name {source} type veth peer name {sink}"))?;
-        for end in [source, sink] {
-            self.namespace.ip(&format!("link set {end} addrgenmode none"))?;
-            self.namespace.ip(&format!("link set {end} up"))?;
-        }
-        Ok(())
+        self.namespace.add_pair(source, sink, 1)
     }
 }
 
@@ -282,6 +292,19 @@ impl Network {
         Ok(())
     }
 
+    /// Adds a mirror port to the middle: whatever comes from client or server arrives, `times` times, at [`SINK`], where
+    /// it ends.
+    pub fn mirror(&self, times: usize) -> io::Result<()> {
+        let middle = &self.middle;
+        middle.add_pair(SOURCE, SINK, 1)?;
+        let actions = vec![format!("action mirred egress mirror dev {SOURCE}"); times].join(" ");
+        for leg in [CLIENT_LEG, SERVER_LEG] {
+            middle.tc(&format!("qdisc add dev {leg} clsact"))?;
+            middle.tc(&format!("filter add dev {leg} ingress protocol all prio 1 u32 match u32 0 0 {actions}"))?;
+        }
+        Ok(())
+    }
+
     /// Takes the server's second address of `family` away: what is sent to it afterwards is dropped in silence.
     pub fn drop_second_server(&self, family: Family) -> io::Result<()> {
         let (address, len) = (family.second_server(), family.prefix_len());
@@ -332,12 +355,16 @@ fn remove(name: &str) {
 }
 
 fn ip(words: &[&str]) -> io::Result<String> {
-    let output = Command::new("ip").args(words).output()?;
+    run("ip", words)
+}
+
+fn run(program: &str, words: &[&str]) -> io::Result<String> {
+    let output = Command::new(program).args(words).output()?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(io::Error::other(format!("`ip {}` failed: {said}", words.join(" "))))
+    Err(io::Error::other(format!("`{program} {}` failed: {said}", words.join(" "))))
 }
 
 #[cfg(test)]

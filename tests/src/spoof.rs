@@ -7,25 +7,21 @@
 use std::{io, net::IpAddr};
 
 use crate::{
-    frame::{Station, TcpFrame},
-    generator::{
-        R0, R1, R2, R3, R4, R5, R6, R7, REDIRECT, XDP_ABORTED, add, and, call, copy, exit, load_u32, load_u64, op, set,
-        shift_right, skip_if_greater, store_u32, store_u64, to_network_order_32, value_of,
+    assemble::{
+        Instruction, R0, R2, R5, SEQUENCE_AT, SOURCE_PORT_AT, add, and, copy, drop_sources, maker, multiply,
+        shift_right, store_u16, store_u32, write_source_address,
     },
+    frame::{Station, TcpFrame},
     netns::{CLIENT_MAC, Family, NOBODY_MAC},
-    sys::{Counter, LoadedProgram},
+    sys::bpf::{Counter, IngressFilter, LoadedProgram},
 };
 
 /// First address, and bits of the rest: 10.128.0.0/10.
 pub const SOURCES: (u32, u32) = (0x0a80_0000, 22);
 /// Runs between two chances for the receiving end to take what is in its ring (256 frames on veth).
-const BATCH: u32 = 32;
+const BATCH: u32 = 64;
 /// Odd, so that no number comes twice.
 const SPREAD: i32 = 0x4f1b_bcdd;
-const SOURCE_ADDRESS_AT: i16 = 14 + 12;
-const SOURCE_PORT_AT: i16 = 14 + 20;
-const SEQUENCE_AT: i16 = 14 + 20 + 4;
-const FRAME_LEN: i32 = 14 + 20 + 20;
 
 /// True for an address that only the flood has.
 pub fn is_spoofed(address: IpAddr) -> bool {
@@ -75,52 +71,28 @@ impl Flood {
     }
 }
 
-fn multiply(to: u8, value: i32) -> [u8; 8] {
-    op(0x27, to, 0, 0, value)
-}
-
-fn store_u16(to: u8, offset: i16, from: u8) -> [u8; 8] {
-    op(0x6b, to, from, offset, 0)
-}
-
-fn assemble(counter: i32, interface: i32) -> Vec<[u8; 8]> {
-    let [counter_low, counter_high] = value_of(R7, counter);
+fn assemble(counter: i32, interface: i32) -> Vec<Instruction> {
     let (first, bits) = SOURCES;
-    let body = [
-        // n, and the next one
-        load_u64(R5, R7, 0),
-        copy(R0, R5),
-        add(R0, 1),
-        store_u64(R7, 0, R0),
-        // a number that comes once
+    // A number that comes once, and the address in its low bits.
+    let address = [
         multiply(R5, SPREAD),
         store_u32(R2, SEQUENCE_AT, R5),
         copy(R0, R5),
         and(R0, (1 << bits) - 1),
         add(R0, first.cast_signed()),
-        to_network_order_32(R0),
-        store_u32(R2, SOURCE_ADDRESS_AT, R0),
-        shift_right(R5, bits.cast_signed()),
-        store_u16(R2, SOURCE_PORT_AT, R5),
-        // away with it
-        set(R1, interface),
-        set(R2, 0),
-        call(REDIRECT),
-        exit(),
     ];
-    let head = [
-        copy(R6, R1),
-        set(R0, XDP_ABORTED),
-        counter_low,
-        counter_high,
-        load_u32(R2, R6, 0),
-        load_u32(R3, R6, 4),
-        copy(R4, R2),
-        add(R4, FRAME_LEN),
-        // To the exit of its own: the frame is too short.
-        skip_if_greater(R4, R3, body.len()),
-    ];
-    [&head[..], &body[..], &[exit()]].concat()
+    let port = [shift_right(R5, bits.cast_signed()), store_u16(R2, SOURCE_PORT_AT, R5)];
+    maker(counter, interface, &[&address[..], &write_source_address(), &port].concat())
+}
+
+/// Keeps the flood from the stack behind the interface with `index` (in the namespace of the calling thread), for as long
+/// as the answer lives: dropped before anybody has work with it, and after XDP has seen it.
+///
+/// # Errors
+/// When the kernel has no tcx (before Linux 6.6).
+pub fn keep_from_stack(index: u32) -> io::Result<IngressFilter> {
+    let (first, bits) = SOURCES;
+    IngressFilter::attach(&drop_sources(first, bits), index)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Received, Snapshot, Window, flood::FloodJson, quality::QualityJson, text};
+use super::{Snapshot, Window, flood::FloodJson, quality::QualityJson, received::ReceivedJson, text};
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
     lifecycle::{Basis, Connection, Side, Value},
@@ -242,20 +242,6 @@ struct InterfaceJson<'a> {
 }
 
 #[derive(Serialize)]
-struct ReceivedJson {
-    packets: u64,
-    dropped: u64,
-    missed: u64,
-    errors: u64,
-}
-
-impl From<Received> for ReceivedJson {
-    fn from(Received { packets, dropped, missed, errors }: Received) -> Self {
-        Self { packets, dropped, missed, errors }
-    }
-}
-
-#[derive(Serialize)]
 struct WindowJson<'a> {
     start: String,
     end: String,
@@ -271,7 +257,7 @@ impl<'a> From<&'a Window> for WindowJson<'a> {
             name: &i.name,
             mode: i.mode,
             driver: &i.driver,
-            received: i.received.map(Into::into),
+            received: i.received.as_ref().map(Into::into),
         };
         Self {
             start: text::timestamp(window.start_ns),
@@ -286,8 +272,19 @@ impl<'a> From<&'a Window> for WindowJson<'a> {
 
 type Counters = serde_json::Map<String, serde_json::Value>;
 
+/// What the numbers beside it are restricted to.
+#[derive(Serialize)]
+struct FilterJson {
+    expression: String,
+    /// Connections and RSTs of none for which it holds, and for which it does not.
+    records: u64,
+    left_out: u64,
+}
+
 #[derive(Serialize)]
 struct SummaryJson {
+    /// Null without `--filter`. Losses, books, flood and quality are of everything all the same.
+    filter: Option<FilterJson>,
     #[serde(flatten)]
     totals: TotalsJson,
     causes: Counters,
@@ -308,7 +305,13 @@ fn counters<'n>(items: impl Iterator<Item = (&'n str, u64)>) -> Counters {
 
 fn summary(snapshot: &Snapshot) -> SummaryJson {
     let aggregate = &snapshot.aggregate;
+    let filter = snapshot.filter.as_ref().map(|filter| FilterJson {
+        expression: filter.expression.clone(),
+        records: aggregate.totals.connections + aggregate.totals.rst_without_connection,
+        left_out: filter.left_out,
+    });
     SummaryJson {
+        filter,
         totals: (&aggregate.totals).into(),
         causes: counters(aggregate.causes().map(|(cause, count)| (cause.id(), count))),
         closings: counters(aggregate.closings().map(|(closing, count)| (closing.as_str(), count))),

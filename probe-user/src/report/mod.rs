@@ -6,9 +6,12 @@ pub mod flood;
 pub mod json;
 pub mod line;
 pub mod quality;
+mod received;
 pub mod table;
 mod text;
 pub mod zeek;
+
+pub use received::{DriverCounters, DriverLoss, Received};
 
 use crate::{aggregate::Aggregate, lifecycle::Connection};
 
@@ -17,7 +20,9 @@ use crate::{aggregate::Aggregate, lifecycle::Connection};
 pub struct Snapshot {
     /// Where and when.
     pub window: Window,
-    /// Sums and groups over all connections, listed or not.
+    /// Which connections it is about, unless all.
+    pub filter: Option<Filtered>,
+    /// Sums and groups over these connections, listed or not.
     pub aggregate: Aggregate,
     /// Where frames and segments went that are in no connection, by stable name.
     pub losses: Vec<Loss>,
@@ -27,8 +32,17 @@ pub struct Snapshot {
     pub flood: flood::Flood,
     /// How good the capture is.
     pub quality: quality::Quality,
-    /// The connections, by start.
+    /// These connections, by start.
     pub connections: Vec<Connection>,
+}
+
+/// What a snapshot was restricted to. Losses, books and the quality of the capture are those of all connections.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filtered {
+    /// The condition.
+    pub expression: String,
+    /// Records that do not meet it: connections, and RSTs that belong to none.
+    pub left_out: u64,
 }
 
 /// A counter of something that is not, or not fully, in the connections.
@@ -68,17 +82,4 @@ pub struct InterfaceUse {
     pub driver: String,
     /// What kernel and NIC counted meanwhile; `None` when they do not say.
     pub received: Option<Received>,
-}
-
-/// Counters of an interface that are not ours.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Received {
-    /// Frames received, as the driver counts.
-    pub packets: u64,
-    /// Frames dropped after they were received; some drivers count those that XDP drops.
-    pub dropped: u64,
-    /// Frames that the NIC lost for want of room, before anybody saw them.
-    pub missed: u64,
-    /// Other receive errors.
-    pub errors: u64,
 }

@@ -9,6 +9,7 @@ use crate::{
     plan::DoctorPlan,
     source::live::{
         LiveError,
+        driver::DriverCounters,
         engine::{Engine, EngineConfig},
         netdev::{self, Netdev},
         privilege,
@@ -156,6 +157,14 @@ fn native(device: &Netdev) -> String {
     if known.is_empty() { "yes".to_string() } else { format!("yes, with {}", known.join(", ")) }
 }
 
+/// Whether the driver will say what it lost.
+fn loss_counters(device: &Netdev) -> String {
+    match DriverCounters::read(&device.name) {
+        Ok(counters) => format!("{} of the driver's own are watched", counters.len()),
+        Err(why) => format!("none of the driver's own can be read: {why}"),
+    }
+}
+
 fn interface(report: &mut Report, device: &Netdev, frags: Option<bool>) {
     report.heading(&format!("interface {}", device.name));
     report.fact("driver", &device.driver);
@@ -171,6 +180,7 @@ fn interface(report: &mut Report, device: &Netdev, frags: Option<bool>) {
         &offload(device.strips_vlan, "XDP sees no tags, --domain vlan has no effect; to keep them", "rxvlan"),
     );
     report.fact("LRO", &offload(device.lro, "some drivers refuse XDP; to switch it off", "lro"));
+    report.fact("loss counters", &loss_counters(device));
     report.fact("native XDP", &native(device));
     match &device.xdp {
         Some(holder) => report.fact("XDP hook", &format!("taken by {holder}")),

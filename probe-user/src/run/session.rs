@@ -11,13 +11,14 @@ use super::{
     evidence::{Evidence, EvidenceBooks},
     feed::{Feed, SharedFeed},
     frames::{FrameReader, Sockets},
+    meters::Meters,
     output,
     pace::Pace,
 };
 #[cfg(feature = "trace")]
 use crate::source::live::trace::Trace;
 use crate::{
-    evidence::{Frame, Interface},
+    evidence::{Direction, Frame, Interface},
     lifecycle::{Basis, Connection, Tracker, TrackerConfig, TrackerStats},
     plan::{DataPath, LivePlan},
     report::Received,
@@ -28,7 +29,6 @@ use crate::{
             delivery,
             engine::{Depth, Engine, EngineConfig},
             host::{HostTap, ResetFormat},
-            netdev::{self, LinkCounters},
             services::Services,
             snapshots::{Snapshots, Taken},
         },
@@ -53,7 +53,7 @@ pub(super) struct Session {
     pace: Pace,
     last_drain: Instant,
     /// Counters of the interfaces when watching began.
-    counters: Vec<Option<LinkCounters>>,
+    meters: Meters,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
 }
@@ -96,7 +96,8 @@ impl Session {
         let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
         let manners = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.manner(one)));
         let manners: Vec<_> = manners.collect();
-        let counters = counters(&attachments);
+        let meters = Meters::read(&attachments);
+        meters.tell_absent(&attachments);
         let full = config.depth != Depth::Control;
         let tracker = Tracker::new(TrackerConfig {
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
@@ -130,7 +131,7 @@ impl Session {
             clock,
             pace,
             last_drain: Instant::now(),
-            counters,
+            meters,
             started_ns: clock.unix_ns(),
         })
     }
@@ -178,7 +179,8 @@ impl Session {
         let Some(snapshots) = &mut self.snapshots else { return };
         snapshots.take(|taken| {
             let Taken { segment, interface, queue, wire_len, bytes } = *taken;
-            feed.keep(&segment, &Frame { interface, queue, wire_len, bytes });
+            let direction = queue.map_or(Direction::Sent, |queue| Direction::Received { queue });
+            feed.keep(&segment, &Frame { interface, direction, wire_len, bytes });
         });
     }
 
@@ -239,7 +241,7 @@ impl Session {
     pub(super) fn close(mut self) -> Closed {
         // All legs end as one; then one drain reads everything there is.
         self.engine.arm(false);
-        let received = counters(&self.attachments).iter().zip(&self.counters).map(received).collect();
+        let received = self.meters.since(&self.attachments);
         self.attachments.clear();
         if let Some(host) = &mut self.host {
             host.detach();
@@ -289,17 +291,6 @@ fn interfaces(attachments: &[Attachment], manners: &[&str]) -> Vec<Interface> {
         link_type: 1,
     };
     attachments.iter().zip(manners).map(of).collect()
-}
-
-/// An interface that cannot be asked has no counters, which is no reason not to watch it.
-fn counters(attachments: &[Attachment]) -> Vec<Option<LinkCounters>> {
-    let indices: Vec<u32> = attachments.iter().map(|attachment| attachment.device.index).collect();
-    netdev::counters(&indices).unwrap_or_else(|_| vec![None; indices.len()])
-}
-
-fn received((now, before): (&Option<LinkCounters>, &Option<LinkCounters>)) -> Option<Received> {
-    let LinkCounters { rx_packets, rx_dropped, rx_missed, rx_errors } = now.as_ref()?.since(before.as_ref()?);
-    Some(Received { packets: rx_packets, dropped: rx_dropped, missed: rx_missed, errors: rx_errors })
 }
 
 /// The tracepoint's format, or a word on why there will be no reasons.

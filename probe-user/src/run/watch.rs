@@ -68,7 +68,7 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
     let taken = view.take_last(closed.rest);
     window.end_ns = closed.ended_ns;
     for (interface, received) in window.interfaces.iter_mut().zip(&closed.received) {
-        interface.received = *received;
+        interface.received.clone_from(received);
     }
     let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
     let unseen = Unseen { resets_lost: closed.resets_lost, interfaces_gone: gone, missed_by_nic: missed };
@@ -125,7 +125,8 @@ fn announce(plan: &WatchPlan, session: &Session) {
         || "until interrupted".to_string(),
         |duration| format!("for {}", humantime::format_duration(duration)),
     );
-    output::say(&format!("rstprobe: attached to {}; watching {until}", names.join(", ")));
+    let which = plan.view.filter.as_ref().map_or_else(String::new, |filter| format!("; only what meets `{filter}`"));
+    output::say(&format!("rstprobe: attached to {}; watching {until}{which}", names.join(", ")));
     for attachment in session.attachments() {
         if attachment.device.strips_vlan == Some(true) && plan.live.engine.domain == Domain::Vlan {
             output::say(&format!(

@@ -42,5 +42,5 @@ fn nfpcapd(capture: &str, folder: &str) -> Vec<String> {
 }
 
 fn tshark(capture: &str, _folder: &str) -> Vec<String> {
-    words(&["-n", "-q", "-z", "conv,tcp", "-r", capture])
+    words(&["-q", "-z", "conv,tcp", "-r", capture])
 }

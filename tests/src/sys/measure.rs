@@ -3,7 +3,7 @@
 
 use std::{io, os::fd::RawFd, time::Duration};
 
-use super::{bpf, check};
+use super::{bpf::bpf, check};
 
 /// Runs the calling thread before everybody else's: others share the cores.
 pub fn come_first() -> io::Result<()> {

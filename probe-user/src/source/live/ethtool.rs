@@ -1,5 +1,5 @@
-//! Questions to a driver that netlink does not answer in one message: its name, its queues, whether it strips VLAN tags;
-//! and the packet-socket membership that makes an interface promiscuous for as long as this process lives.
+//! Questions to a driver that netlink does not answer in one message: its name, its queues, its own statistics, whether it
+//! strips VLAN tags; and the packet-socket membership that makes an interface promiscuous for as long as this process lives.
 #![expect(unsafe_code, reason = "ioctl and setsockopt with C structures")]
 
 use std::{
@@ -10,8 +10,13 @@ use std::{
 
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_GDRVINFO: u32 = 0x0000_0003;
+const ETHTOOL_GSTRINGS: u32 = 0x0000_001b;
+const ETHTOOL_GSTATS: u32 = 0x0000_001d;
 const ETHTOOL_GFLAGS: u32 = 0x0000_0025;
+const ETHTOOL_GSSET_INFO: u32 = 0x0000_0037;
 const ETHTOOL_GCHANNELS: u32 = 0x0000_003c;
+const ETH_SS_STATS: u32 = 1;
+const ETH_GSTRING_LEN: usize = 32;
 const ETH_FLAG_RXVLAN: u32 = 1 << 8;
 const ETH_FLAG_LRO: u32 = 1 << 15;
 
@@ -41,6 +46,19 @@ struct Channels {
     combined: u32,
 }
 
+/// `struct ethtool_sset_info` with room for one number.
+#[repr(C)]
+struct SetInfo {
+    command: u32,
+    reserved: u32,
+    mask: u64,
+    count: u32,
+}
+
+/// Statistics of one driver that are read at most; large NICs with a queue for each of hundreds of CPUs have some ten
+/// thousand. Twice as many fit into what the kernel is given to write into.
+const STATISTICS: usize = 1 << 16;
+
 fn socket(domain: c_int, kind: c_int) -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
     let fd = unsafe { libc::socket(domain, kind | libc::SOCK_CLOEXEC, 0) };
@@ -51,7 +69,7 @@ fn socket(domain: c_int, kind: c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn ethtool<T>(interface: &str, request: &mut T) -> io::Result<()> {
+fn ethtool<T: ?Sized>(interface: &str, request: &mut T) -> io::Result<()> {
     let socket = socket(libc::AF_INET, libc::SOCK_DGRAM)?;
     let mut name = [0 as libc::c_char; libc::IFNAMSIZ];
     if interface.len() >= name.len() {
@@ -62,7 +80,8 @@ fn ethtool<T>(interface: &str, request: &mut T) -> io::Result<()> {
     }
     let data = std::ptr::from_mut(request).cast();
     let mut ifreq = libc::ifreq { ifr_name: name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: data } };
-    // SAFETY: `ifreq` and the request it points to live through the call and have the layout the command expects.
+    // SAFETY: `ifreq` and the request it points to live through the call and have the layout the command expects; where
+    // the kernel writes as much as it has (GSTRINGS, GSTATS), callers give room for more than they were told there is.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut ifreq) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
@@ -86,6 +105,45 @@ pub(super) fn vlan_strip_and_lro(interface: &str) -> io::Result<(bool, bool)> {
     let mut value = Value { command: ETHTOOL_GFLAGS, data: 0 };
     ethtool(interface, &mut value)?;
     Ok((value.data & ETH_FLAG_RXVLAN != 0, value.data & ETH_FLAG_LRO != 0))
+}
+
+/// The driver's own statistics by name, in its order (`ethtool -S`).
+///
+/// # Errors
+/// `Unsupported` when it has none; what the ioctl says, or that they became others while they were read.
+pub(super) fn statistics(interface: &str) -> io::Result<Vec<(String, u64)>> {
+    let mut info = SetInfo { command: ETHTOOL_GSSET_INFO, reserved: 0, mask: 1 << ETH_SS_STATS, count: 0 };
+    ethtool(interface, &mut info)?;
+    let count = if info.mask == 0 { 0 } else { info.count as usize };
+    match count {
+        0 => return Err(io::ErrorKind::Unsupported.into()),
+        1..STATISTICS => {}
+        _ => return Err(io::Error::other(format!("{count} statistics are too many"))),
+    }
+    // Nobody promises that there are as many when they are asked for; but hardly twice the greatest number.
+    let names = table(interface, ETHTOOL_GSTRINGS, 12, ETH_GSTRING_LEN)?;
+    let values = table(interface, ETHTOOL_GSTATS, 8, size_of::<u64>())?;
+    if names.len() != values.len() {
+        return Err(io::Error::other("the statistics changed while they were read"));
+    }
+    let name = |bytes: &Vec<u8>| {
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        String::from_utf8_lossy(&bytes[..end]).into_owned()
+    };
+    let value = |bytes: &Vec<u8>| bytes.as_slice().try_into().map_or(0, u64::from_ne_bytes);
+    Ok(names.iter().map(name).zip(values.iter().map(value)).collect())
+}
+
+/// The entries of `width` bytes that follow the `head` bytes of a request, which end with how many there are.
+fn table(interface: &str, command: u32, head: usize, width: usize) -> io::Result<Vec<Vec<u8>>> {
+    let mut request = vec![0_u8; head + 2 * STATISTICS * width];
+    request[..4].copy_from_slice(&command.to_ne_bytes());
+    if command == ETHTOOL_GSTRINGS {
+        request[4..8].copy_from_slice(&ETH_SS_STATS.to_ne_bytes());
+    }
+    ethtool(interface, request.as_mut_slice())?;
+    let count = request[head - 4..head].try_into().map_or(0, u32::from_ne_bytes) as usize;
+    Ok(request[head..].chunks_exact(width).take(count).map(<[u8]>::to_vec).collect())
 }
 
 /// How many receive queues the driver uses now.

@@ -8,6 +8,7 @@
 //! * [`snapshots`]: first bytes of frames, through a ring buffer.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
+//! * [`driver`]: what its driver counts as lost on the way in.
 //! * `features`: what its driver can do with XDP.
 //! * [`privilege`]: what the process may do.
 //! * [`services`]: what floods are made of: counts by service, of what is not kept per flow.
@@ -18,6 +19,7 @@ pub mod books;
 pub mod carries;
 pub mod delivery;
 mod drain;
+pub mod driver;
 pub mod engine;
 mod error;
 mod ethtool;
