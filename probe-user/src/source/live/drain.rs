@@ -99,7 +99,7 @@ impl Drain<'_> {
         }
         for (nth, left) in self.left.iter().enumerate() {
             let flood = flood.as_deref_mut();
-            order.add(2 * nth as u32 + 1, self.logged(left, flood, &mut sum));
+            order.add(2 * nth as u32 + 1, logged(left, flood, &mut sum));
         }
         let claimed = flood.map(|flood| self.claim(flood, &mut sum)).unwrap_or_default();
         order.add(CLAIMED, claimed.iter().map(|segment| segment.record.time_ns).enumerate());
@@ -115,26 +115,6 @@ impl Drain<'_> {
             self.settle(left, sink);
         }
         sum
-    }
-
-    /// The log entries that are to be handed over, and their times.
-    fn logged<'b>(
-        &self,
-        left: &'b Left<'_>,
-        mut flood: Option<&'b mut Flood>,
-        sum: &'b mut Books,
-    ) -> impl Iterator<Item = (usize, u64)> + 'b {
-        left.log.iter().enumerate().filter_map(move |(at, entry)| {
-            sum.drained_log += u64::from(entry.counted == LOG_ONLY);
-            if entry.counted == LOG_RECALLED {
-                if !flood.as_mut()?.recalled(left.cpu, entry) {
-                    return None;
-                }
-                sum.claimed += 1;
-                sum.claimed_flags.add(entry.record.flags);
-            }
-            Some((at, entry.record.time_ns))
-        })
     }
 
     /// The openings of flows that have shown more since: they were refused room, and are followed after all.
@@ -198,6 +178,25 @@ impl Drain<'_> {
         let last_ns = if side.packets == 0 { 0 } else { side.last_ns + self.clock_offset_ns };
         DirectionCounters { last_ns, ..*side }
     }
+}
+
+/// The log entries that are to be handed over, and their times.
+fn logged<'a>(
+    left: &'a Left<'_>,
+    mut flood: Option<&'a mut Flood>,
+    sum: &'a mut Books,
+) -> impl Iterator<Item = (usize, u64)> + 'a {
+    left.log.iter().enumerate().filter_map(move |(at, entry)| {
+        sum.drained_log += u64::from(entry.counted == LOG_ONLY);
+        if entry.counted == LOG_RECALLED {
+            if !flood.as_mut()?.recalled(left.cpu, entry) {
+                return None;
+            }
+            sum.claimed += 1;
+            sum.claimed_flags.add(entry.record.flags);
+        }
+        Some((at, entry.record.time_ns))
+    })
 }
 
 fn claim_of(left: &Left<'_>, flood: &mut Flood, claimed: &mut Vec<Segment>) {
