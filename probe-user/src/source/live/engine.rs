@@ -17,7 +17,7 @@ use aya::{
 };
 use probe_ebpf::layout::{
     ABI_VERSION, Bucket, Control, CpuEpoch, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey,
-    JournalEntry, LogEntry, OPENING_WAYS, SLOT_SEGMENTS, Segment, Slot,
+    JournalEntry, LogEntry, OPENING_WAYS, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Segment, Slot,
 };
 use probe_ebpf::tunnel::{self, Encapsulations};
 
@@ -131,9 +131,6 @@ const LOG_EVERYTHING: u8 = 5;
 /// The smallest ring buffer there can be, on pages of any size.
 const NO_SNAPSHOTS: u32 = 1 << 16;
 
-/// Buckets per slot: the fuller a bucket, the longer the search. A quarter of the index is in use when all slots are.
-const ENTRIES_PER_SLOT: u32 = 4;
-
 /// The loaded program and its maps.
 pub struct Engine {
     ebpf: Ebpf,
@@ -188,7 +185,7 @@ impl Engine {
 
     fn load_variant(config: &EngineConfig, cpus: usize, frags: bool) -> Result<Self, LiveError> {
         let slots = config.slots_per_cpu;
-        let buckets = (slots * ENTRIES_PER_SLOT / probe_ebpf::layout::BUCKET_ENTRIES as u32).max(1);
+        let buckets = (slots / SLOTS_PER_BUCKET).max(1);
         let journal = slots * SLOT_SEGMENTS as u32;
         let regions = 2 * u32::try_from(cpus).map_err(|_| LiveError::TableSize { slots, log: config.log_per_cpu })?;
         let total =
