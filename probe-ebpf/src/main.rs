@@ -14,6 +14,9 @@ mod evidence;
 mod program;
 
 #[cfg(target_arch = "bpf")]
+mod queues;
+
+#[cfg(target_arch = "bpf")]
 mod redirect;
 
 #[cfg(target_arch = "bpf")]

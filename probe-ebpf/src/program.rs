@@ -17,6 +17,7 @@ use probe_ebpf::{
 };
 
 use crate::evidence::{self, Origin};
+use crate::queues;
 use crate::table::{self, Region, Scratch, global};
 #[cfg(feature = "trace")]
 use crate::trace;
@@ -230,6 +231,7 @@ pub(crate) fn run<R: Reader + Origin + Again>(frame: &R, len: usize) {
     let Some(mut region) = table::region() else { return };
     region.books.frames += 1;
     region.books.frame_bytes += len as u64;
+    queues::count(frame, len, &mut region);
     #[cfg(feature = "trace")]
     if let Some(scratch) = table::scratch() {
         trace::note_length(scratch, len);

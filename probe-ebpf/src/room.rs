@@ -157,7 +157,9 @@ impl Region {
     /// The flow at hand shows more than an opening: its openings go to the log, where nothing overwrites them.
     #[inline(always)]
     pub(crate) fn recall(&mut self, key: &FlowKey, record: &SegmentRecord) {
-        if global!(OPENING_SETS_PER_CPU) == 0 || self.books.flooded | self.remembered() == 0 || flood::is_opening(record)
+        if global!(OPENING_SETS_PER_CPU) == 0
+            || self.books.flooded | self.remembered() == 0
+            || flood::is_opening(record)
         {
             return;
         }

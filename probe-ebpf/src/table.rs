@@ -3,7 +3,10 @@
 //! Every map is one mmapable array of two epochs times N CPUs; `Region` is the part that this CPU may write in the
 //! current epoch. Slots are handed out in order (`0..slots`); a hashed index of one-cache-line buckets leads to them.
 
-use core::{hint::black_box, ptr::{read_volatile, write_volatile}};
+use core::{
+    hint::black_box,
+    ptr::{read_volatile, write_volatile},
+};
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -262,8 +265,11 @@ impl Region {
         let bucket = unsafe { &mut *self.bucket? };
         let first = self.at * global!(SLOTS_PER_CPU);
         let (mut free, mut old) = (BUCKET_ENTRIES as u32, 0);
-        for position in 0..BUCKET_ENTRIES {
-            let entry = bucket.entries[position];
+        let home = (self.hash >> 24) as usize;
+        for turn in 0..=BUCKET_ENTRIES {
+            let position = (home ^ turn) & BUCKET_ENTRIES;
+            // What is beyond the last entry is none.
+            let Some(&entry) = bucket.entries.get(position) else { continue };
             if entry == 0 {
                 free = position as u32;
                 break;

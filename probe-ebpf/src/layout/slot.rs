@@ -104,12 +104,13 @@ pub const SLOT_SUPERSEDED: u8 = 2;
 /// [`Slot::state`]: the `hi` endpoint sent the last segment.
 pub const SLOT_LAST_FROM_HI: u8 = 4;
 
-/// Entries of one index bucket.
+/// Entries of one index bucket; one less than a power of two.
 pub const BUCKET_ENTRIES: usize = 15;
 /// Slots for which there is one bucket: the fuller a bucket, the longer the search. A power of two.
 pub const SLOTS_PER_BUCKET: u32 = 4;
 
-/// One bucket of the index, one cache line: each entry is `(slot + 1) | tag << 24`, 0 when free; entries fill from the front.
+/// One bucket of the index, one cache line: each entry is `(slot + 1) | tag << 24`, 0 when free. A flow's search begins at
+/// an entry of its own, so that it mostly ends there: a branch that can be foretold.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Bucket {

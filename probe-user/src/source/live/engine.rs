@@ -28,6 +28,7 @@ use super::{
     drain::{Drain, Left, Order},
     flood::Flood,
     mapping::Mapping,
+    queues::{QueueMap, Queues},
     services::Services,
 };
 use crate::source::Domain;
@@ -78,6 +79,8 @@ pub struct EngineConfig {
     pub opening_sets: u32,
     /// Added to kernel times (`CLOCK_MONOTONIC`) to make them nanoseconds since the Unix epoch.
     pub clock_offset_ns: u64,
+    /// Count frames by interface and queue, too ([`Engine::queues`]).
+    pub by_queue: bool,
     /// Bytes of the ring buffer for snapshots of frames, a power of two and a multiple of the page size; 0 for none.
     pub snapshots: u32,
     /// AF_XDP sockets that the program has room for; with any, TCP frames of queues that have a socket go there.
@@ -101,6 +104,7 @@ impl Default for EngineConfig {
             reset_offsets: None,
             opening_sets: 0,
             clock_offset_ns: 0,
+            by_queue: false,
             snapshots: 0,
             sockets: 0,
             trace: false,
@@ -150,6 +154,7 @@ pub struct Engine {
     /// [`Control::service_openings`] and [`Control::openings`].
     budget: (u32, u32),
     flood: Option<Flood>,
+    queues: Option<QueueMap>,
     config: EngineConfig,
     order: Order,
 }
@@ -211,6 +216,7 @@ impl Engine {
             .override_global("TUNNELS", &tunnels, true)
             .override_global("TUNNEL_DEPTH", &tunnel_depth, true)
             .override_global("LINGER", &config.planted.linger, true)
+            .override_global("BY_QUEUE", &u32::from(config.by_queue), true)
             .override_global("EVIDENCE", &u32::from(config.snapshots > 0), true)
             // Only an object with the feature `trace` has it.
             .override_global("AYA_LOG_LEVEL", &log_level, config.trace)
@@ -226,6 +232,7 @@ impl Engine {
             .map_max_entries("LOG", total(log)?)
             .map_max_entries("SNAPSHOTS", config.snapshots.max(NO_SNAPSHOTS))
             .map_max_entries("SOCKETS", config.sockets.max(1))
+            .map_max_entries("QUEUES", QueueMap::rows(config.by_queue, cpu_count))
             .map_max_entries("SERVICES", Flood::rows(config.opening_sets, cpu_count))
             .map_max_entries("OPENING_SETS", Flood::sets(config.opening_sets, cpu_count))
             .map_max_entries("OPENINGS", Flood::openings(config.opening_sets, cpu_count))
@@ -255,11 +262,15 @@ impl Engine {
             armed: true,
             budget: (u32::MAX, u32::MAX),
             flood: None,
+            queues: None,
             config: config.clone(),
             order: Order::default(),
         };
         if config.opening_sets > 0 {
             engine.flood = Some(Flood::map(&engine.ebpf, config.opening_sets, cpus, seed)?);
+        }
+        if config.by_queue {
+            engine.queues = Some(QueueMap::map(&engine.ebpf, cpu_count)?);
         }
         engine.tell(0, 0);
         Ok(engine)
@@ -332,6 +343,11 @@ impl Engine {
         self.tell(self.epoch, self.control.read(0).now_ns);
     }
 
+    /// What came in on which interface and queue, when that is counted.
+    pub fn queues(&self) -> Option<&Queues> {
+        self.queues.as_ref().map(QueueMap::queues)
+    }
+
     /// What was counted by service instead of kept per flow.
     pub fn services(&self) -> Option<&Services> {
         self.flood.as_ref().map(Flood::services)
@@ -385,10 +401,13 @@ impl Engine {
             clock_offset_ns: self.config.clock_offset_ns,
             now_ns: self.control.read(0).now_ns,
         };
-        let sum = drain.feed(&mut order, flood.as_mut(), sink);
+        let mut sum = drain.feed(&mut order, flood.as_mut(), sink);
         self.flood = flood;
         self.order = order;
         for region in left..left + self.cpus {
+            if let Some(queues) = &mut self.queues {
+                sum.queue_difference += queues.take_rows(region, &self.books.read(region));
+            }
             self.clear(region);
         }
         sum
