@@ -135,14 +135,9 @@ pub(super) fn queues(interface: &str, queues: &[QueueUse]) -> Option<String> {
     if !rest.is_empty() {
         parts.push(format!("{} others: {}", rest.len(), sum(|one| one.frames, &rest)));
     }
-    let mut text = format!("{interface}: {frames} frames, {} received", text::bytes(bytes));
-    if parts.len() > 1 {
-        text += &format!(" ({})", parts.join(", "));
-    }
-    if !sent.is_empty() {
-        text += &format!("; {} sent", sum(|one| one.frames, &sent));
-    }
-    Some(text)
+    let parts = if parts.len() > 1 { format!(" ({})", parts.join(", ")) } else { String::new() };
+    let sent = if sent.is_empty() { String::new() } else { format!("; {} sent", sum(|one| one.frames, &sent)) };
+    Some(format!("{interface}: {frames} frames, {} received{parts}{sent}", text::bytes(bytes)))
 }
 
 impl DriverCounters {

@@ -86,7 +86,7 @@ impl Session {
         let by_queue = plan.host || delivery::queue_count(&plan.interfaces) > 1;
         let clock_offset_ns = offset_ns;
         let config =
-            EngineConfig { clock_offset_ns, reset_offsets, sockets, snapshots, by_queue, ..plan.engine.clone() };
+            EngineConfig { reset_offsets, clock_offset_ns, by_queue, snapshots, sockets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;

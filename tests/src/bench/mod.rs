@@ -7,6 +7,7 @@ pub mod afxdp;
 pub mod capture;
 pub mod drain;
 pub mod kernel;
+mod lines;
 pub mod memory;
 pub mod path;
 pub mod peers;
