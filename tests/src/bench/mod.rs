@@ -4,6 +4,7 @@
 //! compared is measured in the same run on the same core. A further section is a module here and a line in [`SECTIONS`].
 
 pub mod afxdp;
+pub mod agent;
 pub mod capture;
 pub mod drain;
 pub mod kernel;
@@ -13,6 +14,7 @@ pub mod peers;
 pub mod program;
 pub mod read;
 pub mod report;
+pub mod scaling;
 pub mod tracker;
 
 use std::{io, path::PathBuf};
@@ -69,8 +71,13 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         name: "drain",
-        about: "taking what the kernel has collected, against kernel hash tables; the agent's share of a core",
+        about: "taking what the kernel has collected, against kernel hash tables",
         run: drain::run,
+    },
+    Section {
+        name: "scaling",
+        about: "with epochs per second, new flows per second, and CPUs: the agent's share of a core, the program's cost",
+        run: scaling::run,
     },
     Section {
         name: "tracker",
