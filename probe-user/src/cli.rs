@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::filter;
+
 /// Exit codes, as documented in `--help` and the README.
 pub mod exit {
     /// It ran.
@@ -27,6 +29,7 @@ const EXAMPLES: &str = "Examples:
   rstprobe snapshot -i tap0 -i tap1 --for 1m   both legs of a TAP make one connection
   rstprobe run -i eth1 --format ndjson         one JSON line per connection as it ends
   rstprobe read capture.pcapng                 the same from a capture
+  rstprobe read big.pcap --filter 'rst.count > 0 and ct.count = 0'    only connections that meet a condition
   rstprobe read --format zeek capture.pcap     a conn.log as Zeek writes it";
 
 /// How did this TCP connection end, who ended it, and why?
@@ -124,13 +127,19 @@ pub struct PathArgs {
 
 const EVIDENCE: &str = "Keep the packets behind each reset, as pcapng: a folder, or one file named *.pcapng
 
-Of every connection with an RST the frames around its opening and its end, with interface, queue, direction, and verdict and \
-cause as packet comments. With --datapath afxdp of all its frames, 256 bytes each; otherwise of the segments that the \
-program keeps (SYN, FIN, RST, what they answer), 168 bytes each. Written when the record is final. Disk is bounded, and what \
-could not be kept is counted.
+Of every connection with an RST (or those of --evidence-filter) the frames around its opening and its end, with verdict \
+and cause as packet comments. From captures and with --datapath afxdp of all its frames, 256 bytes each; of counted \
+traffic of the segments that the program keeps (SYN, FIN, RST, what they answer), 168 bytes each, with interface, queue \
+and direction. Written when the record is final. Disk is bounded, and what could not be kept is counted.
 
   rstprobe run -i eth0 --evidence /var/tmp/resets --evidence-max 1G
+  rstprobe read big.pcap --evidence resets.pcapng
+  rstprobe read big.pcap --evidence aborts.pcapng --evidence-filter 'cause = app_abort and server.port = 443'
   tshark -r FILE -Y 'frame.comment contains \"app_abort\"' -T fields -e frame.comment";
+
+const EVIDENCE_FILTER: &str = "Connections whose packets --evidence keeps, in the language of --filter
+
+Asked when the record is final, so that it may ask for anything; --filter has no part in it.";
 
 /// Options about packet evidence.
 #[derive(Args, Debug)]
@@ -144,6 +153,19 @@ pub struct EvidenceArgs {
     /// Time after which the next file of a folder is begun
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration, hide_short_help = true)]
     pub evidence_age: std::time::Duration,
+    /// Connections whose packets --evidence keeps, in the language of --filter
+    #[arg(long, value_name = "EXPR", default_value = "rst.count > 0", requires = "evidence", hide_short_help = true, long_help = EVIDENCE_FILTER)]
+    pub evidence_filter: String,
+}
+
+/// What `--filter` may be; the fields come from the filter's own table.
+fn filter_help() -> String {
+    format!(
+        "Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0'\n\nTables, \
+         streams and rates are of these only, and say so; losses and the quality of the capture are those of \
+         everything. Causes that depend on other connections depend on all of them.\n\n{}",
+        filter::help()
+    )
 }
 
 /// Options about encapsulated traffic.
@@ -201,6 +223,9 @@ pub struct SnapshotArgs {
     /// How long to watch (10s, 2m, 500ms)
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub duration: std::time::Duration,
+    /// Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0' (see --help)
+    #[arg(long, value_name = "EXPR", long_help = filter_help())]
+    pub filter: Option<String>,
     /// What to print
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
     pub format: FormatArg,
@@ -223,6 +248,9 @@ pub struct RunArgs {
     /// Where and how to watch.
     #[command(flatten)]
     pub live: LiveArgs,
+    /// Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0' (see --help)
+    #[arg(long, value_name = "EXPR", long_help = filter_help())]
+    pub filter: Option<String>,
     /// What to print: lines for people, or one JSON object per line; `json` prints one document at the end
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
     pub format: FormatArg,
@@ -238,9 +266,15 @@ pub struct ReadArgs {
     /// Captures, read in this order as one stream; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub file: Vec<PathBuf>,
+    /// Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0' (see --help)
+    #[arg(long, value_name = "EXPR", long_help = filter_help())]
+    pub filter: Option<String>,
     /// What to print
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
     pub format: FormatArg,
+    /// Packets behind the verdicts.
+    #[command(flatten)]
+    pub evidence: EvidenceArgs,
     /// Do not verify checksums (captures of hosts that leave them to the NIC)
     #[arg(long)]
     pub no_checksums: bool,

@@ -5,7 +5,8 @@
 //! | [`source`] | aya, libc, std::fs, probe-ebpf | lifecycle, aggregate, report, printing |
 //! | [`lifecycle`] | segments, std collections | clocks, tokio, aya, I/O, hash-order-dependent output |
 //! | [`aggregate`] | lifecycle records, hdrhistogram | clocks, I/O, formatting |
-//! | [`evidence`] | lifecycle records, frames | clocks, I/O, where frames come from |
+//! | [`filter`] | lifecycle records | clocks, I/O, formatting of records, the command line |
+//! | [`evidence`] | lifecycle records, filters, frames | clocks, I/O, where frames come from |
 //! | [`report`] | lifecycle records, aggregates | I/O, clocks, the terminal |
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
 //! | [`run`] | all of them | parsing, formatting, arithmetic |
@@ -17,6 +18,7 @@
 pub mod aggregate;
 pub mod cli;
 pub mod evidence;
+pub mod filter;
 pub mod lifecycle;
 pub mod plan;
 pub mod report;

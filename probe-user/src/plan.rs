@@ -1,7 +1,10 @@
 //! What the command line means: validated plans that the rest of the program can follow without asking again.
 
+mod evidence;
+
 use std::{path::PathBuf, time::Duration};
 
+pub use evidence::EvidencePlan;
 use probe_ebpf::tunnel::{self, Encapsulations};
 use thiserror::Error;
 
@@ -9,7 +12,8 @@ use crate::{
     cli::{
         ActionArg, DatapathArg, DepthArg, DoctorArgs, FormatArg, LiveArgs, ModeArg, ReadArgs, RunArgs, SnapshotArgs,
     },
-    cli::{DomainArg, EncapsulationArgs, EvidenceArgs},
+    cli::{DomainArg, EncapsulationArgs},
+    filter::{Filter, FilterError},
     lifecycle::Timers,
     source::Domain,
     source::live::{
@@ -57,6 +61,14 @@ pub enum PlanError {
     /// A time.
     #[error("--evidence-age {}: must be at least 1s", humantime::format_duration(*.0))]
     EvidenceAge(Duration),
+    /// A filter.
+    #[error("{option}: {source}")]
+    Filter {
+        /// `--filter` or `--evidence-filter`.
+        option: &'static str,
+        /// What is wrong with it, and where.
+        source: FilterError,
+    },
     /// An encapsulation.
     #[error(
         "--encap {0}: must be all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan"
@@ -80,19 +92,6 @@ pub enum DataPath {
         /// Also where the host's own traffic stops.
         force: bool,
     },
-}
-
-/// Where evidence goes, and how much.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EvidencePlan {
-    /// Folder or file.
-    pub path: PathBuf,
-    /// One file, not a folder of them.
-    pub is_file: bool,
-    /// Disk, bytes.
-    pub max_bytes: u64,
-    /// Time after which the next file of a folder is begun.
-    pub max_age: Duration,
 }
 
 /// How to watch interfaces.
@@ -146,6 +145,8 @@ pub struct ViewPlan {
     pub rows: usize,
     /// Where else to write the snapshot as JSON.
     pub json_out: Option<PathBuf>,
+    /// Which connections are shown and counted; `None` for all.
+    pub filter: Option<Filter>,
     /// Print connections as they end, not all at the end.
     pub follow: bool,
 }
@@ -172,6 +173,8 @@ pub struct ReadPlan {
     pub timers: Timers,
     /// Bound of the tracker.
     pub max_connections: usize,
+    /// Packets behind the verdicts.
+    pub evidence: Option<EvidencePlan>,
     /// What to print.
     pub view: ViewPlan,
 }
@@ -247,7 +250,7 @@ impl TryFrom<LiveArgs> for LivePlan {
                 DatapathArg::Afxdp => DataPath::AfXdp { force: args.path.force },
             },
             umem_frames: args.path.umem,
-            evidence: evidence(args.evidence)?,
+            evidence: evidence::plan(args.evidence)?,
             promiscuous: args.promisc,
             host: args.host,
             engine: EngineConfig {
@@ -277,33 +280,6 @@ impl TryFrom<LiveArgs> for LivePlan {
     }
 }
 
-fn evidence(args: EvidenceArgs) -> Result<Option<EvidencePlan>, PlanError> {
-    let Some(path) = args.evidence else { return Ok(None) };
-    let Some(max_bytes) = size(&args.evidence_max).filter(|size| (64 << 10..=1 << 40).contains(size)) else {
-        return Err(PlanError::EvidenceMax(args.evidence_max));
-    };
-    if args.evidence_age < Duration::from_secs(1) {
-        return Err(PlanError::EvidenceAge(args.evidence_age));
-    }
-    let is_file = path.extension().is_some_and(|extension| extension == "pcapng");
-    Ok(Some(EvidencePlan { path, is_file, max_bytes, max_age: args.evidence_age }))
-}
-
-/// Bytes; K, M and G are powers of 1024.
-fn size(text: &str) -> Option<u64> {
-    let (number, unit) = match text.strip_suffix(['K', 'M', 'G']) {
-        Some(number) => (number, text.as_bytes()[number.len()]),
-        None => (text, b' '),
-    };
-    let shift = match unit {
-        b'K' => 10,
-        b'M' => 20,
-        b'G' => 30,
-        _ => 0,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 impl From<FormatArg> for Format {
     fn from(format: FormatArg) -> Self {
         match format {
@@ -323,7 +299,7 @@ impl TryFrom<SnapshotArgs> for WatchPlan {
         Ok(Self {
             duration: Some(window(args.duration)?),
             live: args.live.try_into()?,
-            view: view(args.format, args.top, args.json_out, false),
+            view: ViewPlan { filter: filter(args.filter)?, ..view(args.format, args.top, args.json_out, false) },
         })
     }
 }
@@ -335,7 +311,10 @@ impl TryFrom<RunArgs> for WatchPlan {
         Ok(Self {
             duration: args.duration.map(window).transpose()?,
             live: args.live.try_into()?,
-            view: view(args.format, 20, None, args.format != FormatArg::Json),
+            view: ViewPlan {
+                filter: filter(args.filter)?,
+                ..view(args.format, 20, None, args.format != FormatArg::Json)
+            },
         })
     }
 }
@@ -343,7 +322,12 @@ impl TryFrom<RunArgs> for WatchPlan {
 /// Zeek's formats have no summary to wait for: they are always streamed.
 fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, follow: bool) -> ViewPlan {
     let streamed = matches!(format, FormatArg::Zeek | FormatArg::ZeekJson) && json_out.is_none();
-    ViewPlan { format: format.into(), rows, json_out, follow: follow || streamed }
+    ViewPlan { format: format.into(), rows, json_out, filter: None, follow: follow || streamed }
+}
+
+fn filter(expression: Option<String>) -> Result<Option<Filter>, PlanError> {
+    let refused = |source| PlanError::Filter { option: "--filter", source };
+    expression.map(|expression| expression.parse().map_err(refused)).transpose()
 }
 
 impl TryFrom<ReadArgs> for ReadPlan {
@@ -365,7 +349,8 @@ impl TryFrom<ReadArgs> for ReadPlan {
             domain,
             timers: timers(&args.timers)?,
             max_connections: args.max_connections,
-            view: view(args.format, args.top, args.json_out, follow),
+            evidence: evidence::plan(args.evidence)?,
+            view: ViewPlan { filter: filter(args.filter)?, ..view(args.format, args.top, args.json_out, follow) },
         })
     }
 }
@@ -455,9 +440,6 @@ mod tests {
         assert!(message("rstprobe snapshot -i a --log 0").starts_with("--log 0"));
         assert!(message("rstprobe snapshot -i a --drain 1h").starts_with("--drain 1h"));
         assert!(message("rstprobe snapshot -i a --for 0s").starts_with("--for 0s"));
-        assert!(message("rstprobe run -i a --evidence d --evidence-max 12X").contains("256M"));
-        assert!(message("rstprobe run -i a --evidence d --evidence-max 9999999999G").contains("1024G"));
-        assert!(message("rstprobe run -i a --evidence d --evidence-age 1ms").starts_with("--evidence-age 1ms"));
         assert!(message("rstprobe run -i a --umem 100").starts_with("--umem 100"));
         assert!(message("rstprobe run -i a --host --datapath afxdp").contains("exclude each other"));
         assert!(message("rstprobe run -i a --max-connections 0").starts_with("--max-connections"));
@@ -465,12 +447,17 @@ mod tests {
     }
 
     #[test]
-    fn evidence_is_a_file_or_a_folder() {
-        let evidence = |line: &str| plan(line).expect("valid").live.evidence.expect("asked for");
-        let folder = evidence("rstprobe run -i a --evidence /tmp/x --evidence-max 1G");
-        assert_eq!((folder.is_file, folder.max_bytes), (false, 1 << 30));
-        assert!(evidence("rstprobe run -i a --evidence x.pcapng").is_file);
-        assert_eq!(size("70000"), Some(70_000));
+    fn a_filter_is_read_before_anything_is_opened() {
+        let line = |filter: &str| ["rstprobe", "snapshot", "-i", "a", "--filter", filter].map(str::to_owned);
+        let plan = |filter: &str| {
+            let cli = Cli::try_parse_from(line(filter)).expect("clap accepts it");
+            let Command::Snapshot(args) = cli.command else { unreachable!("asked for") };
+            WatchPlan::try_from(args)
+        };
+        let kept = plan("rst.count>0").expect("valid").view.filter.expect("asked for");
+        assert_eq!(kept.to_string(), "rst.count > 0");
+        let error = plan("ct.count = 0 and rst.cuont > 0").expect_err("unknown").to_string();
+        assert!(error.starts_with("--filter: unknown field `rst.cuont`; did you mean `rst.count`?\n"), "{error}");
     }
 
     #[test]

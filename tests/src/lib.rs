@@ -21,6 +21,7 @@
 //! * [`wrapped`]: segments inside other protocols.
 //! * [`parity`]: the same frames by each data path and by capture.
 //! * [`pcap`]: captures made by tests, and numbers that only look random.
+//! * [`pcapng`]: the same in the block format, and a reader of it that is not the program's.
 //! * [`conversation`]: TCP conversations from a script, down to the frames.
 //! * [`connlog`]: Zeek's conn.log, and how far two of them agree.
 //! * [`oracle`]: captures with independent answers.
@@ -45,6 +46,7 @@ pub mod oneshot;
 pub mod oracle;
 pub mod parity;
 pub mod pcap;
+pub mod pcapng;
 pub mod probe;
 pub mod reference;
 pub mod scenario;

@@ -162,6 +162,43 @@ fn every_reset_through_sockets_has_its_packets() {
     });
 }
 
+#[test]
+fn filters_say_what_is_shown_and_whose_packets_are_kept() {
+    privileged("evidence", "filters_say_what_is_shown_and_whose_packets_are_kept", || {
+        for path in ["afxdp", "count"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let network = Loop::build().expect("namespaces");
+            let filters = ["--filter", "rst.count > 0", "--evidence-filter", "rst.count = 0 and closing = two_fins"];
+            let words = words(&[&["--datapath", path][..], &filters].concat(), folder.path());
+            let probe = Probe::start(&network.namespace, &words).expect("it attaches");
+            let frames = conversation::traffic(&mut Random::new(12), 300).expect("frames");
+            replay(&network, &[SOURCE], &frames);
+            let done = probe.stop().expect("it ends");
+            assert!(
+                done.status.success() && done.stderr.contains("only what meets `rst.count > 0`"),
+                "{}",
+                done.stderr
+            );
+            let document: Value = serde_json::from_str(&done.stdout).expect("a document");
+            let connections = document["connections"].as_array().expect("connections");
+            let rsts = |one: &Value| ["from_client", "from_server"].map(|side| one[side]["rst"].as_u64());
+            assert!(!connections.is_empty() && connections.iter().all(|one| rsts(one) != [Some(0); 2]));
+            let summary = &document["summary"];
+            assert_eq!(summary["filter"]["expression"], "rst.count > 0");
+            assert_eq!(summary["filter"]["records"], connections.len());
+            let left_out = summary["filter"]["left_out"].as_u64().expect("a count");
+            let kept = packets(folder.path());
+            let named: BTreeSet<u64> = kept.iter().map(|packet| packet.connection).collect();
+            say(&format!("{path}: {} shown, {left_out} not, {} with packets", connections.len(), named.len()));
+            assert!(!named.is_empty() && named.len() as u64 <= left_out, "{named:?}");
+            assert!(kept.iter().all(|packet| packet.flags & RST == 0));
+            let whole = kept.iter().filter(|packet| packet.comment.contains("closing two_fins")).count();
+            assert_eq!(whole, named.len(), "the first packet of each says all of it");
+            assert_eq!(summary["books"]["evidence.connections"], named.len());
+        }
+    });
+}
+
 /// Frames in a file, and whether it ends with a whole block.
 fn count(file: &Path) -> (u64, bool) {
     let mut capture = CaptureFile::open(file).expect("a capture");

@@ -148,11 +148,14 @@ impl Habits {
         if is_candidate(connection) {
             return Some(Question::Habit { service: service()?, closer: connection.reset_by });
         }
-        let (host, ttl) = (connection.resp.ip(), connection.from_resp.rst_ttl);
-        let is_open = connection.verdict.cause == Cause::RefusedClosedPort
-            && ttl != 0
-            && self.hosts.get(&host).is_none_or(|known| known.seen < MIN_ANSWERS || !known.may_be(ttl));
+        let (host, ttl) = (connection.resp.ip(), refusal_ttl(connection)?);
+        let is_open = self.hosts.get(&host).is_none_or(|known| known.seen < MIN_ANSWERS || !known.may_be(ttl));
         is_open.then_some(Question::Refusal { host, ttl })
+    }
+
+    /// Whether [`Self::judge`] may say something else of the connection when more of its service and host is known.
+    pub fn may_change(connection: &Connection) -> bool {
+        is_candidate(connection) || refusal_ttl(connection).is_some()
     }
 
     /// The cause that all connections together give, if it is another one than that of one alone.
@@ -194,6 +197,12 @@ impl Habits {
         verdict.cause = cause;
         verdict.confidence = Confidence::Medium;
     }
+}
+
+/// The TTL of a refusal, which another host than the one that it names may have sent.
+fn refusal_ttl(connection: &Connection) -> Option<u8> {
+    let ttl = connection.from_resp.rst_ttl;
+    (connection.verdict.cause == Cause::RefusedClosedPort && ttl != 0).then_some(ttl)
 }
 
 /// True when the closer actively aborted and sent no FIN of its own: a habit of the service would explain it.

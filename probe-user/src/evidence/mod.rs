@@ -1,4 +1,5 @@
-//! The packets behind a verdict: the frames around the opening and the end of connections that were reset, as pcapng.
+//! The packets behind a verdict: the frames around the opening and the end of connections that meet a condition (that they
+//! were reset, unless asked otherwise), as pcapng.
 //!
 //! * `store`: keeps some frames per connection while it lives, within a bound of memory.
 //! * `pcapng`: blocks of a capture file, each whole.
@@ -16,14 +17,16 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use hashbrown::HashMap;
 use probe_ebpf::layout::{Endpoint, FlowKey, RST, Segment};
 
-pub use pcapng::{Interface, head};
+pub use pcapng::{Direction, Interface, head};
 use pcapng::{Packet, packet};
 use store::{Kept, Store};
 
 use crate::{
     aggregate::Habits,
+    filter::Filter,
     lifecycle::{Connection, ResetBy},
 };
 
@@ -33,10 +36,10 @@ pub const SNAP_LEN: usize = 256;
 /// A frame on its way into the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Frame<'a> {
-    /// Index of the interface, as the kernel numbers them.
+    /// [`Interface::index`] of its interface.
     pub interface: u32,
-    /// Receive queue; `None` for what the host itself sent.
-    pub queue: Option<u32>,
+    /// Which way it went.
+    pub direction: Direction,
     /// Length, bytes.
     pub wire_len: u32,
     /// Its first bytes.
@@ -46,11 +49,11 @@ pub struct Frame<'a> {
 /// What became of frames and connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CollectorStats {
-    /// Connections with an RST whose frames were handed on.
+    /// Connections that met the condition and whose frames were handed on.
     pub connections: u64,
     /// Their frames.
     pub frames: u64,
-    /// Connections with an RST of which there was no frame.
+    /// Connections that met the condition and of which there was no frame.
     pub without_frames: u64,
     /// Frames of an unfinished connection that went beyond what is kept of one: seen, and left out on purpose.
     pub between: u64,
@@ -58,19 +61,44 @@ pub struct CollectorStats {
     pub no_memory: u64,
 }
 
-/// Collects frames, and makes blocks of those of connections that were reset.
+/// Collects frames, and makes blocks of those of connections that meet a condition.
 #[derive(Debug)]
 pub struct Collector {
     interfaces: Vec<Interface>,
+    /// Their places, by index.
+    numbers: HashMap<u32, u32, foldhash::fast::RandomState>,
+    of: Filter,
+    asks_verdict: bool,
     store: Store,
     habits: Habits,
     stats: CollectorStats,
 }
 
 impl Collector {
-    /// For frames of these interfaces, within `memory` bytes.
-    pub fn new(interfaces: Vec<Interface>, memory: usize) -> Self {
-        Self { interfaces, store: Store::new(memory), habits: Habits::default(), stats: CollectorStats::default() }
+    /// For frames of these interfaces and of connections that meet `of`, within `memory` bytes.
+    pub fn new(interfaces: Vec<Interface>, of: Filter, memory: usize) -> Self {
+        let mut collector = Self {
+            interfaces: Vec::new(),
+            numbers: HashMap::default(),
+            asks_verdict: of.asks_verdict(),
+            of,
+            store: Store::new(memory),
+            habits: Habits::default(),
+            stats: CollectorStats::default(),
+        };
+        for interface in interfaces {
+            collector.add(interface);
+        }
+        collector
+    }
+
+    /// One more interface: returns the block that describes it, without which no file can hold frames of it.
+    pub fn add(&mut self, interface: Interface) -> Vec<u8> {
+        let mut block = Vec::new();
+        pcapng::describe(&mut block, &interface);
+        self.numbers.insert(interface.index, self.interfaces.len() as u32);
+        self.interfaces.push(interface);
+        block
     }
 
     /// The interfaces, for the head of each file.
@@ -78,36 +106,39 @@ impl Collector {
         &self.interfaces
     }
 
-    /// Takes one frame.
+    /// Takes one frame; its interface must be known.
     pub fn frame(&mut self, segment: &Segment, frame: &Frame<'_>) {
         self.store.frame(segment, frame);
     }
 
-    /// A connection has ended: appends the blocks of its frames if it was reset, and forgets them. Returns how many frames
-    /// that were.
+    /// A connection has ended: appends the blocks of its frames if it meets the condition, judged by what is known now, and
+    /// forgets them. Returns how many frames that were.
     pub fn ended(&mut self, connection: &Connection, blocks: &mut Vec<u8>) -> u64 {
         self.habits.observe(connection);
         let kept = self.store.ended(&key(connection).0, connection.start_ns);
-        if connection.rst_count() == 0 {
+        let may_change = self.asks_verdict && Habits::may_change(connection);
+        if !may_change && !self.of.matches(connection) {
+            return 0;
+        }
+        let mut judged = connection.clone();
+        self.habits.judge(&mut judged);
+        if may_change && !self.of.matches(&judged) {
             return 0;
         }
         let Some(kept) = kept else {
             self.stats.without_frames += 1;
             return 0;
         };
-        let mut judged = connection.clone();
-        self.habits.judge(&mut judged);
         let comments = Comments::of(&judged, kept.left_out);
         let frames: Vec<&Kept> = kept.frames().collect();
         for (place, frame) in frames.iter().enumerate() {
             let comment = comments.of_frame(place == 0, frame, &judged);
-            let number = self.interfaces.iter().position(|interface| interface.index == frame.interface);
             let what = Packet {
-                interface: number.unwrap_or(0) as u32,
+                interface: self.numbers.get(&frame.interface).copied().unwrap_or(0),
                 time_ns: frame.time_ns,
                 wire_len: frame.wire_len,
                 bytes: &frame.bytes,
-                queue: frame.queue,
+                direction: frame.direction,
                 comment: &comment,
             };
             packet(blocks, &what);

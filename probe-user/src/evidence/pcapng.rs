@@ -4,7 +4,7 @@
 /// An interface as it is described in the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Interface {
-    /// Index, as the kernel numbers them.
+    /// What frames call it: the kernel's index, or a number of its own for an interface of a capture.
     pub index: u32,
     /// Name.
     pub name: String,
@@ -12,6 +12,20 @@ pub struct Interface {
     pub description: String,
     /// Type of link, as in `pcap-linktype(7)`; 1 is Ethernet.
     pub link_type: u16,
+}
+
+/// Which way a frame went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// Received, on this queue.
+    Received {
+        /// Number of the receive queue.
+        queue: u32,
+    },
+    /// Sent by the host itself.
+    Sent,
+    /// Not known: whoever captured it did not say.
+    Unknown,
 }
 
 /// A packet and what is said of it.
@@ -24,8 +38,8 @@ pub(super) struct Packet<'a> {
     pub(super) wire_len: u32,
     /// Its first bytes.
     pub(super) bytes: &'a [u8],
-    /// Receive queue; `None` for what was sent.
-    pub(super) queue: Option<u32>,
+    /// Which way it went.
+    pub(super) direction: Direction,
     /// For people.
     pub(super) comment: &'a str,
 }
@@ -59,17 +73,22 @@ pub fn head(interfaces: &[Interface]) -> Vec<u8> {
         option(body, 0, &[]);
     });
     for interface in interfaces {
-        block(&mut blocks, INTERFACE_DESCRIPTION, |body| {
-            body.extend(interface.link_type.to_le_bytes());
-            body.extend([0, 0]);
-            body.extend((super::SNAP_LEN as u32).to_le_bytes());
-            option(body, IF_NAME, interface.name.as_bytes());
-            option(body, IF_DESCRIPTION, interface.description.as_bytes());
-            option(body, IF_TSRESOL, &[9]);
-            option(body, 0, &[]);
-        });
+        describe(&mut blocks, interface);
     }
     blocks
+}
+
+/// Appends the description of an interface, to which packets after it may refer.
+pub(super) fn describe(blocks: &mut Vec<u8>, interface: &Interface) {
+    block(blocks, INTERFACE_DESCRIPTION, |body| {
+        body.extend(interface.link_type.to_le_bytes());
+        body.extend([0, 0]);
+        body.extend((super::SNAP_LEN as u32).to_le_bytes());
+        option(body, IF_NAME, interface.name.as_bytes());
+        option(body, IF_DESCRIPTION, interface.description.as_bytes());
+        option(body, IF_TSRESOL, &[9]);
+        option(body, 0, &[]);
+    });
 }
 
 /// Appends one packet.
@@ -82,10 +101,13 @@ pub(super) fn packet(blocks: &mut Vec<u8>, packet: &Packet<'_>) {
         }
         body.extend(packet.bytes);
         pad(body);
-        let direction = if packet.queue.is_some() { INBOUND } else { OUTBOUND };
-        option(body, EPB_FLAGS, &direction.to_le_bytes());
-        if let Some(queue) = packet.queue {
-            option(body, EPB_QUEUE, &queue.to_le_bytes());
+        match packet.direction {
+            Direction::Received { queue } => {
+                option(body, EPB_FLAGS, &INBOUND.to_le_bytes());
+                option(body, EPB_QUEUE, &queue.to_le_bytes());
+            }
+            Direction::Sent => option(body, EPB_FLAGS, &OUTBOUND.to_le_bytes()),
+            Direction::Unknown => {}
         }
         option(body, COMMENT, packet.comment.as_bytes());
         option(body, 0, &[]);

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 use probe_ebpf::layout::{ACK, FIN, FlowKey, RST, SYN, Segment};
 
-use super::{Frame, SNAP_LEN};
+use super::{Direction, Frame, SNAP_LEN};
 
 /// Frames from the first one on.
 const OPENING: usize = 4;
@@ -22,7 +22,7 @@ const OVERHEAD: usize = 96;
 pub(super) struct Kept {
     pub(super) time_ns: u64,
     pub(super) interface: u32,
-    pub(super) queue: Option<u32>,
+    pub(super) direction: Direction,
     pub(super) wire_len: u32,
     pub(super) flags: u16,
     pub(super) from_hi: bool,
@@ -116,7 +116,7 @@ impl Store {
         let mut kept = Kept {
             time_ns: record.time_ns,
             interface: frame.interface,
-            queue: frame.queue,
+            direction: frame.direction,
             wire_len: frame.wire_len,
             flags: record.flags,
             from_hi: record.from_hi(),

@@ -32,13 +32,18 @@ struct Play {
 
 impl Play {
     fn new(memory: usize) -> Self {
+        Self::of("rst.count > 0", memory)
+    }
+
+    fn of(of: &str, memory: usize) -> Self {
         let interface = |index, name: &str| Interface {
             index,
             name: name.to_owned(),
             description: "a test".to_owned(),
             link_type: 1,
         };
-        let collector = Collector::new(vec![interface(7, "leg0"), interface(9, "leg1")], memory);
+        let of = of.parse().expect("a filter");
+        let collector = Collector::new(vec![interface(7, "leg0"), interface(9, "leg1")], of, memory);
         let blocks = head(collector.interfaces());
         Self { tracker: Tracker::new(TrackerConfig::default()), collector, number: 0, blocks }
     }
@@ -50,7 +55,7 @@ impl Play {
         self.end();
         let mut bytes = vec![0; 54];
         bytes.extend(self.number.to_be_bytes());
-        let frame = Frame { interface: 7, queue: Some(3), wire_len: 62, bytes: &bytes };
+        let frame = Frame { interface: 7, direction: Direction::Received { queue: 3 }, wire_len: 62, bytes: &bytes };
         self.collector.frame(&segment, &frame);
     }
 
@@ -105,6 +110,44 @@ fn an_orderly_end_leaves_nothing() {
     }
     let (numbers, stats) = play.written();
     assert!(numbers.is_empty() && stats == CollectorStats::default(), "{numbers:?} {stats:?}");
+}
+
+#[test]
+fn of_other_connections_when_asked_for() {
+    for (of, frames) in [("fin.count = 2", 5), ("cause = none", 5), ("rst.count > 0", 0), ("server.port = 81", 0)] {
+        let mut play = Play::of(of, 1 << 20);
+        for (flags, from_client) in
+            [(SYN_, true), (SYN_ | ACK, false), (ACK, true), (FIN | ACK, true), (FIN | ACK, false)]
+        {
+            play.say(flags, from_client, 1);
+        }
+        let (numbers, stats) = play.written();
+        assert_eq!((numbers.len(), stats.frames), (frames, frames as u64), "{of}");
+    }
+}
+
+#[test]
+fn an_interface_may_come_later() {
+    let mut play = Play::new(1 << 20);
+    let late = Interface { index: 11, name: "late".to_owned(), description: String::new(), link_type: 101 };
+    let block = play.collector.add(late);
+    play.blocks.extend(block);
+    for flags in [SYN_, RST] {
+        play.number += 1;
+        let segment = segment(play.number, flags, true, 1);
+        play.tracker.observe(&segment, Extra::default());
+        let frame = Frame { interface: 11, direction: Direction::Unknown, wire_len: 62, bytes: &[0; 40] };
+        play.collector.frame(&segment, &frame);
+    }
+    play.tracker.finish(u64::MAX / 2);
+    play.end();
+    let mut file = CaptureFile::from_reader(std::io::Cursor::new(play.blocks)).expect("a capture");
+    for _ in 0..2 {
+        let (frame, on) = file.next_with_interface().expect("whole blocks").expect("a frame");
+        assert_eq!((frame.bytes.len(), frame.wire_len), (40, 62));
+        assert_eq!((on.number, on.name, on.link_number), (2, Some("late"), 101));
+    }
+    assert!(file.next_frame().expect("whole blocks").is_none());
 }
 
 #[test]

@@ -272,8 +272,19 @@ impl<'a> From<&'a Window> for WindowJson<'a> {
 
 type Counters = serde_json::Map<String, serde_json::Value>;
 
+/// What the numbers beside it are restricted to.
+#[derive(Serialize)]
+struct FilterJson {
+    expression: String,
+    /// Connections and RSTs of none for which it holds, and for which it does not.
+    records: u64,
+    left_out: u64,
+}
+
 #[derive(Serialize)]
 struct SummaryJson {
+    /// Null without `--filter`. Losses, books, flood and quality are of everything all the same.
+    filter: Option<FilterJson>,
     #[serde(flatten)]
     totals: TotalsJson,
     causes: Counters,
@@ -294,7 +305,13 @@ fn counters<'n>(items: impl Iterator<Item = (&'n str, u64)>) -> Counters {
 
 fn summary(snapshot: &Snapshot) -> SummaryJson {
     let aggregate = &snapshot.aggregate;
+    let filter = snapshot.filter.as_ref().map(|filter| FilterJson {
+        expression: filter.expression.clone(),
+        records: aggregate.totals.connections + aggregate.totals.rst_without_connection,
+        left_out: filter.left_out,
+    });
     SummaryJson {
+        filter,
         totals: (&aggregate.totals).into(),
         causes: counters(aggregate.causes().map(|(cause, count)| (cause.id(), count))),
         closings: counters(aggregate.closings().map(|(closing, count)| (closing.as_str(), count))),

@@ -20,7 +20,9 @@ use crate::{aggregate::Aggregate, lifecycle::Connection};
 pub struct Snapshot {
     /// Where and when.
     pub window: Window,
-    /// Sums and groups over all connections, listed or not.
+    /// Which connections it is about, unless all.
+    pub filter: Option<Filtered>,
+    /// Sums and groups over these connections, listed or not.
     pub aggregate: Aggregate,
     /// Where frames and segments went that are in no connection, by stable name.
     pub losses: Vec<Loss>,
@@ -30,8 +32,17 @@ pub struct Snapshot {
     pub flood: flood::Flood,
     /// How good the capture is.
     pub quality: quality::Quality,
-    /// The connections, by start.
+    /// These connections, by start.
     pub connections: Vec<Connection>,
+}
+
+/// What a snapshot was restricted to. Losses, books and the quality of the capture are those of all connections.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filtered {
+    /// The condition.
+    pub expression: String,
+    /// Records that do not meet it: connections, and RSTs that belong to none.
+    pub left_out: u64,
 }
 
 /// A counter of something that is not, or not fully, in the connections.

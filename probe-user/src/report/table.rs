@@ -80,6 +80,12 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
     if !interfaces.is_empty() {
         push(out, format_args!(" on {}, depth {}, action {}", interfaces.join(", "), window.depth, window.action));
     }
+    if let Some(filter) = &snapshot.filter {
+        let records = totals.connections + totals.rst_without_connection;
+        let all = records + filter.left_out;
+        let of = &filter.expression;
+        push(out, format_args!("\nOnly what meets `{of}`: {records} of {all} records; losses are those of all"));
+    }
     push(
         out,
         format_args!(
@@ -108,6 +114,9 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
                 totals.one_sided
             ),
         );
+    }
+    if snapshot.filter.is_some() {
+        out.push_str("Of these connections only: ");
     }
     push(
         out,
@@ -292,6 +301,8 @@ fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
     ]
 }
 
+/// Frames of long connections that evidence does without.
+const ON_PURPOSE: &str = "evidence.between";
 /// What may have been TCP, if it could be read.
 const UNREADABLE: [&str; 2] = ["rejected.later_fragment", "rejected.encrypted"];
 
@@ -301,8 +312,9 @@ fn losses(out: &mut String, snapshot: &Snapshot) {
         losses.iter().map(|loss| format!("{} {}", loss.name, loss.count)).collect::<Vec<_>>().join(", ")
     };
     let matter = list(counted().filter(|loss| loss.matters).collect());
-    let (unreadable, other): (Vec<_>, Vec<_>) =
-        counted().filter(|loss| !loss.matters).partition(|loss| UNREADABLE.contains(&loss.name));
+    let (on_purpose, other): (Vec<&Loss>, Vec<&Loss>) =
+        counted().filter(|loss| !loss.matters).partition(|loss| loss.name == ON_PURPOSE);
+    let (unreadable, other): (Vec<_>, Vec<_>) = other.into_iter().partition(|loss| UNREADABLE.contains(&loss.name));
     if matter.is_empty() {
         push(out, format_args!("\nNothing was lost: every TCP segment seen is accounted for.\n"));
     } else {
@@ -314,7 +326,8 @@ fn losses(out: &mut String, snapshot: &Snapshot) {
             push(out, format_args!("{notice}\n"));
         }
     }
-    for (title, losses) in [("Not readable as TCP", unreadable), ("Not TCP segments", other)] {
+    let rest = [("Not readable as TCP", unreadable), ("Not TCP segments", other), ("Left out on purpose", on_purpose)];
+    for (title, losses) in rest {
         if !losses.is_empty() {
             push(out, format_args!("{title}: {}\n", list(losses)));
         }
@@ -383,6 +396,7 @@ mod tests {
         let loss = |name, count| Loss { name, count, matters: false };
         let snapshot = Snapshot {
             window: super::super::Window::default(),
+            filter: None,
             aggregate: crate::aggregate::Aggregate::new(1),
             losses: vec![
                 loss("rejected.not_tcp", 1),

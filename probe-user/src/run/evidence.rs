@@ -4,6 +4,7 @@
 use std::{
     io,
     mem::take,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -14,7 +15,10 @@ use std::{
 
 use probe_ebpf::layout::Segment;
 
-use super::{RunError, files::Files};
+use super::{
+    RunError,
+    files::{self, Files},
+};
 use crate::{
     evidence::{Collector, CollectorStats, Frame, Interface, head},
     lifecycle::Connection,
@@ -25,13 +29,24 @@ use crate::{
 const MEMORY: usize = 64 << 20;
 /// Pieces that wait for the disk.
 const WAITING: usize = 64;
-/// Bytes after which a piece is handed over.
+/// Bytes after which a piece is handed over, at most.
 const PIECE: usize = 64 << 10;
+/// Of a small share of the disk a piece is the smaller part: what has no room is lost piece by piece.
+const PIECES: u64 = 32;
 
 /// Blocks and how many frames they hold.
+#[derive(Default)]
 struct Piece {
     blocks: Vec<u8>,
     frames: u64,
+}
+
+/// What the thread is told.
+enum Order {
+    /// To write frames.
+    Write(Piece),
+    /// That frames of one more interface follow: its block.
+    Describe(Vec<u8>),
 }
 
 /// What the thread could not write.
@@ -44,7 +59,9 @@ struct Unwritten {
 pub(super) struct Evidence {
     collector: Collector,
     piece: Piece,
-    sender: SyncSender<Piece>,
+    /// Bytes after which it is handed over.
+    piece_len: usize,
+    sender: SyncSender<Order>,
     writer: JoinHandle<io::Result<()>>,
     unwritten: Arc<Unwritten>,
     path: String,
@@ -72,19 +89,39 @@ impl Evidence {
         let path = plan.path.display().to_string();
         let files = Files::open(plan, head(&interfaces));
         let files = files.map_err(|source| RunError::Evidence { path: path.clone(), source })?;
-        let (sender, pieces) = sync_channel(WAITING);
+        let (sender, orders) = sync_channel(WAITING);
         let unwritten = Arc::new(Unwritten::default());
         let theirs = Arc::clone(&unwritten);
-        let writer = thread::Builder::new().name("evidence".to_owned()).spawn(move || write(files, &pieces, &theirs));
+        let writer = thread::Builder::new().name("evidence".to_owned()).spawn(move || write(files, &orders, &theirs));
         Ok(Self {
-            collector: Collector::new(interfaces, MEMORY),
-            piece: Piece { blocks: Vec::new(), frames: 0 },
+            collector: Collector::new(interfaces, plan.of.clone(), MEMORY),
+            piece: Piece::default(),
+            piece_len: PIECE.min((plan.max_bytes / PIECES) as usize),
             sender,
             writer: writer.map_err(RunError::Runtime)?,
             unwritten,
             path,
             is_last: false,
         })
+    }
+
+    /// As [`Self::open`] for captures, whose interfaces become known while they are read, and which can wait for the disk.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when it would write over one of `captures`.
+    pub(super) fn beside(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<Self, RunError> {
+        if let Some(capture) = files::overwritten(plan, captures) {
+            let [path, capture] = [&plan.path, capture].map(|path| path.display().to_string());
+            return Err(RunError::EvidenceOverCapture { path, capture });
+        }
+        Ok(Self { is_last: true, ..Self::open(plan, Vec::new())? })
+    }
+
+    /// One more interface, before any frame of it.
+    pub(super) fn add(&mut self, interface: Interface) {
+        let block = self.collector.add(interface);
+        // Whether anybody still writes is told by the frames.
+        let _gone: Option<()> = self.sender.send(Order::Describe(block)).ok();
     }
 
     /// Takes one frame.
@@ -96,7 +133,7 @@ impl Evidence {
     pub(super) fn ended(&mut self, connections: &[Connection]) {
         for connection in connections {
             self.piece.frames += self.collector.ended(connection, &mut self.piece.blocks);
-            if self.piece.blocks.len() >= PIECE {
+            if self.piece.blocks.len() >= self.piece_len {
                 self.hand_over();
             }
         }
@@ -107,9 +144,9 @@ impl Evidence {
         if self.piece.frames == 0 {
             return;
         }
-        let piece = Piece { blocks: take(&mut self.piece.blocks), frames: take(&mut self.piece.frames) };
-        let frames = piece.frames;
-        let is_taken = if self.is_last { self.sender.send(piece).is_ok() } else { self.sender.try_send(piece).is_ok() };
+        let frames = self.piece.frames;
+        let order = Order::Write(take(&mut self.piece));
+        let is_taken = if self.is_last { self.sender.send(order).is_ok() } else { self.sender.try_send(order).is_ok() };
         if !is_taken {
             self.unwritten.frames.fetch_add(frames, Relaxed);
         }
@@ -132,12 +169,14 @@ impl Evidence {
 }
 
 /// The thread: writes until nothing more comes. After an error everything is counted as unwritten.
-fn write(mut files: Files, pieces: &Receiver<Piece>, unwritten: &Unwritten) -> io::Result<()> {
+fn write(mut files: Files, orders: &Receiver<Order>, unwritten: &Unwritten) -> io::Result<()> {
     let mut outcome = Ok(());
-    for Piece { blocks, frames } in pieces {
-        let written = match &outcome {
-            Ok(()) => files.write(&blocks),
-            Err(_) => Ok(false),
+    for order in orders {
+        let (frames, written) = match order {
+            Order::Write(piece) if outcome.is_ok() => (piece.frames, files.write(&piece.blocks)),
+            Order::Describe(block) if outcome.is_ok() => (0, files.describe(&block).map(|()| true)),
+            Order::Write(piece) => (piece.frames, Ok(false)),
+            Order::Describe(_) => (0, Ok(true)),
         };
         match written {
             Ok(true) => {}

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Instant, SystemTime},
 };
@@ -27,6 +28,10 @@ pub(super) struct Files {
     /// What every file begins with.
     head: Vec<u8>,
     current: Option<Current>,
+    /// Of the next file in a folder.
+    next_number: u32,
+    /// There was no room for the description of an interface: what comes may refer to it.
+    is_full: bool,
     /// Files before the current one, oldest first, with their lengths.
     past: VecDeque<(PathBuf, u64)>,
 }
@@ -38,7 +43,8 @@ impl Files {
     /// # Errors
     /// The folder or file cannot be made.
     pub(super) fn open(plan: &EvidencePlan, head: Vec<u8>) -> io::Result<Self> {
-        let mut files = Self { plan: plan.clone(), head, current: None, past: VecDeque::new() };
+        let mut files =
+            Self { plan: plan.clone(), head, current: None, next_number: 0, is_full: false, past: VecDeque::new() };
         if plan.is_file {
             let file = OpenOptions::new().write(true).create(true).truncate(true).open(&plan.path)?;
             files.begin(plan.path.clone(), file)?;
@@ -50,11 +56,38 @@ impl Files {
         Ok(files)
     }
 
+    /// Takes the description of one more interface, which this file and all later ones have before what follows. Without
+    /// room for it there is none for anything after it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub(super) fn describe(&mut self, block: &[u8]) -> io::Result<()> {
+        let len = block.len() as u64;
+        let current = self.current.as_ref().map_or(0, |current| current.len);
+        self.is_full |= if self.plan.is_file {
+            current + len > self.plan.max_bytes
+        } else {
+            self.head.len() as u64 + len > self.plan.max_bytes / PARTS
+        };
+        if self.is_full {
+            return Ok(());
+        }
+        self.head.extend(block);
+        if !self.plan.is_file && self.is_over(len) {
+            return self.next();
+        }
+        self.make_room(len)?;
+        self.append(block)
+    }
+
     /// Writes whole blocks; false when there is no room for them.
     ///
     /// # Errors
     /// What the file system says.
     pub(super) fn write(&mut self, blocks: &[u8]) -> io::Result<bool> {
+        if self.is_full {
+            return Ok(false);
+        }
         let len = blocks.len() as u64;
         if self.plan.is_file {
             let is_full = self.current.as_ref().is_none_or(|current| current.len + len > self.plan.max_bytes);
@@ -99,10 +132,14 @@ impl Files {
         }
         self.make_room(self.head.len() as u64)?;
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(['-', ':'], "");
-        for number in 0..1_000_000 {
+        // Never a number again, also when its file has gone: names are in the order of time.
+        for number in self.next_number..1_000_000_000 {
             let path = self.plan.path.join(format!("rstprobe-{now}-{number:06}.pcapng"));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return self.begin(path, file),
+                Ok(file) => {
+                    self.next_number = number + 1;
+                    return self.begin(path, file);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -130,14 +167,31 @@ fn ours(folder: &Path) -> io::Result<VecDeque<(PathBuf, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with("rstprobe-") && name.ends_with(".pcapng"));
-        if is_ours && entry.file_type()?.is_file() {
+        if is_ours(&entry.path()) && entry.file_type()?.is_file() {
             found.push((entry.path(), entry.metadata()?.len()));
         }
     }
     found.sort();
     Ok(found.into())
+}
+
+/// By its name.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("rstprobe-") && name.ends_with(".pcapng"))
+}
+
+/// The first of `captures` that evidence would be written over, or that might be deleted to make room.
+pub(super) fn overwritten<'a>(plan: &EvidencePlan, captures: &'a [PathBuf]) -> Option<&'a PathBuf> {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let place = identity(&plan.path)?;
+    captures.iter().find(|capture| {
+        if plan.is_file {
+            return identity(capture) == Some(place);
+        }
+        let folder = capture.parent().filter(|folder| !folder.as_os_str().is_empty());
+        is_ours(capture) && identity(folder.unwrap_or(Path::new("."))) == Some(place)
+    })
 }
 
 #[cfg(test)]
@@ -147,7 +201,13 @@ mod tests {
     use super::*;
 
     fn plan(path: PathBuf, is_file: bool, max_bytes: u64) -> EvidencePlan {
-        EvidencePlan { path, is_file, max_bytes, max_age: Duration::from_hours(1) }
+        EvidencePlan {
+            path,
+            is_file,
+            max_bytes,
+            max_age: Duration::from_hours(1),
+            of: "rst.count > 0".parse().expect("a filter"),
+        }
     }
 
     fn folder(name: &str) -> PathBuf {
@@ -174,6 +234,48 @@ mod tests {
         );
         assert!(folder.join("notes.txt").exists(), "what is not ours is left alone");
         assert!(!files.write(&[2; 10_000]).expect("refused"));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn every_file_describes_every_interface_so_far() {
+        let folder = folder("interfaces");
+        let mut files = Files::open(&plan(folder.clone(), false, 10_000), vec![1; 100]).expect("files");
+        let mut head = vec![1; 100];
+        for number in 2..10 {
+            files.describe(&[number; 20]).expect("described");
+            head.extend([number; 20]);
+            for _ in 0..8 {
+                assert!(files.write(&[0; 300]).expect("written"));
+            }
+            let all = ours(&folder).expect("a folder");
+            assert!(all.iter().map(|(_, len)| len).sum::<u64>() <= 10_000, "{all:?}");
+            let last = fs::read(&all.back().expect("a file").0).expect("a file");
+            assert!(last.starts_with(&head), "begun since, with all of them");
+        }
+        let many = (0..1000).filter(|_| files.describe(&[0; 20]).is_ok()).count();
+        assert!(many == 1000 && !files.write(&[0; 3]).expect("refused"), "no room to describe them");
+        let all = ours(&folder).expect("a folder");
+        assert!(all.iter().map(|(_, len)| len).sum::<u64>() <= 10_000, "{all:?}");
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn captures_are_not_written_over() {
+        let folder = folder("captures");
+        let names = ["a.pcapng", "b.pcapng", "rstprobe-20200101T000000Z-000000.pcapng"];
+        let captures = names.map(|name| folder.join(name));
+        for capture in &captures {
+            fs::write(capture, [0; 10]).expect("a file");
+        }
+        let over = |path: PathBuf, is_file| overwritten(&plan(path, is_file, 1000), &captures).cloned();
+        assert_eq!(
+            over(folder.join("../").join(folder.file_name().expect("a name")).join("b.pcapng"), true),
+            Some(captures[1].clone())
+        );
+        assert_eq!(over(folder.join("c.pcapng"), true), None);
+        assert_eq!(over(folder.clone(), false), Some(captures[2].clone()));
+        assert_eq!(over(folder.join("new"), false), None);
         fs::remove_dir_all(folder).expect("removed");
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use super::{RunError, clock::Clock, feed::SharedFeed};
 use crate::{
-    evidence::{Frame, SNAP_LEN},
+    evidence::{Direction, Frame, SNAP_LEN},
     plan::LivePlan,
     source::{
         live::{LiveError, attach::Attachment, delivery::Delivery, engine::Engine},
@@ -125,5 +125,5 @@ fn read(datapath: &mut Datapath, shared: &SharedFeed, clock: Clock, stop: &Atomi
 
 fn frame<'a>(origin: &Origin<'a>) -> Frame<'a> {
     let Origin { interface, queue, wire_len, bytes } = *origin;
-    Frame { interface, queue: Some(queue), wire_len, bytes }
+    Frame { interface, direction: Direction::Received { queue }, wire_len, bytes }
 }

@@ -7,6 +7,7 @@ mod feed;
 mod files;
 mod frames;
 mod interfaces;
+mod kept;
 mod losses;
 mod meters;
 mod output;
@@ -14,6 +15,7 @@ mod pace;
 mod read;
 mod session;
 mod shown;
+mod sieve;
 mod signals;
 mod view;
 mod watch;
@@ -73,6 +75,17 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// Evidence would take the place of what is read.
+    #[error(
+        "--evidence {path}: {capture}, which is to be read, would be written over or deleted to make room; name another \
+         file or folder"
+    )]
+    EvidenceOverCapture {
+        /// As named on the command line.
+        path: String,
+        /// The capture.
+        capture: String,
+    },
     /// Every watched interface has gone. Everything measured has been printed.
     #[error("nothing is left to watch: {0} no longer there; what was seen before is printed")]
     InterfacesGone(String),
@@ -105,6 +118,7 @@ impl RunError {
             | Self::Live(LiveError::NoInterface { .. })
             | Self::JsonOut { .. }
             | Self::Evidence { .. }
+            | Self::EvidenceOverCapture { .. }
             | Self::Capture { source: CaptureError::Open { .. }, .. } => exit::USAGE,
             Self::Live(LiveError::Privilege { .. } | LiveError::Promiscuous { .. }) => exit::PRIVILEGE,
             Self::Live(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,

@@ -4,7 +4,7 @@
 
 use std::{path::Path, time::Instant};
 
-use super::{RunError, losses, output, view::View, writer::Stdout};
+use super::{RunError, kept::Kept, losses, output, view::View, writer::Stdout};
 use crate::{
     lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
     plan::ReadPlan,
@@ -29,11 +29,12 @@ pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
         tracker: Tracker::new(TrackerConfig {
             timers: plan.timers,
             max_connections: plan.max_connections,
-            evidence: plan.view.shows_evidence(),
+            evidence: plan.view.shows_evidence() || plan.evidence.is_some(),
             hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
             ..TrackerConfig::default()
         }),
         view: View::open(&plan.view, Stdout::Direct)?,
+        kept: plan.evidence.as_ref().map(|evidence| Kept::open(evidence, &plan.files)).transpose()?,
         window: Window::default(),
         started: Instant::now(),
         arrivals: Vec::with_capacity(ARRIVALS),
@@ -49,7 +50,7 @@ pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
     }
     reading.view.end_progress();
     match outcome {
-        Err(RunError::BrokenPipe) => Err(RunError::BrokenPipe),
+        Err(RunError::BrokenPipe) => reading.abandon(),
         // Nothing was read, and there is nothing to say of it.
         Err(error) if reading.decoder.books().frames == 0 => Err(error),
         outcome => reading.finish().and(outcome),
@@ -60,6 +61,8 @@ struct Reading {
     decoder: Decoder,
     tracker: Tracker,
     view: View,
+    /// With `--evidence`, which has a slower way through here.
+    kept: Option<Kept>,
     window: Window,
     started: Instant,
     /// On their way to the tracker, never while more is waited for.
@@ -74,6 +77,11 @@ impl Reading {
     fn file(&mut self, path: &Path) -> Result<(), RunError> {
         let named = |source: CaptureError| RunError::Capture { file: path.display().to_string(), source };
         let mut capture = CaptureFile::open(path).map_err(named)?;
+        if let Some(mut kept) = self.kept.take() {
+            let read = self.file_with_evidence(&mut kept, path, &mut capture, named);
+            self.kept = Some(kept);
+            return read;
+        }
         loop {
             while let Some(frame) = capture.frame_at_hand() {
                 self.frame(&frame)?;
@@ -84,6 +92,56 @@ impl Reading {
                 Ok(None) => return self.track(),
                 Err(error) => return self.track().and(Err(named(error))),
             }
+        }
+    }
+
+    fn file_with_evidence(
+        &mut self,
+        kept: &mut Kept,
+        path: &Path,
+        capture: &mut CaptureFile,
+        named: impl Fn(CaptureError) -> RunError,
+    ) -> Result<(), RunError> {
+        kept.begin(path);
+        loop {
+            match capture.next_with_interface() {
+                Ok(Some((frame, captured_on))) => {
+                    if self.window.start_ns == 0 {
+                        self.first_frame(&frame)?;
+                    }
+                    self.window.end_ns = self.window.end_ns.max(frame.time_ns);
+                    let decoded = self.decoder.decode(&frame);
+                    match decoded {
+                        Some(decoded) => self.tracker.observe_all(&[arrival(decoded)]),
+                        None => self.tracker.advance(frame.time_ns),
+                    }
+                    // What has ended goes before a frame of the next connection on the same ports comes.
+                    kept.ended(&mut self.tracker, &mut self.closed);
+                    if let Some(decoded) = decoded {
+                        kept.frame(&decoded, &frame, &captured_on);
+                    }
+                    self.print()?;
+                }
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(named(error)),
+            }
+        }
+    }
+
+    /// Prints what has ended, when it is enough.
+    fn print(&mut self) -> Result<(), RunError> {
+        if self.closed.len() >= BATCH {
+            self.view.take(&mut self.closed)?;
+        }
+        self.tell_progress();
+        Ok(())
+    }
+
+    fn tell_progress(&mut self) {
+        let frames = self.decoder.books().frames;
+        if frames >= self.progress_at {
+            self.progress_at = frames + PROGRESS_FRAMES;
+            self.view.progress(self.started.elapsed(), &format!("{frames} frames, "));
         }
     }
 
@@ -125,27 +183,44 @@ impl Reading {
             self.tracker.swap_closed(&mut self.closed);
             self.view.take(&mut self.closed)?;
         }
-        let frames = self.decoder.books().frames;
-        if frames >= self.progress_at {
-            self.progress_at = frames + PROGRESS_FRAMES;
-            self.view.progress(self.started.elapsed(), &format!("{frames} frames, "));
-        }
+        self.tell_progress();
         Ok(())
+    }
+
+    /// Nobody wants to hear more: what has been kept until now is written, and that it is not all is said.
+    fn abandon(self) -> Result<(), RunError> {
+        let Some(kept) = self.kept else { return Err(RunError::BrokenPipe) };
+        output::say("rstprobe: the reader of the output went away; --evidence ends where the output does");
+        kept.close().1.and(Err(RunError::BrokenPipe))
     }
 
     fn finish(mut self) -> Result<(), RunError> {
         self.tracker.finish(self.window.end_ns);
+        if let Some(kept) = &mut self.kept {
+            kept.ended(&mut self.tracker, &mut self.closed);
+        }
         let books = self.decoder.books();
         if books.frames == 0 {
             self.view.begin()?;
             output::say("rstprobe: no frames");
         }
-        self.view.take(&mut self.tracker.take_closed())?;
-        let (losses, books) = (
+        let (mut losses, mut books) = (
             losses::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
             losses::capture_books(books, &self.decoder.reassembled()),
         );
-        self.view.finish(self.window, losses, books, Flood::default(), &self.tracker.stats())
+        self.closed.append(&mut self.tracker.take_closed());
+        let taken = self.view.take(&mut self.closed);
+        // Also when nobody reads any more: the evidence is of everything.
+        let written = match self.kept.map(Kept::close) {
+            Some((evidence, written)) => {
+                losses.extend(losses::evidence(&evidence));
+                books.extend(losses::evidence_books(&evidence));
+                written
+            }
+            None => Ok(()),
+        };
+        taken?;
+        self.view.finish(self.window, losses, books, Flood::default(), &self.tracker.stats()).and(written)
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 #[cfg(feature = "trace")]
 use crate::source::live::trace::Trace;
 use crate::{
-    evidence::{Frame, Interface},
+    evidence::{Direction, Frame, Interface},
     lifecycle::{Basis, Connection, Tracker, TrackerConfig, TrackerStats},
     plan::{DataPath, LivePlan},
     report::Received,
@@ -179,7 +179,8 @@ impl Session {
         let Some(snapshots) = &mut self.snapshots else { return };
         snapshots.take(|taken| {
             let Taken { segment, interface, queue, wire_len, bytes } = *taken;
-            feed.keep(&segment, &Frame { interface, queue, wire_len, bytes });
+            let direction = queue.map_or(Direction::Sent, |queue| Direction::Received { queue });
+            feed.keep(&segment, &Frame { interface, direction, wire_len, bytes });
         });
     }
 

@@ -6,6 +6,7 @@ use super::{
     RunError,
     output::{self, JsonFile},
     shown::Shown,
+    sieve::Sieve,
     writer::Stdout,
 };
 use crate::{
@@ -29,6 +30,7 @@ pub(super) struct View {
     plan: ViewPlan,
     stdout: Stdout,
     json_out: Option<JsonFile>,
+    sieve: Sieve,
     aggregate: Aggregate,
     habits: Habits,
     kept: Vec<Connection>,
@@ -49,15 +51,18 @@ impl View {
     /// # Errors
     /// The file cannot be opened.
     pub(super) fn open(plan: &ViewPlan, stdout: Stdout) -> Result<Self, RunError> {
+        let sieve = Sieve::new(plan.filter.clone());
+        // What may pass in the end only is kept whole until then.
+        let is_summed = plan.json_out.is_none() && plan.rows > 0 && !sieve.asks_verdict();
         Ok(Self {
             plan: plan.clone(),
             stdout,
+            sieve,
             json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
             aggregate: Aggregate::new(MAX_GROUPS),
             habits: Habits::default(),
             kept: Vec::new(),
-            shown: (plan.format == Format::Table && !plan.follow && plan.json_out.is_none() && plan.rows > 0)
-                .then(|| Shown::new(plan.rows)),
+            shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| Shown::new(plan.rows)),
             unlisted: 0,
             not_printed: 0,
             last: false,
@@ -80,6 +85,7 @@ impl View {
         let mut text = String::new();
         let mut lines = 0;
         if let Some(shown) = self.shown.as_mut() {
+            self.sieve.sift(closed, &mut self.habits);
             self.aggregate.add_unjudged(closed, &mut self.habits);
             for connection in closed.iter() {
                 shown.offer(connection);
@@ -90,10 +96,15 @@ impl View {
             self.habits.observe(&connection);
             if !self.plan.follow && self.kept.len() < MAX_LISTED {
                 // Judged and added at the end, when the habits of all are known.
-                self.kept.push(connection);
+                if self.sieve.may_pass(&connection) {
+                    self.kept.push(connection);
+                }
                 continue;
             }
             self.habits.judge(&mut connection);
+            if !self.sieve.passes(&connection) {
+                continue;
+            }
             self.aggregate.add(&connection);
             if !self.plan.follow {
                 self.unlisted += 1;
@@ -140,7 +151,7 @@ impl View {
     pub(super) fn progress(&mut self, elapsed: Duration, what: &str) {
         if self.progress_seen && elapsed >= self.last_progress + Duration::from_secs(1) {
             self.last_progress = elapsed;
-            let ended = self.aggregate.totals.connections + self.kept.len() as u64;
+            let ended = self.aggregate.totals.connections + self.kept.len() as u64 + self.sieve.left_out();
             output::progress(&format!("rstprobe: {what}{} s, {ended} connections ended", elapsed.as_secs()));
         }
     }
@@ -165,20 +176,27 @@ impl View {
         let is_added = self.shown.is_some();
         self.kept.extend(self.shown.take().into_iter().flat_map(Shown::into_connections));
         self.kept.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
-        for connection in &mut self.kept {
+        self.kept.retain_mut(|connection| {
             self.habits.judge(connection);
-            if !is_added {
+            if is_added {
+                return true;
+            }
+            let passes = self.sieve.passes(connection);
+            if passes {
                 self.aggregate.add(connection);
             }
-        }
+            passes
+        });
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let (bytes, missing_bytes) = self.aggregate.whole_bytes;
+        let ((bytes, missing), (more, more_missing)) = (self.aggregate.whole_bytes, self.sieve.whole_bytes());
+        let (bytes, missing_bytes) = (bytes + more, missing + more_missing);
         let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
         let TrackerStats { control_segments, control_copies, .. } = *stats;
         let quality = Quality { control_segments, control_copies, bytes, missing_bytes, shed };
         let aggregate = self.aggregate;
-        let snapshot = Snapshot { window, aggregate, losses, books, flood, quality, connections: self.kept };
+        let filter = self.sieve.filtered();
+        let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.kept };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
         let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
         let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());

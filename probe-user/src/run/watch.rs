@@ -125,7 +125,8 @@ fn announce(plan: &WatchPlan, session: &Session) {
         || "until interrupted".to_string(),
         |duration| format!("for {}", humantime::format_duration(duration)),
     );
-    output::say(&format!("rstprobe: attached to {}; watching {until}", names.join(", ")));
+    let which = plan.view.filter.as_ref().map_or_else(String::new, |filter| format!("; only what meets `{filter}`"));
+    output::say(&format!("rstprobe: attached to {}; watching {until}{which}", names.join(", ")));
     for attachment in session.attachments() {
         if attachment.device.strips_vlan == Some(true) && plan.live.engine.domain == Domain::Vlan {
             output::say(&format!(

@@ -22,6 +22,19 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
 }
 
+/// What a capture says of the interface that a frame was captured on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CapturedOn<'a> {
+    /// Section of the file, from 0; only pcapng has more than one.
+    pub section: u32,
+    /// Number of the interface within its section, from 0.
+    pub number: u32,
+    /// Its name, if the file has one.
+    pub name: Option<&'a str>,
+    /// Type of link by its number in the file, of which [`LinkType`] may not know more.
+    pub link_number: u16,
+}
+
 enum Format {
     Pcap(Pcap),
     Pcapng(Pcapng),
@@ -40,6 +53,8 @@ pub(super) struct Found {
     pub(super) time_ns: u64,
     pub(super) wire_len: usize,
     pub(super) link: LinkType,
+    /// Number of the interface.
+    pub(super) interface: u32,
     /// Distance from the first captured byte to the input's next byte.
     pub(super) back: usize,
     pub(super) len: usize,
@@ -92,6 +107,24 @@ impl CaptureFile {
     /// When the file is truncated, damaged or unreadable from here on; everything before was yielded.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+        Ok(self.find()?.map(|found| self.frame(found)))
+    }
+
+    /// As [`Self::next_frame`], with the interface that it was captured on.
+    ///
+    /// # Errors
+    /// As [`Self::next_frame`].
+    pub fn next_with_interface(&mut self) -> Result<Option<(Frame<'_>, CapturedOn<'_>)>, CaptureError> {
+        let Some(found) = self.find()? else { return Ok(None) };
+        let captured_on = match &self.format {
+            Format::Pcap(pcap) => pcap.captured_on(),
+            Format::Pcapng(pcapng) => pcapng.captured_on(found.interface),
+        };
+        Ok(Some((self.frame(found), captured_on)))
+    }
+
+    #[inline]
+    fn find(&mut self) -> Result<Option<Found>, CaptureError> {
         if self.failed {
             return Ok(None);
         }
@@ -99,15 +132,13 @@ impl CaptureFile {
             Format::Pcap(pcap) => pcap.next(&mut self.input),
             Format::Pcapng(pcapng) => pcapng.next(&mut self.input),
         };
-        match found {
-            Ok(None) => Ok(None),
-            Ok(Some(Found { time_ns, wire_len, link, back, len })) => {
-                Ok(Some(Frame { time_ns, wire_len, link, bytes: self.input.consumed(back, len) }))
-            }
-            Err(error) => {
-                self.failed = true;
-                Err(error)
-            }
-        }
+        self.failed = found.is_err();
+        found
+    }
+
+    #[inline]
+    fn frame(&self, found: Found) -> Frame<'_> {
+        let Found { time_ns, wire_len, link, back, len, .. } = found;
+        Frame { time_ns, wire_len, link, bytes: self.input.consumed(back, len) }
     }
 }

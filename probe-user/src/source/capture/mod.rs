@@ -25,7 +25,7 @@ mod teredo;
 
 pub use decode::{Books, Decoded, Decoder, Header};
 pub use error::CaptureError;
-pub use file::{CaptureFile, Frame};
+pub use file::{CaptureFile, CapturedOn, Frame};
 pub use link::LinkType;
 pub use reassembly::Reassembled;
 

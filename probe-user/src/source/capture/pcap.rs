@@ -1,7 +1,7 @@
 //! The classic format (draft-ietf-opsawg-pcap): 24 bytes of file header, then records.
 
 use super::error::CaptureError;
-use super::file::{Found, Frame};
+use super::file::{CapturedOn, Found, Frame};
 use super::input::Input;
 use super::link::LinkType;
 
@@ -19,6 +19,7 @@ pub(super) struct Pcap {
     nanoseconds: bool,
     record_header: usize,
     link: LinkType,
+    link_number: u16,
 }
 
 impl Pcap {
@@ -42,7 +43,7 @@ impl Pcap {
         // The upper bits tell of frame check sequences.
         let link = word(header, 20, swapped) & 0xffff;
         input.consume(FILE_HEADER);
-        Ok(Self { swapped, nanoseconds, record_header, link: LinkType::from_number(link) })
+        Ok(Self { swapped, nanoseconds, record_header, link: LinkType::from_number(link), link_number: link as u16 })
     }
 
     /// The next record, consumed, if it is in the buffer already and nothing is wrong with it.
@@ -57,6 +58,11 @@ impl Pcap {
         }
         let Found { time_ns, wire_len, link, .. } = self.found(header, len);
         Some(Frame { time_ns, wire_len, link, bytes: input.lend(whole).get(self.record_header..)? })
+    }
+
+    /// The one interface that the format knows of.
+    pub(super) fn captured_on(&self) -> CapturedOn<'static> {
+        CapturedOn { section: 0, number: 0, name: None, link_number: self.link_number }
     }
 
     /// Consumes the next record.
@@ -91,7 +97,7 @@ impl Pcap {
         let unit = if self.nanoseconds { 1 } else { 1000 };
         let fraction = i64::from(field(4).cast_signed()) * unit;
         let time_ns = (u64::from(field(0)) * 1_000_000_000).saturating_add_signed(fraction);
-        Found { time_ns, wire_len: field(12) as usize, link: self.link, back: len, len }
+        Found { time_ns, wire_len: field(12) as usize, link: self.link, interface: 0, back: len, len }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The block format (draft-ietf-opsawg-pcapng): sections, interfaces, and packets of three kinds.
 
 use super::error::CaptureError;
-use super::file::{Found, Frame};
+use super::file::{CapturedOn, Found, Frame};
 use super::input::Input;
 use super::link::LinkType;
 
@@ -13,13 +13,16 @@ const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+const OPTION_IF_NAME: u16 = 2;
 const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 
 /// One interface of the section.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Interface {
     link: LinkType,
+    link_number: u16,
+    name: Option<Box<str>>,
     snap_len: usize,
     resolution: Resolution,
     offset_seconds: i64,
@@ -52,6 +55,8 @@ impl Resolution {
 #[derive(Debug, Default)]
 pub(super) struct Pcapng {
     swapped: bool,
+    /// Sections that have begun.
+    sections: u32,
     interfaces: Vec<Interface>,
     last_ns: u64,
 }
@@ -97,6 +102,7 @@ impl Pcapng {
             let body = &input.available()[8..len - 4];
             let found = match kind {
                 SECTION_HEADER => {
+                    self.sections = self.sections.wrapping_add(1);
                     self.interfaces.clear();
                     None
                 }
@@ -140,8 +146,11 @@ impl Pcapng {
         if body.len() < 8 {
             return Err(CaptureError::Damaged { offset, what: "an interface block without its fields".into() });
         }
+        let link_number = self.half(body, 0);
         let mut interface = Interface {
-            link: LinkType::from_number(u32::from(self.half(body, 0))),
+            link: LinkType::from_number(u32::from(link_number)),
+            link_number,
+            name: None,
             snap_len: self.word(body, 4) as usize,
             resolution: Resolution::Decimal(6),
             offset_seconds: 0,
@@ -152,6 +161,7 @@ impl Pcapng {
             let Some(value) = options.get(4..4 + len) else { break };
             match (code, value) {
                 (0, _) => break,
+                (OPTION_IF_NAME, name) => interface.name = Some(String::from_utf8_lossy(name).into()),
                 (OPTION_TSRESOL, &[exponent]) if exponent & 0x80 != 0 => {
                     interface.resolution = Resolution::Binary(u32::from(exponent & 0x7f));
                 }
@@ -196,8 +206,19 @@ impl Pcapng {
         if body.len() < fields + len {
             return Err(damaged(&format!("a packet of {len} bytes in a smaller block")));
         }
-        let found = Found { time_ns, wire_len, link: interface.link, back: 0, len };
+        let found = Found { time_ns, wire_len, link: interface.link, interface: number as u32, back: 0, len };
         Ok((found, fields))
+    }
+
+    /// What the section says of one of its interfaces.
+    pub(super) fn captured_on(&self, number: u32) -> CapturedOn<'_> {
+        let interface = self.interfaces.get(number as usize);
+        CapturedOn {
+            section: self.sections.saturating_sub(1),
+            number,
+            name: interface.and_then(|interface| interface.name.as_deref()),
+            link_number: interface.map_or(0, |interface| interface.link_number),
+        }
     }
 
     fn is_big_endian(&self) -> bool {

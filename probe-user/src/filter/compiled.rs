@@ -1,0 +1,149 @@
+//! What an expression is compiled to: reads and bounds, nothing that is spelled.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::expr::{Comparison, Expr, Relation, Span, Values};
+use super::field::{Kind, Name, Names, Scope, address, end};
+use crate::lifecycle::{Basis, Connection, Side};
+
+/// A condition.
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    Any(Box<[Node]>),
+    All(Box<[Node]>),
+    Not(Box<Node>),
+    /// The number is in one of the spans, or in none.
+    Number {
+        read: Number,
+        among: Box<[Span]>,
+        is_in: bool,
+    },
+    /// Either address, or one side's, is in one of the prefixes, or in none.
+    Address {
+        scope: Scope,
+        among: Box<[IpNet]>,
+        is_in: bool,
+    },
+    /// The bit of the value is set.
+    Name {
+        of: fn(&Connection) -> u8,
+        mask: u64,
+    },
+    /// The letters are these, or are not.
+    Letters {
+        text: Box<str>,
+        is_equal: bool,
+    },
+    /// The letters are part of the history.
+    Contains(Box<str>),
+}
+
+/// How a number is read of a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Number {
+    Sides(Scope, fn(&Side, Basis) -> Option<u64>),
+    Connection(fn(&Connection) -> Option<u64>),
+    Port(Scope),
+}
+
+impl Node {
+    pub(super) fn holds(&self, connection: &Connection) -> bool {
+        match self {
+            Self::Any(nodes) => nodes.iter().any(|node| node.holds(connection)),
+            Self::All(nodes) => nodes.iter().all(|node| node.holds(connection)),
+            Self::Not(node) => !node.holds(connection),
+            Self::Number { read, among, is_in } => number_holds(*read, among, *is_in, connection),
+            Self::Address { scope, among, is_in } => {
+                let is_among = |address: IpAddr| among.iter().any(|prefix| prefix.contains(&address));
+                of_scope(*scope, |scope| is_among(address(connection, scope))) == *is_in
+            }
+            Self::Name { of, mask } => mask >> of(connection) & 1 == 1,
+            Self::Letters { text, is_equal } => (connection.history.as_str() == &**text) == *is_equal,
+            Self::Contains(text) => connection.history.contains(&**text),
+        }
+    }
+}
+
+/// Whether it is so of one side, or of either.
+fn of_scope(scope: Scope, is_so: impl Fn(Scope) -> bool) -> bool {
+    match scope {
+        Scope::Both => is_so(Scope::Client) || is_so(Scope::Server),
+        one => is_so(one),
+    }
+}
+
+fn number_holds(read: Number, among: &[Span], is_in: bool, connection: &Connection) -> bool {
+    let is_among = |value: u64| among.iter().any(|span| (span.first..=span.last).contains(&value));
+    // Without a value no comparison holds, not even that it is another one.
+    let holds = |value: Option<u64>| value.is_some_and(|value| is_among(value) == is_in);
+    match read {
+        Number::Sides(scope, of) => {
+            let [client, server] =
+                [&connection.from_orig, &connection.from_resp].map(|side| of(side, connection.basis));
+            holds(match scope {
+                Scope::Both => client.zip(server).map(|(client, server)| client.saturating_add(server)),
+                Scope::Client => client,
+                Scope::Server => server,
+            })
+        }
+        Number::Connection(of) => holds(of(connection)),
+        Number::Port(scope) => of_scope(scope, |scope| is_among(u64::from(end(connection, scope).port()))) == is_in,
+    }
+}
+
+/// What decides whether an expression holds.
+pub(super) fn compile(expr: &Expr) -> Node {
+    let all = |parts: &[Expr]| parts.iter().map(compile).collect();
+    match expr {
+        Expr::Or(parts) => Node::Any(all(parts)),
+        Expr::And(parts) => Node::All(all(parts)),
+        Expr::Not(part) => Node::Not(Box::new(compile(part))),
+        Expr::Comparison(comparison) => compare(comparison),
+    }
+}
+
+fn compare(Comparison { field, relation, values }: &Comparison) -> Node {
+    let (scope, is_in) = (field.scope, *relation != Relation::NotEqual);
+    let number = |read: Number, spans: &[Span]| {
+        let among = spans.iter().filter_map(|span| bounds(*relation, *span)).collect();
+        Node::Number { read, among, is_in }
+    };
+    match (&field.field.kind, values) {
+        (Kind::Sides(_, of), Values::Numbers(_, spans)) => number(Number::Sides(scope, *of), spans),
+        (Kind::Number(_, of), Values::Numbers(_, spans)) => number(Number::Connection(*of), spans),
+        (Kind::Port, Values::Numbers(_, spans)) => number(Number::Port(scope), spans),
+        (Kind::Address, Values::Prefixes(prefixes)) => {
+            Node::Address { scope, among: prefixes.as_slice().into(), is_in }
+        }
+        (Kind::Name(known), Values::Names(names)) => Node::Name { of: known.of, mask: mask(known, *relation, names) },
+        (Kind::Letters, Values::Text(text)) if *relation == Relation::Contains => Node::Contains(text.as_str().into()),
+        (Kind::Letters, Values::Text(text)) => Node::Letters { text: text.as_str().into(), is_equal: is_in },
+        // The parser makes no other pairs; nothing would be such a value.
+        _ => Node::Any(Box::default()),
+    }
+}
+
+/// The values that stand in this relation to one of `names`, a bit each.
+fn mask(known: &Names, relation: Relation, names: &[Name]) -> u64 {
+    let number = |name: &Name| u64::from(name.number);
+    let spans: Vec<_> =
+        names.iter().filter_map(|name| bounds(relation, Span { first: number(name), last: number(name) })).collect();
+    let is_in = |number: u64| spans.iter().any(|span| (span.first..=span.last).contains(&number));
+    let all = (known.all)();
+    let holding = all.iter().map(number).filter(|number| is_in(*number) == (relation != Relation::NotEqual));
+    holding.fold(0, |mask, number| mask | 1 << number)
+}
+
+/// The numbers that stand in this relation to a value; `None` when there are none.
+fn bounds(relation: Relation, Span { first, last }: Span) -> Option<Span> {
+    let span = |first, last| Some(Span { first, last });
+    match relation {
+        Relation::Less => span(0, first.checked_sub(1)?),
+        Relation::AtMost => span(0, last),
+        Relation::More => span(last.checked_add(1)?, u64::MAX),
+        Relation::AtLeast => span(first, u64::MAX),
+        Relation::Equal | Relation::NotEqual | Relation::In | Relation::Contains => span(first, last),
+    }
+}

@@ -1,0 +1,154 @@
+//! An expression as it was meant. Its `Display` is the language, and reads as the same expression.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::field::{Field, FieldRef, Kind, Name, Unit};
+use super::literal;
+
+/// A condition.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Expr {
+    /// One of them, at least two.
+    Or(Vec<Expr>),
+    /// All of them, at least two.
+    And(Vec<Expr>),
+    /// Not it.
+    Not(Box<Expr>),
+    /// A field against values.
+    Comparison(Comparison),
+}
+
+/// A field against values.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Comparison {
+    pub(super) field: FieldRef,
+    pub(super) relation: Relation,
+    pub(super) values: Values,
+}
+
+/// How a field is compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Relation {
+    /// It is the value, or in the range or prefix.
+    Equal,
+    /// It has a value, and not this one.
+    NotEqual,
+    /// `<`.
+    Less,
+    /// `<=`.
+    AtMost,
+    /// `>`.
+    More,
+    /// `>=`.
+    AtLeast,
+    /// It is one of the values.
+    In,
+    /// The text is part of it.
+    Contains,
+}
+
+impl Relation {
+    pub(super) const ALL: [Self; 8] =
+        [Self::Equal, Self::NotEqual, Self::Less, Self::AtMost, Self::More, Self::AtLeast, Self::In, Self::Contains];
+
+    /// As it is written.
+    pub(super) fn sign(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::AtMost => "<=",
+            Self::More => ">",
+            Self::AtLeast => ">=",
+            Self::In => "in",
+            Self::Contains => "contains",
+        }
+    }
+
+    /// Whether it asks which of two is more.
+    pub(super) fn is_order(self) -> bool {
+        matches!(self, Self::Less | Self::AtMost | Self::More | Self::AtLeast)
+    }
+
+    /// Whether a field of this kind can be compared so.
+    pub(super) fn suits(self, kind: &Kind) -> bool {
+        match (self, kind) {
+            (Self::Equal | Self::NotEqual, _) => true,
+            (Self::Contains, kind) => matches!(kind, Kind::Letters),
+            (Self::In, kind) => !matches!(kind, Kind::Letters),
+            (_, Kind::Name(names)) => names.is_ordered,
+            (_, kind) => matches!(kind, Kind::Sides(..) | Kind::Number(..) | Kind::Port),
+        }
+    }
+}
+
+/// Numbers from the first to the last, both included; one alone is both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Span {
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+/// What a field is compared with: exactly one, but for [`Relation::In`].
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Values {
+    Numbers(Unit, Vec<Span>),
+    Prefixes(Vec<IpNet>),
+    Names(Vec<Name>),
+    Text(String),
+}
+
+impl Expr {
+    /// Whether any of its fields is one that `is_it`.
+    pub(super) fn any_field(&self, is_it: impl Fn(&Field) -> bool + Copy) -> bool {
+        match self {
+            Self::Or(all) | Self::And(all) => all.iter().any(|one| one.any_field(is_it)),
+            Self::Not(one) => one.any_field(is_it),
+            Self::Comparison(one) => is_it(one.field.field),
+        }
+    }
+
+    /// Within an expression that binds more tightly.
+    fn parenthesised(&self, f: &mut fmt::Formatter<'_>, is_needed: bool) -> fmt::Result {
+        if is_needed { write!(f, "({self})") } else { write!(f, "{self}") }
+    }
+}
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut joined = |all: &[Self], word: &str, is_needed: fn(&Self) -> bool| {
+            for (place, one) in all.iter().enumerate() {
+                if place > 0 {
+                    write!(f, " {word} ")?;
+                }
+                one.parenthesised(f, is_needed(one))?;
+            }
+            Ok(())
+        };
+        match self {
+            Self::Or(all) => joined(all, "or", |one| matches!(one, Self::Or(_))),
+            Self::And(all) => joined(all, "and", |one| matches!(one, Self::Or(_) | Self::And(_))),
+            Self::Not(one) => {
+                f.write_str("not ")?;
+                one.parenthesised(f, matches!(**one, Self::Or(_) | Self::And(_)))
+            }
+            Self::Comparison(comparison) => comparison.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.field.name(), self.relation.sign())?;
+        let values: Vec<String> = match &self.values {
+            Values::Numbers(unit, spans) => spans.iter().map(|span| literal::span(*unit, *span)).collect(),
+            Values::Prefixes(prefixes) => prefixes.iter().map(|prefix| literal::prefix_text(*prefix)).collect(),
+            Values::Names(names) => names.iter().map(|name| name.name.to_owned()).collect(),
+            Values::Text(text) => vec![literal::quoted(text)],
+        };
+        let values = values.join(", ");
+        if self.relation == Relation::In { write!(f, "{{{values}}}") } else { f.write_str(&values) }
+    }
+}

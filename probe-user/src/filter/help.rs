@@ -1,0 +1,120 @@
+//! The language in words, for `--help`; its fields come from the table.
+
+use std::fmt::Write as _;
+
+use super::field::{FIELDS, Field, Kind, Unit};
+
+/// Column at which what a field means begins.
+const MEANING: usize = 18;
+/// Columns of a line: with what clap puts before it, no more than it would wrap.
+const WIDTH: usize = 88;
+
+const LANGUAGE: &str = "\
+Comparisons, joined by and, or, not and parentheses (also && || !):
+
+  rst.count > 0 and fin.count = 0              RST and no FIN
+  rst.count > 0 and ct.count = 0               RST without a connection
+  rst.count.srv > 0 and server.port in {80, 443, 8000..8999}
+  cause = app_abort and confidence >= medium
+  client = 10.0.0.0/8 and not server.ip in {10.0.0.0/8, fd00::/8}
+  duration > 30s or idle_gap >= 5m
+  history contains \"Rr\"
+
+Relations: = (or ==), !=, <, <=, >, >=, in {A, B, FIRST..LAST}, not in, contains. ip and port are those of either side; \
+ip != A means that neither is A. .clt and .srv are the client's and the server's, without them a count is the sum. What a \
+record has no value of (idle_gap of one that was not idle) fits no comparison. Bytes may have K, M, G or T, times have \
+ns, us, ms, s, m, h or d.
+
+Fields:
+";
+
+/// What a filter may be, with every field.
+pub fn help() -> String {
+    let mut text = LANGUAGE.to_owned();
+    for field in FIELDS {
+        let names = format!("  {}", names(field));
+        let is_long = names.len() >= MEANING;
+        let first = if is_long { format!("{names}\n{:MEANING$}", "") } else { format!("{names:<MEANING$}") };
+        text += &first;
+        wrapped(&mut text, &meaning(field));
+    }
+    text.trim_end().to_owned()
+}
+
+/// Appends words in lines that begin below each other.
+fn wrapped(text: &mut String, words: &str) {
+    let mut column = MEANING;
+    for word in words.split(' ') {
+        if column > MEANING && column + word.len() > WIDTH {
+            write!(text, "\n{:MEANING$}", "").expect("a String takes everything");
+            column = MEANING;
+        }
+        text.push_str(word);
+        text.push(' ');
+        column += word.len() + 1;
+    }
+    text.push('\n');
+}
+
+/// Its names in short: those of the sides are the same with an ending.
+fn names(field: &Field) -> String {
+    let [both, client, server] = field.names;
+    match field.kind {
+        Kind::Sides(..) if both.is_empty() => format!("{client}, {}", &server[server.rfind('.').unwrap_or(0)..]),
+        Kind::Port | Kind::Address => [both, client, server].join(", "),
+        _ => both.to_owned(),
+    }
+}
+
+fn meaning(field: &Field) -> String {
+    let sides = if matches!(field.kind, Kind::Sides(..)) && !field.names[0].is_empty() { "; .clt, .srv" } else { "" };
+    let unit = match field.kind {
+        Kind::Sides(unit, _) | Kind::Number(unit, _) => match unit {
+            Unit::Count | Unit::Time => "",
+            Unit::Bytes => ", bytes",
+            Unit::Duration => ", a time",
+        },
+        _ => "",
+    };
+    let values = match field.kind {
+        Kind::Name(names) => {
+            let all: Vec<_> = (names.all)().iter().map(|name| name.name).collect();
+            format!(": {}", all.join(", "))
+        }
+        _ => String::new(),
+    };
+    format!("{}{unit}{sides}{values}", field.meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::{Filter, field::all_names};
+
+    #[test]
+    fn every_example_of_the_help_is_one() {
+        let examples = LANGUAGE.lines().filter(|line| line.starts_with("  "));
+        let examples: Vec<_> = examples.map(|line| line.trim().split("   ").next().expect("a part")).collect();
+        assert_eq!(examples.len(), 7);
+        for example in examples {
+            example.parse::<Filter>().unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    #[test]
+    fn lines_are_no_longer_than_clap_leaves_them() {
+        let help = help();
+        let fields = help.lines().skip_while(|line| *line != "Fields:");
+        let longest = fields.max_by_key(|line| line.trim_end().len()).expect("fields");
+        assert!(longest.trim_end().len() <= WIDTH, "{longest}");
+    }
+
+    #[test]
+    fn every_field_is_in_the_help() {
+        let help = help();
+        let of = |name: &str| name.trim_end_matches(".clt").trim_end_matches(".srv").to_owned();
+        for name in all_names().filter(|name| *name != "state") {
+            assert!(help.contains(&of(name)), "{name}");
+        }
+    }
+}

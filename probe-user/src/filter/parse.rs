@@ -1,0 +1,242 @@
+//! Text to expression: `or` of `and` of `not` of comparisons and parentheses.
+
+use super::error::{FilterError, closest, listed};
+use super::expr::{Comparison, Expr, Relation, Values};
+use super::field::{FieldRef, Kind, Names, Unit, all_names};
+use super::literal;
+use super::token::{Kind as Token, Token as Placed, tokens};
+
+/// Parentheses and negations within each other. More is no filter that anybody wrote, and this much fits any stack.
+const MAX_DEPTH: usize = 64;
+
+/// The expression that a text is.
+///
+/// # Errors
+/// The first token that cannot stand where it stands.
+pub(super) fn parse(text: &str) -> Result<Expr, FilterError> {
+    let mut parser = Parser { text, tokens: tokens(text)?, next: 0, depth: 0 };
+    if parser.peek().kind == Token::End {
+        return Err(parser.refused("the filter is empty; an example is `rst.count > 0 and fin.count = 0`"));
+    }
+    let expr = parser.or()?;
+    match parser.peek().kind {
+        Token::End => Ok(expr),
+        _ => Err(parser.expected("`and`, `or` or the end")),
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    tokens: Vec<Placed<'a>>,
+    next: usize,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> &Placed<'a> {
+        // The last token is the end, which is never passed by.
+        &self.tokens[self.next]
+    }
+
+    fn pass(&mut self) {
+        self.next = (self.next + 1).min(self.tokens.len() - 1);
+    }
+
+    fn is_word(&self, keyword: &str) -> bool {
+        matches!(self.peek().kind, Token::Word(word) if word.eq_ignore_ascii_case(keyword))
+    }
+
+    /// Passes a keyword, or the sign that stands for it.
+    fn takes(&mut self, keyword: &str, sign: &str) -> bool {
+        let is_it = self.is_word(keyword) || matches!(self.peek().kind, Token::Sign(found) if found == sign);
+        if is_it {
+            self.pass();
+        }
+        is_it
+    }
+
+    fn takes_sign(&mut self, sign: &str) -> bool {
+        self.takes(sign, sign)
+    }
+
+    fn refused(&self, what: impl Into<String>) -> FilterError {
+        FilterError::new(self.text, self.peek().at.clone(), what.into())
+    }
+
+    fn expected(&self, what: &str) -> FilterError {
+        self.refused(format!("expected {what}, found {}", self.peek().name()))
+    }
+
+    fn or(&mut self) -> Result<Expr, FilterError> {
+        self.joined(("or", "||"), Self::and, Expr::Or)
+    }
+
+    fn and(&mut self) -> Result<Expr, FilterError> {
+        self.joined(("and", "&&"), Self::not, Expr::And)
+    }
+
+    fn joined(
+        &mut self,
+        (keyword, sign): (&str, &str),
+        one: fn(&mut Self) -> Result<Expr, FilterError>,
+        all: fn(Vec<Expr>) -> Expr,
+    ) -> Result<Expr, FilterError> {
+        let first = one(self)?;
+        if !self.takes(keyword, sign) {
+            return Ok(first);
+        }
+        let mut parts = vec![first, one(self)?];
+        while self.takes(keyword, sign) {
+            parts.push(one(self)?);
+        }
+        Ok(all(parts))
+    }
+
+    fn not(&mut self) -> Result<Expr, FilterError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(self.refused(format!("more than {MAX_DEPTH} parentheses and negations within each other")));
+        }
+        self.depth += 1;
+        let expr = if self.takes("not", "!") {
+            self.not().map(|one| Expr::Not(Box::new(one)))
+        } else if self.takes_sign("(") {
+            self.or().and_then(|inner| if self.takes_sign(")") { Ok(inner) } else { Err(self.expected("`)`")) })
+        } else {
+            self.comparison()
+        };
+        self.depth -= 1;
+        expr
+    }
+
+    fn comparison(&mut self) -> Result<Expr, FilterError> {
+        let field = self.field()?;
+        self.pass();
+        // `x not in {..}` as people say it.
+        let is_negated = self.is_word("not") && {
+            self.pass();
+            if !self.is_word("in") {
+                return Err(self.expected("`in` after `not`"));
+            }
+            true
+        };
+        let relation = self.relation(field)?;
+        self.pass();
+        let values = self.values(field, relation)?;
+        let comparison = Expr::Comparison(Comparison { field, relation, values });
+        Ok(if is_negated { Expr::Not(Box::new(comparison)) } else { comparison })
+    }
+
+    fn field(&self) -> Result<FieldRef, FilterError> {
+        let Token::Word(name) = self.peek().kind else {
+            return Err(self.expected("a field such as `rst.count`, `not` or `(`"));
+        };
+        FieldRef::find(name).ok_or_else(|| {
+            let hint = closest(name, all_names())
+                .map_or_else(|| "--help lists them".to_owned(), |known| format!("did you mean `{known}`?"));
+            self.refused(format!("unknown field `{name}`; {hint}"))
+        })
+    }
+
+    fn relation(&self, field: FieldRef) -> Result<Relation, FilterError> {
+        let (kind, name) = (&field.field.kind, field.name());
+        let sign = match self.peek().kind {
+            Token::Sign("==") => "=",
+            Token::Sign(sign) => sign,
+            Token::Word(word) => word,
+            Token::Quoted(_) | Token::End => "",
+        };
+        let found = Relation::ALL.into_iter().find(|relation| relation.sign().eq_ignore_ascii_case(sign));
+        match found {
+            Some(relation) if relation.suits(kind) => Ok(relation),
+            _ => {
+                let suiting = Relation::ALL.into_iter().filter(|relation| relation.suits(kind));
+                let suiting = listed(suiting.map(Relation::sign));
+                Err(self.refused(match found {
+                    Some(_) => format!("`{name}` cannot be compared by `{sign}`; it can by {suiting}"),
+                    None => format!("expected {suiting} after `{name}`, found {}", self.peek().name()),
+                }))
+            }
+        }
+    }
+
+    /// What stands to the right of the relation.
+    fn values(&mut self, field: FieldRef, relation: Relation) -> Result<Values, FilterError> {
+        match &field.field.kind {
+            Kind::Sides(unit, _) | Kind::Number(unit, _) => self.numbers(field, relation, *unit, u64::MAX),
+            Kind::Port => self.numbers(field, relation, Unit::Count, u64::from(u16::MAX)),
+            Kind::Address => {
+                let one = |this: &Self, text: &str| {
+                    literal::prefix(text)
+                        .ok_or_else(|| this.expected("an address or prefix such as 10.0.0.1, 10.0.0.0/8 or fd00::/8"))
+                };
+                self.each(relation, field, one).map(Values::Prefixes)
+            }
+            Kind::Name(names) => {
+                let all = (names.all)();
+                let one = |this: &Self, text: &str| {
+                    let known = all.iter().find(|known| known.name.eq_ignore_ascii_case(text)).copied();
+                    known.ok_or_else(|| this.unknown_name(field, names, text))
+                };
+                self.each(relation, field, one).map(Values::Names)
+            }
+            Kind::Letters => {
+                let (Token::Word(text) | Token::Quoted(text)) = self.peek().kind else {
+                    return Err(self.expected("letters such as \"ShADFaf\""));
+                };
+                self.pass();
+                Ok(Values::Text(text.to_owned()))
+            }
+        }
+    }
+
+    fn numbers(&mut self, field: FieldRef, relation: Relation, unit: Unit, most: u64) -> Result<Values, FilterError> {
+        let one = |this: &Self, text: &str| {
+            let Some(span) = literal::read_span(unit, text) else {
+                return Err(this.expected(&format!("{} after `{}`", literal::example(unit), field.name())));
+            };
+            if span.last > most {
+                return Err(this.refused(format!("`{}` is {most} at most", field.name())));
+            }
+            if relation.is_order() && span.first != span.last {
+                return Err(
+                    this.refused(format!("a range cannot be compared by `{}`; use =, != or in", relation.sign()))
+                );
+            }
+            Ok(span)
+        };
+        self.each(relation, field, one).map(|spans| Values::Numbers(unit, spans))
+    }
+
+    /// One value, or after `in` as many as stand between braces.
+    fn each<T>(
+        &mut self,
+        relation: Relation,
+        field: FieldRef,
+        one: impl Fn(&Self, &str) -> Result<T, FilterError>,
+    ) -> Result<Vec<T>, FilterError> {
+        let is_set = relation == Relation::In && self.takes_sign("{");
+        let mut values = Vec::new();
+        loop {
+            let (Token::Word(text) | Token::Quoted(text)) = self.peek().kind else {
+                return Err(self.expected(&format!("a value for `{}`", field.name())));
+            };
+            values.push(one(self, text)?);
+            self.pass();
+            if !is_set || self.takes_sign("}") {
+                return Ok(values);
+            }
+            if !self.takes_sign(",") {
+                return Err(self.expected("`,` or `}`"));
+            }
+        }
+    }
+
+    fn unknown_name(&self, field: FieldRef, names: &Names, text: &str) -> FilterError {
+        let all = (names.all)();
+        let hint = closest(text, all.iter().map(|name| name.name)).map_or_else(
+            || format!("it is one of {}", listed(all.iter().map(|name| name.name))),
+            |known| format!("did you mean `{known}`?"),
+        );
+        self.refused(format!("`{}` is never `{text}`; {hint}", field.name()))
+    }
+}

@@ -1,0 +1,118 @@
+//! `--evidence` of captures: frames as they were captured, with the interface that the file names.
+//!
+//! Must not know: how captures are read, how connections are tracked or shown.
+
+use std::path::{Path, PathBuf};
+
+use hashbrown::HashMap;
+use probe_ebpf::layout::{FIN, RST, SYN};
+
+use super::{
+    RunError,
+    evidence::{Evidence, EvidenceBooks},
+};
+use crate::{
+    evidence::{self, Direction, Interface},
+    lifecycle::{Connection, Tracker},
+    plan::EvidencePlan,
+    source::capture::{CapturedOn, Decoded, Frame, Header},
+};
+
+/// Evidence of one capture after the other.
+pub(super) struct Kept {
+    evidence: Evidence,
+    /// As they are described in the evidence, where the index of each is its place here.
+    interfaces: Vec<Interface>,
+    /// Places of the current capture's, by section and number.
+    places: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
+    /// The current capture, as it was named.
+    capture: PathBuf,
+}
+
+impl Kept {
+    /// Opens the first file.
+    ///
+    /// # Errors
+    /// There is nowhere to write to, or it would be over one of `captures`.
+    pub(super) fn open(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<Self, RunError> {
+        let evidence = Evidence::beside(plan, captures)?;
+        Ok(Self { evidence, interfaces: Vec::new(), places: HashMap::default(), capture: PathBuf::new() })
+    }
+
+    /// The frames that follow are of this capture.
+    pub(super) fn begin(&mut self, capture: &Path) {
+        self.places.clear();
+        self.capture = capture.to_path_buf();
+    }
+
+    /// Takes the frame of a segment.
+    pub(super) fn frame(&mut self, decoded: &Decoded, frame: &Frame<'_>, on: &CapturedOn<'_>) {
+        let mut segment = decoded.segment;
+        if decoded.bad_checksum || decoded.header != Header::Whole {
+            // Its receiver drops it: it neither opens nor ends anything.
+            segment.record.flags &= !(SYN | FIN | RST);
+        }
+        let interface = self.interface(on);
+        let wire_len = u32::try_from(frame.wire_len).unwrap_or(u32::MAX);
+        let frame = evidence::Frame { interface, direction: Direction::Unknown, wire_len, bytes: frame.bytes };
+        self.evidence.frame(&segment, &frame);
+    }
+
+    /// Takes what has ended out of the tracker, hands over its frames, and appends it to `closed`.
+    pub(super) fn ended(&mut self, tracker: &mut Tracker, closed: &mut Vec<Connection>) {
+        if tracker.closed_len() > 0 {
+            let mut ended = tracker.take_closed();
+            self.evidence.ended(&ended);
+            closed.append(&mut ended);
+        }
+    }
+
+    /// Waits until everything is written.
+    pub(super) fn close(self) -> (EvidenceBooks, Result<(), RunError>) {
+        self.evidence.close()
+    }
+
+    fn interface(&mut self, on: &CapturedOn<'_>) -> u32 {
+        let key = (on.section, on.number);
+        if let Some(&place) = self.places.get(&key) {
+            return place;
+        }
+        let described = describe(&self.capture, on);
+        // Sections that follow each other usually are of the same interfaces.
+        let place =
+            self.interfaces.iter().position(|known| *known == described).unwrap_or(self.interfaces.len()) as u32;
+        if place as usize == self.interfaces.len() {
+            self.evidence.add(Interface { index: place, ..described.clone() });
+            self.interfaces.push(described);
+        }
+        self.places.insert(key, place);
+        place
+    }
+}
+
+/// By its own name, or that of the capture and its number.
+fn describe(capture: &Path, on: &CapturedOn<'_>) -> Interface {
+    let file = capture.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy());
+    let number = if on.name.is_none() { format!(" {}", on.number) } else { String::new() };
+    Interface {
+        index: 0,
+        name: on.name.map_or_else(|| file.into_owned(), str::to_owned),
+        description: format!("interface{number} of {}", capture.display()),
+        link_type: on.link_number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_without_a_name_has_that_of_its_capture() {
+        let on = CapturedOn { section: 1, number: 2, name: None, link_number: 113 };
+        let interface = describe(Path::new("some/where/a.pcap"), &on);
+        assert_eq!((&*interface.name, interface.link_type), ("a.pcap", 113));
+        assert_eq!(interface.description, "interface 2 of some/where/a.pcap");
+        let named = describe(Path::new("-"), &CapturedOn { name: Some("eth0"), ..on });
+        assert_eq!((&*named.name, &*named.description), ("eth0", "interface of -"));
+    }
+}

@@ -1,0 +1,74 @@
+//! `--filter`: which connections a view shows and counts, and how many it does not.
+//!
+//! Must not know: how connections are shown.
+
+use crate::{
+    aggregate::{Aggregate, Habits},
+    filter::Filter,
+    lifecycle::Connection,
+    report::Filtered,
+};
+
+/// A filter and what it left out. Without a filter everything passes and nothing is counted.
+pub(super) struct Sieve {
+    filter: Option<Filter>,
+    asks_verdict: bool,
+    /// Sums over what was left out; no group of it has a row.
+    rest: Aggregate,
+}
+
+impl Sieve {
+    pub(super) fn new(filter: Option<Filter>) -> Self {
+        let asks_verdict = filter.as_ref().is_some_and(Filter::asks_verdict);
+        Self { filter, asks_verdict, rest: Aggregate::new(0) }
+    }
+
+    /// Whether what it asks may be answered otherwise once all connections are known.
+    pub(super) fn asks_verdict(&self) -> bool {
+        self.asks_verdict
+    }
+
+    /// Whether a connection, judged, passes; otherwise it is counted as left out.
+    pub(super) fn passes(&mut self, connection: &Connection) -> bool {
+        let passes = self.filter.as_ref().is_none_or(|filter| filter.matches(connection));
+        if !passes {
+            self.rest.add(connection);
+        }
+        passes
+    }
+
+    /// As [`Self::passes`] of a connection that will be judged when all are known: true also where it may pass then.
+    pub(super) fn may_pass(&mut self, connection: &Connection) -> bool {
+        self.asks_verdict && Habits::may_change(connection) || self.passes(connection)
+    }
+
+    /// Takes out what does not pass, and counts it for the habits of its service all the same.
+    pub(super) fn sift(&mut self, connections: &mut Vec<Connection>, habits: &mut Habits) {
+        if self.filter.is_some() {
+            connections.retain(|connection| {
+                let passes = self.passes(connection);
+                if !passes {
+                    habits.observe(connection);
+                }
+                passes
+            });
+        }
+    }
+
+    /// Records that were left out: connections, and RSTs that belong to none.
+    pub(super) fn left_out(&self) -> u64 {
+        self.rest.totals.connections + self.rest.totals.rst_without_connection
+    }
+
+    /// Bytes of connections that were left out, as [`Aggregate::whole_bytes`]: how good a capture is does not depend on
+    /// what is shown of it.
+    pub(super) fn whole_bytes(&self) -> (u64, u64) {
+        self.rest.whole_bytes
+    }
+
+    /// For the report.
+    pub(super) fn filtered(&self) -> Option<Filtered> {
+        let filter = self.filter.as_ref()?;
+        Some(Filtered { expression: filter.to_string(), left_out: self.left_out() })
+    }
+}
