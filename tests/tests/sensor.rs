@@ -177,8 +177,10 @@ fn data_that_was_mirrored_twice_is_found_among_a_sample() {
             let (sampled, copies) = (said.number(SAMPLED), said.number(DATA_COPIES));
             say(&format!("mirrored {times} times: {copies} copies among {sampled} sampled data segments"));
             assert!(sampled >= 20, "{:#}", said.document["summary"]["quality"]);
-            assert_eq!(copies * times as u64, sampled * (times as u64 - 1), "{:#}", said.document["summary"]["books"]);
-            assert_eq!(said.text.contains("data segments came twice"), times == 2, "{}", said.text);
+            // Half of them; a few less where the mirror port itself lost some.
+            let expected = if times == 1 { 0..=0 } else { sampled * 9 / 20..=sampled / 2 };
+            assert!(expected.contains(&copies), "{:#}", said.document["summary"]["books"]);
+            assert_eq!(said.text.contains("% of the data segments ("), times == 2, "{}", said.text);
         }
     });
 }
