@@ -43,9 +43,12 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
 /// The same load, drained more or less often.
 fn epochs(setting: &Setting, report: &mut Report) -> io::Result<()> {
     for interval in INTERVALS {
+        let load = format!("{} k new flows/s, drained every {interval}", LOAD / 1000);
+        if !setting.wants(&load) {
+            continue;
+        }
         let words = ["--drain", interval, "--slots", "65536", "--depth", "control"];
         let seen = agent::watch(setting, LOAD, CONNECTION, &words)?;
-        let load = format!("{} k new flows/s, drained every {interval}", LOAD / 1000);
         report.add(SECTION, format!("{load}: agent"), "% of a core", &seen.shares);
         note(report, &seen, CONNECTION);
         if let Some(cost) = seen.program_ns {
@@ -59,10 +62,14 @@ fn epochs(setting: &Setting, report: &mut Report) -> io::Result<()> {
 /// More and more new flows.
 fn rates(setting: &Setting, report: &mut Report) -> io::Result<()> {
     for (rate, flow) in RATES {
+        let load = format!("agent at {} k new flows/s", rate / 1000);
+        if !setting.wants(&load) {
+            continue;
+        }
         // Room for a drain interval of the greatest rate, and for all that lingers after its reset.
         let words = ["--slots", "262144", "--depth", "control", "--max-connections", "4000000"];
         let seen = agent::watch(setting, rate, flow, &words)?;
-        report.add(SECTION, format!("agent at {} k new flows/s", rate / 1000), "% of a core", &seen.shares);
+        report.add(SECTION, load, "% of a core", &seen.shares);
         note(report, &seen, flow);
     }
     Ok(())
@@ -103,7 +110,7 @@ fn cpus(setting: &Setting, report: &mut Report) -> io::Result<()> {
         report.skip(format!("{SECTION}: the program on {CPUS} CPUs: there is one"));
         return Ok(());
     }
-    for kind in &KINDS {
+    for kind in KINDS.iter().filter(|kind| setting.wants(kind.name)) {
         let entries = (CPUS as u32 * 2) << BITS;
         let config = EngineConfig {
             depth: kind.depth,
