@@ -32,13 +32,13 @@ pub(super) struct Copies {
     counts: CopyCounts,
 }
 
-/// Whether a segment other than SYN, FIN and RST is one of the sample: by what every copy of it has, and hardly anything
-/// else. (A window would bring half of the segments of a capture without any copy to be looked for.)
+/// Whether a segment other than SYN, FIN and RST is one of the sample. Chosen by what is in it, not by count: either every
+/// copy of a segment is looked at or none, and nothing need be remembered of the others.
 #[inline(always)]
 pub(super) fn is_sampled(record: &SegmentRecord) -> bool {
     let numbers = u64::from(record.seq) << 16 | u64::from(record.ip_id);
-    let chosen = fold(numbers ^ 0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db) % u64::from(SAMPLED_ONE_IN) == 0;
-    chosen && record.ip_id != 0 && record.payload_len != 0
+    let mixed = fold(numbers ^ 0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db);
+    mixed.is_multiple_of(u64::from(SAMPLED_ONE_IN)) && record.ip_id != 0 && record.payload_len != 0
 }
 
 impl Copies {
