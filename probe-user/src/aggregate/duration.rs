@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 /// Kept one by one; most rows have fewer. A histogram takes about 10 kB.
 const FEW: usize = 256;
 /// Histograms are large and each entry goes to another place in them: so many gather before they are made.
-const GATHER: usize = 64;
+const GATHER: usize = 256;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -51,12 +51,6 @@ impl Durations {
         let rank = (share * sorted.len() as f64).ceil().max(1.0);
         #[expect(clippy::cast_sign_loss, reason = "at least 1")]
         sorted.get(rank as usize - 1).or(sorted.last()).copied()
-    }
-
-    /// Reads something of what one more changes.
-    #[inline]
-    pub(super) fn touch(&self) -> u64 {
-        self.list.last().copied().unwrap_or_default()
     }
 }
 

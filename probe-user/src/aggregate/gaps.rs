@@ -4,8 +4,8 @@
 
 /// Buckets kept; a new one takes the place of the rarest. A cluster that matters is among the most frequent.
 const MAX_BUCKETS: usize = 16;
-/// Width of a bucket: each ends this much above its beginning.
-const BUCKET_RATIO: f64 = 1.05;
+/// Width of a bucket: natural logarithm of 1.05, so that each ends 5 % above its beginning.
+const LN_BUCKET_RATIO: f64 = 0.048_790_164_169_432_05;
 /// Fewest resets that make a cluster.
 const MIN_RESETS: u64 = 5;
 /// Share of all idle resets from which neighbouring buckets are a cluster, per cent.
@@ -24,7 +24,7 @@ pub struct GapCluster {
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    /// Power of [`BUCKET_RATIO`].
+    /// Number of bucket widths above one second.
     power: i32,
     resets: u64,
     sum_s: f64,
@@ -41,7 +41,7 @@ impl Gaps {
     /// Adds one, nanoseconds.
     pub(super) fn add(&mut self, gap_ns: u64) {
         let seconds = (gap_ns.max(1)) as f64 / 1e9;
-        let power = (seconds.ln() / BUCKET_RATIO.ln()).floor() as i32;
+        let power = (seconds.ln() / LN_BUCKET_RATIO).floor() as i32;
         self.all += 1;
         let known = self.buckets.iter_mut().find(|bucket| bucket.power == power);
         if let Some(bucket) = known {

@@ -10,9 +10,10 @@ use hashbrown::HashTable;
 use super::{
     Causes, Totals,
     duration::Durations,
+    fact::Rest,
     gaps::{GapCluster, Gaps},
 };
-use crate::lifecycle::{Cause, Connection};
+use crate::lifecycle::Cause;
 
 /// What a row stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -49,11 +50,9 @@ pub(super) fn hash_end<H: Hasher>(address: IpAddr, port: u16, state: &mut H) {
     }
 }
 
-/// One row, in memory lines of its own.
-#[derive(Clone, Debug)]
-#[repr(align(64))]
+/// One row.
+#[derive(Clone, Debug, Default)]
 pub struct Group {
-    key: GroupKey,
     /// Sums.
     pub totals: Totals,
     durations: Durations,
@@ -62,23 +61,14 @@ pub struct Group {
 }
 
 impl Group {
-    fn new(key: GroupKey) -> Self {
-        Self {
-            key,
-            totals: Totals::default(),
-            durations: Durations::default(),
-            idle_gaps: Gaps::default(),
-            causes: Causes::default(),
-        }
-    }
-
-    /// Adds one connection: its sums, its cause, its duration, its idle time.
-    pub(super) fn add(&mut self, totals: &Totals, connection: &Connection) {
+    /// Adds one connection.
+    #[inline]
+    pub(super) fn add(&mut self, totals: &Totals, rest: Rest) {
         self.totals.merge(totals);
-        self.durations.add(connection.duration_ns / 1000);
-        self.causes.add(connection.verdict.cause as usize);
-        if let Some(gap_ns) = connection.idle_gap_ns {
-            self.idle_gaps.add(gap_ns);
+        self.durations.add(rest.duration_us);
+        self.causes.add(usize::from(rest.cause));
+        if let Some(gap_ns) = rest.idle_gap_ns {
+            self.idle_gaps.add(gap_ns.get());
         }
     }
 
@@ -112,9 +102,11 @@ impl Group {
 /// Rows by key, bounded.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    /// Half a hash and the number of a row: the key itself is in the row, which has to be fetched in any case.
+    /// Half a hash and the number of a row.
     places: HashTable<(u32, u32)>,
     hasher: foldhash::fast::RandomState,
+    /// Apart from the rows, so that looking for one fetches no row.
+    keys: Vec<GroupKey>,
     rows: Vec<Group>,
     max: usize,
 }
@@ -122,56 +114,45 @@ pub struct Groups {
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: HashTable::new(), hasher: foldhash::fast::RandomState::default(), rows: Vec::new(), max }
-    }
-
-    /// Adds a connection to the row of `key`.
-    pub fn add(&mut self, key: GroupKey, connection: &Connection) {
-        let row = self.row_of(key);
-        self.rows[row as usize].add(&Totals::of(connection), connection);
+        Self {
+            places: HashTable::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            keys: Vec::new(),
+            rows: Vec::new(),
+            max,
+        }
     }
 
     /// Number of the row of `key`, made when there is none.
     #[inline]
     pub(super) fn row_of(&mut self, key: GroupKey) -> u32 {
-        self.find(key).unwrap_or_else(|| self.place(if self.rows.len() < self.max { key } else { GroupKey::Other }))
+        self.find(&key).unwrap_or_else(|| self.place(if self.rows.len() < self.max { key } else { GroupKey::Other }))
     }
 
     #[inline]
-    fn find(&self, key: GroupKey) -> Option<u32> {
+    fn find(&self, key: &GroupKey) -> Option<u32> {
         let hash = self.hasher.hash_one(key);
-        let is_it = |&(half, row): &(u32, u32)| half == (hash >> 32) as u32 && self.rows[row as usize].key == key;
+        let is_it = |&(half, row): &(u32, u32)| half == (hash >> 32) as u32 && self.keys[row as usize] == *key;
         self.places.find(hash, is_it).map(|place| place.1)
-    }
-
-    /// Reads something of every part of a row that one more connection changes.
-    #[inline]
-    pub(super) fn touch(&self, row: u32) -> u64 {
-        let Some(group) = self.rows.get(row as usize) else { return 0 };
-        let totals = &group.totals;
-        totals.connections
-            ^ totals.client.rst
-            ^ totals.ip_bytes
-            ^ group.durations.touch()
-            ^ u64::from(group.causes.touch())
     }
 
     #[cold]
     fn place(&mut self, key: GroupKey) -> u32 {
-        if let Some(row) = self.find(key) {
+        if let Some(row) = self.find(&key) {
             return row;
         }
         let row = self.rows.len() as u32;
-        self.rows.push(Group::new(key));
-        let hash_of = |row: u32| self.hasher.hash_one(self.rows[row as usize].key);
+        self.rows.push(Group::default());
+        self.keys.push(key);
+        let hash_of = |row: u32| self.hasher.hash_one(self.keys[row as usize]);
         let hash = hash_of(row);
         self.places.insert_unique(hash, ((hash >> 32) as u32, row), |place| hash_of(place.1));
         row
     }
 
-    /// A row by the number that [`Self::row_of`] returned.
-    pub(super) fn row_mut(&mut self, place: u32) -> Option<&mut Group> {
-        self.rows.get_mut(place as usize)
+    /// The rows, by number.
+    pub(super) fn rows_mut(&mut self) -> &mut [Group] {
+        &mut self.rows
     }
 
     /// Number of rows, the one for others included.
@@ -186,7 +167,7 @@ impl Groups {
 
     /// Rows with the most RSTs of servers first (then of clients, then by connections, then by key): the article's view.
     pub fn by_server_rst(&self) -> Vec<(GroupKey, &Group)> {
-        let mut rows: Vec<_> = self.rows.iter().map(|group| (group.key, group)).collect();
+        let mut rows: Vec<_> = self.keys.iter().copied().zip(&self.rows).collect();
         rows.sort_by_key(|(key, group)| {
             let totals = &group.totals;
             (std::cmp::Reverse((totals.server.rst, totals.client.rst, totals.connections)), *key)

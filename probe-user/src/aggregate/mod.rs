@@ -3,16 +3,20 @@
 //! Rates name their denominator and are `None` where it is 0. Pure: no clock, no I/O, no formatting.
 
 mod duration;
+mod fact;
 mod gaps;
 mod group;
 mod habit;
 mod tally;
+
+use std::num::NonZeroU64;
 
 pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
 use tally::Tally;
 
+use fact::{Gathered, Rest};
 use habit::Question;
 
 use crate::lifecycle::{Basis, Cause, Closing, Connection, Opening, ResetBy};
@@ -196,6 +200,8 @@ pub struct Aggregate {
     /// Payload bytes of connections seen from SYN to both FINs, by sequence numbers: all, and those never seen.
     pub whole_bytes: (u64, u64),
     unjudged: Vec<Unjudged>,
+    /// In the sums already, but in no row yet.
+    gathered: Gathered,
 }
 
 /// A connection that was added before all was known that its cause may depend on.
@@ -208,16 +214,13 @@ struct Unjudged {
 }
 
 /// Numbers of a server's and a client's row.
-type Rows = (u32, u32);
+type Rows = [u32; 2];
 
 /// Connections that wait for judgement at most; further ones are judged by what is known when they are added.
 const MAX_UNJUDGED: usize = 4 << 20;
 
 /// Connections by cause.
 type Causes = Tally<{ Cause::ALL.len() }>;
-
-/// Connections whose rows are fetched from memory together: few enough to stay near until their turn.
-const AT_ONCE: usize = 32;
 
 impl Aggregate {
     /// Empty, with at most `max_groups` servers and clients each; what comes after goes into an `other` row.
@@ -230,6 +233,7 @@ impl Aggregate {
             closings: Tally::default(),
             whole_bytes: (0, 0),
             unjudged: Vec::new(),
+            gathered: Gathered::default(),
         }
     }
 
@@ -246,47 +250,49 @@ impl Aggregate {
     /// Adds one connection, judged.
     pub fn add(&mut self, connection: &Connection) {
         let rows = self.rows_of(connection);
-        self.add_to_rows(connection, rows);
-    }
-
-    /// Adds connections, after `habits` has observed each, whose habits [`Self::settle`] will judge by what is known then.
-    pub fn add_unjudged(&mut self, connections: &mut [Connection], habits: &mut Habits) {
-        let mut rows = [None; AT_ONCE];
-        for some in connections.chunks_mut(AT_ONCE) {
-            for (rows, connection) in rows.iter_mut().zip(&*some) {
-                *rows = self.rows_of(connection);
-            }
-            self.approach(&rows[..some.len()]);
-            for (&rows, connection) in rows.iter().zip(some) {
-                self.add_one_unjudged(connection, rows, habits);
-            }
+        let (totals, rest) = self.sum_up(connection);
+        if let Some(rows) = rows {
+            self.add_to_rows(&totals, rest, rows);
         }
     }
 
-    fn add_one_unjudged(&mut self, connection: &mut Connection, rows: Option<Rows>, habits: &mut Habits) {
+    /// Adds connections, after `habits` has observed each, whose habits [`Self::settle`] will judge by what is known then;
+    /// only after it are the rows complete.
+    pub fn add_unjudged(&mut self, connections: &mut [Connection], habits: &mut Habits) {
+        for connection in connections {
+            self.add_one_unjudged(connection, habits);
+        }
+        if self.gathered.is_full() {
+            self.gathered.add_to(self.servers.rows_mut(), self.clients.rows_mut());
+        }
+    }
+
+    fn add_one_unjudged(&mut self, connection: &mut Connection, habits: &mut Habits) {
+        let rows = self.rows_of(connection);
         let service = habits.observe(connection);
         if let Some(question) = habits.question(connection, || service) {
             if self.unjudged.len() >= MAX_UNJUDGED {
                 habits.judge(connection);
-            } else if let Some((server, client)) = rows {
+            } else if let Some([server, client]) = rows {
                 self.unjudged.push(Unjudged { question, server, client, cause: connection.verdict.cause });
             }
         }
-        self.add_to_rows(connection, rows);
-    }
-
-    /// Brings rows near: what memory has to be waited for is waited for at the same time.
-    fn approach(&self, rows: &[Option<Rows>]) {
-        let touch = |&(server, client): &Rows| self.servers.touch(server) ^ self.clients.touch(client);
-        std::hint::black_box(rows.iter().flatten().map(touch).fold(0, |all, one| all ^ one));
+        let (totals, rest) = self.sum_up(connection);
+        if let Some(rows) = rows
+            && !self.gathered.push(&totals, rest, rows)
+        {
+            self.add_to_rows(&totals, rest, rows);
+        }
     }
 
     /// Judges what was added unjudged.
     pub fn settle(&mut self, habits: &Habits) {
+        self.gathered.add_to(self.servers.rows_mut(), self.clients.rows_mut());
         for one in std::mem::take(&mut self.unjudged) {
             let Some(cause) = habits.answer(one.question) else { continue };
             self.causes.change(one.cause as usize, cause as usize);
-            let rows = [self.servers.row_mut(one.server), self.clients.row_mut(one.client)];
+            let (servers, clients) = (self.servers.rows_mut(), self.clients.rows_mut());
+            let rows = [servers.get_mut(one.server as usize), clients.get_mut(one.client as usize)];
             for group in rows.into_iter().flatten() {
                 group.change_cause(one.cause, cause);
                 group.totals.reset_by_now(cause);
@@ -307,24 +313,36 @@ impl Aggregate {
     }
 
     /// Its server's and its client's row. Who serves is a guess for RSTs without a connection: they have none.
+    #[inline]
     fn rows_of(&mut self, connection: &Connection) -> Option<Rows> {
         (connection.closing != Closing::RstWithoutConnection).then(|| {
-            (
+            [
                 self.servers.row_of(GroupKey::Server(connection.resp)),
                 self.clients.row_of(GroupKey::Client(connection.orig.ip())),
-            )
+            ]
         })
     }
 
-    fn add_to_rows(&mut self, connection: &Connection, rows: Option<Rows>) {
+    /// Adds a connection to everything but the rows; returns what it adds to them.
+    #[inline]
+    fn sum_up(&mut self, connection: &Connection) -> (Totals, Rest) {
         let totals = Totals::of(connection);
         self.totals.merge(&totals);
         self.causes.add(connection.verdict.cause as usize);
         self.closings.add(connection.closing as usize);
         self.add_bytes(connection);
-        let Some((server, client)) = rows else { return };
-        for group in [self.servers.row_mut(server), self.clients.row_mut(client)].into_iter().flatten() {
-            group.add(&totals, connection);
+        let rest = Rest {
+            duration_us: connection.duration_ns / 1000,
+            idle_gap_ns: connection.idle_gap_ns.and_then(NonZeroU64::new),
+            cause: connection.verdict.cause as u8,
+        };
+        (totals, rest)
+    }
+
+    fn add_to_rows(&mut self, totals: &Totals, rest: Rest, [server, client]: Rows) {
+        let (servers, clients) = (self.servers.rows_mut(), self.clients.rows_mut());
+        for group in [servers.get_mut(server as usize), clients.get_mut(client as usize)].into_iter().flatten() {
+            group.add(totals, rest);
         }
     }
 }

@@ -48,12 +48,6 @@ impl<const N: usize> Tally<N> {
         let counts = words.iter().enumerate().map(|(at, &word)| (word, self.count(at)));
         counts.filter(|entry| entry.1 > 0)
     }
-
-    /// Reads something of each part, so that it is near.
-    #[inline]
-    pub(super) fn touch(&self) -> u32 {
-        self.low[0] ^ self.low[N - 1]
-    }
 }
 
 #[cfg(test)]

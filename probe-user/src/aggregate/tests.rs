@@ -73,14 +73,13 @@ fn rows_beyond_the_bound_share_one() {
 
 #[test]
 fn quantiles_are_of_durations() {
-    let mut groups = Groups::new(10);
-    let server = GroupKey::Server("10.0.0.2:80".parse().expect("an address"));
+    let mut aggregate = Aggregate::new(10);
     for milliseconds in 1..=100 {
         let mut one = connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, syn(), Side::default());
         one.duration_ns = milliseconds * 1_000_000;
-        groups.add(server, &one);
+        aggregate.add(&one);
     }
-    let rows = groups.by_rst();
+    let rows = aggregate.servers.by_rst();
     let median = rows[0].1.duration_quantile_us(0.5).expect("not empty");
     assert!((49_000..=51_500).contains(&median), "{median}");
 }

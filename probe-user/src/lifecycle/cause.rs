@@ -72,7 +72,7 @@ const BOTH_NS: u64 = 2_000_000;
 /// The verdict on one connection.
 pub(super) fn verdict(case: &Case<'_>) -> Verdict {
     if let Some(side) = verdict::first_rst(case.track)
-        && let Some(rst) = case.track.rare().and_then(|rare| rare.sides[side].rst.as_ref())
+        && let Some(rst) = case.track.rare().and_then(|rare| rare.rsts[side].as_ref())
     {
         let reset = Reset { case, rst, side, form: Form::of(&rst.record) };
         let found = RULES.iter().find_map(|rule| rule(&reset));
@@ -95,10 +95,10 @@ pub(super) fn verdict(case: &Case<'_>) -> Verdict {
 /// an idle close, the silence before the FIN. `None` below [`IDLE_NS`], where idleness explains nothing.
 pub(super) fn idle_gap_ns(track: &Track, cause: Cause) -> Option<u64> {
     let side = verdict::first_rst(track)?;
-    let rare = &track.rare()?.sides[side];
-    let gap_ns = match (cause, &rare.fin) {
+    let rare = track.rare()?;
+    let gap_ns = match (cause, &rare.sides[side].fin) {
         (Cause::KeepAliveRace, Some(fin)) => fin.idle_ns,
-        _ => silence_ns(track, rare.rst.as_ref()?),
+        _ => silence_ns(track, rare.rsts[side].as_ref()?),
     };
     (gap_ns >= IDLE_NS).then_some(gap_ns)
 }
@@ -183,7 +183,7 @@ fn half_open(reset: &Reset<'_>) -> Option<(Cause, Confidence)> {
 
 /// 18: both ends got an RST at once, and no end resets in answer to an RST (RFC 9293 3.10.7.1).
 fn device_reset_both(reset: &Reset<'_>) -> Option<(Cause, Confidence)> {
-    let other = reset.case.track.rare()?.sides[1 - reset.side].rst.as_ref()?;
+    let other = reset.case.track.rare()?.rsts[1 - reset.side].as_ref()?;
     let apart = other.record.time_ns.saturating_sub(reset.rst.record.time_ns);
     // Both RSTs of another TTL: a host that was reset also answers data that come late, within the same time.
     let strange = reset.ttl_differs() && ttl_differs(&other.record, &other.sender);
@@ -226,7 +226,7 @@ fn after_own_close(reset: &Reset<'_>) -> Option<(Cause, Confidence)> {
     if trigger == Kind::PureAck && reset.rst.answers_peer {
         return Some((Cause::Linger2, Confidence::Medium));
     }
-    let after_fin = reset.rst.record.time_ns.saturating_sub(own_fin.time_ns);
+    let after_fin = reset.rst.record.time_ns.saturating_sub(own_fin.time_ns());
     if reset.side == RESP && own_fin.idle_ns >= IDLE_NS && after_fin <= RACE_NS && trigger == Kind::Data {
         return Some((Cause::KeepAliveRace, Confidence::Medium));
     }
@@ -293,7 +293,7 @@ impl Reset<'_> {
 
     /// Name of the reason that the sender's own kernel gave (`enum sk_rst_reason`), and whether a segment provoked it.
     fn kernel_reason(&self) -> Option<(&str, bool)> {
-        let kernel = self.case.track.rare()?.sides[self.side].kernel?;
+        let kernel = self.rst.kernel?;
         let name = self.case.kernel_reasons.get(usize::from(kernel.reason)).map_or("unknown", String::as_str);
         Some((name, kernel.provoked))
     }
@@ -392,7 +392,7 @@ impl Reset<'_> {
         }
         if let Some(fin) = self.fin_of(self.side).filter(|_| rst.sender.fin) {
             fact("fin.idle_ms", Value::Milliseconds(fin.idle_ns));
-            fact("rst.after_fin_ms", Value::Milliseconds(rst.record.time_ns.saturating_sub(fin.time_ns)));
+            fact("rst.after_fin_ms", Value::Milliseconds(rst.record.time_ns.saturating_sub(fin.time_ns())));
         }
         if rst.sender.probes > 0 {
             fact("keepalive.probes", Value::Number(rst.sender.probes.into()));

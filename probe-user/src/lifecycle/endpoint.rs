@@ -77,8 +77,9 @@ pub(super) enum Kind {
     KeepAlive,
 }
 
-/// One end of a connection.
+/// One end of a connection: one line of memory. What goes beyond the small counters is in [`super::evidence::Beyond`].
 #[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Endpoint {
     /// IP bytes sent.
     pub(super) ip_bytes: u64,
@@ -90,12 +91,6 @@ pub(super) struct Endpoint {
     pub(super) held: i32,
     /// Segments sent.
     pub(super) packets: u32,
-    /// Segments with SYN and without ACK.
-    pub(super) syn: u32,
-    /// Segments with SYN and ACK.
-    pub(super) syn_ack: u32,
-    /// Payload segments that repeated bytes already seen.
-    pub(super) retransmits: u32,
     /// Initial sequence number, or one before the first seen.
     pub(super) start_seq: u32,
     /// Sequence number after the last byte sent.
@@ -108,6 +103,8 @@ pub(super) struct Endpoint {
     pub(super) seq_wraps: u16,
     /// Times `ack_seq` went round.
     pub(super) ack_wraps: u16,
+    /// Payload segments that repeated bytes already seen.
+    pub(super) retransmits: u16,
     /// IPv4 identification of its last segment.
     pub(super) ip_id: u16,
     /// State now.
@@ -122,6 +119,10 @@ pub(super) struct Endpoint {
     pub(super) kind: Kind,
     /// Keep-alive probes since the peer's last segment.
     pub(super) probes: u8,
+    /// Segments with SYN and without ACK.
+    pub(super) syn: u8,
+    /// Segments with SYN and ACK.
+    pub(super) syn_ack: u8,
 }
 
 impl Endpoint {

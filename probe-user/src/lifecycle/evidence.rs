@@ -1,5 +1,7 @@
 //! What is kept of a connection beyond its endpoints: only when there is a FIN, an RST or an oddity to keep.
 
+use std::num::NonZeroU64;
+
 use probe_ebpf::layout::{ACK, CONTROL, DirectionCounters, FIN, HAS_TIMESTAMPS, RST, SYN, Segment, SegmentRecord};
 
 use super::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN, State};
@@ -14,18 +16,22 @@ pub(super) struct RareSide {
     /// Relative positions of the last FIN and RST, to tell repetitions (Zeek `hist_last_*`).
     pub(super) last_fin: u64,
     pub(super) last_rst: u64,
-    /// Segments with FIN.
-    pub(super) fins: u64,
-    /// Segments with RST.
-    pub(super) rsts: u64,
     /// Its first FIN.
     pub(super) fin: Option<Seen>,
-    /// Its first RST.
-    pub(super) rst: Option<Box<Rst>>,
-    /// Sequence number of the last RST.
-    pub(super) last_rst_seq: u32,
-    /// What its own kernel said of its first reset (`--host`).
-    pub(super) kernel: Option<KernelReason>,
+    /// Segments with FIN.
+    pub(super) fins: u32,
+    /// Segments with RST.
+    pub(super) rsts: u32,
+}
+
+/// What the small counters of a direction have no room for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Beyond {
+    pub(super) syn: u64,
+    pub(super) syn_ack: u64,
+    pub(super) retransmits: u64,
+    pub(super) fins: u64,
+    pub(super) rsts: u64,
 }
 
 /// Kept for one direction that is not as directions are.
@@ -45,6 +51,8 @@ pub(super) struct OddSide {
     pub(super) zero_windows: u32,
     /// Packets beyond 2^32.
     pub(super) packets_high: u32,
+    /// Other counts beyond their counters.
+    pub(super) beyond: Beyond,
 }
 
 /// Why a kernel says that it sent a reset.
@@ -59,15 +67,26 @@ pub(super) struct KernelReason {
 /// When and in what surroundings a control segment came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
-    /// When.
-    pub(super) time_ns: u64,
+    /// When, and one more: never 0.
+    time_ns: NonZeroU64,
     /// Time since the connection's previous segment, nanoseconds.
     pub(super) idle_ns: u64,
 }
 
+impl Seen {
+    fn new(time_ns: u64, idle_ns: u64) -> Self {
+        Self { time_ns: NonZeroU64::MIN.saturating_add(time_ns), idle_ns }
+    }
+
+    /// When.
+    pub(super) fn time_ns(&self) -> u64 {
+        self.time_ns.get() - 1
+    }
+}
+
 /// The first RST of a direction with what was known before it (research: one RST header tells two code paths apart).
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent observations")]
+#[repr(C, align(64))]
 pub(super) struct Rst {
     /// The segment.
     pub(super) record: SegmentRecord,
@@ -75,22 +94,26 @@ pub(super) struct Rst {
     pub(super) note: u64,
     /// Time since the connection's previous segment, nanoseconds.
     pub(super) idle_ns: u64,
+    /// RSTs of this direction with another sequence number than the one before.
+    pub(super) distinct: u32,
+    /// Sequence number of the last RST of this direction.
+    pub(super) last_seq: u32,
+    /// A pure ACK of the other side followed directly: a challenge ACK (RFC 5961 3.2) or a sign of life.
+    pub(super) challenged: Option<u32>,
     /// Its sender before it.
     pub(super) sender: Before,
     /// The other side before it.
     pub(super) peer: Before,
     /// Whether the segment just before it came from the other side.
     pub(super) answers_peer: bool,
-    /// RSTs of this direction with another sequence number than the one before.
-    pub(super) distinct: u32,
     /// Highest sequence number among them was above everything sent, after one that was not.
     pub(super) climbed: bool,
     /// Its sender went on with payload at or after the RST's sequence number.
     pub(super) sender_continued: bool,
-    /// A pure ACK of the other side followed directly: a challenge ACK (RFC 5961 3.2) or a sign of life.
-    pub(super) challenged: Option<u32>,
     /// A later RST had exactly the sequence number that the challenge asked for.
     pub(super) confirmed: bool,
+    /// What its sender's own kernel said of it (`--host`).
+    pub(super) kernel: Option<KernelReason>,
 }
 
 /// One endpoint as it stood before an RST.
@@ -128,11 +151,14 @@ impl Before {
     }
 }
 
-/// Kept for one connection, on demand.
+/// Kept for one connection, on demand: two lines of memory.
 #[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
 pub(super) struct Rare {
     /// By side: originator, responder.
     pub(super) sides: [RareSide; 2],
+    /// The first RST of each side.
+    pub(super) rsts: [Option<Box<Rst>>; 2],
     /// What most connections never need.
     pub(super) odd: Option<Box<Odd>>,
     /// Memory for the next RST to be kept; what it says means nothing.
@@ -159,7 +185,7 @@ pub(super) fn before(track: &mut Track, side: usize, segment: &Segment) {
     if record.flags & FIN != 0 {
         let fin = &mut track.rare_mut().sides[side].fin;
         if fin.is_none() {
-            *fin = Some(Seen { time_ns: record.time_ns, idle_ns });
+            *fin = Some(Seen::new(record.time_ns, idle_ns));
         }
     }
     if record.flags & RST != 0 {
@@ -172,11 +198,9 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     let sender = Before::of(&track.ends[side]);
     let peer = Before::of(&track.ends[1 - side]);
     let answers_peer = track.last_side as usize != side && peer.kind != Kind::Nothing;
-    let last = track.rare_mut().sides[side].last_rst_seq;
-    let Rare { sides, blank, .. } = track.rare_mut();
-    let rare = &mut sides[side];
-    rare.last_rst_seq = record.seq;
-    let Some(first) = rare.rst.as_mut() else {
+    let Rare { rsts, blank, .. } = track.rare_mut();
+    let kept = &mut rsts[side];
+    let Some(first) = kept else {
         let rst = Rst {
             record: *record,
             note: segment.rst_note,
@@ -189,8 +213,10 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
             sender_continued: false,
             challenged: None,
             confirmed: false,
+            last_seq: record.seq,
+            kernel: None,
         };
-        rare.rst = Some(match blank.take() {
+        *kept = Some(match blank.take() {
             Some(mut blank) => {
                 *blank = rst;
                 blank
@@ -199,7 +225,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
         });
         return;
     };
-    if record.seq != last {
+    if record.seq != std::mem::replace(&mut first.last_seq, record.seq) {
         first.distinct = first.distinct.saturating_add(1);
         let above = |bound: u32| record.seq.wrapping_sub(bound).cast_signed() > 2;
         if above(first.record.seq) && above(first.sender.next_seq) {
@@ -281,7 +307,7 @@ fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
     let previous_side = track.last_side as usize;
     let previous_kind = track.ends[previous_side].kind;
     let Some(rare) = track.rare.as_mut() else { return };
-    if let Some(rst) = rare.sides[side].rst.as_mut() {
+    if let Some(rst) = rare.rsts[side].as_mut() {
         let from = |bound: u32| record.payload_len > 0 && record.seq.wrapping_sub(bound).cast_signed() >= 0;
         let in_vain = rst.challenged.is_some() && from(rst.sender.next_seq);
         let accepts = record.flags & (SYN | ACK) == SYN | ACK;
@@ -291,7 +317,7 @@ fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
         && previous_kind == Kind::Rst
         && record.flags & (CONTROL | ACK) == ACK
         && record.payload_len == 0
-        && let Some(rst) = rare.sides[1 - side].rst.as_mut()
+        && let Some(rst) = rare.rsts[1 - side].as_mut()
         && rst.record.seq != record.ack
     {
         rst.challenged = Some(record.ack);

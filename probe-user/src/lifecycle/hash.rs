@@ -13,8 +13,9 @@ pub(super) fn hash(key: &FlowKey, seed: u64) -> u64 {
     fold(lo ^ hi.rotate_left(17) ^ 0x1d8e_4e27_c47d_124f, ports ^ lo.wrapping_add(hi) ^ 0xeb44_acca_b455_d165)
 }
 
+/// Halves of the product, folded.
 #[inline]
-fn fold(a: u64, b: u64) -> u64 {
+pub(super) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }

@@ -108,9 +108,7 @@ fn take(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConf
     let end = record.seq.wrapping_add(length);
     let repeated = track.ends[side].sent_up_to(end, flags & (SYN | RST) != 0, flags & FIN != 0, record.payload_len);
     if repeated && track.counting == Counting::Whole {
-        track.ends[side].retransmits = track.ends[side].retransmits.wrapping_add(1);
-        let count = track.ends[side].retransmits;
-        track.note_scaled(side, b'T', count);
+        track.note_retransmit(side);
     }
     let outcome = change_state(track, side, record, &config.timers);
     let side = track.side_of(record);

@@ -6,6 +6,7 @@ use probe_ebpf::layout;
 
 use super::config::TrackerConfig;
 use super::endpoint::{Endpoint, State};
+use super::evidence::Beyond;
 use super::track::{ORIG, RESP, Track};
 use super::{ConnState, Connection, Side, Written, cause, verdict};
 
@@ -66,21 +67,22 @@ fn socket(end: layout::Endpoint) -> SocketAddr {
 
 fn side(track: &Track, side: usize) -> Side {
     let end: &Endpoint = &track.ends[side];
-    let rare = track.rare().map(|rare| &rare.sides[side]);
+    let rare = track.rare();
     let odd = track.odd(side);
+    let beyond = odd.map_or(Beyond::default(), |odd| odd.beyond);
     Side {
-        syn: u64::from(end.syn),
-        syn_ack: u64::from(end.syn_ack),
-        fin: rare.map_or(0, |rare| rare.fins),
-        rst: rare.map_or(0, |rare| rare.rsts),
+        syn: u64::from(end.syn) + beyond.syn,
+        syn_ack: u64::from(end.syn_ack) + beyond.syn_ack,
+        fin: rare.map_or(0, |rare| u64::from(rare.sides[side].fins)) + beyond.fins,
+        rst: rare.map_or(0, |rare| u64::from(rare.sides[side].rsts)) + beyond.rsts,
         packets: u64::from(end.packets) | odd.map_or(0, |odd| u64::from(odd.packets_high) << 32),
         ip_bytes: end.ip_bytes,
         bytes: end.size(track.ends[1 - side].state),
         payload_bytes: end.payload_bytes,
-        retransmits: u64::from(end.retransmits),
+        retransmits: u64::from(end.retransmits) + beyond.retransmits,
         missed_bytes: odd.map_or(0, |odd| odd.missed_bytes),
         ttl: end.ttl,
-        rst_ttl: rare.and_then(|rare| rare.rst.as_ref()).map_or(0, |rst| rst.record.ttl),
+        rst_ttl: rare.and_then(|rare| rare.rsts[side].as_ref()).map_or(0, |rst| rst.record.ttl),
     }
 }
 

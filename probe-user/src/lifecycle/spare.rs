@@ -28,15 +28,11 @@ impl Spare {
 
     /// Takes it back, cleared.
     pub(super) fn take_back(&mut self, mut rare: Box<Rare>) {
-        let Rare { sides, odd, blank } = &mut *rare;
-        let mut rsts = [blank.take(), None, None];
-        for (side, kept) in sides.iter_mut().zip(&mut rsts[1..]) {
-            let RareSide { fin_seq, last_fin, last_rst, fins, rsts, fin, rst, last_rst_seq, kernel } = side;
-            (*fin_seq, *last_fin, *last_rst, *fins, *rsts, *last_rst_seq) = (0, 0, 0, 0, 0, 0);
-            (*fin, *kernel) = (None, None);
-            *kept = rst.take();
-        }
-        for rst in rsts.into_iter().flatten().take(MOST.saturating_sub(self.rsts.len())) {
+        let Rare { sides, rsts: [orig, resp], odd, blank } = &mut *rare;
+        *sides = [RareSide::default(), RareSide::default()];
+        for rst in
+            [blank.take(), orig.take(), resp.take()].into_iter().flatten().take(MOST.saturating_sub(self.rsts.len()))
+        {
             self.rsts.push(rst);
         }
         if odd.is_none() && self.rares.len() < MOST {

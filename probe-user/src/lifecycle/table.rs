@@ -6,6 +6,7 @@ use super::evidence::Rare;
 use super::hash::hash;
 use super::index::Index;
 use super::track::Track;
+use super::wheel::AHEAD;
 
 const CHUNK: usize = 1024;
 
@@ -66,14 +67,13 @@ impl Table {
     pub(super) fn approach(&self, places: &mut [Place]) {
         let guessed = places.iter().map(|place| self.index.guess(place.hash)).fold(0, |all, one| all ^ one);
         std::hint::black_box(guessed);
-        let mut touched = 0;
-        for place in places {
+        for place in &mut *places {
             if let Some(slot) = self.index.find(place.hash, |_| true) {
                 place.slot = slot;
-                touched ^= self.get(slot).map_or(0, Track::touch_own);
             }
         }
-        std::hint::black_box(touched);
+        let touched = places.iter().filter_map(|place| self.get(place.slot)).map(Track::touch_own);
+        std::hint::black_box(touched.fold(0, |all, one| all ^ one));
     }
 
     #[inline]
@@ -109,14 +109,21 @@ impl Table {
     }
 
     /// Brings connections near whose deadlines are coming: their timers, and all the rest of those that will be written.
-    pub(super) fn warm(&self, slots: &(impl Iterator<Item = u32> + Clone)) {
-        let tracks = || slots.clone().filter_map(|slot| self.get(slot));
-        let timers = tracks().map(|track| track.check_ns ^ track.armed_ns).fold(0, |all, one| all ^ one);
-        std::hint::black_box(timers);
-        let ending = || tracks().filter(|track| track.ends_soon());
-        let touched = ending().map(Track::touch).fold(0, |all, one| all ^ one);
+    ///
+    /// What points to something further is read for all of them before that is: so that no more than three waits come
+    /// one after the other.
+    pub(super) fn warm(&self, slots: impl Iterator<Item = u32>) {
+        let mut near = [None; AHEAD];
+        for (near, track) in near.iter_mut().zip(slots.filter_map(|slot| self.get(slot))) {
+            *near = Some(track);
+        }
+        let all = || near.iter().map_while(|track| *track);
+        std::hint::black_box(all().map(Track::touch_timers).fold(0, |all, one| all ^ one));
+        let ending = || all().filter(|track| track.ends_soon());
+        let ends = ending().map(Track::touch).fold(0, |all, one| all ^ one);
         let places = ending().map(|track| self.index.guess(self.hash(&track.key))).fold(0, |all, one| all ^ one);
-        std::hint::black_box(touched ^ u64::from(places));
+        std::hint::black_box(ends ^ u64::from(places));
+        std::hint::black_box(ending().map(Track::touch_rsts).fold(0, |all, one| all ^ one));
     }
 
     /// Takes a connection out, whose key has this hash; what memory it had beside its place is handed back.

@@ -3,7 +3,7 @@
 use probe_ebpf::layout::{FlowKey, SegmentRecord};
 
 use super::endpoint::{Endpoint, NOT_FOLLOWED, State};
-use super::evidence::{OddSide, Rare, Rst};
+use super::evidence::{OddSide, Rare};
 use super::history::{History, Letters, is_noted, seen};
 use super::{Basis, Orientation};
 
@@ -73,25 +73,13 @@ impl Counting {
 /// Histories stop growing here: a peer that alternates sequence numbers of RSTs must not eat memory.
 const LONGEST_HISTORY: usize = 4096;
 
-/// One tracked connection.
+/// One tracked connection: four lines of memory, in this order. Every segment needs most of them, a timer the first and
+/// the last.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "Zeek's own flags, independent of each other")]
+#[repr(C, align(64))]
 pub(super) struct Track {
     pub(super) key: FlowKey,
-    pub(super) ends: [Endpoint; 2],
     pub(super) rare: Option<Box<Rare>>,
-    pub(super) history: History,
-    /// Number in the order of creation.
-    pub(super) id: u64,
-    pub(super) start_ns: u64,
-    /// Zeek's `last_time`: stands still once both sides have closed.
-    pub(super) last_ns: u64,
-    /// Next regular look, or, once complete, the moment of writing.
-    pub(super) check_ns: u64,
-    /// End of the attempt, or the second series of looks that a half close starts.
-    pub(super) second_ns: u64,
-    /// For when the wheel holds an entry.
-    pub(super) armed_ns: u64,
     /// From the SYN to its SYN-ACK as seen here, microseconds; 0 when not seen.
     pub(super) handshake_us: u32,
     /// What was already noted in the history.
@@ -112,6 +100,19 @@ pub(super) struct Track {
     pub(super) close_deferred: bool,
     /// It began without SYN, a short while after another of the same 5-tuple had ended.
     pub(super) after_end: bool,
+    pub(super) ends: [Endpoint; 2],
+    pub(super) history: History,
+    /// Number in the order of creation.
+    pub(super) id: u64,
+    pub(super) start_ns: u64,
+    /// Zeek's `last_time`: stands still once both sides have closed.
+    pub(super) last_ns: u64,
+    /// Next regular look, or, once complete, the moment of writing.
+    pub(super) check_ns: u64,
+    /// End of the attempt, or the second series of looks that a half close starts.
+    pub(super) second_ns: u64,
+    /// For when the wheel holds an entry.
+    pub(super) armed_ns: u64,
 }
 
 impl Track {
@@ -169,6 +170,7 @@ impl Track {
         self.ends.swap(ORIG, RESP);
         if let Some(rare) = self.rare.as_mut() {
             rare.sides.swap(ORIG, RESP);
+            rare.rsts.swap(ORIG, RESP);
             if let Some(odd) = rare.odd.as_mut() {
                 odd.sides.swap(ORIG, RESP);
             }
@@ -187,22 +189,32 @@ impl Track {
         }
     }
 
-    /// Reads something of every part of its own.
+    /// Reads something of each line of its own.
     #[inline]
     pub(super) fn touch_own(&self) -> u64 {
         let [orig, resp] = &self.ends;
-        orig.ip_bytes ^ resp.ip_bytes ^ u64::from(resp.last_seq) ^ self.id ^ self.key.words[0] ^ self.start_ns
+        orig.ip_bytes ^ resp.ip_bytes ^ self.key.words[0] ^ self.start_ns
     }
 
-    /// Reads something of every part that writing the record will need.
+    /// Reads something of the lines that a timer needs.
+    #[inline]
+    pub(super) fn touch_timers(&self) -> u64 {
+        self.key.words[0] ^ self.armed_ns
+    }
+
+    /// Reads something of each line that writing the record will need, but of its RSTs.
     #[inline]
     pub(super) fn touch(&self) -> u64 {
-        let rare = self.rare().map_or(0, |rare| {
-            let [orig, resp] = &rare.sides;
-            let rst = |side: &Option<Box<Rst>>| side.as_ref().map_or(0, |rst| rst.note ^ u64::from(rst.distinct));
-            orig.fins ^ resp.fins ^ rst(&orig.rst) ^ rst(&resp.rst)
-        });
-        rare ^ self.touch_own()
+        let [orig, resp] = &self.ends;
+        let rare = self.rare().map_or(0, |rare| rare.sides[ORIG].last_fin ^ u64::from(rare.odd.is_some()));
+        orig.ip_bytes ^ resp.ip_bytes ^ rare
+    }
+
+    /// Reads something of each line that is kept of its RSTs.
+    #[inline]
+    pub(super) fn touch_rsts(&self) -> u64 {
+        let rsts = self.rare().into_iter().flat_map(|rare| rare.rsts.iter().flatten());
+        rsts.map(|rst| rst.note ^ u64::from(rst.peer.next_seq)).fold(0, |all, one| all ^ one)
     }
 
     pub(super) fn rare(&self) -> Option<&Rare> {
@@ -250,6 +262,44 @@ impl Track {
         self.noted |= bit;
         self.note(side, letter);
         false
+    }
+
+    /// One more payload segment that repeats bytes already seen.
+    pub(super) fn note_retransmit(&mut self, side: usize) {
+        let mut count = u64::from(self.ends[side].retransmits) + 1;
+        if raise(&mut self.ends[side].retransmits, 1) != 0 {
+            let beyond = &mut self.odd_mut(side).beyond.retransmits;
+            *beyond += 1;
+            count = u64::from(u16::MAX) + *beyond;
+        }
+        self.note_scaled(side, b'T', u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// Counts segments with SYN, without and with ACK.
+    #[inline]
+    pub(super) fn add_syns(&mut self, side: usize, syn: u32, syn_ack: u32) {
+        let end = &mut self.ends[side];
+        let over = (raise(&mut end.syn, syn), raise(&mut end.syn_ack, syn_ack));
+        if over != (0, 0) {
+            let beyond = &mut self.odd_mut(side).beyond;
+            beyond.syn += over.0;
+            beyond.syn_ack += over.1;
+        }
+    }
+
+    /// Counts segments with FIN and with RST.
+    #[inline]
+    pub(super) fn add_ends(&mut self, side: usize, fins: u32, rsts: u32) {
+        if fins | rsts == 0 {
+            return;
+        }
+        let rare = &mut self.rare_mut().sides[side];
+        let over = (raise(&mut rare.fins, fins), raise(&mut rare.rsts, rsts));
+        if over != (0, 0) {
+            let beyond = &mut self.odd_mut(side).beyond;
+            beyond.fins += over.0;
+            beyond.rsts += over.1;
+        }
     }
 
     /// Appends a letter at the first, tenth, hundredth, ... occurrence.
@@ -313,11 +363,57 @@ impl Track {
     }
 }
 
+/// Raises a counter as far as it goes; returns how much it could not be raised by.
+#[inline]
+fn raise<T: Copy + Into<u64> + TryFrom<u64>>(counter: &mut T, by: u32) -> u64 {
+    let sum = (*counter).into() + u64::from(by);
+    match T::try_from(sum) {
+        Ok(fits) => {
+            *counter = fits;
+            0
+        }
+        Err(_) => over(counter, sum),
+    }
+}
+
+/// Sets a counter to its maximum; returns what of `sum` is beyond it.
+#[cold]
+fn over<T: Copy + Into<u64> + TryFrom<u64>>(counter: &mut T, sum: u64) -> u64 {
+    let most = (1 << (8 * size_of::<T>())) - 1;
+    if let Ok(most) = T::try_from(most) {
+        *counter = most;
+    }
+    sum - most
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::lifecycle::evidence::Rst;
+
     /// A million open connections must stay below 300 MB: this, 6 bytes of index, 16 of timer.
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<Option<super::Track>>() <= 272, "{}", size_of::<Option<super::Track>>());
+        assert_eq!((size_of::<Option<Track>>(), size_of::<Endpoint>()), (256, 64));
+        assert_eq!((size_of::<Rare>(), size_of::<Rst>()), (128, 128));
+    }
+
+    #[test]
+    fn what_a_counter_has_no_room_for_is_counted_beyond_it() {
+        let mut track = Track::new(FlowKey::default(), &SegmentRecord::default(), 1, Counting::Whole);
+        for _ in 0..300 {
+            track.add_syns(ORIG, 1, 0);
+        }
+        track.add_syns(ORIG, 0, 1000);
+        for _ in 0..70_000 {
+            track.note_retransmit(RESP);
+        }
+        track.add_ends(RESP, u32::MAX, 0);
+        track.add_ends(RESP, 5, 1);
+        let (orig, resp) = (track.odd(ORIG).expect("odd").beyond, track.odd(RESP).expect("odd").beyond);
+        assert_eq!((track.ends[ORIG].syn, orig.syn, track.ends[ORIG].syn_ack, orig.syn_ack), (255, 45, 255, 745));
+        assert_eq!((track.ends[RESP].retransmits, resp.retransmits), (65_535, 4465));
+        assert_eq!((track.rare().expect("rare").sides[RESP].fins, resp.fins, resp.rsts), (u32::MAX, 5, 0));
+        assert_eq!(&*track.history(), "ttttt", "the 1st, 10th, 100th, ... 10,000th");
     }
 }

@@ -62,7 +62,7 @@ impl Tracker {
             next_id: 1,
             hand: 0,
             attempts: Attempts::default(),
-            copies: Copies::new(config.hash_seed),
+            copies: Copies::default(),
             stats: TrackerStats::default(),
             watched_from: u64::MAX,
             config,
@@ -118,26 +118,29 @@ impl Tracker {
             self.rearm(slot);
         }
         if record.is_control() {
-            self.note_copy(segment);
+            self.note_copy(segment, place.hash);
         }
     }
 
     /// Moves the state machine only (live path); the counts come through [`Tracker::count`].
     pub fn transition(&mut self, segment: &Segment) {
         self.advance(segment.record.time_ns);
-        self.note_copy(segment);
-        let slot = self.connection_of(segment, self.table.place_of(&segment.key), Counting::Apart);
+        let place = self.table.place_of(&segment.key);
+        if segment.record.is_control() {
+            self.note_copy(segment, place.hash);
+        }
+        let slot = self.connection_of(segment, place, Counting::Apart);
         let Some(track) = self.table.get_mut(slot) else { return };
         track.count_apart();
         machine::step(track, segment, Extra::default(), &self.config);
         self.rearm(slot);
     }
 
-    fn note_copy(&mut self, segment: &Segment) {
-        if segment.record.is_control() {
-            self.stats.control_segments += 1;
-            self.stats.control_copies += u64::from(self.copies.is_copy(segment));
-        }
+    /// `hash`: of its key.
+    #[inline]
+    fn note_copy(&mut self, segment: &Segment, hash: u64) {
+        self.stats.control_segments += 1;
+        self.stats.control_copies += u64::from(self.copies.is_copy(&segment.record, hash));
     }
 
     /// Adds the counters of one slot to the connection of `key`, which a transition has created: directly after the
@@ -188,9 +191,8 @@ impl Tracker {
     pub fn kernel_reset(&mut self, key: &FlowKey, from_hi: bool, why: (u8, bool), time_ns: u64) -> bool {
         let Some(track) = self.table.find(key).and_then(|slot| self.table.get_mut(slot)) else { return false };
         let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_ns());
-        let Some(rare) = track.rare.as_mut().map(|rare| &mut rare.sides[side]) else { return false };
-        let Some(rst) = &rare.rst else { return false };
-        if rare.kernel.is_some() {
+        let Some(rst) = track.rare.as_mut().and_then(|rare| rare.rsts[side].as_mut()) else { return false };
+        if rst.kernel.is_some() {
             // Of a further RST, or of a connection that takes these ports in the next epoch.
             return seen_until_ns >= time_ns;
         }
@@ -198,7 +200,7 @@ impl Tracker {
             return false;
         }
         let (reason, provoked) = why;
-        rare.kernel = Some(KernelReason { reason, provoked });
+        rst.kernel = Some(KernelReason { reason, provoked });
         true
     }
 
@@ -335,7 +337,7 @@ impl Tracker {
     fn run_timers(&mut self, now: u64) {
         let many = self.table.len() > FEW;
         while let Some((due, slot)) = self.wheel.next(now) {
-            self.table.warm(&self.wheel.coming());
+            self.table.warm(self.wheel.coming());
             let Some(track) = self.table.get_mut(slot) else { continue };
             if track.armed_ns != due {
                 continue;
@@ -498,14 +500,9 @@ fn count_one(track: &mut Track, record: &SegmentRecord) {
         track.odd_mut(side).packets_high += 1;
     }
     if record.is_control() {
-        let end = &mut track.ends[side];
-        end.syn += u32::from(record.flags & (SYN | ACK) == SYN);
-        end.syn_ack += u32::from(record.has(SYN | ACK));
-        if record.flags & (FIN | RST) != 0 {
-            let rare = &mut track.rare_mut().sides[side];
-            rare.fins += u64::from(record.has(FIN));
-            rare.rsts += u64::from(record.has(RST));
-        }
+        let is = |flags: u16, mask: u16| u32::from(record.flags & mask == flags);
+        track.add_syns(side, is(SYN, SYN | ACK), is(SYN | ACK, SYN | ACK));
+        track.add_ends(side, is(FIN, FIN), is(RST, RST));
     }
 }
 
@@ -515,13 +512,8 @@ fn add_counters(track: &mut Track, side: usize, counters: &DirectionCounters) {
     end.payload_bytes += counters.payload_bytes;
     let (packets, over) = end.packets.overflowing_add(counters.packets);
     end.packets = packets;
-    end.syn = end.syn.saturating_add(counters.syn);
-    end.syn_ack = end.syn_ack.saturating_add(counters.syn_ack);
-    if counters.fin | counters.rst != 0 {
-        let rare = &mut track.rare_mut().sides[side];
-        rare.fins += u64::from(counters.fin);
-        rare.rsts += u64::from(counters.rst);
-    }
+    track.add_syns(side, counters.syn, counters.syn_ack);
+    track.add_ends(side, counters.fin, counters.rst);
     if over {
         track.odd_mut(side).packets_high += 1;
     }
@@ -536,9 +528,7 @@ fn settle_side(track: &mut Track, side: usize, counters: &DirectionCounters) {
         evidence::counted_last(track, side, counters);
     }
     for _ in 0..counters.retransmits {
-        track.ends[side].retransmits = track.ends[side].retransmits.saturating_add(1);
-        let count = track.ends[side].retransmits;
-        track.note_scaled(side, b'T', count);
+        track.note_retransmit(side);
     }
     for _ in 0..counters.zero_windows {
         let odd = track.odd_mut(side);

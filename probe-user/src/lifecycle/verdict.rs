@@ -24,7 +24,7 @@ pub(super) fn opening(track: &Track, sides: &[Side; 2], config: &TrackerConfig) 
 
 /// An RST of the originator right after its SYN, where pure ACKs are not seen.
 fn is_half_open_reset(track: &Track) -> bool {
-    let first = track.rare().and_then(|rare| rare.sides[ORIG].rst.as_ref());
+    let first = track.rare().and_then(|rare| rare.rsts[ORIG].as_ref());
     first.is_some_and(|rst| rst.record.seq == rst.sender.start_seq.wrapping_add(1) && rst.sender.kind == Kind::Syn)
 }
 
@@ -61,8 +61,8 @@ pub(super) fn closing(track: &Track, sides: &[Side; 2], opening: Opening, writte
 fn both_fins_before_rst(track: &Track) -> bool {
     let Some(rare) = track.rare() else { return false };
     let (Some(orig), Some(resp)) = (&rare.sides[ORIG].fin, &rare.sides[RESP].fin) else { return false };
-    let second = orig.time_ns.max(resp.time_ns);
-    rare.sides.iter().filter_map(|side| side.rst.as_ref()).all(|rst| rst.record.time_ns >= second)
+    let second = orig.time_ns().max(resp.time_ns());
+    rare.rsts.iter().flatten().all(|rst| rst.record.time_ns >= second)
 }
 
 /// Payload was repeated, never acknowledged, and silence followed until the record was written for it.
@@ -93,14 +93,14 @@ pub(super) fn reset_by(track: &Track, closing: Closing, cause: Cause) -> ResetBy
 }
 
 fn is_first_rst_foreign(track: &Track) -> bool {
-    let rst = first_rst(track).and_then(|side| track.rare()?.sides[side].rst.as_ref());
+    let rst = first_rst(track).and_then(|side| track.rare()?.rsts[side].as_ref());
     rst.is_some_and(|rst| injection::is_of_another_host(rst))
 }
 
 /// Side that sent the first RST.
 pub(super) fn first_rst(track: &Track) -> Option<usize> {
     let rare = track.rare()?;
-    let time = |side: usize| rare.sides[side].rst.as_ref().map(|rst| rst.record.time_ns);
+    let time = |side: usize| rare.rsts[side].as_ref().map(|rst| rst.record.time_ns);
     match (time(ORIG), time(RESP)) {
         (Some(orig), Some(resp)) => Some(if orig <= resp { ORIG } else { RESP }),
         (Some(_), None) => Some(ORIG),

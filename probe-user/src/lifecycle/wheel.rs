@@ -13,7 +13,7 @@ const BUCKETS: u64 = 1024;
 /// A bucket larger than this gives its memory back when it is emptied.
 const LARGE_BUCKET: usize = 4096;
 /// Entries that [`Wheel::coming`] announces at a time.
-const AHEAD: usize = 32;
+pub(super) const AHEAD: usize = 32;
 
 /// See the module.
 #[derive(Debug)]
@@ -50,10 +50,10 @@ impl Wheel {
 
     /// Slots that will fire next, each said once; mostly none.
     #[inline]
-    pub(super) fn coming(&mut self) -> impl Iterator<Item = u32> + Clone {
+    pub(super) fn coming(&mut self) -> impl Iterator<Item = u32> {
         let from = self.announced;
         if self.fired >= from {
-            self.announced = (self.fired + AHEAD).min(self.current.len()).max(from);
+            self.announced = (from + AHEAD).min(self.current.len());
         }
         self.current[from..self.announced].iter().map(|&entry| entry as u32)
     }
