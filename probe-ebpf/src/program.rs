@@ -338,7 +338,7 @@ fn record(segment: &mut Segment, region: &mut Region) -> bool {
             if relevant && !segment.record.is_control() {
                 segment.record.time_ns = now_ns();
             }
-            if record::apply(slot, segment, relevant) == Kept::Spilled && !region.log(segment, true) {
+            if record::apply(slot, segment, relevant, region) == Kept::Spilled && !region.log(segment, true) {
                 region.books.order_lost += 1;
             }
             relevant

@@ -21,12 +21,28 @@ const MARKED: u8 = 1 << 7;
 /// What became of a segment that was counted in a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kept {
-    /// Its fields are in [`Slot::segments`].
+    /// Its fields are in the journal.
     Verbatim,
-    /// State-relevant, but the slot had no room: the caller puts it into the log.
+    /// State-relevant, but the journal has enough of this slot: the caller puts it into the log.
     Spilled,
     /// Only counted: it cannot change what is known of the connection's state.
     CountedOnly,
+}
+
+/// Where segments are kept verbatim.
+pub trait Journal {
+    /// Keeps `record`, of which slot the caller knows; `nth` of that slot's came before. False without room.
+    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool;
+}
+
+/// A slot's segments next to it, for what needs no common order of all flows.
+impl Journal for [SegmentRecord; SLOT_SEGMENTS] {
+    #[inline(always)]
+    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool {
+        // Opaque, so that the mask stays: the verifier does not see the bound that the compiler knows.
+        self[black_box(nth as usize) & (SLOT_SEGMENTS - 1)].copy_from(record);
+        true
+    }
 }
 
 /// True when sequence number `a` is after `b` (RFC 9293 3.4, modulo 2^32).
@@ -36,7 +52,7 @@ pub fn seq_after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b).cast_signed() > 0
 }
 
-/// Makes `slot` the empty slot of `key`. `segments` keeps its old bytes: `segment_count` says that none is valid.
+/// Makes `slot` the empty slot of `key`.
 #[inline(always)]
 pub fn open(slot: &mut Slot, key: &FlowKey, bucket: u32) {
     slot.key.copy_from(key);
@@ -97,8 +113,8 @@ pub fn supersedes(slot: &Slot, record: &SegmentRecord) -> bool {
 
 /// Closes `slot` for further segments; [`supersedes`] said so.
 #[inline(always)]
-pub fn supersede(slot: &mut Slot) {
-    keep_pending(slot);
+pub fn supersede(slot: &mut Slot, journal: &mut impl Journal) {
+    keep_pending(slot, journal);
     slot.state |= SLOT_SUPERSEDED;
 }
 
@@ -125,14 +141,12 @@ fn is_keep_alive(side: &DirectionCounters, record: &SegmentRecord) -> bool {
 
 /// Counts `segment` in `slot` and keeps it verbatim when `relevant` (from [`is_relevant`]) and there is room.
 #[inline(always)]
-pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool) -> Kept {
+pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool, journal: &mut impl Journal) -> Kept {
     let record = &segment.record;
     let flags = record.flags;
     if record.is_control() {
-        // Where the copy will go: loaded now, beside the counters, and not waited for when it is stored.
-        black_box(slot.segments[black_box(slot.segment_count as usize) & (SLOT_SEGMENTS - 1)].time_ns);
         if slot.state & MARKED != 0 {
-            keep_pending(slot);
+            keep_pending(slot, journal);
             slot.lo.marks &= !(MARK_ACK | MARK_DATA);
             slot.hi.marks &= !(MARK_ACK | MARK_DATA);
             slot.state &= !MARKED;
@@ -166,10 +180,9 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool) -> Kept {
     if !record.is_control() {
         side.marks |= if record.payload_len == 0 { MARK_ACK } else { MARK_DATA };
     }
-    let at = slot.segment_count as usize;
-    if at < SLOT_SEGMENTS {
-        slot.segments[at].copy_from(record);
-        slot.segment_count = at as u8 + 1;
+    let nth = slot.segment_count;
+    if (nth as usize) < SLOT_SEGMENTS && journal.keep(nth, record) {
+        slot.segment_count = nth + 1;
         Kept::Verbatim
     } else {
         slot.spilled = slot.spilled.saturating_add(1);
@@ -180,38 +193,39 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool) -> Kept {
 /// Keeps the last segment of each direction that was only counted, in their order, as far as the counters remember it.
 /// Room for the control segment that follows stays free.
 #[inline(always)]
-fn keep_pending(slot: &mut Slot) {
+fn keep_pending(slot: &mut Slot, journal: &mut impl Journal) {
     let last_from_hi = slot.state & SLOT_LAST_FROM_HI != 0;
-    keep_pending_of(slot, !last_from_hi, false);
-    keep_pending_of(slot, last_from_hi, true);
+    keep_pending_of(slot, !last_from_hi, false, journal);
+    keep_pending_of(slot, last_from_hi, true, journal);
 }
 
 #[inline(always)]
-fn keep_pending_of(slot: &mut Slot, of_hi: bool, is_last: bool) {
-    let side = if of_hi { &mut slot.hi } else { &mut slot.lo };
-    let at = slot.segment_count as usize;
-    if side.marks & MARK_PENDING == 0 || at + 1 >= SLOT_SEGMENTS {
+fn keep_pending_of(slot: &mut Slot, of_hi: bool, is_last: bool, journal: &mut impl Journal) {
+    let (side, other) = if of_hi { (&mut slot.hi, &slot.lo) } else { (&mut slot.lo, &slot.hi) };
+    let nth = slot.segment_count;
+    if side.marks & MARK_PENDING == 0 || nth as usize + 1 >= SLOT_SEGMENTS {
         return;
     }
     side.marks &= !MARK_PENDING;
-    // The very last segment came after everything kept; the coarse clock may not have noticed.
-    let before = slot.segments[black_box(at.wrapping_sub(1)) & (SLOT_SEGMENTS - 1)].time_ns;
-    let time_ns = if is_last && at > 0 && before > side.last_ns { before } else { side.last_ns };
-    // Opaque, so that the mask stays: the verifier does not see the bound that the compiler knows.
-    let kept = &mut slot.segments[black_box(at) & (SLOT_SEGMENTS - 1)];
-    kept.time_ns = time_ns;
-    kept.payload_len = side.last_payload as u32;
-    kept.seq = side.seq_end.wrapping_sub(side.last_payload as u32);
-    kept.ack = side.last_ack;
-    kept.window = side.window;
-    kept.mss = 0;
-    kept.ip_id = side.ip_id;
-    kept.header_len = 40;
-    kept.ttl = side.ttl;
-    kept.option_len = 0;
-    kept.flags = if side.marks & MARK_LAST_ACK != 0 { ACK } else { 0 } | if of_hi { FROM_HI } else { 0 };
-    kept.put_window_scale(None);
-    slot.segment_count = at as u8 + 1;
+    // The very last segment came after everything that the slot has counted; the coarse clock may not have noticed.
+    let time_ns = if is_last && other.last_ns > side.last_ns { other.last_ns } else { side.last_ns };
+    let mut record = SegmentRecord {
+        time_ns,
+        payload_len: side.last_payload as u32,
+        seq: side.seq_end.wrapping_sub(side.last_payload as u32),
+        ack: side.last_ack,
+        window: side.window,
+        mss: 0,
+        ip_id: side.ip_id,
+        header_len: 40,
+        ttl: side.ttl,
+        option_len: 0,
+        flags: if side.marks & MARK_LAST_ACK != 0 { ACK } else { 0 } | if of_hi { FROM_HI } else { 0 },
+    };
+    record.put_window_scale(None);
+    if journal.keep(nth, &record) {
+        slot.segment_count = nth + 1;
+    }
 }
 
 #[inline(always)]

@@ -14,11 +14,11 @@ use aya_ebpf::{
 };
 use probe_ebpf::{
     layout::{
-        ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuEpoch, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, FlowKey, LogEntry,
-        SLOT_SUPERSEDED, Segment, SegmentRecord, ServiceRow, Slot,
+        ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuEpoch, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, FlowKey,
+        JournalEntry, LogEntry, SLOT_SEGMENTS, SLOT_SUPERSEDED, Segment, SegmentRecord, ServiceRow, Slot,
     },
     parse::Located,
-    record,
+    record::{self, Journal},
     tunnel::Walk,
 };
 
@@ -34,6 +34,9 @@ static INDEX: Array<Bucket> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// The slots: `[epoch][cpu][slot]`.
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// The journal: `[epoch][cpu][entry]`, room for [`SLOT_SEGMENTS`] of every slot.
+#[map]
+static JOURNAL: Array<JournalEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// The log: `[epoch][cpu][entry]`.
 #[map]
 pub(crate) static LOG: Array<LogEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -64,9 +67,9 @@ static LINGER: u32 = 0;
 /// The layout this object was built with, in its name: a loader of another layout does not find its own and refuses.
 #[unsafe(no_mangle)]
 #[used]
-static RSTPROBE_ABI_2: u32 = ABI_VERSION;
+static RSTPROBE_ABI_3: u32 = ABI_VERSION;
 
-const _: () = assert!(ABI_VERSION == 2, "rename RSTPROBE_ABI_2 with the layout version");
+const _: () = assert!(ABI_VERSION == 3, "rename RSTPROBE_ABI_3 with the layout version");
 
 macro_rules! global {
     ($name:ident) => {
@@ -133,6 +136,8 @@ pub(crate) struct Region {
     pub(crate) remembered: u64,
     /// Hash of the flow at hand.
     pub(crate) hash: u64,
+    /// Number of the slot at hand.
+    pub(crate) slot: u32,
     /// Why [`Region::slot`] had none.
     pub(crate) refusal: Refusal,
     /// Where a segment without slot is charged, if its service has a row.
@@ -194,6 +199,7 @@ pub(crate) fn region() -> Option<Region> {
         openings,
         remembered,
         hash: 0,
+        slot: 0,
         refusal: Refusal::Full,
         row: None,
     })
@@ -222,13 +228,15 @@ impl Region {
             if entry & !ENTRY_SLOT_MASK != tag {
                 continue;
             }
-            let slot = SLOTS.get_ptr_mut(first + (entry & ENTRY_SLOT_MASK) - 1)?;
+            let number = (entry & ENTRY_SLOT_MASK) - 1;
+            let slot = SLOTS.get_ptr_mut(first + number)?;
             // SAFETY: as for the books: one writer.
             let slot = unsafe { &mut *slot };
             if !slot.key.same(key) || slot.state & SLOT_SUPERSEDED != 0 {
                 continue;
             }
             if !record::supersedes(slot, record) {
+                self.slot = number;
                 return Some(slot);
             }
             // The new slot takes the old one's place in the index: reconnects cannot fill a bucket.
@@ -245,7 +253,9 @@ impl Region {
         if old != 0 && refusal != Refusal::Flooded as u32 {
             let slot = SLOTS.get_ptr_mut(first + old - 1)?;
             // SAFETY: as for the books: one writer.
-            record::supersede(unsafe { &mut *slot });
+            let slot = unsafe { &mut *slot };
+            self.slot = old - 1;
+            record::supersede(slot, self);
         }
         if admitted == 0 {
             return None;
@@ -276,6 +286,7 @@ impl Region {
         // SAFETY: as for the books: one writer.
         let slot = unsafe { &mut *slot };
         self.books.slots = next + 1;
+        self.slot = next;
         *entry = (next + 1) | tag;
         record::open(slot, key, bucket);
         Some(slot)
@@ -298,6 +309,26 @@ impl Region {
         entry.counted = counted as u32;
         entry.way = 0;
         self.books.log_entries = next + 1;
+        true
+    }
+}
+
+impl Journal for Region {
+    #[inline(always)]
+    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool {
+        let size = global!(SLOTS_PER_CPU) * SLOT_SEGMENTS as u32;
+        let next = self.books.journal_entries;
+        // Never: there is room for as many of every slot as a slot keeps.
+        if next >= size {
+            return false;
+        }
+        let Some(entry) = JOURNAL.get_ptr_mut(self.at * size + next) else { return false };
+        // SAFETY: as for the books: one writer.
+        let entry = unsafe { &mut *entry };
+        entry.record.copy_from(record);
+        entry.slot = self.slot;
+        entry.nth = nth as u32;
+        self.books.journal_entries = next + 1;
         true
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use probe_ebpf::{
     layout::{CpuEpoch, DirectionCounters, FlowKey, LogEntry, RST, Segment, SegmentRecord, Slot},
     parse::{self, Located, Reject, SliceReader},
-    record::{self, Kept},
+    record::{self, Journal, Kept},
     tunnel::{self, Encapsulations, Walk},
 };
 use probe_user::source::live::{
@@ -73,11 +73,25 @@ impl Recorder {
     }
 }
 
+/// Number of a slot, how many of its segments came before, and one more.
+type Entry = (usize, u8, SegmentRecord);
+
+/// The journal while the segments of one slot go into it.
+struct Of<'a>(usize, &'a mut Vec<Entry>);
+
+impl Journal for Of<'_> {
+    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool {
+        self.1.push((self.0, nth, *record));
+        true
+    }
+}
+
 /// One CPU's half of the maps, and how it is filled.
 #[derive(Clone, Debug)]
 pub struct Reference {
     config: EngineConfig,
     slots: Vec<Slot>,
+    journal: Vec<Entry>,
     index: HashMap<FlowKey, Vec<usize>>,
     log: Vec<LogEntry>,
     books: CpuEpoch,
@@ -88,7 +102,7 @@ impl Reference {
     /// Empty, with the sizes and the depth of `config`.
     pub fn new(config: &EngineConfig) -> Self {
         let (config, books) = (config.clone(), CpuEpoch::default());
-        Self { config, slots: vec![], index: HashMap::new(), log: vec![], books, clock: 0 }
+        Self { config, slots: vec![], journal: vec![], index: HashMap::new(), log: vec![], books, clock: 0 }
     }
 
     /// Does what the program does with one frame.
@@ -123,12 +137,12 @@ impl Reference {
         match self.slot(&segment.key, &segment.record) {
             Some(at) => {
                 self.books.in_slots += 1;
-                let slot = &mut self.slots[at];
+                let (slot, journal) = (&mut self.slots[at], &mut Of(at, &mut self.journal));
                 let relevant = record::is_relevant(slot, &segment.record);
                 if relevant {
                     segment.record.time_ns = self.clock;
                 }
-                if record::apply(slot, &segment, relevant) == Kept::Spilled && !self.append(&segment, 1) {
+                if record::apply(slot, &segment, relevant, journal) == Kept::Spilled && !self.append(&segment, 1) {
                     self.books.order_lost += 1;
                 }
             }
@@ -155,7 +169,7 @@ impl Reference {
             if !record::supersedes(&self.slots[at], record) {
                 return Some(at);
             }
-            record::supersede(&mut self.slots[at]);
+            record::supersede(&mut self.slots[at], &mut Of(at, &mut self.journal));
         }
         if self.slots.len() == self.config.slots_per_cpu as usize {
             return None;
@@ -189,15 +203,16 @@ impl Reference {
                 books.drained_flags.fin += u64::from(side.fin);
                 books.drained_flags.rst += u64::from(side.rst);
             }
-            for (at, record) in slot.segments[..usize::from(slot.segment_count)].iter().enumerate() {
-                // The note is the slot's: one per slot is kept.
-                let rst_note = if record.has(RST) { slot.rst_note } else { 0 };
-                let mut events = vec![Event::Transition(Segment { key: slot.key, record: *record, rst_note })];
-                if at == 0 {
-                    events.push(Event::Count(slot.key, slot.lo, slot.hi));
-                }
-                timed.push((record.time_ns, events));
+        }
+        for &(at, nth, record) in &self.journal {
+            let slot = &self.slots[at];
+            // The note is the slot's: one per slot is kept.
+            let rst_note = if record.has(RST) { slot.rst_note } else { 0 };
+            let mut events = vec![Event::Transition(Segment { key: slot.key, record, rst_note })];
+            if nth == 0 {
+                events.push(Event::Count(slot.key, slot.lo, slot.hi));
             }
+            timed.push((record.time_ns, events));
         }
         for &LogEntry { key, record, rst_note, counted, .. } in &self.log {
             let segment = Segment { key, record, rst_note };
@@ -237,6 +252,5 @@ fn empty_slot() -> Slot {
         syn_ack_isn: 0,
         lo: DirectionCounters::default(),
         hi: DirectionCounters::default(),
-        segments: [SegmentRecord::default(); probe_ebpf::layout::SLOT_SEGMENTS],
     }
 }

@@ -12,16 +12,16 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use probe_ebpf::{
-    layout::{DEPTH_FULL, FlowKey, Segment, Slot},
+    layout::{DEPTH_FULL, FlowKey, SLOT_SEGMENTS, Segment, SegmentRecord, Slot},
     parse::{self, Located, Reader, Reject},
     record,
 };
 
 /// The loader sets the size of the one that is measured, and 1 for the other.
 #[map]
-static FLOWS: HashMap<FlowKey, Slot> = HashMap::with_max_entries(1, 0);
+static FLOWS: HashMap<FlowKey, Flow> = HashMap::with_max_entries(1, 0);
 #[map]
-static FLOWS_LRU: LruHashMap<FlowKey, Slot> = LruHashMap::with_max_entries(1, 0);
+static FLOWS_LRU: LruHashMap<FlowKey, Flow> = LruHashMap::with_max_entries(1, 0);
 #[map]
 static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
 #[map]
@@ -31,6 +31,14 @@ static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
 #[unsafe(no_mangle)]
 static DEPTH: u32 = DEPTH_FULL;
 
+/// What is kept of one flow: without an order of all flows, its first segments lie with its counters.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Flow {
+    slot: Slot,
+    segments: [SegmentRecord; SLOT_SEGMENTS],
+}
+
 /// Working memory, as the real program has it.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -38,7 +46,7 @@ struct Work {
     located: Located,
     segment: Segment,
     /// What is inserted.
-    fresh: Slot,
+    fresh: Flow,
 }
 
 /// What is counted of every frame.
@@ -56,13 +64,13 @@ struct Counts {
 
 #[xdp(frags)]
 fn conventional_hash(ctx: XdpContext) -> u32 {
-    run(&ctx, |key| FLOWS.get_ptr_mut(key), |key, slot| FLOWS.insert(key, slot, BPF_NOEXIST as u64).is_ok());
+    run(&ctx, |key| FLOWS.get_ptr_mut(key), |key, flow| FLOWS.insert(key, flow, BPF_NOEXIST as u64).is_ok());
     xdp_action::XDP_DROP
 }
 
 #[xdp(frags)]
 fn conventional_lru(ctx: XdpContext) -> u32 {
-    run(&ctx, |key| FLOWS_LRU.get_ptr_mut(key), |key, slot| FLOWS_LRU.insert(key, slot, BPF_NOEXIST as u64).is_ok());
+    run(&ctx, |key| FLOWS_LRU.get_ptr_mut(key), |key, flow| FLOWS_LRU.insert(key, flow, BPF_NOEXIST as u64).is_ok());
     xdp_action::XDP_DROP
 }
 
@@ -94,8 +102,8 @@ impl Reader for Frame {
 #[inline(always)]
 fn run(
     ctx: &XdpContext,
-    find: impl Fn(&FlowKey) -> Option<*mut Slot>,
-    insert: impl Fn(&FlowKey, &Slot) -> bool,
+    find: impl Fn(&FlowKey) -> Option<*mut Flow>,
+    insert: impl Fn(&FlowKey, &Flow) -> bool,
 ) -> Option<()> {
     let frame = Frame { start: ctx.data(), end: ctx.data_end() };
     // SAFETY: per CPU, and bottom halves are off: nobody else uses it until the program returns.
@@ -143,13 +151,13 @@ fn run(
 #[inline(always)]
 fn count(
     work: &mut Work,
-    find: impl Fn(&FlowKey) -> Option<*mut Slot>,
-    insert: impl Fn(&FlowKey, &Slot) -> bool,
+    find: impl Fn(&FlowKey) -> Option<*mut Flow>,
+    insert: impl Fn(&FlowKey, &Flow) -> bool,
 ) -> Option<()> {
-    let slot = match find(&work.segment.key) {
-        Some(slot) => slot,
+    let flow = match find(&work.segment.key) {
+        Some(flow) => flow,
         None => {
-            record::open(&mut work.fresh, &work.segment.key, 0);
+            record::open(&mut work.fresh.slot, &work.segment.key, 0);
             if !insert(&work.segment.key, &work.fresh) {
                 return None;
             }
@@ -157,13 +165,13 @@ fn count(
         }
     };
     // SAFETY: a map value of this type.
-    let slot = unsafe { &mut *slot };
-    let relevant = record::is_relevant(slot, &work.segment.record);
+    let flow = unsafe { &mut *flow };
+    let relevant = record::is_relevant(&flow.slot, &work.segment.record);
     if relevant && !work.segment.record.is_control() {
         // SAFETY: no precondition.
         work.segment.record.time_ns = unsafe { bpf_ktime_get_ns() };
     }
     // What does not fit is lost here: there is no log.
-    record::apply(slot, &work.segment, relevant);
+    record::apply(&mut flow.slot, &work.segment, relevant, &mut flow.segments);
     Some(())
 }

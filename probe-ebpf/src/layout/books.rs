@@ -91,8 +91,12 @@ pub struct CpuEpoch {
     pub opened: u64,
     /// The program's own: what it keeps here for a moment, the verifier knows nothing more of.
     pub aside: [u32; 4],
+    /// Journal entries in use: they are `0..journal_entries`.
+    pub journal_entries: u32,
     /// Must be 0.
-    pub pad: [u64; 3],
+    pub pad: u32,
+    /// Must be 0.
+    pub pad2: [u64; 2],
 }
 
 /// What the agent tells the program while it runs; the program only reads it. One cache line.

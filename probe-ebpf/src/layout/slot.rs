@@ -1,4 +1,5 @@
-//! What is kept of one flow in one epoch: counters, verbatim segments, the index that leads there, and the log beside it.
+//! What is kept of one flow in one epoch: counters, the index that leads there, the journal with the segments that are
+//! kept verbatim, and the log beside it.
 
 use super::{FlowKey, SegmentRecord};
 
@@ -54,10 +55,10 @@ pub const MARK_PENDING: u8 = 8;
 /// [`DirectionCounters::marks`]: the last segment of this direction had ACK.
 pub const MARK_LAST_ACK: u8 = 16;
 
-/// Segments kept verbatim in a slot; further ones go to the log.
+/// Segments of one slot in the journal; further ones go to the log. So many for every slot there is room for.
 pub const SLOT_SEGMENTS: usize = 8;
 
-/// One flow in one epoch on one CPU: seven cache lines.
+/// One flow in one epoch on one CPU: three cache lines, of which a segment touches two.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Slot {
@@ -67,11 +68,11 @@ pub struct Slot {
     pub rst_note: u64,
     /// Where the index points to this slot (bucket number), so that the drain clears just that.
     pub bucket: u32,
-    /// Verbatim segments in `segments`, 0 to [`SLOT_SEGMENTS`].
+    /// Its segments in the journal, 0 to [`SLOT_SEGMENTS`].
     pub segment_count: u8,
     /// [`SLOT_CLOSING`] and [`SLOT_SUPERSEDED`].
     pub state: u8,
-    /// Segments that were state-relevant but went to the log because `segments` was full (saturating).
+    /// Segments that were state-relevant but went to the log because the journal has enough of this slot (saturating).
     pub spilled: u16,
     /// Initial sequence number of the last SYN without ACK, to tell a retransmission from a new connection.
     pub isn: u32,
@@ -81,8 +82,19 @@ pub struct Slot {
     pub lo: DirectionCounters,
     /// Counters of segments sent by the `hi` endpoint.
     pub hi: DirectionCounters,
-    /// The first state-relevant segments of the epoch, in order.
-    pub segments: [SegmentRecord; SLOT_SEGMENTS],
+}
+
+/// One segment that is kept verbatim. A CPU's journal has them in the order in which they came, whatever their flow: what
+/// is written lies next to what was written before, which is in the cache, and who reads it need not sort.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct JournalEntry {
+    /// Its header fields.
+    pub record: SegmentRecord,
+    /// The slot that has counted it, within the region of the CPU.
+    pub slot: u32,
+    /// How many of the slot's segments came before.
+    pub nth: u32,
 }
 
 /// [`Slot::state`]: a FIN or RST was seen in this slot.

@@ -2,15 +2,39 @@
 
 extern crate std;
 
-use std::{vec, vec::Vec};
+use std::{
+    ops::{Deref, DerefMut},
+    vec,
+    vec::Vec,
+};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::layout::{FROM_HI, FlagCounts, TCP_FLAGS};
 
-fn empty() -> Slot {
-    let record = SegmentRecord::default();
+/// A slot, and its part of the journal.
+#[derive(Clone, Copy)]
+struct Flow {
+    slot: Slot,
+    segments: [SegmentRecord; SLOT_SEGMENTS],
+}
+
+impl Deref for Flow {
+    type Target = Slot;
+
+    fn deref(&self) -> &Slot {
+        &self.slot
+    }
+}
+
+impl DerefMut for Flow {
+    fn deref_mut(&mut self) -> &mut Slot {
+        &mut self.slot
+    }
+}
+
+fn empty() -> Flow {
     let side = DirectionCounters::default();
     let mut slot = Slot {
         key: FlowKey::default(),
@@ -23,10 +47,9 @@ fn empty() -> Slot {
         syn_ack_isn: 9,
         lo: DirectionCounters { packets: 9, marks: 9, last_ns: 9, last_payload: 9, ..side },
         hi: DirectionCounters { rst: 9, ttl: 9, window: 9, zero_windows: 9, ..side },
-        segments: [record; SLOT_SEGMENTS],
     };
     open(&mut slot, &FlowKey { words: [1, 2, 3, 4, 5] }, 3);
-    slot
+    Flow { slot, segments: [SegmentRecord::default(); SLOT_SEGMENTS] }
 }
 
 fn segment(flags: u16, seq: u32, payload_len: u32) -> Segment {
@@ -35,9 +58,9 @@ fn segment(flags: u16, seq: u32, payload_len: u32) -> Segment {
 }
 
 /// What the kernel program does with a segment of this slot.
-fn put(slot: &mut Slot, segment: &Segment) -> Kept {
-    let relevant = is_relevant(slot, &segment.record);
-    apply(slot, segment, relevant)
+fn put(flow: &mut Flow, segment: &Segment) -> Kept {
+    let relevant = is_relevant(flow, &segment.record);
+    apply(&mut flow.slot, segment, relevant, &mut flow.segments)
 }
 
 #[test]
@@ -131,7 +154,7 @@ fn who_needs_a_new_slot() {
         }
     }
     let mut slot = after(&[syn]);
-    supersede(&mut slot);
+    supersede(&mut slot.slot, &mut slot.segments);
     assert_eq!(slot.state & SLOT_SUPERSEDED, SLOT_SUPERSEDED);
 }
 

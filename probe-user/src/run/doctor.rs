@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs};
 
-use probe_ebpf::layout::{BUCKET_ENTRIES, Bucket, LogEntry, Slot};
+use probe_ebpf::layout::{BUCKET_ENTRIES, Bucket, JournalEntry, LogEntry, SLOT_SEGMENTS, Slot};
 
 use super::{RunError, output};
 use crate::{
@@ -105,7 +105,8 @@ fn tables(cpus: usize) -> String {
     let config = EngineConfig::default();
     let (slots, log) = (config.slots_per_cpu as usize, config.log_per_cpu as usize);
     let buckets = slots * ENTRIES_PER_SLOT / BUCKET_ENTRIES;
-    let per_cpu = slots * size_of::<Slot>() + buckets * size_of::<Bucket>() + log * size_of::<LogEntry>();
+    let slot = size_of::<Slot>() + SLOT_SEGMENTS * size_of::<JournalEntry>();
+    let per_cpu = slots * slot + buckets * size_of::<Bucket>() + log * size_of::<LogEntry>();
     let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
     let (all, each) = (mebibytes(2 * cpus * per_cpu), mebibytes(2 * per_cpu));
     format!("{all:.1} MiB of memory that is not swapped: {each:.1} per CPU with --slots {slots} --log {log}")

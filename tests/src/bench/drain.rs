@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use probe_ebpf::layout::{FlowKey, Slot};
+use probe_ebpf::layout::{FlowKey, SLOT_SEGMENTS, SegmentRecord, Slot};
 use probe_user::source::live::engine::{Action, Depth, EngineConfig};
 
 use super::{
@@ -54,7 +54,7 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
     // On a thread of its own: what follows shall not be pinned.
     thread::scope(|scope| scope.spawn(|| entries(report)).join())
         .map_err(|_| io::Error::other("a measurement panicked"))??;
-    agent(setting, report)
+    if setting.wants("agent") { agent(setting, report) } else { Ok(()) }
 }
 
 /// Fills `subject` with two control segments of each of `1 << bits` flows.
@@ -76,7 +76,8 @@ fn cpu(work: impl FnOnce() -> io::Result<()>) -> io::Result<f64> {
 fn entries(setting: &Setting, report: &mut Report) -> io::Result<()> {
     let mut driver = Driver::load()?;
     let mut flips = Vec::new();
-    for (bits, name) in ENTRIES.into_iter().filter(|(bits, _)| !setting.quick || *bits < 20) {
+    let wanted = |bits: u32, name: &str| (!setting.quick || bits < 20) && setting.wants(&format!("{name} entries"));
+    for (bits, name) in ENTRIES.into_iter().filter(|(bits, name)| wanted(*bits, name)) {
         let slots_per_cpu = 1 << bits.max(14);
         let config =
             EngineConfig { depth: Depth::Control, action: Action::Drop, slots_per_cpu, ..EngineConfig::default() };
@@ -137,7 +138,7 @@ fn sorting(bits: u32, rounds: usize) -> Vec<f64> {
 fn empty_table(subject: &Subject, bits: u32, one_by_one: bool) -> io::Result<()> {
     let table = subject.table().ok_or_else(|| io::Error::other("no hash table"))?;
     let fd = table.fd().as_fd().as_raw_fd();
-    let (key, value) = (size_of::<FlowKey>(), size_of::<Slot>());
+    let (key, value) = (size_of::<FlowKey>(), size_of::<Slot>() + SLOT_SEGMENTS * size_of::<SegmentRecord>());
     let count = if one_by_one {
         measure::drain_one_by_one(fd, key, value)?
     } else {

@@ -36,8 +36,22 @@ pub struct Setting {
     pub seed: u64,
     /// Without what takes long: a million flows and more.
     pub quick: bool,
+    /// Only what has this in its name, in the sections that can leave something out (`program`, `drain`).
+    pub only: String,
     /// Where captures and what peers write go.
     pub folder: PathBuf,
+}
+
+impl Setting {
+    /// Whether to measure `what`, or some of it: what is measured of one subject is called `what: subject`.
+    pub fn wants(&self, what: &str) -> bool {
+        what.contains(&self.only) || self.only.starts_with(what)
+    }
+
+    /// Whether to measure `subject` of `what`.
+    pub fn wants_of(&self, what: &str, subject: &str) -> bool {
+        format!("{what}: {subject}").contains(&self.only)
+    }
 }
 
 /// One kind of measurement.

@@ -39,7 +39,7 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
     }
     sys::pin_to_cpu(setting.core)?;
     measure::come_first()?;
-    let mut bench = Bench { driver: Driver::load()?, rounds: setting.rounds * 3, quick: setting.quick };
+    let mut bench = Bench { driver: Driver::load()?, rounds: setting.rounds * 3, setting: setting.clone() };
     bench.passing_by(report)?;
     bench.data(report)?;
     bench.control(report)?;
@@ -50,7 +50,7 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
 struct Bench {
     driver: Driver,
     rounds: usize,
-    quick: bool,
+    setting: Setting,
 }
 
 /// One series of runs: how often each flow is seen before and while it is measured.
@@ -148,7 +148,7 @@ impl Bench {
     }
 
     fn flows(&self) -> impl Iterator<Item = (u32, &'static str)> + use<> {
-        let quick = self.quick;
+        let quick = self.setting.quick;
         FLOWS.into_iter().filter(move |(bits, _)| !quick || *bits < MI)
     }
 
@@ -176,6 +176,9 @@ impl Bench {
             ("data over IPv6, depth control", segment(Family::V6, Kind::Data), Some(5.0)),
         ];
         for (kind, template, limit) in kinds {
+            if !self.setting.wants(kind) {
+                continue;
+            }
             let samples = self.rounds(&mut subjects, &template, passes, self.rounds)?;
             for (name, values) in samples.iter().filter(|(name, _)| *name != "clock" || kind == "ARP") {
                 let what =
@@ -196,7 +199,10 @@ impl Bench {
         for (bits, flows) in [(0, "1")].into_iter().chain(self.flows()) {
             let passes = Passes { bits, flags: SYNS, control_every: 0, before: 2, measured: 2, afresh: false };
             let limit = limits.iter().find(|(at, _)| *at == bits).map(|(_, limit)| *limit);
-            self.compared(report, &format!("data, depth full, {flows} flows"), &template, passes, limit)?;
+            let what = format!("data, depth full, {flows} flows");
+            if self.setting.wants(&what) {
+                self.compared(report, &what, &template, passes, limit)?;
+            }
         }
         Ok(())
     }
@@ -208,7 +214,14 @@ impl Bench {
             let measured = if bits == MI { 2 } else { 7 };
             let passes = Passes { bits, flags: OPEN_THEN_HIT, control_every: 1, before: 1, measured, afresh: true };
             let limit = (bits == 2 + KI).then_some(60.0);
-            let samples = self.compared(report, &format!("control, {flows} flows"), &template, passes, limit)?;
+            let what = format!("control, {flows} flows");
+            if !self.setting.wants(&what) {
+                continue;
+            }
+            let samples = self.compared(report, &what, &template, passes, limit)?;
+            if samples.of("ours").is_empty() || samples.of("hash").is_empty() {
+                continue;
+            }
             report.add(
                 SECTION,
                 format!("control, {flows} flows: ours / kernel hash"),
@@ -229,7 +242,13 @@ impl Bench {
         let template = segment(Family::V4, Kind::Opening);
         for (bits, flows) in self.flows() {
             let passes = Passes { bits, flags: SYNS, control_every: 1, before: 0, measured: 1, afresh: true };
-            self.compared(report, &format!("new flow, {flows} per epoch"), &template, passes, None)?;
+            let what = format!("new flow, {flows} per epoch");
+            if self.setting.wants(&what) {
+                self.compared(report, &what, &template, passes, None)?;
+            }
+        }
+        if !self.setting.wants("SYN flood") {
+            return Ok(());
         }
         let flood = Passes { bits: MI, flags: SYNS, control_every: 1, before: 0, measured: 1, afresh: true };
         let mut subjects = [
@@ -261,11 +280,12 @@ impl Bench {
         let depth = if passes.control_every == 0 { Depth::Full } else { Depth::Control };
         // Twice the room: shorter chains, and no eviction. In favour of what is compared with.
         let entries = 2 << passes.bits.max(4 + KI);
-        let mut subjects = [
+        let mut subjects = vec![
             ("ours", Subject::ours(&config(depth, passes.bits, ALL))?),
             ("hash", Subject::conventional("conventional_hash", entries, depth)?),
             ("LRU hash", Subject::conventional("conventional_lru", entries, depth)?),
         ];
+        subjects.retain(|(name, _)| self.setting.wants_of(what, name));
         let rounds = if passes.bits == MI { self.rounds / 3 } else { self.rounds };
         let samples = self.rounds(&mut subjects, template, passes, rounds)?;
         for (name, values) in samples.iter() {
@@ -304,6 +324,9 @@ impl Bench {
         {
             let shapes = catalogue(inner);
             for name in names {
+                if !self.setting.wants(&format!("{what}: {name}")) {
+                    continue;
+                }
                 let Some(shape) = shapes.iter().find(|shape| shape.name.starts_with(&format!("{name} (V4"))) else {
                     return Err(io::Error::other(format!("no shape {name}")));
                 };

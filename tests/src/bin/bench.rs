@@ -11,8 +11,9 @@ use std::{
 
 use probe_tests::bench::{Report, SECTIONS, Section, Setting, capture};
 
-const USAGE: &str = "usage: bench [--json FILE] [--rounds N] [--packets N] [--gap-us N] [--core N] [--seed N] [--write FILE] [--quick] [SECTION ...]\n\
+const USAGE: &str = "usage: bench [--json FILE] [--rounds N] [--packets N] [--gap-us N] [--core N] [--seed N] [--write FILE] [--quick] [--only TEXT] [SECTION ...]\n\
     --quick: without what takes long, a million flows and more\n\
+    --only TEXT: of program and drain only the rows with this in their names\n\
     --write FILE: only write the capture that is measured with";
 
 struct Asked {
@@ -57,14 +58,24 @@ fn start() -> anyhow::Result<bool> {
 
 fn parse(mut words: impl Iterator<Item = String>, folder: PathBuf) -> anyhow::Result<Asked> {
     let binary = std::env::var_os("RSTPROBE_BIN").map_or_else(beside, PathBuf::from);
-    let mut setting =
-        Setting { binary, rounds: 5, core: 1, packets: 1_200_000, gap_us: 100, seed: 20_240_229, quick: false, folder };
+    let mut setting = Setting {
+        binary,
+        rounds: 5,
+        core: 1,
+        packets: 1_200_000,
+        gap_us: 100,
+        seed: 20_240_229,
+        quick: false,
+        only: String::new(),
+        folder,
+    };
     let (mut sections, mut json, mut write) = (Vec::new(), None, None);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| anyhow::anyhow!("{word} needs a value\n{USAGE}"));
         match word.as_str() {
             "--json" => json = Some(value()?.into()),
             "--quick" => setting.quick = true,
+            "--only" => setting.only = value()?,
             "--write" => write = Some(value()?.into()),
             "--rounds" => setting.rounds = value()?.parse::<usize>()?.max(1),
             "--packets" => setting.packets = value()?.parse()?,

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use probe_ebpf::layout::{SLOT_LAST_FROM_HI, SLOT_SEGMENTS, SLOT_SUPERSEDED, Slot};
-use probe_ebpf::record::{Kept, apply, is_relevant, open, supersede, supersedes};
+use probe_ebpf::layout::{SLOT_LAST_FROM_HI, SLOT_SUPERSEDED, SegmentRecord, Slot};
+use probe_ebpf::record::{Journal, Kept, apply, is_relevant, open, supersede, supersedes};
 use probe_ebpf::tunnel::NONE;
 
 use super::*;
@@ -14,10 +14,24 @@ use crate::source::capture::{CaptureFile, Decoder};
 
 const EPOCH: u64 = 100 * MILLISECOND;
 
-/// Slots of one epoch in order of first use, and the log.
+/// Number of a slot, how many of its segments came before, and one more.
+type Entry = (usize, u8, SegmentRecord);
+
+/// The journal while the segments of one slot go into it.
+struct Of<'a>(usize, &'a mut Vec<Entry>);
+
+impl Journal for Of<'_> {
+    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool {
+        self.1.push((self.0, nth, *record));
+        true
+    }
+}
+
+/// Slots of one epoch in order of first use, the journal, and the log.
 #[derive(Default)]
 struct Epoch {
     slots: Vec<Slot>,
+    journal: Vec<Entry>,
     open: HashMap<FlowKey, usize>,
     log: Vec<Segment>,
 }
@@ -25,10 +39,10 @@ struct Epoch {
 impl Epoch {
     fn take(&mut self, segment: &Segment) {
         let mut at = self.open.get(&segment.key).copied();
-        if let Some(slot) = at.map(|at| &mut self.slots[at])
-            && supersedes(slot, &segment.record)
+        if let Some(old) = at
+            && supersedes(&self.slots[old], &segment.record)
         {
-            supersede(slot);
+            supersede(&mut self.slots[old], &mut Of(old, &mut self.journal));
             at = None;
         }
         let at = at.unwrap_or_else(|| {
@@ -43,7 +57,6 @@ impl Epoch {
                 syn_ack_isn: 0,
                 lo: DirectionCounters::default(),
                 hi: DirectionCounters::default(),
-                segments: [SegmentRecord::default(); SLOT_SEGMENTS],
             };
             open(&mut slot, &segment.key, 0);
             self.slots.push(slot);
@@ -52,7 +65,7 @@ impl Epoch {
         self.open.insert(segment.key, at);
         let slot = &mut self.slots[at];
         let relevant = is_relevant(slot, &segment.record);
-        if apply(slot, segment, relevant) == Kept::Spilled {
+        if apply(slot, segment, relevant, &mut Of(at, &mut self.journal)) == Kept::Spilled {
             self.log.push(*segment);
         }
         assert!(slot.state & SLOT_SUPERSEDED == 0);
@@ -61,11 +74,10 @@ impl Epoch {
     /// What the agent does with it: segments in order of time over all flows; a slot's counters after its first.
     fn drain(&mut self, tracker: &mut Tracker, end: u64) {
         let mut order: BTreeMap<(u64, usize, usize), Segment> = BTreeMap::new();
-        for (at, slot) in self.slots.iter().enumerate() {
-            for (nth, record) in slot.segments[..slot.segment_count as usize].iter().enumerate() {
-                let rst_note = if record.has(RST) { slot.rst_note } else { 0 };
-                order.insert((record.time_ns, at, nth), Segment { key: slot.key, record: *record, rst_note });
-            }
+        for &(at, nth, record) in &self.journal {
+            let slot = &self.slots[at];
+            let rst_note = if record.has(RST) { slot.rst_note } else { 0 };
+            order.insert((record.time_ns, at, nth.into()), Segment { key: slot.key, record, rst_note });
         }
         for (nth, segment) in self.log.iter().enumerate() {
             order.insert((segment.record.time_ns, usize::MAX, nth), *segment);

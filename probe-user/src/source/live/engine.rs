@@ -17,13 +17,19 @@ use aya::{
 };
 use probe_ebpf::layout::{
     ABI_VERSION, Bucket, Control, CpuEpoch, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey,
-    LOG_COUNTED, LOG_ONLY, LOG_RECALLED, LogEntry, OPENING_WAYS, SLOT_LAST_FROM_HI, SLOT_SUPERSEDED, SYN, Segment,
-    Slot,
+    JournalEntry, LogEntry, OPENING_WAYS, SLOT_SEGMENTS, Segment, Slot,
 };
 use probe_ebpf::tunnel::{self, Encapsulations};
 
 pub use super::planted::Planted;
-use super::{LiveError, books::Books, flood::Flood, mapping::Mapping, services::Services};
+use super::{
+    LiveError,
+    books::Books,
+    drain::{Drain, Left, Order},
+    flood::Flood,
+    mapping::Mapping,
+    services::Services,
+};
 use crate::source::Domain;
 
 /// What the program records.
@@ -54,7 +60,8 @@ pub struct EngineConfig {
     pub depth: Depth,
     /// What becomes of frames.
     pub action: Action,
-    /// Flow slots per CPU and epoch; a power of two, at most 2^20. Each takes 448 bytes in each of two epochs.
+    /// Flow slots per CPU and epoch; a power of two, at most 2^20. Each takes 528 bytes in each of two epochs: itself,
+    /// its part of the journal and of the index.
     pub slots_per_cpu: u32,
     /// Log entries per CPU and epoch (88 bytes each, in two epochs).
     pub log_per_cpu: u32,
@@ -137,6 +144,7 @@ pub struct Engine {
     books: Mapping<CpuEpoch>,
     index: Mapping<Bucket>,
     slots: Mapping<Slot>,
+    journal: Mapping<JournalEntry>,
     log: Mapping<LogEntry>,
     cpus: usize,
     buckets_per_cpu: usize,
@@ -146,19 +154,8 @@ pub struct Engine {
     budget: (u32, u32),
     flood: Option<Flood>,
     config: EngineConfig,
-    order: Vec<(u64, Place)>,
+    order: Order,
 }
-
-/// Where a segment lies: in a slot (`segment` counts from 0), in the log (`segment` is [`IN_LOG`]) or among the openings
-/// that were claimed ([`CLAIMED`]).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    at: u32,
-    segment: u32,
-}
-
-const IN_LOG: u32 = u32::MAX;
-const CLAIMED: u32 = u32::MAX - 1;
 
 impl Engine {
     /// Loads the program with tables of the configured size.
@@ -192,6 +189,7 @@ impl Engine {
     fn load_variant(config: &EngineConfig, cpus: usize, frags: bool) -> Result<Self, LiveError> {
         let slots = config.slots_per_cpu;
         let buckets = (slots * ENTRIES_PER_SLOT / probe_ebpf::layout::BUCKET_ENTRIES as u32).max(1);
+        let journal = slots * SLOT_SEGMENTS as u32;
         let regions = 2 * u32::try_from(cpus).map_err(|_| LiveError::TableSize { slots, log: config.log_per_cpu })?;
         let total =
             |per_cpu: u32| per_cpu.checked_mul(regions).ok_or(LiveError::TableSize { slots, log: config.log_per_cpu });
@@ -203,7 +201,7 @@ impl Engine {
         let log_level = if config.trace { LOG_EVERYTHING } else { 0 };
         let mut ebpf = EbpfLoader::new()
             // Present only in an object of this very layout; see probe_ebpf::layout::ABI_VERSION.
-            .override_global("RSTPROBE_ABI_2", &ABI_VERSION, true)
+            .override_global("RSTPROBE_ABI_3", &ABI_VERSION, true)
             .override_global("CPUS", &cpu_count, true)
             .override_global("SLOTS_PER_CPU", &slots, true)
             .override_global("BUCKETS_PER_CPU", &buckets, true)
@@ -227,6 +225,7 @@ impl Engine {
             .map_max_entries("BOOKS", regions)
             .map_max_entries("INDEX", total(buckets)?)
             .map_max_entries("SLOTS", total(slots)?)
+            .map_max_entries("JOURNAL", total(journal)?)
             .map_max_entries("LOG", total(log)?)
             .map_max_entries("SNAPSHOTS", config.snapshots.max(NO_SNAPSHOTS))
             .map_max_entries("SOCKETS", config.sockets.max(1))
@@ -247,6 +246,7 @@ impl Engine {
             books: map(&ebpf, "BOOKS", regions)?,
             index: map(&ebpf, "INDEX", total(buckets)?)?,
             slots: map(&ebpf, "SLOTS", total(slots)?)?,
+            journal: map(&ebpf, "JOURNAL", total(journal)?)?,
             log: map(&ebpf, "LOG", total(log)?)?,
             grace: grace(&mut ebpf)?,
             grace_inner: Array::create(1, 0).map_err(LiveError::map("grace"))?,
@@ -259,7 +259,7 @@ impl Engine {
             budget: (u32::MAX, u32::MAX),
             flood: None,
             config: config.clone(),
-            order: Vec::new(),
+            order: Order::default(),
         };
         if config.opening_sets > 0 {
             engine.flood = Some(Flood::map(&engine.ebpf, config.opening_sets, cpus, seed)?);
@@ -381,175 +381,50 @@ impl Engine {
     }
 
     fn read_half(&mut self, left: usize, sink: &mut impl Sink) -> Books {
-        let mut sum = Books { epochs: 1, ..Books::default() };
         let mut order = std::mem::take(&mut self.order);
-        order.clear();
-        for region in left..left + self.cpus {
-            let books = self.books.read(region);
-            sum.add_cpu(&books);
-            if let Some(flood) = &mut self.flood {
-                sum.charge_difference += flood.take_rows(region, &books);
-            }
-        }
         let mut flood = self.flood.take();
-        for region in left..left + self.cpus {
-            let books = self.books.read(region);
-            self.list(region, &books, &mut order, &mut sum, flood.as_mut());
-        }
+        let drain = Drain {
+            left: (left..left + self.cpus).map(|region| self.left(region)).collect(),
+            clock_offset_ns: self.config.clock_offset_ns,
+            now_ns: self.control.read(0).now_ns,
+        };
+        let sum = drain.feed(&mut order, flood.as_mut(), sink);
         self.flood = flood;
-        let claimed = self.claim(left, &mut order, &mut sum);
-        order.sort_unstable();
-        for &(_, place) in &order {
-            match place.segment {
-                CLAIMED => sink.observe(&self.since_epoch(&claimed[place.at as usize])),
-                _ => self.feed(place, sink),
-            }
-        }
         self.order = order;
         for region in left..left + self.cpus {
-            self.settle(region, sink);
             self.clear(region);
         }
         sum
     }
 
-    /// The openings of flows that have shown more since: they were refused room, and are followed after all.
-    fn claim(&mut self, left: usize, order: &mut Vec<(u64, Place)>, sum: &mut Books) -> Vec<Segment> {
-        let now_ns = self.control.read(0).now_ns;
-        let Some(mut flood) = self.flood.take() else { return Vec::new() };
-        let mut claimed = Vec::new();
-        if flood.remembers(sum, now_ns) {
-            for region in left..left + self.cpus {
-                self.claim_of(region, &mut flood, &mut claimed);
-            }
-        }
-        for (at, segment) in claimed.iter().enumerate() {
-            sum.claimed += 1;
-            sum.claimed_flags.add(segment.record.flags);
-            order.push((segment.record.time_ns, Place { at: at as u32, segment: CLAIMED }));
-        }
-        self.flood = Some(flood);
-        claimed
-    }
-
-    fn claim_of(&self, region: usize, flood: &mut Flood, claimed: &mut Vec<Segment>) {
+    /// What lies in a region that the program has left.
+    fn left(&self, region: usize) -> Left<'_> {
         let books = self.books.read(region);
-        let first = region * self.config.slots_per_cpu as usize;
-        for at in first..first + books.slots as usize {
-            // SAFETY: as in `list`.
-            let slot = unsafe { self.slots.quiescent(at) };
-            let openings = |side: &DirectionCounters| side.syn + side.syn_ack;
-            if slot.lo.packets + slot.hi.packets > openings(&slot.lo) + openings(&slot.hi) {
-                flood.claim(&slot.key, claimed);
-            }
-        }
-        let first = region * self.config.log_per_cpu as usize;
-        for at in first..first + books.log_entries as usize {
-            // SAFETY: as in `list`.
-            let entry = unsafe { self.log.quiescent(at) };
-            if entry.counted == LOG_ONLY && entry.record.flags & SYN == 0 {
-                flood.claim(&entry.key, claimed);
+        let (slots, log) = (self.config.slots_per_cpu as usize, self.config.log_per_cpu as usize);
+        // SAFETY: the region's epoch was left and a grace period has passed: see the module docs.
+        unsafe {
+            Left {
+                region,
+                cpu: region % self.cpus,
+                books,
+                slots: self.slots.quiescent(region * slots, books.slots as usize),
+                journal: self.journal.quiescent(region * slots * SLOT_SEGMENTS, books.journal_entries as usize),
+                log: self.log.quiescent(region * log, books.log_entries as usize),
             }
         }
     }
 
-    fn since_epoch(&self, segment: &Segment) -> Segment {
-        let mut segment = *segment;
-        segment.record.time_ns += self.config.clock_offset_ns;
-        segment
-    }
-
-    fn settle(&self, region: usize, sink: &mut impl Sink) {
-        let first = region * self.config.slots_per_cpu as usize;
-        for at in first..first + self.books.read(region).slots as usize {
-            // SAFETY: as in `list`.
-            let slot = unsafe { self.slots.quiescent(at) };
-            // A superseded slot's connection has ended, and its key is another's now.
-            if slot.state & SLOT_SUPERSEDED == 0 {
-                let last_from_hi = slot.state & SLOT_LAST_FROM_HI != 0;
-                sink.settle(&slot.key, &self.shifted(&slot.lo), &self.shifted(&slot.hi), last_from_hi);
-            }
-        }
-    }
-
-    /// With times since the Unix epoch.
-    fn shifted(&self, side: &DirectionCounters) -> DirectionCounters {
-        let last_ns = if side.packets == 0 { 0 } else { side.last_ns + self.config.clock_offset_ns };
-        DirectionCounters { last_ns, ..*side }
-    }
-
-    /// Lists every verbatim segment of a region by time, and adds its counters to the books.
-    fn list(
-        &self,
-        region: usize,
-        books: &CpuEpoch,
-        order: &mut Vec<(u64, Place)>,
-        sum: &mut Books,
-        mut flood: Option<&mut Flood>,
-    ) {
-        let first = region * self.config.slots_per_cpu as usize;
-        for at in first..first + books.slots as usize {
-            // SAFETY: the region's epoch was left and a grace period has passed: see the module docs.
-            let slot = unsafe { self.slots.quiescent(at) };
-            for side in [&slot.lo, &slot.hi] {
-                sum.drained += u64::from(side.packets);
-                sum.drained_flags.syn += u64::from(side.syn);
-                sum.drained_flags.syn_ack += u64::from(side.syn_ack);
-                sum.drained_flags.fin += u64::from(side.fin);
-                sum.drained_flags.rst += u64::from(side.rst);
-            }
-            for (segment, record) in slot.segments.iter().take(usize::from(slot.segment_count)).enumerate() {
-                order.push((record.time_ns, Place { at: at as u32, segment: segment as u32 }));
-            }
-        }
-        let first = region * self.config.log_per_cpu as usize;
-        for at in first..first + books.log_entries as usize {
-            // SAFETY: as above.
-            let entry = unsafe { self.log.quiescent(at) };
-            sum.drained_log += u64::from(entry.counted == LOG_ONLY);
-            if entry.counted == LOG_RECALLED {
-                let Some(flood) = &mut flood else { continue };
-                if !flood.recalled(region % self.cpus, entry) {
-                    continue;
-                }
-                sum.claimed += 1;
-                sum.claimed_flags.add(entry.record.flags);
-            }
-            order.push((entry.record.time_ns, Place { at: at as u32, segment: IN_LOG }));
-        }
-    }
-
-    fn feed(&self, place: Place, sink: &mut impl Sink) {
-        if place.segment == IN_LOG {
-            // SAFETY: as in `list`.
-            let entry = unsafe { self.log.quiescent(place.at as usize) };
-            let segment = Segment { key: entry.key, record: entry.record, rst_note: entry.rst_note };
-            let segment = self.since_epoch(&segment);
-            if entry.counted == LOG_COUNTED {
-                sink.transition(&segment);
-            } else {
-                sink.observe(&segment);
-            }
-            return;
-        }
-        // SAFETY: as in `list`.
-        let slot = unsafe { self.slots.quiescent(place.at as usize) };
-        let mut record = slot.segments[place.segment as usize];
-        record.time_ns += self.config.clock_offset_ns;
-        let is_reset = record.flags & probe_ebpf::layout::RST != 0;
-        sink.transition(&Segment { key: slot.key, record, rst_note: if is_reset { slot.rst_note } else { 0 } });
-        if place.segment == 0 {
-            sink.count(&slot.key, &self.shifted(&slot.lo), &self.shifted(&slot.hi));
-        }
-    }
-
+    /// Empties the index, from end to end where many buckets are in use: that is cheaper than to look for them.
     fn clear(&mut self, region: usize) {
-        let books = self.books.read(region);
-        let first = region * self.config.slots_per_cpu as usize;
-        for at in first..first + books.slots as usize {
-            // SAFETY: as in `list`.
-            let bucket = unsafe { self.slots.quiescent(at) }.bucket as usize;
-            self.index.write(region * self.buckets_per_cpu + bucket, Bucket::default());
+        let used = self.books.read(region).slots as usize;
+        let (first, index) = (region * self.config.slots_per_cpu as usize, region * self.buckets_per_cpu);
+        if used * 4 >= self.buckets_per_cpu {
+            self.index.fill(index, self.buckets_per_cpu, Bucket::default());
+        } else {
+            // SAFETY: as in `left`.
+            for slot in unsafe { self.slots.quiescent(first, used) } {
+                self.index.write(index + slot.bucket as usize, Bucket::default());
+            }
         }
         self.books.write(region, CpuEpoch::default());
     }
@@ -593,4 +468,4 @@ fn grace(ebpf: &mut Ebpf) -> Result<ArrayOfMaps<MapData, Array<MapData, u32>>, L
     ArrayOfMaps::try_from(map).map_err(LiveError::map("GRACE"))
 }
 
-const _: () = assert!(ABI_VERSION == 2, "check the drain when the layout changes");
+const _: () = assert!(ABI_VERSION == 3, "check the drain when the layout changes");

@@ -30,6 +30,8 @@ unsafe impl MapValue for probe_ebpf::layout::Slot {}
 // SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::LogEntry {}
 // SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::JournalEntry {}
+// SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::ServiceRow {}
 // SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::OpeningSet {}
@@ -86,13 +88,23 @@ impl<T: MapValue> Mapping<T> {
         unsafe { self.at(index).write_volatile(value) }
     }
 
-    /// One element in place.
+    /// Replaces `len` elements from `first` on.
+    pub(super) fn fill(&mut self, first: usize, len: usize, value: T) {
+        assert!(len <= self.len && first <= self.len - len, "{len} map elements from {first} of {}", self.len);
+        for index in first..first + len {
+            // SAFETY: within the mapping, as just checked; else as for `read`.
+            unsafe { self.base.add(index).write_volatile(value) }
+        }
+    }
+
+    /// `len` elements from `first` on, in place.
     ///
     /// # Safety
-    /// The kernel program must not write this element while the reference lives.
-    pub(super) unsafe fn quiescent(&self, index: usize) -> &T {
-        // SAFETY: mapped and aligned; the caller vouches that nobody writes.
-        unsafe { self.at(index).as_ref() }
+    /// The kernel program must not write these elements while the reference lives.
+    pub(super) unsafe fn quiescent(&self, first: usize, len: usize) -> &[T] {
+        assert!(len <= self.len && first <= self.len - len, "{len} map elements from {first} of {}", self.len);
+        // SAFETY: within the mapping, as just checked, and aligned; the caller vouches that nobody writes.
+        unsafe { std::slice::from_raw_parts(self.base.add(first).as_ptr(), len) }
     }
 }
 

@@ -1,0 +1,223 @@
+//! From what one epoch has left to a [`Sink`], in the order of time.
+//!
+//! Each CPU's journal and log are in the order of time as they lie there, but for the few entries whose time is a coarse
+//! one (what the program keeps of a segment only once the next has come) or that were recalled. Those are put aside and
+//! sorted; then there are a few sorted runs to merge, one per CPU and list, which takes one pass for each doubling of
+//! their number instead of a sort of everything.
+//!
+//! Safe code over slices: that nobody writes there any more is [`super::engine`]'s to know.
+
+use probe_ebpf::layout::{
+    CpuEpoch, DirectionCounters, JournalEntry, LOG_COUNTED, LOG_ONLY, LOG_RECALLED, LogEntry, RST, SLOT_LAST_FROM_HI,
+    SLOT_SUPERSEDED, SYN, Segment, Slot,
+};
+
+use super::{books::Books, engine::Sink, flood::Flood};
+
+/// What one CPU has left in one epoch.
+pub(super) struct Left<'a> {
+    /// The region of the maps that it lies in.
+    pub(super) region: usize,
+    /// The CPU.
+    pub(super) cpu: usize,
+    /// Its books.
+    pub(super) books: CpuEpoch,
+    /// Its slots, in the order of first use.
+    pub(super) slots: &'a [Slot],
+    /// Its journal, in the order of arrival.
+    pub(super) journal: &'a [JournalEntry],
+    /// Its log, in the order of arrival.
+    pub(super) log: &'a [LogEntry],
+}
+
+/// One segment in the order of time.
+#[derive(Clone, Copy)]
+struct Entry {
+    time_ns: u64,
+    /// Where it is in its list.
+    at: u32,
+    /// `2 * index of the CPU's [Left]` for the journal, one more for the log; or [`CLAIMED`].
+    list: u32,
+}
+
+/// [`Entry::list`]: among the openings that were claimed.
+const CLAIMED: u32 = u32::MAX;
+
+/// Segments in the order of time; equal times in the order of arrival. Kept from drain to drain for its memory.
+#[derive(Default)]
+pub(super) struct Order {
+    entries: Vec<Entry>,
+    late: Vec<Entry>,
+}
+
+impl Order {
+    /// Adds a list whose times hardly ever go back.
+    fn add(&mut self, list: u32, times: impl Iterator<Item = (usize, u64)>) {
+        let mut latest = 0;
+        for (at, time_ns) in times {
+            let entry = Entry { time_ns, at: at as u32, list };
+            if time_ns < latest {
+                self.late.push(entry);
+            } else {
+                latest = time_ns;
+                self.entries.push(entry);
+            }
+        }
+        self.late.sort_by_key(|entry| entry.time_ns);
+        self.entries.append(&mut self.late);
+    }
+
+    /// Merges the lists. The sort finds the runs that are there, and is stable.
+    fn merge(&mut self) {
+        self.entries.sort_by_key(|entry| entry.time_ns);
+    }
+}
+
+/// What all CPUs have left, and how their times become those that people use.
+pub(super) struct Drain<'a> {
+    /// One for each CPU.
+    pub(super) left: Vec<Left<'a>>,
+    /// Added to every time.
+    pub(super) clock_offset_ns: u64,
+    /// Coarse time of the drain, `CLOCK_MONOTONIC`.
+    pub(super) now_ns: u64,
+}
+
+impl Drain<'_> {
+    /// Feeds everything to `sink`; the books of the epoch.
+    pub(super) fn feed(&self, order: &mut Order, mut flood: Option<&mut Flood>, sink: &mut impl Sink) -> Books {
+        let mut sum = Books { epochs: 1, ..Books::default() };
+        order.entries.clear();
+        for left in &self.left {
+            sum.add_cpu(&left.books);
+            if let Some(flood) = &mut flood {
+                sum.charge_difference += flood.take_rows(left.region, &left.books);
+            }
+        }
+        for (nth, left) in self.left.iter().enumerate() {
+            order.add(2 * nth as u32, left.journal.iter().map(|entry| entry.record.time_ns).enumerate());
+        }
+        for (nth, left) in self.left.iter().enumerate() {
+            let flood = flood.as_deref_mut();
+            order.add(2 * nth as u32 + 1, logged(left, flood, &mut sum));
+        }
+        let claimed = flood.map(|flood| self.claim(flood, &mut sum)).unwrap_or_default();
+        order.add(CLAIMED, claimed.iter().map(|segment| segment.record.time_ns).enumerate());
+        order.merge();
+        for entry in &order.entries {
+            if entry.list == CLAIMED {
+                sink.observe(&self.since_epoch(&claimed[entry.at as usize]));
+            } else {
+                self.feed_one(*entry, &mut sum, sink);
+            }
+        }
+        for left in &self.left {
+            self.settle(left, sink);
+        }
+        sum
+    }
+
+    /// The openings of flows that have shown more since: they were refused room, and are followed after all.
+    fn claim(&self, flood: &mut Flood, sum: &mut Books) -> Vec<Segment> {
+        let mut claimed = Vec::new();
+        if flood.remembers(sum, self.now_ns) {
+            for left in &self.left {
+                claim_of(left, flood, &mut claimed);
+            }
+        }
+        for segment in &claimed {
+            sum.claimed += 1;
+            sum.claimed_flags.add(segment.record.flags);
+        }
+        claimed
+    }
+
+    fn feed_one(&self, entry: Entry, sum: &mut Books, sink: &mut impl Sink) {
+        let left = &self.left[(entry.list / 2) as usize];
+        if entry.list % 2 == 1 {
+            let entry = &left.log[entry.at as usize];
+            let segment = Segment { key: entry.key, record: entry.record, rst_note: entry.rst_note };
+            let segment = self.since_epoch(&segment);
+            if entry.counted == LOG_COUNTED {
+                sink.transition(&segment);
+            } else {
+                sink.observe(&segment);
+            }
+            return;
+        }
+        let kept = &left.journal[entry.at as usize];
+        let slot = &left.slots[kept.slot as usize];
+        let rst_note = if kept.record.flags & RST != 0 { slot.rst_note } else { 0 };
+        sink.transition(&self.since_epoch(&Segment { key: slot.key, record: kept.record, rst_note }));
+        // Every slot has a first segment, so this comes to every slot once: if not, the books do not balance.
+        if kept.nth == 0 {
+            add(&slot.lo, sum);
+            add(&slot.hi, sum);
+            sink.count(&slot.key, &self.shifted(&slot.lo), &self.shifted(&slot.hi));
+        }
+    }
+
+    fn settle(&self, left: &Left<'_>, sink: &mut impl Sink) {
+        for slot in left.slots {
+            // A superseded slot's connection has ended, and its key is another's now.
+            if slot.state & SLOT_SUPERSEDED == 0 {
+                let last_from_hi = slot.state & SLOT_LAST_FROM_HI != 0;
+                sink.settle(&slot.key, &self.shifted(&slot.lo), &self.shifted(&slot.hi), last_from_hi);
+            }
+        }
+    }
+
+    fn since_epoch(&self, segment: &Segment) -> Segment {
+        let mut segment = *segment;
+        segment.record.time_ns += self.clock_offset_ns;
+        segment
+    }
+
+    /// With times since the Unix epoch.
+    fn shifted(&self, side: &DirectionCounters) -> DirectionCounters {
+        let last_ns = if side.packets == 0 { 0 } else { side.last_ns + self.clock_offset_ns };
+        DirectionCounters { last_ns, ..*side }
+    }
+}
+
+/// The log entries that are to be handed over, and their times.
+fn logged<'a>(
+    left: &'a Left<'_>,
+    mut flood: Option<&'a mut Flood>,
+    sum: &'a mut Books,
+) -> impl Iterator<Item = (usize, u64)> + 'a {
+    left.log.iter().enumerate().filter_map(move |(at, entry)| {
+        sum.drained_log += u64::from(entry.counted == LOG_ONLY);
+        if entry.counted == LOG_RECALLED {
+            if !flood.as_mut()?.recalled(left.cpu, entry) {
+                return None;
+            }
+            sum.claimed += 1;
+            sum.claimed_flags.add(entry.record.flags);
+        }
+        Some((at, entry.record.time_ns))
+    })
+}
+
+fn claim_of(left: &Left<'_>, flood: &mut Flood, claimed: &mut Vec<Segment>) {
+    for slot in left.slots {
+        let openings = |side: &DirectionCounters| side.syn + side.syn_ack;
+        if slot.lo.packets + slot.hi.packets > openings(&slot.lo) + openings(&slot.hi) {
+            flood.claim(&slot.key, claimed);
+        }
+    }
+    for entry in left.log {
+        if entry.counted == LOG_ONLY && entry.record.flags & SYN == 0 {
+            flood.claim(&entry.key, claimed);
+        }
+    }
+}
+
+/// Adds what one direction of a slot has counted.
+fn add(side: &DirectionCounters, sum: &mut Books) {
+    sum.drained += u64::from(side.packets);
+    sum.drained_flags.syn += u64::from(side.syn);
+    sum.drained_flags.syn_ack += u64::from(side.syn_ack);
+    sum.drained_flags.fin += u64::from(side.fin);
+    sum.drained_flags.rst += u64::from(side.rst);
+}
