@@ -168,7 +168,7 @@ mod tests {
     fn cpus_are_joined_in_order_of_time_and_what_is_too_new_waits() {
         let mut waiting: Vec<Entry> =
             [(1, 1), (5, 2), (9, 3), (2, 4), (5, 5), (7, 6), (8, 7)].map(|(time, number)| entry(time, number)).into();
-        let mut take = |waiting: &mut Vec<Entry>, now| in_order(waiting, now).map(|entry| entry[0]).collect::<Vec<_>>();
+        let take = |waiting: &mut Vec<Entry>, now| in_order(waiting, now).map(|entry| entry[0]).collect::<Vec<_>>();
         assert_eq!(take(&mut waiting, 8), [1, 4, 2, 5, 6]);
         // The first CPU's came while the second was read.
         waiting.push(entry(6, 8));
