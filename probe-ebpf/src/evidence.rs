@@ -3,8 +3,10 @@
 use core::hint::black_box;
 
 use aya_ebpf::{
-    macros::map,
-    maps::{PerCpuArray, RingBuf},
+    btf_maps::{ArrayOfMaps, RingBuf},
+    helpers::bpf_get_smp_processor_id,
+    macros::{btf_map, map},
+    maps::PerCpuArray,
 };
 use probe_ebpf::{
     layout::Segment,
@@ -16,9 +18,12 @@ use crate::table::global;
 /// 1 to take snapshots. Read-only data: without, the verifier removes all of it.
 #[unsafe(no_mangle)]
 static EVIDENCE: u32 = 0;
-/// Snapshots on their way. The agent looks often enough: nobody needs to be woken.
-#[map]
-static SNAPSHOTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+/// The smallest ring buffer there can be, on pages of any size: what the verifier is shown of them.
+const SMALLEST: usize = 1 << 16;
+/// Snapshots on their way, by CPU: a ring buffer has one lock for all who write to it. The agent makes them, in the size that
+/// it wants, and looks often enough: nobody needs to be woken.
+#[btf_map]
+static SNAPSHOT_RINGS: ArrayOfMaps<RingBuf<Snapshot, SMALLEST>, 1> = ArrayOfMaps::new();
 /// How many were taken, and how many found no room.
 #[map]
 static SNAPSHOT_COUNTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(SNAPSHOT_COUNTS, 0);
@@ -43,7 +48,9 @@ pub(crate) fn keep<R: Origin>(frame: &R, segment: &Segment) {
     if global!(EVIDENCE) == 0 {
         return;
     }
-    let Some(mut entry) = SNAPSHOTS.reserve::<Snapshot>(0) else { return count(NO_ROOM) };
+    // SAFETY: no conditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let Some(mut entry) = SNAPSHOT_RINGS.get(cpu).and_then(|ring| ring.reserve(0)) else { return count(NO_ROOM) };
     let snapshot = entry.as_mut_ptr();
     // SAFETY: memory of the ring buffer for one `Snapshot`, which is ours until it is submitted; only integers are stored,
     // and `len` says which of the bytes were.

@@ -54,7 +54,9 @@ impl Place {
     fn prepare(self, network: &Network) -> io::Result<Option<IngressFilter>> {
         match self {
             Self::Inline => {
-                network.middle.enter(|| spoof::keep_from_stack(sys::interface_index(CLIENT_LEG)?)).map(Some)
+                let keep = || spoof::keep_from_stack(sys::interface_index(CLIENT_LEG)?);
+                let filter = network.middle.enter(keep);
+                Ok(filter.inspect_err(|why| say(&format!("no filter, and a slower flood for it: {why}"))).ok())
             }
             Self::Mirror => network.mirror(1).map(|()| None),
         }
@@ -207,7 +209,7 @@ fn read(stdout: &str) -> Said {
 
 fn one_measurement(place: Place) -> Result<(), String> {
     let network = Network::build().expect("namespaces");
-    let _filter = place.prepare(&network).expect("a filter, or a mirror port");
+    let _filter = place.prepare(&network).expect("a mirror port");
     let words = ["run", "--format", "ndjson", "--flood-at", "1000"].iter().chain(place.words());
     let words: Vec<OsString> = words.map(Into::into).collect();
     let probe = Probe::start(&network.middle, &words).expect("it attaches");

@@ -1,13 +1,22 @@
-//! What a sensor says of itself: what its driver lost before the program could see it.
+//! What a sensor says of itself: what its driver lost before the program could see it, and frames that its mirror port
+//! sends twice.
 //!
 //! Privileged: runs with RSTPROBE_PRIVILEGED=1 and says so (see [`probe_tests::tier`]).
 
-use std::{ffi::OsString, fs};
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
 
 use probe_tests::{
     frame::{Station, TcpFrame},
     generator::Generator,
-    netns::{CLIENT_MAC, Family, Loop, Namespace, SERVER_MAC, SINK, SOURCE},
+    load,
+    netns::{CLIENT_MAC, Family, Loop, Namespace, Network, SERVER_MAC, SINK, SOURCE},
     probe::Probe,
     sys::{self, Outlet},
     tier::{privileged, say},
@@ -104,5 +113,74 @@ fn a_driver_without_counters_is_told_and_no_error() {
         let said = snapshot(&network.namespace, &["-i", "lo", "--mode", "generic"], || {});
         assert!(said.driver()["absent"].is_string(), "{:#}", said.driver());
         assert!(said.errors.contains("lo: the driver's own loss counters cannot be read"), "{}", said.errors);
+    });
+}
+
+/// What a probe on a mirror port says of `traffic`, every frame of which comes `times` times.
+fn mirrored(times: usize, words: &[&str], traffic: impl FnOnce(&Network)) -> Said {
+    let network = Network::build().expect("namespaces");
+    network.mirror(times).expect("a mirror port");
+    let all = [&["-i", SINK, "--action", "drop"], words].concat();
+    snapshot(&network.middle, &all, || traffic(&network))
+}
+
+fn conversations(network: &Network) {
+    let played = load::play(network, Duration::from_secs(2), 200).expect("conversations");
+    assert!(played.connections() > 100);
+}
+
+#[test]
+fn control_segments_that_were_mirrored_twice_are_copies() {
+    privileged("sensor", "control_segments_that_were_mirrored_twice_are_copies", || {
+        let said = mirrored(2, &[], conversations);
+        let (all, copies) = (said.number(CONTROL), said.number(CONTROL_COPIES));
+        say(&format!("{copies} copies among {all} SYN, FIN and RST"));
+        // Half of them are; of resets without identification nobody can tell, and a copy may be late on a busy machine.
+        assert!(copies * 2 <= all && copies * 5 >= all * 2, "{copies} of {all}");
+        assert!(said.text.contains("SYN, FIN and RST came twice"), "{}", said.text);
+        assert_eq!(said.number("/summary/books/difference"), 0);
+    });
+}
+
+#[test]
+fn real_traffic_has_no_copies() {
+    privileged("sensor", "real_traffic_has_no_copies", || {
+        let said = mirrored(1, &[], conversations);
+        assert!(said.number(CONTROL) > 400);
+        assert_eq!(said.number(CONTROL_COPIES), 0);
+    });
+}
+
+const CONTROL: &str = "/summary/quality/control_segments";
+const CONTROL_COPIES: &str = "/summary/quality/control_copies";
+const SAMPLED: &str = "/summary/quality/data_sampled";
+const DATA_COPIES: &str = "/summary/quality/data_copies";
+
+/// Some thousands of data segments.
+fn download(network: &Network) {
+    let len = 6 << 20;
+    let listener = network.server.enter(|| TcpListener::bind((Family::V4.server(), 0))).expect("a listener");
+    let to = listener.local_addr().expect("an address");
+    let server = thread::spawn(move || listener.accept().and_then(|(mut stream, _)| stream.write_all(&vec![7; len])));
+    let receive = || io::copy(&mut TcpStream::connect(to)?.take(u64::MAX), &mut io::sink());
+    assert_eq!(network.client.enter(receive).expect("a download"), len as u64);
+    server.join().expect("no panic").expect("sent");
+    // The reader of frames holds them back until nothing older can come.
+    thread::sleep(Duration::from_millis(200));
+}
+
+#[test]
+fn data_that_was_mirrored_twice_is_found_among_a_sample() {
+    privileged("sensor", "data_that_was_mirrored_twice_is_found_among_a_sample", || {
+        for times in [1, 2] {
+            let said = mirrored(times, &["--datapath", "afxdp", "--umem", "32768"], download);
+            let (sampled, copies) = (said.number(SAMPLED), said.number(DATA_COPIES));
+            say(&format!("mirrored {times} times: {copies} copies among {sampled} sampled data segments"));
+            assert!(sampled >= 20, "{:#}", said.document["summary"]["quality"]);
+            // Half of them; a few less where the mirror port itself lost some.
+            let expected = if times == 1 { 0..=0 } else { sampled * 9 / 20..=sampled / 2 };
+            assert!(expected.contains(&copies), "{:#}", said.document["summary"]["books"]);
+            assert_eq!(said.text.contains("% of the data segments ("), times == 2, "{}", said.text);
+        }
     });
 }

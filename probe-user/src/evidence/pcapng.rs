@@ -2,7 +2,7 @@
 //! file needs no end: what was written of it can be read whenever its writer stops.
 
 /// An interface as it is described in the file.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Interface {
     /// What frames call it: the kernel's index, or a number of its own for an interface of a capture.
     pub index: u32,

@@ -109,6 +109,26 @@ pub enum Header {
     Contradictory,
 }
 
+/// Segments that were captured twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CopyCounts {
+    /// SYN, FIN and RST segments.
+    pub control_segments: u64,
+    /// Of these, copies of one seen just before (mirrored twice).
+    pub control_copies: u64,
+    /// Data segments that were looked at: one in [`SAMPLED_ONE_IN`] of those with an IPv4 identification, chosen by what
+    /// is in them, so that of a segment either every copy is looked at or none. Only where each segment is at hand:
+    /// captures and AF_XDP.
+    pub data_sampled: u64,
+    /// Of these, copies of one seen just before.
+    pub data_copies: u64,
+    /// Copies of either kind whose TTL is not that of the first: a router lies between the two.
+    pub other_ttl: u64,
+}
+
+/// Of so many data segments one is looked at.
+pub const SAMPLED_ONE_IN: u32 = 64;
+
 /// Books of a [`super::Tracker`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TrackerStats {
@@ -136,10 +156,8 @@ pub struct TrackerStats {
     pub late_segments: u64,
     /// Reports of the host's kernel on resets of connections that are not tracked.
     pub unmatched_resets: u64,
-    /// SYN, FIN and RST segments.
-    pub control_segments: u64,
-    /// Of these, copies of one seen just before.
-    pub control_copies: u64,
+    /// What was captured twice.
+    pub copies: CopyCounts,
     /// RST segments that began a record of their own: no connection of theirs was known.
     pub unattributed_rst: u64,
 }

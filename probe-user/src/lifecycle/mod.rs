@@ -39,7 +39,7 @@ mod tracker;
 mod verdict;
 mod wheel;
 
-pub use config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
+pub use config::{Arrival, CopyCounts, Extra, Header, SAMPLED_ONE_IN, Timers, TrackerConfig, TrackerStats};
 pub use connection::*;
 pub use fact::{Evidence, Value};
 pub use history::Letters;

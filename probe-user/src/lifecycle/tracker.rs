@@ -5,7 +5,7 @@ use probe_ebpf::layout::{
 };
 
 use super::config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
-use super::copies::Copies;
+use super::copies::{self, Copies};
 use super::endpoint::{DID_CLOSE, State};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
@@ -118,7 +118,9 @@ impl Tracker {
             self.rearm(slot);
         }
         if record.is_control() {
-            self.note_copy(segment, place.hash);
+            self.copies.control(record, place.hash);
+        } else if copies::is_sampled(record) {
+            self.copies.data(record, place.hash);
         }
     }
 
@@ -127,20 +129,13 @@ impl Tracker {
         self.advance(segment.record.time_ns);
         let place = self.table.place_of(&segment.key);
         if segment.record.is_control() {
-            self.note_copy(segment, place.hash);
+            self.copies.control(&segment.record, place.hash);
         }
         let slot = self.connection_of(segment, place, Counting::Apart);
         let Some(track) = self.table.get_mut(slot) else { return };
         track.count_apart();
         machine::step(track, segment, Extra::default(), &self.config);
         self.rearm(slot);
-    }
-
-    /// `hash`: of its key.
-    #[inline]
-    fn note_copy(&mut self, segment: &Segment, hash: u64) {
-        self.stats.control_segments += 1;
-        self.stats.control_copies += u64::from(self.copies.is_copy(&segment.record, hash));
     }
 
     /// Adds the counters of one slot to the connection of `key`, which a transition has created: directly after the
@@ -265,7 +260,7 @@ impl Tracker {
 
     /// The books.
     pub fn stats(&self) -> TrackerStats {
-        TrackerStats { tracked: self.table.len() as u64, ..self.stats }
+        TrackerStats { tracked: self.table.len() as u64, copies: self.copies.counts(), ..self.stats }
     }
 
     /// Whether the segment belongs to the connection of this slot.

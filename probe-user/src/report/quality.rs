@@ -2,17 +2,19 @@
 
 use serde::Serialize;
 
+use crate::lifecycle::{CopyCounts, SAMPLED_ONE_IN};
+
 /// Shares from which on people are told, percent.
 const TELL_COPIES: u64 = 1;
 const TELL_LOSS: u64 = 1;
+/// Copies in a sample that are no accident.
+const ENOUGH: u64 = 4;
 
 /// What the numbers rest on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Quality {
-    /// SYN, FIN and RST segments that reached the tracker.
-    pub control_segments: u64,
-    /// Of these, copies of one seen just before (mirrored twice).
-    pub control_copies: u64,
+    /// What came twice.
+    pub copies: CopyCounts,
     /// Payload bytes of connections seen from SYN to both FINs, by sequence numbers.
     pub bytes: u64,
     /// Of these, bytes that were acknowledged and never seen.
@@ -25,6 +27,15 @@ pub struct Quality {
 pub(super) struct QualityJson {
     control_segments: u64,
     control_copies: u64,
+    /// Data segments of a sample, and how many of them were copies.
+    data_sampled: u64,
+    data_copies: u64,
+    /// What the sample is of: one in so many of those with an IPv4 identification.
+    data_sampled_one_in: u32,
+    /// Copies / sampled: an estimate of the share of all; null without any.
+    data_copies_share: Option<f64>,
+    /// Copies of either kind whose TTL is not that of the first.
+    copies_other_ttl: u64,
     bytes: u64,
     missing_bytes: u64,
     /// Missing bytes / bytes; null without bytes, or where data was deliberately not recorded.
@@ -33,8 +44,20 @@ pub(super) struct QualityJson {
 
 impl From<&Quality> for QualityJson {
     fn from(quality: &Quality) -> Self {
-        let Quality { control_segments, control_copies, bytes, missing_bytes, .. } = *quality;
-        Self { control_segments, control_copies, bytes, missing_bytes, capture_loss: quality.capture_loss() }
+        let Quality { copies, bytes, missing_bytes, .. } = *quality;
+        let CopyCounts { control_segments, control_copies, data_sampled, data_copies, other_ttl } = copies;
+        Self {
+            control_segments,
+            control_copies,
+            data_sampled,
+            data_copies,
+            data_sampled_one_in: SAMPLED_ONE_IN,
+            data_copies_share: quality.data_copies(),
+            copies_other_ttl: other_ttl,
+            bytes,
+            missing_bytes,
+            capture_loss: quality.capture_loss(),
+        }
     }
 }
 
@@ -45,16 +68,16 @@ impl Quality {
         (self.bytes > 0 && !self.shed).then(|| self.missing_bytes as f64 / self.bytes as f64)
     }
 
+    /// Share of the sampled data segments that were copies: an estimate of the share among all with an IPv4 identification.
+    pub fn data_copies(&self) -> Option<f64> {
+        let CopyCounts { data_sampled, data_copies, .. } = self.copies;
+        (data_sampled > 0).then(|| data_copies as f64 / data_sampled as f64)
+    }
+
     /// What people should know; nothing when all is well.
     pub fn notices(&self) -> Vec<String> {
-        let mut notices = vec![];
-        let Self { control_segments, control_copies, bytes, missing_bytes, .. } = *self;
-        if control_copies > 0 && control_copies * 100 >= control_segments * TELL_COPIES {
-            notices.push(format!(
-                "{control_copies} of {control_segments} SYN, FIN and RST came twice, equal in every field: is the traffic \
-                 mirrored twice (both ports of a link, ingress and egress)? They are counted as sent twice"
-            ));
-        }
+        let mut notices: Vec<String> = self.copies_notice().into_iter().collect();
+        let Self { bytes, missing_bytes, .. } = *self;
         if let Some(loss) = self.capture_loss()
             && missing_bytes * 100 >= bytes * TELL_LOSS
         {
@@ -66,6 +89,27 @@ impl Quality {
         }
         notices
     }
+
+    fn copies_notice(&self) -> Option<String> {
+        let CopyCounts { control_segments, control_copies, data_sampled, data_copies, other_ttl } = self.copies;
+        let many = |copies: u64, of: u64| copies > 0 && copies * 100 >= of * TELL_COPIES;
+        let control = many(control_copies, control_segments)
+            .then(|| format!("{control_copies} of {control_segments} SYN, FIN and RST"));
+        let share = self.data_copies().filter(|_| data_copies >= ENOUGH && many(data_copies, data_sampled));
+        let data = share.map(|share| {
+            let percent = share * 100.0;
+            format!("about {percent:.1} % of the data segments ({data_copies} of {data_sampled} sampled)")
+        });
+        let what: Vec<String> = control.into_iter().chain(data).collect();
+        let why = match (control_copies + data_copies).checked_sub(other_ttl) {
+            Some(same) if other_ttl <= same => "mirrored twice (both ports of a link, ingress and egress)",
+            _ => "mirrored before and after a router (the TTL differs)",
+        };
+        (!what.is_empty()).then(|| {
+            let what = what.join(" and ");
+            format!("{what} came twice, equal in every field: is the traffic {why}? They are counted as sent twice")
+        })
+    }
 }
 
 #[cfg(test)]
@@ -74,13 +118,31 @@ mod tests {
 
     #[test]
     fn little_is_not_worth_a_word_and_much_is() {
-        let few = Quality { control_segments: 1000, control_copies: 1, bytes: 1000, missing_bytes: 9, shed: false };
+        let copies = CopyCounts { control_segments: 1000, control_copies: 1, ..CopyCounts::default() };
+        let few = Quality { copies, bytes: 1000, missing_bytes: 9, shed: false };
         assert_eq!(few.notices(), Vec::<String>::new());
-        assert_eq!(few.capture_loss(), Some(0.009));
-        let many = Quality { control_copies: 500, missing_bytes: 250, ..few };
+        assert_eq!((few.capture_loss(), few.data_copies()), (Some(0.009), None));
+        let copies = CopyCounts { control_copies: 500, ..copies };
+        let many = Quality { copies, missing_bytes: 250, ..few };
         assert_eq!(many.notices().len(), 2);
         assert!(many.notices()[1].starts_with("25.0 %"));
         assert_eq!(Quality { shed: true, ..many }.notices().len(), 1);
         assert_eq!(Quality::default().capture_loss(), None);
+    }
+
+    #[test]
+    fn copies_of_data_are_an_estimate_that_names_its_sample() {
+        let of = |data_sampled, data_copies, other_ttl| {
+            let copies = CopyCounts { data_sampled, data_copies, other_ttl, ..CopyCounts::default() };
+            Quality { copies, ..Quality::default() }
+        };
+        assert_eq!(of(6, 3, 0).notices(), Vec::<String>::new(), "by accident");
+        let twice = of(200, 100, 0);
+        assert_eq!(twice.data_copies(), Some(0.5));
+        let [notice] = twice.notices().try_into().expect("one");
+        assert!(notice.starts_with("about 50.0 % of the data segments (100 of 200 sampled) came twice"), "{notice}");
+        assert!(notice.contains("mirrored twice"), "{notice}");
+        let [notice] = of(200, 100, 99).notices().try_into().expect("one");
+        assert!(notice.contains("before and after a router"), "{notice}");
     }
 }

@@ -18,12 +18,17 @@ use crate::{
     source::capture::{CapturedOn, Decoded, Frame, Header},
 };
 
+/// Interfaces that are told apart: more than a merge of captures has, and little memory.
+const MAX_INTERFACES: usize = 1 << 16;
+
 /// Evidence of one capture after the other.
 pub(super) struct Kept {
     evidence: Evidence,
-    /// As they are described in the evidence, where the index of each is its place here.
-    interfaces: Vec<Interface>,
-    /// Places of the current capture's, by section and number.
+    /// As they are described in the evidence, but for their index there, which is this.
+    interfaces: HashMap<Interface, u32, foldhash::fast::RandomState>,
+    /// Frames of further ones.
+    of_others: u64,
+    /// Indices of the current capture's, by section and number.
     places: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
     /// The current capture, as it was named.
     capture: PathBuf,
@@ -36,7 +41,13 @@ impl Kept {
     /// There is nowhere to write to, or it would be over one of `captures`.
     pub(super) fn open(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<Self, RunError> {
         let evidence = Evidence::beside(plan, captures)?;
-        Ok(Self { evidence, interfaces: Vec::new(), places: HashMap::default(), capture: PathBuf::new() })
+        Ok(Self {
+            evidence,
+            interfaces: HashMap::default(),
+            of_others: 0,
+            places: HashMap::default(),
+            capture: PathBuf::new(),
+        })
     }
 
     /// The frames that follow are of this capture.
@@ -47,12 +58,15 @@ impl Kept {
 
     /// Takes the frame of a segment.
     pub(super) fn frame(&mut self, decoded: &Decoded, frame: &Frame<'_>, on: &CapturedOn<'_>) {
+        let Some(interface) = self.interface(on) else {
+            self.of_others += 1;
+            return;
+        };
         let mut segment = decoded.segment;
         if decoded.bad_checksum || decoded.header != Header::Whole {
             // Its receiver drops it: it neither opens nor ends anything.
             segment.record.flags &= !(SYN | FIN | RST);
         }
-        let interface = self.interface(on);
         let wire_len = u32::try_from(frame.wire_len).unwrap_or(u32::MAX);
         let frame = evidence::Frame { interface, direction: Direction::Unknown, wire_len, bytes: frame.bytes };
         self.evidence.frame(&segment, &frame);
@@ -69,24 +83,34 @@ impl Kept {
 
     /// Waits until everything is written.
     pub(super) fn close(self) -> (EvidenceBooks, Result<(), RunError>) {
-        self.evidence.close()
+        let (mut books, written) = self.evidence.close();
+        books.collected.no_memory += self.of_others;
+        (books, written)
     }
 
-    fn interface(&mut self, on: &CapturedOn<'_>) -> u32 {
+    /// Its index in the evidence; `None` when there are too many of them.
+    fn interface(&mut self, on: &CapturedOn<'_>) -> Option<u32> {
         let key = (on.section, on.number);
-        if let Some(&place) = self.places.get(&key) {
-            return place;
+        if let Some(&index) = self.places.get(&key) {
+            return Some(index);
         }
-        let described = describe(&self.capture, on);
         // Sections that follow each other usually are of the same interfaces.
-        let place =
-            self.interfaces.iter().position(|known| *known == described).unwrap_or(self.interfaces.len()) as u32;
-        if place as usize == self.interfaces.len() {
-            self.evidence.add(Interface { index: place, ..described.clone() });
-            self.interfaces.push(described);
+        let described = describe(&self.capture, on);
+        let next = self.interfaces.len();
+        let index = match self.interfaces.get(&described) {
+            Some(&index) => index,
+            None if next >= MAX_INTERFACES => return None,
+            None => {
+                self.evidence.add(Interface { index: next as u32, ..described.clone() });
+                self.interfaces.insert(described, next as u32);
+                next as u32
+            }
+        };
+        if self.places.len() >= MAX_INTERFACES {
+            self.places.clear();
         }
-        self.places.insert(key, place);
-        place
+        self.places.insert(key, index);
+        Some(index)
     }
 }
 

@@ -62,8 +62,6 @@ pub(super) struct Session {
 
 /// How often the coarse clock ticks and the occupancy is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(5);
-/// Ring buffer for snapshots, bytes: 16384 of them, which are taken every [`TICK`].
-const SNAPSHOTS: u32 = 4 << 20;
 
 impl Session {
     /// Loads and attaches.
@@ -80,7 +78,7 @@ impl Session {
             DataPath::AfXdp { force } => delivery::queues(&plan.interfaces, plan.mode, force)?,
         };
         let sockets = queues.len() as u32;
-        let snapshots = if plan.evidence.is_some() { SNAPSHOTS } else { 0 };
+        let snapshots = plan.evidence.is_some();
         let offset_ns = clock.offset_ns;
         // With one queue alone the books say it all. What the host sends is a place of its own.
         let by_queue = plan.host || delivery::queue_count(&plan.interfaces) > 1;
@@ -182,7 +180,7 @@ impl Session {
     /// Frames that the program kept, before the records of their connections are made.
     fn take_snapshots(&mut self, feed: &mut Feed) {
         let Some(snapshots) = &mut self.snapshots else { return };
-        snapshots.take(|taken| {
+        snapshots.take(monotonic_ns(), |taken| {
             let Taken { segment, interface, queue, wire_len, bytes } = *taken;
             let direction = queue.map_or(Direction::Sent, |queue| Direction::Received { queue });
             feed.keep(&segment, &Frame { interface, direction, wire_len, bytes });

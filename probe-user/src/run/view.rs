@@ -192,8 +192,7 @@ impl View {
         let ((bytes, missing), (more, more_missing)) = (self.aggregate.whole_bytes, self.sieve.whole_bytes());
         let (bytes, missing_bytes) = (bytes + more, missing + more_missing);
         let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
-        let TrackerStats { control_segments, control_copies, .. } = *stats;
-        let quality = Quality { control_segments, control_copies, bytes, missing_bytes, shed };
+        let quality = Quality { copies: stats.copies, bytes, missing_bytes, shed };
         let aggregate = self.aggregate;
         let filter = self.sieve.filtered();
         let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.kept };

@@ -1,11 +1,11 @@
-//! Taking what the kernel has collected: cost per entry against the two ways there are to empty a kernel hash table, how
-//! long a flip takes, and what the agent needs of a core at a steady rate of new connections.
+//! Taking what the kernel has collected: cost per entry against the two ways there are to empty a kernel hash table, and how
+//! long a flip takes.
 
 use std::{
-    fs, io,
+    io,
     os::fd::{AsFd as _, AsRawFd as _},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use probe_ebpf::layout::{FlowKey, SLOT_SEGMENTS, SegmentRecord, Slot};
@@ -18,8 +18,6 @@ use super::{
     program::plain_segment,
 };
 use crate::{
-    netns::{Loop, SINK, SOURCE},
-    probe::Probe,
     sys::{self, measure},
     tier,
 };
@@ -29,14 +27,6 @@ const SECTION: &str = "drain";
 const ENTRIES: [(u32, &str); 4] = [(12, "4 Ki"), (14, "16 Ki"), (16, "64 Ki"), (20, "1 Mi")];
 /// Elements per system call: what is fastest here, and usual.
 const AT_ONCE: u32 = 16_384;
-/// New connections per second, four control segments each.
-const RATES: [u32; 3] = [10_000, 100_000, 500_000];
-/// The agent is watched for this long, at each rate.
-const WATCHED: Duration = Duration::from_secs(4);
-/// Pause between two bursts.
-const PAUSE: Duration = Duration::from_millis(2);
-/// SYN, SYN-ACK, FIN, RST.
-const CONNECTION: u64 = 0x0411_1202;
 
 /// The section.
 ///
@@ -47,15 +37,13 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
         report.skip(format!("{SECTION}: {why}"));
         return Ok(());
     }
-    let entries = |report: &mut Report| {
+    let pinned = || {
         sys::pin_to_cpu(setting.core)?;
         measure::come_first()?;
         entries(setting, report)
     };
     // On a thread of its own: what follows shall not be pinned.
-    thread::scope(|scope| scope.spawn(|| entries(report)).join())
-        .map_err(|_| io::Error::other("a measurement panicked"))??;
-    if setting.wants("agent") { agent(setting, report) } else { Ok(()) }
+    thread::scope(|scope| scope.spawn(pinned).join()).map_err(|_| io::Error::other("a measurement panicked"))?
 }
 
 /// Fills `subject` with two control segments of each of `1 << bits` flows.
@@ -147,61 +135,4 @@ fn empty_table(subject: &Subject, bits: u32, one_by_one: bool) -> io::Result<()>
         return Ok(());
     }
     Err(io::Error::other(format!("{count} entries instead of {}", 1 << bits)))
-}
-
-/// The agent at each rate: share of a core.
-fn agent(setting: &Setting, report: &mut Report) -> io::Result<()> {
-    let place = Loop::build()?;
-    for rate in RATES {
-        let words = ["snapshot", "-i", SINK, "--action", "drop", "--depth", "control", "--for", "1h"];
-        // Room for a drain interval of the greatest rate.
-        let words = words.into_iter().chain(["--slots", "131072", "--format", "json"]).map(Into::into);
-        let probe = Probe::start(&place.namespace, &words.collect::<Vec<_>>())?;
-        let agent = probe.pid();
-        let (sent, shares) = place.namespace.enter(|| offered(setting, rate, agent))?;
-        report.add(SECTION, format!("agent at {} k new connections/s", rate / 1000), "% of a core", &shares);
-        report.note(&format!("{:.0} k/s sent, four control segments each", sent / 1e3));
-        let finished = probe.stop()?;
-        if !finished.status.success() {
-            report.note(&format!("the agent ended with {}: {}", finished.status, finished.stderr));
-        }
-    }
-    Ok(())
-}
-
-/// Sends at `rate`; connections per second that were sent, and the agent's share of a core, second by second.
-fn offered(setting: &Setting, rate: u32, agent: u32) -> io::Result<(f64, Vec<f64>)> {
-    sys::pin_to_cpu(setting.core)?;
-    let template = plain_segment();
-    let mut driver = Driver::load()?;
-    let mut drive = template.drive(22, CONNECTION);
-    drive.turn_bits = 2;
-    drive.interface = sys::interface_index(SOURCE)?;
-    driver.set(&drive)?;
-    let (begun, mut sent, mut shares) = (Instant::now(), 0_u64, Vec::new());
-    let (mut then, mut before) = (begun, cpu_of(agent)?);
-    while begun.elapsed() < WATCHED {
-        let due = (begun.elapsed().as_micros() as u64 * u64::from(rate) / 1_000_000).saturating_sub(sent);
-        // A call of the kernel takes tens of milliseconds, however little it sends; what cannot be sent within a fifth of
-        // a second is not made up for.
-        let count = due.min(u64::from(rate / 5)) as u32;
-        driver.send(&template.frame, count * 4)?;
-        sent += u64::from(count);
-        thread::sleep(PAUSE);
-        if then.elapsed() >= Duration::from_secs(1) {
-            let now = cpu_of(agent)?;
-            shares.push((now - before) * 100.0 / then.elapsed().as_secs_f64());
-            (then, before) = (Instant::now(), now);
-        }
-    }
-    Ok((sent as f64 / begun.elapsed().as_secs_f64(), shares))
-}
-
-/// CPU seconds of a process so far.
-fn cpu_of(process: u32) -> io::Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
-    // utime and stime, in hundredths of a second on every Linux there is.
-    Ok((ticks(11) + ticks(12)) / 100.0)
 }

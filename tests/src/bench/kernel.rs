@@ -165,7 +165,8 @@ impl Subject {
         }
     }
 
-    fn is_frags(&self) -> bool {
+    /// Whether it accepts multi-buffer frames.
+    pub fn is_frags(&self) -> bool {
         match self {
             Self::Ours(engine) => engine.frags(),
             _ => true,
@@ -236,7 +237,23 @@ impl Driver {
             empty = program(&mut self.ebpf, name)?.fd().map_err(other)?.try_clone()?;
             &empty
         };
-        self.targets[usize::from(frags)].set(0, target, 0).map_err(other)?;
+        self.aim(target, frags)?;
+        self.repeat(frags, frame, repeat)
+    }
+
+    /// Has [`Self::repeat`] run `target`; `frags` says whether that accepts multi-buffer frames.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn aim(&mut self, target: &ProgramFd, frags: bool) -> io::Result<()> {
+        self.targets[usize::from(frags)].set(0, target, 0).map_err(other)
+    }
+
+    /// Runs what was last aimed at on `repeat` segments: nanoseconds each, driver included.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the program was not reached.
+    pub fn repeat(&mut self, frags: bool, frame: &[u8], repeat: u64) -> io::Result<f64> {
         let driver = program(&mut self.ebpf, if frags { "drive_frags" } else { "drive" })?;
         let repeat = u32::try_from(repeat).map_err(other)?;
         let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };

@@ -4,6 +4,7 @@
 //! compared is measured in the same run on the same core. A further section is a module here and a line in [`SECTIONS`].
 
 pub mod afxdp;
+pub mod agent;
 pub mod capture;
 pub mod drain;
 pub mod kernel;
@@ -14,6 +15,7 @@ pub mod peers;
 pub mod program;
 pub mod read;
 pub mod report;
+pub mod scaling;
 pub mod tracker;
 
 use std::{io, path::PathBuf};
@@ -37,7 +39,7 @@ pub struct Setting {
     pub seed: u64,
     /// Without what takes long: a million flows and more.
     pub quick: bool,
-    /// Only what has this in its name, in the sections that can leave something out (`program`, `drain`).
+    /// Only what has this in its name, in the sections that can leave something out (`program`, `drain`, `scaling`).
     pub only: String,
     /// Where captures and what peers write go.
     pub folder: PathBuf,
@@ -84,8 +86,13 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         name: "drain",
-        about: "taking what the kernel has collected, against kernel hash tables; the agent's share of a core",
+        about: "taking what the kernel has collected, against kernel hash tables",
         run: drain::run,
+    },
+    Section {
+        name: "scaling",
+        about: "with epochs per second, new flows per second, and CPUs: the agent's share of a core, the program's cost",
+        run: scaling::run,
     },
     Section {
         name: "tracker",

@@ -148,27 +148,23 @@ const QUEUES: [&str; 6] = ["queue", "rxq", "rx", "ring", "rvec", "ch"];
 
 /// The name with `N` for the number of its queue, and that number. Other numbers (priorities, sizes) stay.
 fn split_queue(name: &str) -> Key {
-    let whole = || (name.trim().to_owned(), None);
-    let numbers = name
-        .char_indices()
-        .filter(|&(at, c)| c.is_ascii_digit() && !name[..at].ends_with(|before: char| before.is_ascii_digit()));
-    for (at, _) in numbers {
-        let len = name[at..].find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len() - at);
+    let is_digit = |c: char| c.is_ascii_digit();
+    let starts = name.match_indices(is_digit).map(|(at, _)| at).filter(|&at| !name[..at].ends_with(is_digit));
+    for at in starts {
+        let len = name[at..].find(|c| !is_digit(c)).unwrap_or(name.len() - at);
         let (before, after) = (&name[..at], &name[at + len..]);
         let bracketed = before.ends_with('[') && after.starts_with(']');
-        let word = before.strip_suffix(['_', '-', ' ', '.']).unwrap_or(before);
-        let ends_word = !after.starts_with(|c: char| c.is_ascii_alphabetic());
-        let lower = word.to_ascii_lowercase();
-        let named = words(&lower).last().is_some_and(|last| QUEUES.contains(&last)) && !lower.ends_with(['_', '-']);
-        // rx_65_to_127_byte_packets is about sizes.
-        let is_size = after.starts_with("_to_") || after.starts_with("to");
-        if (bracketed || named && ends_word && !is_size)
+        let word = before.strip_suffix(['_', '-', ' ', '.']).unwrap_or(before).to_ascii_lowercase();
+        let named = words(&word).last().is_some_and(|last| QUEUES.contains(&last));
+        // rx_65_to_127_byte_errors is about sizes, rx2fast about nothing of the kind.
+        let ends = !after.starts_with("_to_") && !after.starts_with(|c: char| c.is_ascii_alphabetic());
+        if (bracketed || named && ends)
             && let Ok(queue) = name[at..at + len].parse()
         {
             return (format!("{before}N{after}").trim().to_owned(), Some(queue));
         }
     }
-    whole()
+    (name.trim().to_owned(), None)
 }
 
 #[cfg(test)]

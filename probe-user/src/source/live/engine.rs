@@ -81,8 +81,8 @@ pub struct EngineConfig {
     pub clock_offset_ns: u64,
     /// Count frames by interface and queue, too ([`Engine::queues`]).
     pub by_queue: bool,
-    /// Bytes of the ring buffer for snapshots of frames, a power of two and a multiple of the page size; 0 for none.
-    pub snapshots: u32,
+    /// Take snapshots of frames, into the ring buffers that [`super::snapshots::Snapshots`] makes.
+    pub snapshots: bool,
     /// AF_XDP sockets that the program has room for; with any, TCP frames of queues that have a socket go there.
     pub sockets: u32,
     /// Have the program log frames that it rejects or finds no room for: only with an object that has the feature.
@@ -105,7 +105,7 @@ impl Default for EngineConfig {
             opening_sets: 0,
             clock_offset_ns: 0,
             by_queue: false,
-            snapshots: 0,
+            snapshots: false,
             sockets: 0,
             trace: false,
             planted: Planted::default(),
@@ -131,9 +131,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/rs
 
 /// aya-log's most talkative level.
 const LOG_EVERYTHING: u8 = 5;
-
-/// The smallest ring buffer there can be, on pages of any size.
-const NO_SNAPSHOTS: u32 = 1 << 16;
 
 /// The loaded program and its maps.
 pub struct Engine {
@@ -217,7 +214,7 @@ impl Engine {
             .override_global("TUNNEL_DEPTH", &tunnel_depth, true)
             .override_global("LINGER", &config.planted.linger, true)
             .override_global("BY_QUEUE", &u32::from(config.by_queue), true)
-            .override_global("EVIDENCE", &u32::from(config.snapshots > 0), true)
+            .override_global("EVIDENCE", &u32::from(config.snapshots), true)
             // Only an object with the feature `trace` has it.
             .override_global("AYA_LOG_LEVEL", &log_level, config.trace)
             .override_global("RESET_SKB_OFFSET", &reset[0], true)
@@ -230,7 +227,7 @@ impl Engine {
             .map_max_entries("SLOTS", total(slots)?)
             .map_max_entries("JOURNAL", total(journal)?)
             .map_max_entries("LOG", total(log)?)
-            .map_max_entries("SNAPSHOTS", config.snapshots.max(NO_SNAPSHOTS))
+            .map_max_entries("SNAPSHOT_RINGS", cpu_count)
             .map_max_entries("SOCKETS", config.sockets.max(1))
             .map_max_entries("QUEUES", QueueMap::rows(config.by_queue, cpu_count))
             .map_max_entries("SERVICES", Flood::rows(config.opening_sets, cpu_count))

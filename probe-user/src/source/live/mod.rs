@@ -5,7 +5,7 @@
 //! * [`delivery`]: the sockets of the other data path ([`super::xsk`]), and the program's way to them.
 //! * `drain`: what an epoch has left, in the order of time.
 //! * [`carries`]: whether an interface carries the host's own traffic.
-//! * [`snapshots`]: first bytes of frames, through a ring buffer.
+//! * [`snapshots`]: first bytes of frames, through a ring buffer per CPU.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`driver`]: what its driver counts as lost on the way in.

@@ -1,14 +1,24 @@
-//! Snapshots of frames that the program took for evidence, out of their ring buffer.
+//! Snapshots of frames that the program took for evidence: out of a ring buffer per CPU, and into one order again.
 
-use std::mem::offset_of;
+use std::mem::{offset_of, size_of};
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{ArrayOfMaps, Map, MapData, MapError, PerCpuArray, RingBuf};
+use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use probe_ebpf::{
     layout::{FlowKey, Segment, SegmentRecord},
     snapshot::{NO_ROOM, OUTGOING, Snapshot, TAKEN},
 };
 
 use super::{LiveError, engine::Engine};
+
+/// The map of the ring buffers, by CPU.
+const RINGS: &str = "SNAPSHOT_RINGS";
+/// The map of their counts.
+const COUNTS: &str = "SNAPSHOT_COUNTED";
+/// Bytes of a CPU's ring buffer at least: 3971 snapshots, which are taken every few milliseconds. Any page size divides it.
+const LEAST_RING: u32 = 1 << 20;
+/// Bytes of all of them, where few CPUs share them.
+const ALL_RINGS: u32 = 4 << 20;
 
 /// One frame, as far as it was kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,27 +35,50 @@ pub struct Taken<'a> {
     pub bytes: &'a [u8],
 }
 
-/// The ring buffer.
+/// One snapshot as it lay in its ring buffer.
+type Entry = [u8; size_of::<Snapshot>()];
+
+/// The ring buffers.
 pub struct Snapshots {
-    ring: RingBuf<MapData>,
+    rings: Vec<RingBuf<MapData>>,
+    /// By which the program finds them.
+    _by_cpu: ArrayOfMaps<MapData, RingBuf<MapData>>,
     counts: PerCpuArray<MapData, u64>,
     clock_offset_ns: u64,
+    /// Out of their rings, and not yet handed over.
+    waiting: Vec<Entry>,
 }
 
 impl Snapshots {
-    /// Takes the ring buffer of an engine that was loaded with one.
+    /// Makes a ring buffer for each CPU and shows them to the program of an engine that was loaded for snapshots and is
+    /// not armed yet.
     ///
     /// # Errors
-    /// The object has none.
+    /// The object has no place for them, or the kernel gives none.
     pub fn open(engine: &mut Engine) -> Result<Self, LiveError> {
-        let ring = engine.take_map("SNAPSHOTS").ok_or(LiveError::ObjectLacks("SNAPSHOTS"))?;
-        let counts = engine.take_map("SNAPSHOT_COUNTED").ok_or(LiveError::ObjectLacks("SNAPSHOT_COUNTED"))?;
-        Ok(Self { ring, counts, clock_offset_ns: engine.config().clock_offset_ns })
+        let lacks = |name| move || LiveError::ObjectLacks(name);
+        let mut by_cpu: ArrayOfMaps<MapData, RingBuf<MapData>> = engine.take_map(RINGS).ok_or_else(lacks(RINGS))?;
+        let counts = engine.take_map(COUNTS).ok_or_else(lacks(COUNTS))?;
+        let cpus = by_cpu.len();
+        let mut rings = Vec::with_capacity(cpus as usize);
+        for cpu in 0..cpus {
+            let ring = ring(ring_bytes(cpus)).map_err(LiveError::map(RINGS))?;
+            by_cpu.set(cpu, &ring, 0).map_err(LiveError::map(RINGS))?;
+            rings.push(ring);
+        }
+        let clock_offset_ns = engine.config().clock_offset_ns;
+        Ok(Self { rings, _by_cpu: by_cpu, counts, clock_offset_ns, waiting: Vec::new() })
     }
 
-    /// Hands over what has come.
-    pub fn take(&mut self, mut each: impl FnMut(&Taken<'_>)) {
-        while let Some(entry) = self.ring.next() {
+    /// Hands over what has come, in order of time, up to `now_ns` (monotonic, read before the call): what other CPUs put
+    /// into rings that were looked at already is later than that, and waits with what came after it for the next call.
+    pub fn take(&mut self, now_ns: u64, mut each: impl FnMut(&Taken<'_>)) {
+        for ring in &mut self.rings {
+            while let Some(entry) = ring.next() {
+                self.waiting.extend(entry.first_chunk());
+            }
+        }
+        for entry in in_order(&mut self.waiting, now_ns) {
             if let Some(taken) = read(&entry, self.clock_offset_ns) {
                 each(&taken);
             }
@@ -57,6 +90,32 @@ impl Snapshots {
         let sum = |index: u32| self.counts.get(&index, 0).map_or(0, |cpus| cpus.iter().sum());
         (sum(TAKEN), sum(NO_ROOM))
     }
+}
+
+/// Bytes of each of so many ring buffers.
+fn ring_bytes(cpus: u32) -> u32 {
+    (ALL_RINGS / cpus.max(1)).next_power_of_two().max(LEAST_RING)
+}
+
+/// A ring buffer of its own.
+fn ring(bytes: u32) -> Result<RingBuf<MapData>, MapError> {
+    // aya makes ring buffers of an object's definitions only, and of those within another map just the first.
+    let definition = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, bytes, 0);
+    Map::from_map_data(MapData::create(definition, "SNAPSHOT_RING", None)?)?.try_into()
+}
+
+/// Takes out those before `now_ns`, earliest first; of several at the same time those of the first CPU.
+fn in_order(waiting: &mut Vec<Entry>, now_ns: u64) -> impl Iterator<Item = Entry> {
+    // Of each CPU they are in order already, which this sort makes use of.
+    waiting.sort_by_key(time_ns);
+    let ready = waiting.partition_point(|entry| time_ns(entry) < now_ns);
+    waiting.drain(..ready)
+}
+
+/// When its frame came, monotonic.
+fn time_ns(entry: &Entry) -> u64 {
+    const AT: usize = offset_of!(Snapshot, record) + offset_of!(SegmentRecord, time_ns);
+    entry[AT..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes))
 }
 
 /// A [`Snapshot`] by its bytes; `None` when there are too few.
@@ -97,6 +156,35 @@ fn read(entry: &[u8], clock_offset_ns: u64) -> Option<Taken<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An entry of that time, and which one it is.
+    fn entry(time_ns: u64, number: u8) -> Entry {
+        let mut entry = [number; size_of::<Snapshot>()];
+        entry[40..48].copy_from_slice(&time_ns.to_ne_bytes());
+        entry
+    }
+
+    #[test]
+    fn cpus_are_joined_in_order_of_time_and_what_is_too_new_waits() {
+        let mut waiting: Vec<Entry> =
+            [(1, 1), (5, 2), (9, 3), (2, 4), (5, 5), (7, 6), (8, 7)].map(|(time, number)| entry(time, number)).into();
+        let take = |waiting: &mut Vec<Entry>, now| in_order(waiting, now).map(|entry| entry[0]).collect::<Vec<_>>();
+        assert_eq!(take(&mut waiting, 8), [1, 4, 2, 5, 6]);
+        // The first CPU's came while the second was read.
+        waiting.push(entry(6, 8));
+        assert_eq!(take(&mut waiting, 9), [8, 7]);
+        assert_eq!(take(&mut waiting, 100), [3]);
+        assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn ring_buffers_are_what_the_kernel_takes() {
+        for cpus in [1, 2, 3, 4, 6, 64, 1024] {
+            let bytes = ring_bytes(cpus);
+            assert!(bytes.is_power_of_two() && bytes >= LEAST_RING, "{cpus}: {bytes}");
+        }
+        assert_eq!((ring_bytes(1), ring_bytes(2), ring_bytes(64)), (4 << 20, 2 << 20, 1 << 20));
+    }
 
     #[test]
     fn every_field_is_where_it_was_written() {
