@@ -14,12 +14,14 @@ pub const ABI_VERSION: u32 = 3;
 mod books;
 mod flood;
 mod flow;
+mod queue;
 mod segment;
 mod slot;
 
 pub use books::*;
 pub use flood::*;
 pub use flow::*;
+pub use queue::*;
 pub use segment::*;
 pub use slot::*;
 
@@ -34,7 +36,7 @@ const _: () = {
     assert!(offset_of!(CpuEpoch, rejected) == 184 && offset_of!(CpuEpoch, flooded) == 376);
     assert!(size_of::<CpuEpoch>() == 512);
     assert!(size_of::<ServiceRow>() == 64 && size_of::<OpeningSet>() == 64 && size_of::<Opening>() == 72);
-    assert!(size_of::<Control>() == 64 && size_of::<ResetEvent>() == 80);
+    assert!(size_of::<QueueRow>() == 32 && size_of::<Control>() == 64 && size_of::<ResetEvent>() == 80);
 };
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! to counters when there is no room, so that every frame is in exactly one counter. It never writes to a packet.
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "map values and packet bytes are raw memory here"))]
 
 #[cfg(target_arch = "bpf")]
@@ -11,6 +12,9 @@ mod evidence;
 
 #[cfg(target_arch = "bpf")]
 mod program;
+
+#[cfg(target_arch = "bpf")]
+mod queues;
 
 #[cfg(target_arch = "bpf")]
 mod redirect;

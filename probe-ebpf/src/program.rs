@@ -17,6 +17,7 @@ use probe_ebpf::{
 };
 
 use crate::evidence::{self, Origin};
+use crate::queues;
 use crate::table::{self, Region, Scratch, global};
 #[cfg(feature = "trace")]
 use crate::trace;
@@ -230,17 +231,20 @@ pub(crate) fn run<R: Reader + Origin + Again>(frame: &R, len: usize) {
     let Some(mut region) = table::region() else { return };
     region.books.frames += 1;
     region.books.frame_bytes += len as u64;
+    queues::count(frame, len, &mut region);
     #[cfg(feature = "trace")]
     if let Some(scratch) = table::scratch() {
         trace::note_length(scratch, len);
     }
     if let Some(scratch) = segment(frame, &mut region) {
         // Through map memory, behind the compiler's back, as in `walked`.
-        let scratch = black_box(scratch);
+        let scratch = table::opaque(scratch);
         if scratch.more != 0 {
             parse::rest(&frame.again(), &scratch.located, &mut scratch.segment);
         }
-        let scratch = black_box(scratch);
+        let scratch = table::opaque(scratch);
+        // Of what is only counted, nothing is read from the clock.
+        region.aim(&scratch.segment.key, scratch.segment.record.is_control());
         if record(&mut scratch.segment, &mut region) {
             evidence::keep(frame, &scratch.segment);
         }
@@ -274,7 +278,7 @@ fn plain<R: Reader>(frame: &R, located: &Located, region: &mut Region) -> Option
         return None;
     }
     let scratch = table::scratch()?;
-    let (segment, more) = parse::head(frame, located, located.domain(global!(DOMAIN)), region.coarse_ns).ok()?;
+    let (segment, more) = parse::head(frame, located, located.domain(global!(DOMAIN)), region.coarse_ns()).ok()?;
     scratch.put(&segment, more);
     if more {
         scratch.located = *located;
@@ -314,10 +318,10 @@ fn walked<R: Reader>(frame: &R, scratch: &'static mut Scratch, region: &mut Regi
     }
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
-    let scratch = black_box(scratch);
+    let scratch = table::opaque(scratch);
     let domain = scratch.located.domain(global!(DOMAIN));
     // `locate` has just read these headers, so this cannot fail; the verifier wants the branch.
-    let (segment, more) = parse::head(frame, &scratch.located, domain, region.coarse_ns).ok()?;
+    let (segment, more) = parse::head(frame, &scratch.located, domain, region.coarse_ns()).ok()?;
     scratch.put(&segment, more);
     Some(scratch)
 }

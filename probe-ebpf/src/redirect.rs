@@ -14,6 +14,7 @@ use probe_ebpf::delivery::{DELIVERY_COUNTS, FELL_BACK, REDIRECTED, STAMP_LEN, ST
 use crate::{
     evidence::Origin as _,
     program::{self, ACTION, Frame},
+    queues,
     table::{self, global},
 };
 
@@ -52,7 +53,7 @@ fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
         return global!(ACTION);
     };
     // As in `program::run`: there always is a region, unless the agent is not ready.
-    let Some(region) = table::region() else { return global!(ACTION) };
+    let Some(mut region) = table::region() else { return global!(ACTION) };
     let Some(scratch) = table::scratch() else { return global!(ACTION) };
     let found = program::locate(&frame, scratch);
     if found.is_ok() && !program::passes_by(scratch.located.flags) {
@@ -60,6 +61,7 @@ fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     }
     region.books.frames += 1;
     region.books.frame_bytes += frame.linear_len() as u64;
+    queues::count(&frame, frame.linear_len(), &mut region);
     match found {
         Ok(()) => {
             region.books.tcp += 1;

@@ -58,14 +58,15 @@ impl Region {
         }
         let opening = black_box(flood::is_opening(record));
         if opening {
-            room = room && next < mark(slots) && self.books.opened < self.openings as u64;
+            room = room && next < mark(slots) && self.books.opened < self.openings() as u64;
         }
         if opening || !room {
+            let service_openings = self.service_openings();
             self.row = service_row(self.at, key, record);
             if let Some(row) = &mut self.row
                 && opening
             {
-                if row.opened >= self.service_openings {
+                if row.opened >= service_openings {
                     self.refusal = Refusal::Flooded;
                     return false;
                 }
@@ -90,7 +91,8 @@ impl Region {
         }
         if global!(OPENING_SETS_PER_CPU) != 0 && flood::is_opening(record) {
             let half = half(size);
-            return if half < self.openings { half } else { self.openings };
+            let openings = self.openings();
+            return if half < openings { half } else { openings };
         }
         size
     }
@@ -155,7 +157,9 @@ impl Region {
     /// The flow at hand shows more than an opening: its openings go to the log, where nothing overwrites them.
     #[inline(always)]
     pub(crate) fn recall(&mut self, key: &FlowKey, record: &SegmentRecord) {
-        if global!(OPENING_SETS_PER_CPU) == 0 || self.books.flooded | self.remembered == 0 || flood::is_opening(record)
+        if global!(OPENING_SETS_PER_CPU) == 0
+            || self.books.flooded | self.remembered() == 0
+            || flood::is_opening(record)
         {
             return;
         }

@@ -3,7 +3,10 @@
 //! Every map is one mmapable array of two epochs times N CPUs; `Region` is the part that this CPU may write in the
 //! current epoch. Slots are handed out in order (`0..slots`); a hashed index of one-cache-line buckets leads to them.
 
-use core::{hint::black_box, ptr::read_volatile};
+use core::{
+    hint::black_box,
+    ptr::{read_volatile, write_volatile},
+};
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -79,6 +82,19 @@ macro_rules! global {
 }
 pub(crate) use global;
 
+/// The same reference, of which the compiler knows nothing any more, neither where it points nor what lies there. As
+/// [`black_box`], but without the way through memory, which the loads that follow would wait for.
+#[inline(always)]
+pub(crate) fn opaque<T>(it: &mut T) -> &mut T {
+    let mut at: *mut T = it;
+    // An instruction, because the verifier refuses line information without one.
+    // SAFETY: the pointer is the same afterwards.
+    unsafe {
+        core::arch::asm!("{0} = {0}", inout(reg) at, options(nostack, preserves_flags));
+        &mut *at
+    }
+}
+
 /// Where the segment at hand lies while it is being parsed and recorded.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -119,8 +135,8 @@ pub(crate) fn scratch() -> Option<&'static mut Scratch> {
 pub(crate) struct Region {
     /// Its books.
     pub(crate) books: &'static mut CpuEpoch,
-    /// The agent's last tick.
-    pub(crate) coarse_ns: u64,
+    /// What the agent tells; the less of it is read, the less there is to be kept in registers.
+    control: *const Control,
     /// The epoch.
     #[cfg(feature = "trace")]
     pub(crate) epoch: u64,
@@ -128,14 +144,10 @@ pub(crate) struct Region {
     pub(crate) at: u32,
     /// The running CPU.
     pub(crate) cpu: u32,
-    /// [`Control::service_openings`].
-    pub(crate) service_openings: u32,
-    /// [`Control::openings`].
-    pub(crate) openings: u32,
-    /// [`Control::remembered`].
-    pub(crate) remembered: u64,
     /// Hash of the flow at hand.
     pub(crate) hash: u64,
+    /// Where the index leads to it.
+    bucket: Option<*mut Bucket>,
     /// Number of the slot at hand.
     pub(crate) slot: u32,
     /// Why [`Region::slot`] had none.
@@ -161,16 +173,8 @@ pub(crate) enum Refusal {
 pub(crate) fn region() -> Option<Region> {
     let control = CONTROL.get_ptr(0)?;
     // SAFETY: a map value of this type; the agent writes it through its mapping, hence volatile.
-    let (epoch, coarse_ns, armed, service_openings, openings, remembered) = unsafe {
-        (
-            read_volatile(&raw const (*control).epoch),
-            read_volatile(&raw const (*control).now_ns),
-            read_volatile(&raw const (*control).armed),
-            read_volatile(&raw const (*control).service_openings),
-            read_volatile(&raw const (*control).openings),
-            read_volatile(&raw const (*control).remembered),
-        )
-    };
+    let (epoch, armed) =
+        unsafe { (read_volatile(&raw const (*control).epoch), read_volatile(&raw const (*control).armed)) };
     if armed == 0 {
         return None;
     }
@@ -190,15 +194,13 @@ pub(crate) fn region() -> Option<Region> {
     let books = unsafe { &mut *books };
     Some(Region {
         books,
-        coarse_ns,
+        control,
         #[cfg(feature = "trace")]
         epoch,
         at,
         cpu,
-        service_openings,
-        openings,
-        remembered,
         hash: 0,
+        bucket: None,
         slot: 0,
         refusal: Refusal::Full,
         row: None,
@@ -206,21 +208,68 @@ pub(crate) fn region() -> Option<Region> {
 }
 
 impl Region {
-    /// The slot that takes `record`: the flow's own, or a newly opened one. `None` when there is no room.
+    /// The agent's last tick.
+    #[inline(always)]
+    pub(crate) fn coarse_ns(&self) -> u64 {
+        // SAFETY: a map value of this type; the agent writes it through its mapping, hence volatile.
+        unsafe { read_volatile(&raw const (*self.control).now_ns) }
+    }
+
+    /// [`Control::service_openings`].
+    #[inline(always)]
+    pub(crate) fn service_openings(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { read_volatile(&raw const (*self.control).service_openings) }
+    }
+
+    /// [`Control::openings`].
+    #[inline(always)]
+    pub(crate) fn openings(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { read_volatile(&raw const (*self.control).openings) }
+    }
+
+    /// [`Control::remembered`].
+    #[inline(always)]
+    pub(crate) fn remembered(&self) -> u64 {
+        // SAFETY: as above.
+        unsafe { read_volatile(&raw const (*self.control).remembered) }
+    }
+
+    /// Number of the bucket in which the flow at hand is.
+    #[inline(always)]
+    fn bucket_at(&self) -> u32 {
+        self.hash as u32 & (global!(BUCKETS_PER_CPU) - 1)
+    }
+
+    /// Finds where the index would have the flow of `key`, as early as can be. With `touch` its cache line is asked for
+    /// by a store: unlike a load, that comes in beside a reading of the clock, which waits for all loads before it.
+    #[inline(always)]
+    pub(crate) fn aim(&mut self, key: &FlowKey, touch: bool) {
+        self.hash = key.hash(global!(HASH_SEED));
+        self.bucket = INDEX.get_ptr_mut(self.at * global!(BUCKETS_PER_CPU) + self.bucket_at());
+        if let Some(bucket) = self.bucket
+            && touch
+        {
+            // SAFETY: a map value of this type, and one writer, as for the books; volatile, because nobody reads it.
+            unsafe { write_volatile(&raw mut (*bucket).touched, 1) };
+        }
+    }
+
+    /// The slot that takes `record`: the flow's own, or a newly opened one. `None` when there is no room. [`Self::aim`]
+    /// has been told of the flow.
     #[inline(always)]
     pub(crate) fn slot(&mut self, key: &FlowKey, record: &SegmentRecord) -> Option<&'static mut Slot> {
-        let hash = key.hash(global!(HASH_SEED));
-        self.hash = hash;
-        let buckets = global!(BUCKETS_PER_CPU);
-        let bucket_at = hash as u32 & (buckets - 1);
-        let tag = (hash >> 32) as u32 & !ENTRY_SLOT_MASK;
-        let bucket = INDEX.get_ptr_mut(self.at * buckets + bucket_at)?;
+        let tag = (self.hash >> 32) as u32 & !ENTRY_SLOT_MASK;
         // SAFETY: as for the books: one writer.
-        let bucket = unsafe { &mut *bucket };
+        let bucket = unsafe { &mut *self.bucket? };
         let first = self.at * global!(SLOTS_PER_CPU);
         let (mut free, mut old) = (BUCKET_ENTRIES as u32, 0);
-        for position in 0..BUCKET_ENTRIES {
-            let entry = bucket.entries[position];
+        let home = (self.hash >> 24) as usize;
+        for turn in 0..=BUCKET_ENTRIES {
+            let position = (home ^ turn) & BUCKET_ENTRIES;
+            // What is beyond the last entry is none.
+            let Some(&entry) = bucket.entries.get(position) else { continue };
             if entry == 0 {
                 free = position as u32;
                 break;
@@ -262,8 +311,8 @@ impl Region {
         }
         self.row = None;
         self.recall(key, record);
-        let entry = &mut bucket.entries[free as usize & (BUCKET_ENTRIES - 1)];
-        self.open(entry, first, tag, key, bucket_at)
+        let entry = bucket.entries.get_mut(free as usize)?;
+        self.open(entry, first, tag, key, self.bucket_at())
     }
 
     /// The same numbers, through map memory and behind the compiler's back: the verifier forgets what they are.
@@ -275,7 +324,7 @@ impl Region {
         books.aside[1] = b;
         books.aside[2] = c;
         books.aside[3] = d;
-        let books = black_box(books);
+        let books = opaque(books);
         [books.aside[0], books.aside[1], books.aside[2], books.aside[3]]
     }
 

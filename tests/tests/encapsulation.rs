@@ -268,13 +268,20 @@ fn program_and_parser_agree_on_what_is_off() {
 #[test]
 fn the_verifier_takes_every_variant_that_people_can_ask_for() {
     privileged("encapsulation", "the_verifier_takes_every_variant_that_people_can_ask_for", || {
+        let base = EngineConfig { opening_sets: 1 << 10, ..config(true, Domain::Tunnel, EVERYTHING) };
+        let evidence = EngineConfig { snapshots: true, by_queue: true, ..base.clone() };
+        let sockets = EngineConfig { sockets: 4, by_queue: true, ..base.clone() };
+        let single = EngineConfig { frags: Some(false), domain: Domain::Vlan, ..evidence.clone() };
+        let variants = [("bare", base), ("evidence", evidence), ("sockets", sockets), ("single buffer", single)];
         // Refused, the multi-buffer program would be replaced by the other without a word.
-        for depth in [Depth::Full, Depth::Control, Depth::Auto] {
-            let config = EngineConfig { depth, opening_sets: 1 << 10, ..config(true, Domain::Tunnel, EVERYTHING) };
-            let begun = Instant::now();
-            let engine = Engine::load(&config).expect("the object is accepted by this kernel");
-            assert!(engine.frags());
-            say(&format!("depth {depth:?}: loaded in {:.1} s", begun.elapsed().as_secs_f64()));
+        for (name, variant) in variants {
+            for depth in [Depth::Full, Depth::Control, Depth::Auto] {
+                let config = EngineConfig { depth, ..variant.clone() };
+                let begun = Instant::now();
+                let engine = Engine::load(&config).expect("the object is accepted by this kernel");
+                assert_eq!(Some(engine.frags()), config.frags);
+                say(&format!("{name}, depth {depth:?}: loaded in {:.1} s", begun.elapsed().as_secs_f64()));
+            }
         }
     });
 }

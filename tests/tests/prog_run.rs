@@ -26,7 +26,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 /// Up to this size no index bucket can overflow, so that the model is exact.
-const SLOTS: u32 = 16;
+const SLOTS: u32 = 8;
 
 fn load(config: &EngineConfig) -> Engine {
     // Every CPU has a region of its own; the model is of one.

@@ -95,8 +95,10 @@ pub struct CpuEpoch {
     pub journal_entries: u32,
     /// Must be 0.
     pub pad: u32,
-    /// Must be 0.
-    pub pad2: [u64; 2],
+    /// Frames for whose interface and queue there was no [`super::QueueRow`].
+    pub rowless_frames: u64,
+    /// Bytes of `rowless_frames`.
+    pub rowless_bytes: u64,
 }
 
 /// What the agent tells the program while it runs; the program only reads it. One cache line.

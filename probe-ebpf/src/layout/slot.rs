@@ -104,15 +104,20 @@ pub const SLOT_SUPERSEDED: u8 = 2;
 /// [`Slot::state`]: the `hi` endpoint sent the last segment.
 pub const SLOT_LAST_FROM_HI: u8 = 4;
 
-/// Entries of one index bucket: one cache line.
-pub const BUCKET_ENTRIES: usize = 16;
+/// Entries of one index bucket; one less than a power of two.
+pub const BUCKET_ENTRIES: usize = 15;
+/// Slots for which there is one bucket: the fuller a bucket, the longer the search. A power of two.
+pub const SLOTS_PER_BUCKET: u32 = 4;
 
-/// One bucket of the index: each entry is `(slot + 1) | tag << 24`, 0 when free; entries fill from the front.
+/// One bucket of the index, one cache line: each entry is `(slot + 1) | tag << 24`, 0 when free. A flow's search begins at
+/// an entry of its own, so that it mostly ends there: a branch that can be foretold.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Bucket {
     /// See the type.
     pub entries: [u32; BUCKET_ENTRIES],
+    /// Written to have the line come in, never read.
+    pub touched: u32,
 }
 
 /// Bits of a [`Bucket`] entry that hold `slot + 1`; the rest is the tag.

@@ -4,7 +4,13 @@ use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Snapshot, Window, flood::FloodJson, quality::QualityJson, received::ReceivedJson, text};
+use super::{
+    Snapshot, Window,
+    flood::FloodJson,
+    quality::QualityJson,
+    received::{QueueJson, ReceivedJson},
+    text,
+};
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
     lifecycle::{Basis, Connection, Side, Value},
@@ -239,6 +245,8 @@ struct InterfaceJson<'a> {
     driver: &'a str,
     /// What kernel and NIC counted; null when they do not say.
     received: Option<ReceivedJson>,
+    /// What the program counted by queue; empty when there is but one.
+    queues: Vec<QueueJson>,
 }
 
 #[derive(Serialize)]
@@ -258,6 +266,7 @@ impl<'a> From<&'a Window> for WindowJson<'a> {
             mode: i.mode,
             driver: &i.driver,
             received: i.received.as_ref().map(Into::into),
+            queues: i.queues.iter().map(Into::into).collect(),
         };
         Self {
             start: text::timestamp(window.start_ns),

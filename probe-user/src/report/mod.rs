@@ -11,7 +11,7 @@ pub mod table;
 mod text;
 pub mod zeek;
 
-pub use received::{DriverCounters, DriverLoss, Received};
+pub use received::{DriverCounters, DriverLoss, QueueUse, Received};
 
 use crate::{aggregate::Aggregate, lifecycle::Connection};
 
@@ -82,4 +82,6 @@ pub struct InterfaceUse {
     pub driver: String,
     /// What kernel and NIC counted meanwhile; `None` when they do not say.
     pub received: Option<Received>,
+    /// What the program counted by queue; empty when it did not.
+    pub queues: Vec<QueueUse>,
 }

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::text;
+
 /// Queues of one counter that people are shown; the rest is summed up.
 const QUEUES: usize = 4;
 
@@ -19,6 +21,17 @@ pub struct Received {
     pub errors: u64,
     /// What the driver counts beside these.
     pub driver: DriverCounters,
+}
+
+/// What our program counted at one queue of an interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueUse {
+    /// The receive queue; `None` for what the host itself sent there.
+    pub queue: Option<u32>,
+    /// Frames.
+    pub frames: u64,
+    /// Their bytes, link header included; of a multi-buffer frame, those of its first buffer.
+    pub bytes: u64,
 }
 
 /// The driver's own counters of frames that were lost or wrong on their way in (`ethtool -S`).
@@ -52,6 +65,22 @@ pub(super) struct ReceivedJson {
     missed: u64,
     errors: u64,
     driver: DriverJson,
+}
+
+#[derive(Serialize)]
+pub(super) struct QueueJson {
+    /// `received` or `sent`.
+    direction: &'static str,
+    /// Null for what was sent.
+    queue: Option<u32>,
+    frames: u64,
+    bytes: u64,
+}
+
+impl From<&QueueUse> for QueueJson {
+    fn from(&QueueUse { queue, frames, bytes }: &QueueUse) -> Self {
+        Self { direction: if queue.is_some() { "received" } else { "sent" }, queue, frames, bytes }
+    }
 }
 
 #[derive(Serialize)]
@@ -91,6 +120,26 @@ impl From<&Received> for ReceivedJson {
     }
 }
 
+/// What people see of the queues of an interface, the busiest first; nothing when nothing was counted by queue.
+pub(super) fn queues(interface: &str, queues: &[QueueUse]) -> Option<String> {
+    let sum = |pick: fn(&QueueUse) -> u64, of: &[QueueUse]| of.iter().map(pick).sum::<u64>();
+    let (mut received, sent): (Vec<QueueUse>, Vec<QueueUse>) = queues.iter().partition(|one| one.queue.is_some());
+    if queues.is_empty() {
+        return None;
+    }
+    received.sort_by_key(|one| (u64::MAX - one.frames, one.queue));
+    let (frames, bytes) = (sum(|one| one.frames, &received), sum(|one| one.bytes, &received));
+    let rest = received.split_off(received.len().min(QUEUES));
+    let named = received.iter().filter_map(|one| Some(format!("queue {}: {}", one.queue?, one.frames)));
+    let mut parts: Vec<String> = named.collect();
+    if !rest.is_empty() {
+        parts.push(format!("{} others: {}", rest.len(), sum(|one| one.frames, &rest)));
+    }
+    let parts = if parts.len() > 1 { format!(" ({})", parts.join(", ")) } else { String::new() };
+    let sent = if sent.is_empty() { String::new() } else { format!("; {} sent", sum(|one| one.frames, &sent)) };
+    Some(format!("{interface}: {frames} frames, {} received{parts}{sent}", text::bytes(bytes)))
+}
+
 impl DriverCounters {
     /// What people should know of those that grew; nothing when none did. With action `drop` frames that an XDP program
     /// dropped are no news.
@@ -124,6 +173,18 @@ mod tests {
 
     fn loss(name: &str, count: u64, queues: &[(u32, u64)], by_program: bool) -> DriverLoss {
         DriverLoss { name: name.to_owned(), count, queues: queues.to_vec(), by_program }
+    }
+
+    #[test]
+    fn queues_are_told_busiest_first() {
+        let one = |queue, frames| QueueUse { queue, frames, bytes: 60 * frames };
+        assert_eq!(queues("eth1", &[]), None);
+        let told = queues("eth1", &[one(Some(0), 5)]).expect("a line");
+        assert_eq!(told, format!("eth1: 5 frames, {} received", text::bytes(300)));
+        let many: Vec<QueueUse> = (0..6).map(|queue| one(Some(queue), u64::from(queue) + 1)).collect();
+        let told = queues("eth1", &[many, vec![one(None, 7)]].concat()).expect("a line");
+        let expected = "(queue 5: 6, queue 4: 5, queue 3: 4, queue 2: 3, 2 others: 3); 7 sent";
+        assert_eq!(told, format!("eth1: 21 frames, {} received {expected}", text::bytes(1260)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, presets};
 
-use super::{Loss, Snapshot, flood, text};
+use super::{Loss, Snapshot, flood, received, text};
 use crate::{
     aggregate::{Group, GroupKey},
     lifecycle::{Basis, Cause, Connection},
@@ -324,6 +324,11 @@ fn losses(out: &mut String, snapshot: &Snapshot) {
         let driver = interface.received.as_ref().map(|received| &received.driver);
         if let Some(notice) = driver.and_then(|driver| driver.notice(&interface.name, snapshot.window.action)) {
             push(out, format_args!("{notice}\n"));
+        }
+    }
+    for interface in &snapshot.window.interfaces {
+        if let Some(line) = received::queues(&interface.name, &interface.queues) {
+            push(out, format_args!("{line}\n"));
         }
     }
     let rest = [("Not readable as TCP", unreadable), ("Not TCP segments", other), ("Left out on purpose", on_purpose)];

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, fs};
 
-use probe_ebpf::layout::{BUCKET_ENTRIES, Bucket, JournalEntry, LogEntry, SLOT_SEGMENTS, Slot};
+use probe_ebpf::layout::{Bucket, JournalEntry, LogEntry, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Slot};
 
 use super::{RunError, output};
 use crate::{
@@ -97,14 +97,11 @@ fn host(report: &mut Report) {
     }
 }
 
-/// Index entries per slot, as the engine sizes it.
-const ENTRIES_PER_SLOT: usize = 4;
-
 /// How much memory the default tables take: a half for each of two epochs, on every possible CPU.
 fn tables(cpus: usize) -> String {
     let config = EngineConfig::default();
     let (slots, log) = (config.slots_per_cpu as usize, config.log_per_cpu as usize);
-    let buckets = slots * ENTRIES_PER_SLOT / BUCKET_ENTRIES;
+    let buckets = slots / SLOTS_PER_BUCKET as usize;
     let slot = size_of::<Slot>() + SLOT_SEGMENTS * size_of::<JournalEntry>();
     let per_cpu = slots * slot + buckets * size_of::<Bucket>() + log * size_of::<LogEntry>();
     let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);

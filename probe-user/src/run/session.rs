@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use probe_ebpf::snapshot::OUTGOING;
+
 use super::{
     RunError,
     clock::{Clock, monotonic_ns},
@@ -21,7 +23,7 @@ use crate::{
     evidence::{Direction, Frame, Interface},
     lifecycle::{Basis, Connection, Tracker, TrackerConfig, TrackerStats},
     plan::{DataPath, LivePlan},
-    report::Received,
+    report::{QueueUse, Received},
     source::{
         live::{
             attach::{self, Attachment},
@@ -78,8 +80,11 @@ impl Session {
         let sockets = queues.len() as u32;
         let snapshots = plan.evidence.is_some();
         let offset_ns = clock.offset_ns;
+        // With one queue alone the books say it all. What the host sends is a place of its own.
+        let by_queue = plan.host || delivery::queue_count(&plan.interfaces) > 1;
+        let clock_offset_ns = offset_ns;
         let config =
-            EngineConfig { clock_offset_ns: offset_ns, reset_offsets, sockets, snapshots, ..plan.engine.clone() };
+            EngineConfig { reset_offsets, clock_offset_ns, by_queue, snapshots, sockets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
@@ -230,6 +235,17 @@ impl Session {
         tracker.count_unmatched_resets(refused);
     }
 
+    /// What came in at each queue of an interface, and what went out, if that is counted.
+    fn queues(&self, interface: u32) -> Vec<QueueUse> {
+        let counted = self.engine.queues().into_iter().flat_map(|queues| queues.of(interface));
+        counted
+            .map(|(queue, count)| {
+                let queue = (queue != OUTGOING).then_some(queue);
+                QueueUse { queue, frames: count.frames, bytes: count.bytes }
+            })
+            .collect()
+    }
+
     /// Connections that ended since the last call.
     pub(super) fn take_closed(&mut self) -> Vec<Connection> {
         self.feed.lock().take_closed()
@@ -240,6 +256,7 @@ impl Session {
         // All legs end as one; then one drain reads everything there is.
         self.engine.arm(false);
         let received = self.meters.since(&self.attachments);
+        let indices: Vec<u32> = self.attachments.iter().map(|one| one.device.index).collect();
         self.attachments.clear();
         if let Some(host) = &mut self.host {
             host.detach();
@@ -255,6 +272,7 @@ impl Session {
         // Those that the last drain left waiting get no other.
         self.join_resets(tracker);
         tracker.count_unmatched_resets(self.host.as_ref().map_or(0, HostTap::left_waiting));
+        let queues = indices.into_iter().map(|index| self.queues(index)).collect();
         let ended_ns = self.clock.unix_ns();
         tracker.finish(ended_ns);
         let stats = tracker.stats();
@@ -269,6 +287,7 @@ impl Session {
             xsk: self.xsk,
             evidence,
             received,
+            queues,
             resets_lost,
             rest,
             books: self.books,
@@ -320,6 +339,8 @@ pub(super) struct Closed {
     pub(super) stats: TrackerStats,
     /// What kernel and NIC counted on each interface while it was watched.
     pub(super) received: Vec<Option<Received>>,
+    /// What the program counted on each interface by queue; nothing when there is but one queue.
+    pub(super) queues: Vec<Vec<QueueUse>>,
     /// Resets that the kernel reported and that could not be taken.
     pub(super) resets_lost: u64,
     /// When watching ended, nanoseconds since the Unix epoch.

@@ -70,6 +70,9 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
     for (interface, received) in window.interfaces.iter_mut().zip(&closed.received) {
         interface.received.clone_from(received);
     }
+    for (interface, queues) in window.interfaces.iter_mut().zip(closed.queues) {
+        interface.queues = queues;
+    }
     let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
     let unseen = Unseen { resets_lost: closed.resets_lost, interfaces_gone: gone, missed_by_nic: missed };
     let mut losses = losses::live(&closed.books, &closed.stats, &unseen);
@@ -97,6 +100,7 @@ fn window(plan: &WatchPlan, session: &Session) -> Window {
         mode: manner,
         driver: attachment.device.driver.clone(),
         received: None,
+        queues: Vec::new(),
     });
     Window {
         start_ns: session.started_ns,

@@ -14,6 +14,7 @@ use probe_user::source::live::engine::{Action, Depth, EngineConfig};
 use super::{
     Report, Setting,
     kernel::{Driver, OPEN_THEN_HIT, SCATTERED, Subject},
+    lines,
     program::plain_segment,
 };
 use crate::{
@@ -88,12 +89,10 @@ fn entries(setting: &Setting, report: &mut Report) -> io::Result<()> {
         let [ours, batch, single] = times
             .map(|times| times.iter().skip(1).map(|time| time * 1e9 / f64::from(1_u32 << bits)).collect::<Vec<_>>());
         report.add(SECTION, format!("{name} entries, 2 segments each: ours, in time order"), "ns/entry", &ours);
-        report.add(
-            SECTION,
-            format!("{name} entries: of that, sorting by time"),
-            "ns/entry",
-            &sorting(bits, setting.rounds),
-        );
+        let alone = lines::drained(bits, setting.rounds)?;
+        report.add(SECTION, format!("{name} entries: of that, reading their cache lines once"), "ns/entry", &alone);
+        let sorting = sorting(bits, setting.rounds);
+        report.add(SECTION, format!("{name} entries: what sorting by time would take"), "ns/entry", &sorting);
         report.add(SECTION, format!("{name} entries: LOOKUP_AND_DELETE_BATCH"), "ns/entry", &batch);
         if !single.is_empty() {
             report.add(SECTION, format!("{name} entries: key by key"), "ns/entry", &single);

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod capture;
 pub mod drain;
 pub mod kernel;
+mod lines;
 pub mod memory;
 pub mod path;
 pub mod peers;

@@ -8,6 +8,7 @@ use probe_user::source::live::engine::{Action, Depth, EngineConfig};
 use super::{
     Report, Setting,
     kernel::{Driver, OPEN_THEN_HIT, SCATTERED, SYNS, Samples, Subject, Template},
+    lines,
 };
 use crate::{
     frame::{Station, TcpFrame},
@@ -41,6 +42,7 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
     measure::come_first()?;
     let mut bench = Bench { driver: Driver::load()?, rounds: setting.rounds * 3, setting: setting.clone() };
     bench.passing_by(report)?;
+    bench.memory(report)?;
     bench.data(report)?;
     bench.control(report)?;
     bench.crowds(report)?;
@@ -187,6 +189,17 @@ impl Bench {
                 if let Some(limit) = limit.filter(|_| name.starts_with("every")) {
                     report.at_most(limit);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a segment's way to its slot costs by itself.
+    fn memory(&self, report: &mut Report) -> io::Result<()> {
+        for (bits, flows) in self.flows() {
+            let what = format!("two cache lines one after the other, {flows} flows");
+            if self.setting.wants(&what) {
+                report.add(SECTION, what, "ns", &lines::chased(bits, self.rounds)?);
             }
         }
         Ok(())

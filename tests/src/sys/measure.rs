@@ -115,3 +115,20 @@ fn next_key(map: u32, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+/// Has the kernel back `memory` with pages of the smallest size, as it does its own tables.
+///
+/// # Errors
+/// What the kernel says; one without huge pages has nothing to refuse.
+pub fn on_small_pages(memory: &mut [std::mem::MaybeUninit<u8>]) -> io::Result<()> {
+    const PAGE: usize = 4096;
+    let begin = memory.as_ptr().addr().next_multiple_of(PAGE);
+    let len = (memory.as_ptr().addr() + memory.len()).saturating_sub(begin);
+    let at = memory.as_mut_ptr().wrapping_add(begin - memory.as_ptr().addr());
+    // SAFETY: advice on pages of our own; no byte of them changes.
+    let done = unsafe { libc::madvise(at.cast(), len, libc::MADV_NOHUGEPAGE) };
+    match io::Error::last_os_error() {
+        error if done != 0 && error.raw_os_error() != Some(libc::EINVAL) => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -58,6 +58,8 @@ pub struct Books {
     pub shed_epochs: u64,
     /// What is counted by service differs by so much from what is counted by flag: 0 unless there is a bug.
     pub charge_difference: u64,
+    /// What is counted by queue differs by so much from what is counted of all: 0 unless there is a bug.
+    pub queue_difference: u64,
 }
 
 pub(super) fn add_flags(sum: &mut FlagCounts, other: &FlagCounts) {
@@ -121,6 +123,7 @@ impl Books {
         self.shed += other.shed;
         self.shed_epochs += other.shed_epochs;
         self.charge_difference += other.charge_difference;
+        self.queue_difference += other.queue_difference;
     }
 
     /// Frames rejected for `reason`.
@@ -131,7 +134,7 @@ impl Books {
     /// Absolute differences between what was seen and where it went, added up over all equations; 0 unless there is a
     /// bug. The equations: frames = tcp + rejected; tcp = slots + logged + untracked (control and data) + flooded + shed +
     /// passed by; slots = drained; log entries = drained; per flag, seen = drained + logged + untracked + flooded; and what
-    /// is counted by service = untracked + flooded + shed.
+    /// is counted by service = untracked + flooded + shed; what is counted by queue = frames.
     pub fn difference(&self) -> u64 {
         let flags = |pick: fn(&FlagCounts) -> u64| {
             let kept = pick(&self.drained_flags) + pick(&self.logged_flags);
@@ -143,6 +146,7 @@ impl Books {
             + self.in_slots.abs_diff(self.drained)
             + self.logged.abs_diff(self.drained_log)
             + self.charge_difference
+            + self.queue_difference
             + flags(|f| f.syn)
             + flags(|f| f.syn_ack)
             + flags(|f| f.fin)
@@ -186,7 +190,7 @@ mod tests {
     #[test]
     fn every_single_loss_shows() {
         type Edit = fn(&mut Books);
-        let edits: [Edit; 12] = [
+        let edits: [Edit; 13] = [
             |b| b.frames -= 1,
             |b| b.tcp -= 1,
             |b| b.untracked -= 1,
@@ -199,6 +203,7 @@ mod tests {
             |b| b.flooded_flags.syn += 1,
             |b| b.shed += 1,
             |b| b.charge_difference += 1,
+            |b| b.queue_difference += 1,
         ];
         for edit in edits {
             let mut books = balanced();

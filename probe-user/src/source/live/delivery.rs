@@ -29,6 +29,11 @@ pub fn queues(interfaces: &[String], mode: Mode, force: bool) -> Result<Vec<Queu
     Ok(queues)
 }
 
+/// How many receive queues the interfaces have together. A driver that cannot be asked has one.
+pub fn queue_count(interfaces: &[String]) -> u32 {
+    interfaces.iter().map(|name| ethtool::receive_queues(name).unwrap_or(1).max(1)).fold(0, u32::saturating_add)
+}
+
 /// The program's side of the sockets. They leave their map when they are closed.
 pub struct Delivery {
     _sockets: XskMap<MapData>,

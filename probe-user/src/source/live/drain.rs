@@ -94,27 +94,60 @@ impl Drain<'_> {
                 sum.charge_difference += flood.take_rows(left.region, &left.books);
             }
         }
-        for (nth, left) in self.left.iter().enumerate() {
-            order.add(2 * nth as u32, left.journal.iter().map(|entry| entry.record.time_ns).enumerate());
-        }
-        for (nth, left) in self.left.iter().enumerate() {
-            let flood = flood.as_deref_mut();
-            order.add(2 * nth as u32 + 1, logged(left, flood, &mut sum));
+        let only = self.only_journal();
+        if only.is_none() {
+            self.list(order, flood.as_deref_mut(), &mut sum);
         }
         let claimed = flood.map(|flood| self.claim(flood, &mut sum)).unwrap_or_default();
-        order.add(CLAIMED, claimed.iter().map(|segment| segment.record.time_ns).enumerate());
-        order.merge();
-        for entry in &order.entries {
-            if entry.list == CLAIMED {
-                sink.observe(&self.since_epoch(&claimed[entry.at as usize]));
-            } else {
-                self.feed_one(*entry, &mut sum, sink);
+        match only {
+            Some(left) if claimed.is_empty() => {
+                for kept in left.journal {
+                    self.feed_kept(left, kept, &mut sum, sink);
+                }
+            }
+            _ => {
+                if only.is_some() {
+                    self.list(order, None, &mut sum);
+                }
+                self.feed_merged(order, &claimed, &mut sum, sink);
             }
         }
         for left in &self.left {
             self.settle(left, sink);
         }
         sum
+    }
+
+    /// The only CPU that has left anything, when that is in order as it lies there: then there is nothing to merge.
+    fn only_journal(&self) -> Option<&Left<'_>> {
+        let mut active = self.left.iter().filter(|left| !left.journal.is_empty() || !left.log.is_empty());
+        let left = active.next().filter(|left| left.log.is_empty() && active.next().is_none())?;
+        left.journal.is_sorted_by_key(|entry| entry.record.time_ns).then_some(left)
+    }
+
+    /// Lists journals, then logs.
+    fn list(&self, order: &mut Order, mut flood: Option<&mut Flood>, sum: &mut Books) {
+        for (nth, left) in self.left.iter().enumerate() {
+            order.add(2 * nth as u32, left.journal.iter().map(|entry| entry.record.time_ns).enumerate());
+        }
+        for (nth, left) in self.left.iter().enumerate() {
+            order.add(2 * nth as u32 + 1, logged(left, flood.as_deref_mut(), sum));
+        }
+    }
+
+    fn feed_merged(&self, order: &mut Order, claimed: &[Segment], sum: &mut Books, sink: &mut impl Sink) {
+        order.add(CLAIMED, claimed.iter().map(|segment| segment.record.time_ns).enumerate());
+        order.merge();
+        for entry in &order.entries {
+            match entry.list {
+                CLAIMED => sink.observe(&self.since_epoch(&claimed[entry.at as usize])),
+                list if list % 2 == 1 => self.feed_logged(&self.left[(list / 2) as usize].log[entry.at as usize], sink),
+                list => {
+                    let left = &self.left[(list / 2) as usize];
+                    self.feed_kept(left, &left.journal[entry.at as usize], sum, sink);
+                }
+            }
+        }
     }
 
     /// The openings of flows that have shown more since: they were refused room, and are followed after all.
@@ -132,20 +165,17 @@ impl Drain<'_> {
         claimed
     }
 
-    fn feed_one(&self, entry: Entry, sum: &mut Books, sink: &mut impl Sink) {
-        let left = &self.left[(entry.list / 2) as usize];
-        if entry.list % 2 == 1 {
-            let entry = &left.log[entry.at as usize];
-            let segment = Segment { key: entry.key, record: entry.record, rst_note: entry.rst_note };
-            let segment = self.since_epoch(&segment);
-            if entry.counted == LOG_COUNTED {
-                sink.transition(&segment);
-            } else {
-                sink.observe(&segment);
-            }
-            return;
+    fn feed_logged(&self, entry: &LogEntry, sink: &mut impl Sink) {
+        let segment = Segment { key: entry.key, record: entry.record, rst_note: entry.rst_note };
+        let segment = self.since_epoch(&segment);
+        if entry.counted == LOG_COUNTED {
+            sink.transition(&segment);
+        } else {
+            sink.observe(&segment);
         }
-        let kept = &left.journal[entry.at as usize];
+    }
+
+    fn feed_kept(&self, left: &Left<'_>, kept: &JournalEntry, sum: &mut Books, sink: &mut impl Sink) {
         let slot = &left.slots[kept.slot as usize];
         let rst_note = if kept.record.flags & RST != 0 { slot.rst_note } else { 0 };
         sink.transition(&self.since_epoch(&Segment { key: slot.key, record: kept.record, rst_note }));
@@ -220,4 +250,105 @@ fn add(side: &DirectionCounters, sum: &mut Books) {
     sum.drained_flags.syn_ack += u64::from(side.syn_ack);
     sum.drained_flags.fin += u64::from(side.fin);
     sum.drained_flags.rst += u64::from(side.rst);
+}
+
+#[cfg(test)]
+mod tests {
+    use probe_ebpf::layout::{FlowKey, LOG_COUNTED, SYN, SegmentRecord};
+
+    use super::*;
+
+    /// Keys (their first word) of segments in the order in which they came, and of slots that were counted and settled.
+    #[derive(Default, PartialEq, Eq, Debug)]
+    struct Seen {
+        segments: Vec<(u64, u32)>,
+        counted: Vec<u64>,
+        settled: Vec<u64>,
+        observed: Vec<u32>,
+    }
+
+    impl Sink for Seen {
+        fn transition(&mut self, segment: &Segment) {
+            self.segments.push((segment.key.words[0], segment.record.seq));
+        }
+
+        fn count(&mut self, key: &FlowKey, _: &DirectionCounters, _: &DirectionCounters) {
+            self.counted.push(key.words[0]);
+        }
+
+        fn settle(&mut self, key: &FlowKey, _: &DirectionCounters, _: &DirectionCounters, _: bool) {
+            self.settled.push(key.words[0]);
+        }
+
+        fn observe(&mut self, segment: &Segment) {
+            self.observed.push(segment.record.seq);
+        }
+    }
+
+    fn slot(key: u64) -> Slot {
+        let lo = DirectionCounters { packets: 2, syn: 1, ..DirectionCounters::default() };
+        Slot {
+            key: FlowKey { words: [key; 5] },
+            rst_note: 0,
+            bucket: 0,
+            segment_count: 0,
+            state: 0,
+            spilled: 0,
+            isn: 0,
+            syn_ack_isn: 0,
+            lo,
+            hi: DirectionCounters::default(),
+        }
+    }
+
+    /// A segment of `slot` at `time_ns`, told by `seq` from others.
+    fn kept(slot: u32, nth: u32, time_ns: u64, seq: u32) -> JournalEntry {
+        JournalEntry { record: SegmentRecord { time_ns, seq, flags: SYN, ..SegmentRecord::default() }, slot, nth }
+    }
+
+    fn logged(key: u64, time_ns: u64, seq: u32, counted: u32) -> LogEntry {
+        let record = kept(0, 0, time_ns, seq).record;
+        LogEntry { key: FlowKey { words: [key; 5] }, record, counted, ..LogEntry::default() }
+    }
+
+    type Cpu = (Vec<Slot>, Vec<JournalEntry>, Vec<LogEntry>);
+
+    fn drained(cpus: &[Cpu]) -> (Seen, Books) {
+        let left = cpus.iter().enumerate().map(|(cpu, (slots, journal, log))| {
+            let books = CpuEpoch { slots: slots.len() as u32, ..CpuEpoch::default() };
+            Left { region: cpu, cpu, books, slots, journal, log }
+        });
+        let drain = Drain { left: left.collect(), clock_offset_ns: 1000, now_ns: 0 };
+        let mut seen = Seen::default();
+        let books = drain.feed(&mut Order::default(), None, &mut seen);
+        (seen, books)
+    }
+
+    #[test]
+    fn one_journal_in_order_is_handed_over_as_it_lies() {
+        let journal = vec![kept(0, 0, 5, 1), kept(1, 0, 5, 2), kept(0, 1, 9, 3)];
+        let (seen, books) = drained(&[(vec![slot(7), slot(8)], journal, vec![]), (vec![], vec![], vec![])]);
+        assert_eq!(seen.segments, [(7, 1), (8, 2), (7, 3)]);
+        assert_eq!((seen.counted, seen.settled), (vec![7, 8], vec![7, 8]));
+        assert_eq!((books.drained, books.drained_flags.syn, books.epochs), (4, 2, 1));
+    }
+
+    #[test]
+    fn late_ones_and_other_lists_take_their_places() {
+        // 4 is late by its coarse time, and 5 has the same: in the order of arrival, after the 2 of that time.
+        let first = vec![kept(0, 0, 10, 1), kept(1, 0, 20, 2), kept(0, 1, 30, 3), kept(1, 1, 20, 4), kept(0, 2, 20, 5)];
+        let second = vec![kept(0, 0, 5, 6), kept(0, 1, 25, 7)];
+        let log = vec![logged(8, 40, 8, LOG_COUNTED), logged(9, 15, 9, LOG_ONLY), logged(9, 50, 10, LOG_ONLY)];
+        let (seen, books) = drained(&[(vec![slot(7), slot(8)], first, log), (vec![slot(1)], second, vec![])]);
+        assert_eq!(seen.segments, [(1, 6), (7, 1), (8, 2), (8, 4), (7, 5), (1, 7), (7, 3), (8, 8)]);
+        assert_eq!((seen.counted, seen.observed), (vec![1, 7, 8], vec![9, 10]));
+        assert_eq!((books.drained, books.drained_log), (6, 2));
+    }
+
+    #[test]
+    fn a_slot_that_was_superseded_is_not_settled() {
+        let old = Slot { state: SLOT_SUPERSEDED, ..slot(7) };
+        let (seen, _) = drained(&[(vec![old, slot(7)], vec![kept(0, 0, 1, 1), kept(1, 0, 2, 2)], vec![])]);
+        assert_eq!((seen.counted, seen.settled), (vec![7, 7], vec![7]));
+    }
 }

@@ -17,7 +17,7 @@ use aya::{
 };
 use probe_ebpf::layout::{
     ABI_VERSION, Bucket, Control, CpuEpoch, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey,
-    JournalEntry, LogEntry, OPENING_WAYS, SLOT_SEGMENTS, Segment, Slot,
+    JournalEntry, LogEntry, OPENING_WAYS, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Segment, Slot,
 };
 use probe_ebpf::tunnel::{self, Encapsulations};
 
@@ -28,6 +28,7 @@ use super::{
     drain::{Drain, Left, Order},
     flood::Flood,
     mapping::Mapping,
+    queues::{QueueMap, Queues},
     services::Services,
 };
 use crate::source::Domain;
@@ -78,6 +79,8 @@ pub struct EngineConfig {
     pub opening_sets: u32,
     /// Added to kernel times (`CLOCK_MONOTONIC`) to make them nanoseconds since the Unix epoch.
     pub clock_offset_ns: u64,
+    /// Count frames by interface and queue, too ([`Engine::queues`]).
+    pub by_queue: bool,
     /// Take snapshots of frames, into the ring buffers that [`super::snapshots::Snapshots`] makes.
     pub snapshots: bool,
     /// AF_XDP sockets that the program has room for; with any, TCP frames of queues that have a socket go there.
@@ -101,6 +104,7 @@ impl Default for EngineConfig {
             reset_offsets: None,
             opening_sets: 0,
             clock_offset_ns: 0,
+            by_queue: false,
             snapshots: false,
             sockets: 0,
             trace: false,
@@ -128,9 +132,6 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/rs
 /// aya-log's most talkative level.
 const LOG_EVERYTHING: u8 = 5;
 
-/// Buckets per slot: the fuller a bucket, the longer the search. A quarter of the index is in use when all slots are.
-const ENTRIES_PER_SLOT: u32 = 4;
-
 /// The loaded program and its maps.
 pub struct Engine {
     ebpf: Ebpf,
@@ -150,6 +151,7 @@ pub struct Engine {
     /// [`Control::service_openings`] and [`Control::openings`].
     budget: (u32, u32),
     flood: Option<Flood>,
+    queues: Option<QueueMap>,
     config: EngineConfig,
     order: Order,
 }
@@ -185,7 +187,7 @@ impl Engine {
 
     fn load_variant(config: &EngineConfig, cpus: usize, frags: bool) -> Result<Self, LiveError> {
         let slots = config.slots_per_cpu;
-        let buckets = (slots * ENTRIES_PER_SLOT / probe_ebpf::layout::BUCKET_ENTRIES as u32).max(1);
+        let buckets = (slots / SLOTS_PER_BUCKET).max(1);
         let journal = slots * SLOT_SEGMENTS as u32;
         let regions = 2 * u32::try_from(cpus).map_err(|_| LiveError::TableSize { slots, log: config.log_per_cpu })?;
         let total =
@@ -211,6 +213,7 @@ impl Engine {
             .override_global("TUNNELS", &tunnels, true)
             .override_global("TUNNEL_DEPTH", &tunnel_depth, true)
             .override_global("LINGER", &config.planted.linger, true)
+            .override_global("BY_QUEUE", &u32::from(config.by_queue), true)
             .override_global("EVIDENCE", &u32::from(config.snapshots), true)
             // Only an object with the feature `trace` has it.
             .override_global("AYA_LOG_LEVEL", &log_level, config.trace)
@@ -226,6 +229,7 @@ impl Engine {
             .map_max_entries("LOG", total(log)?)
             .map_max_entries("SNAPSHOT_RINGS", cpu_count)
             .map_max_entries("SOCKETS", config.sockets.max(1))
+            .map_max_entries("QUEUES", QueueMap::rows(config.by_queue, cpu_count))
             .map_max_entries("SERVICES", Flood::rows(config.opening_sets, cpu_count))
             .map_max_entries("OPENING_SETS", Flood::sets(config.opening_sets, cpu_count))
             .map_max_entries("OPENINGS", Flood::openings(config.opening_sets, cpu_count))
@@ -255,11 +259,15 @@ impl Engine {
             armed: true,
             budget: (u32::MAX, u32::MAX),
             flood: None,
+            queues: None,
             config: config.clone(),
             order: Order::default(),
         };
         if config.opening_sets > 0 {
             engine.flood = Some(Flood::map(&engine.ebpf, config.opening_sets, cpus, seed)?);
+        }
+        if config.by_queue {
+            engine.queues = Some(QueueMap::map(&engine.ebpf, cpu_count)?);
         }
         engine.tell(0, 0);
         Ok(engine)
@@ -332,6 +340,11 @@ impl Engine {
         self.tell(self.epoch, self.control.read(0).now_ns);
     }
 
+    /// What came in on which interface and queue, when that is counted.
+    pub fn queues(&self) -> Option<&Queues> {
+        self.queues.as_ref().map(QueueMap::queues)
+    }
+
     /// What was counted by service instead of kept per flow.
     pub fn services(&self) -> Option<&Services> {
         self.flood.as_ref().map(Flood::services)
@@ -385,10 +398,13 @@ impl Engine {
             clock_offset_ns: self.config.clock_offset_ns,
             now_ns: self.control.read(0).now_ns,
         };
-        let sum = drain.feed(&mut order, flood.as_mut(), sink);
+        let mut sum = drain.feed(&mut order, flood.as_mut(), sink);
         self.flood = flood;
         self.order = order;
         for region in left..left + self.cpus {
+            if let Some(queues) = &mut self.queues {
+                sum.queue_difference += queues.take_rows(region, &self.books.read(region));
+            }
             self.clear(region);
         }
         sum

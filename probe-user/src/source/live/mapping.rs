@@ -34,6 +34,8 @@ unsafe impl MapValue for probe_ebpf::layout::JournalEntry {}
 // SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::ServiceRow {}
 // SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::QueueRow {}
+// SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::OpeningSet {}
 // SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::Opening {}

@@ -11,6 +11,7 @@
 //! * [`driver`]: what its driver counts as lost on the way in.
 //! * `features`: what its driver can do with XDP.
 //! * [`privilege`]: what the process may do.
+//! * [`queues`]: what came in on which interface and queue.
 //! * [`services`]: what floods are made of: counts by service, of what is not kept per flow.
 //! * `trace` (a feature): what the program logs of frames that it rejects.
 
@@ -30,6 +31,7 @@ mod mapping;
 pub mod netdev;
 mod planted;
 pub mod privilege;
+pub mod queues;
 mod rtnetlink;
 pub mod services;
 pub mod snapshots;
