@@ -29,14 +29,17 @@ const VICTIM: u16 = 7001;
 /// Conversations per second, and for how long: more than a thousand in all.
 const RATE: u32 = 160;
 const LOAD: Duration = Duration::from_secs(9);
-/// The flood begins at least so long before: attempts without answer are forgotten after five seconds.
-const LEAD: Duration = Duration::from_secs(6);
-/// And then until the agent has not grown for so long: there are as many rows of clients as there ever will be.
-const STEADY: Duration = Duration::from_secs(5);
+/// New flows per second of one service that the agent is told to follow.
+const FOLLOWED: &str = "2000";
+/// The flood begins at least so long before: until 8192 clients have a row, one attempt each, of which none is forgotten
+/// before five seconds are over.
+const LEAD: Duration = Duration::from_secs(10);
+/// And then until the agent has not grown for so long.
+const STEADY: Duration = Duration::from_secs(3);
 /// By then it must have stopped growing, on a busy machine, too.
 const PATIENCE: Duration = Duration::from_mins(1);
 const TRIES: usize = 3;
-/// SYNs per second that are a flood: a hundred times as many as the agent is told to follow. A core makes, sends and
+/// SYNs per second that are a flood: fifty times as many as the agent is told to follow. A core makes, sends and
 /// receives ten times that, when it has nothing else to do.
 const FLOOR: f64 = 100_000.0;
 
@@ -210,7 +213,7 @@ fn read(stdout: &str) -> Said {
 fn one_measurement(place: Place) -> Result<(), String> {
     let network = Network::build().expect("namespaces");
     let _filter = place.prepare(&network).expect("a mirror port");
-    let words = ["run", "--format", "ndjson", "--flood-at", "1000"].iter().chain(place.words());
+    let words = ["run", "--format", "ndjson", "--flood-at", FOLLOWED].iter().chain(place.words());
     let words: Vec<OsString> = words.map(Into::into).collect();
     let probe = Probe::start(&network.middle, &words).expect("it attaches");
     // Everything but the agent: with one CPU that sends, the veth pair's ring is emptied by the one that fills it, and

@@ -101,7 +101,9 @@ fn entries(setting: &Setting, report: &mut Report) -> io::Result<()> {
         report.add(SECTION, format!("{name} entries: ours / LOOKUP_AND_DELETE_BATCH"), "", &ratios);
         report.at_most(1.0 / 30.0);
     }
-    report.add(SECTION, "flip of the halves, with nothing to drain", "ms", &flips);
+    if !flips.is_empty() {
+        report.add(SECTION, "flip of the halves, with nothing to drain", "ms", &flips);
+    }
     Ok(())
 }
 
