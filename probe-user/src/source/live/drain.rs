@@ -176,7 +176,9 @@ impl Drain<'_> {
     }
 
     fn feed_kept(&self, left: &Left<'_>, kept: &JournalEntry, sum: &mut Books, sink: &mut impl Sink) {
-        let slot = &left.slots[kept.slot as usize];
+        // None only where somebody still writes, that is, without a grace period: the slot has counted what is not drained
+        // here, and the books do not balance.
+        let Some(slot) = left.slots.get(kept.slot as usize) else { return };
         let rst_note = if kept.record.flags & RST != 0 { slot.rst_note } else { 0 };
         sink.transition(&self.since_epoch(&Segment { key: slot.key, record: kept.record, rst_note }));
         // Every slot has a first segment, so this comes to every slot once: if not, the books do not balance.
@@ -350,5 +352,11 @@ mod tests {
         let old = Slot { state: SLOT_SUPERSEDED, ..slot(7) };
         let (seen, _) = drained(&[(vec![old, slot(7)], vec![kept(0, 0, 1, 1), kept(1, 0, 2, 2)], vec![])]);
         assert_eq!((seen.counted, seen.settled), (vec![7, 7], vec![7]));
+    }
+
+    #[test]
+    fn a_slot_that_is_not_there_yet_is_a_difference_in_the_books_and_no_panic() {
+        let (seen, books) = drained(&[(vec![slot(7)], vec![kept(1, 0, 1, 1), kept(0, 0, 2, 2)], vec![])]);
+        assert_eq!((seen.segments, seen.counted, books.drained), (vec![(7, 2)], vec![7], 2));
     }
 }
