@@ -171,6 +171,7 @@ pub(super) fn live_books(books: &Books) -> Vec<(&'static str, u64)> {
     vec![
         ("frames", books.frames),
         ("frame_bytes", books.frame_bytes),
+        ("queues.without_row", books.queueless_frames),
         ("tcp", books.tcp),
         ("in_slots", books.in_slots),
         ("logged", books.logged),

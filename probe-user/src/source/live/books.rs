@@ -12,6 +12,8 @@ pub struct Books {
     pub frames: u64,
     /// Bytes of those frames.
     pub frame_bytes: u64,
+    /// Of `frames`, those of interfaces and queues that found no row of their own (more than a CPU has rows).
+    pub queueless_frames: u64,
     /// Frames with a readable TCP header.
     pub tcp: u64,
     /// Data segments that depth `control` does not record.
@@ -74,6 +76,7 @@ impl Books {
     pub fn add_cpu(&mut self, cpu: &CpuEpoch) {
         self.frames += cpu.frames;
         self.frame_bytes += cpu.frame_bytes;
+        self.queueless_frames += cpu.rowless_frames;
         self.tcp += cpu.tcp;
         self.passed_by += cpu.passed_by;
         self.in_slots += cpu.in_slots;
@@ -98,6 +101,7 @@ impl Books {
     pub fn add(&mut self, other: &Self) {
         self.frames += other.frames;
         self.frame_bytes += other.frame_bytes;
+        self.queueless_frames += other.queueless_frames;
         self.tcp += other.tcp;
         self.passed_by += other.passed_by;
         self.in_slots += other.in_slots;
