@@ -261,9 +261,9 @@ impl Aggregate {
     pub fn add_unjudged(&mut self, connections: &mut [Connection], habits: &mut Habits) {
         for connection in connections {
             self.add_one_unjudged(connection, habits);
-        }
-        if self.gathered.is_full() {
-            self.gathered.add_to(self.servers.rows_mut(), self.clients.rows_mut());
+            if self.gathered.is_full() {
+                self.gathered.add_to(self.servers.rows_mut(), self.clients.rows_mut());
+            }
         }
     }
 

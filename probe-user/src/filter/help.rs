@@ -22,7 +22,7 @@ Comparisons, joined by and, or, not and parentheses (also && || !):
 
 Relations: = (or ==), !=, <, <=, >, >=, in {A, B, FIRST..LAST}, not in, contains. ip and port are those of either side; \
 ip != A means that neither is A. .clt and .srv are the client's and the server's, without them a count is the sum. What a \
-record has no value of (idle_gap of one that was not idle) fits no comparison. Bytes may have K, M, G or T, times have \
+record has no value of (idle_gap of one that was not idle) fits no comparison; not and not in turn that round. Bytes may have K, M, G or T, times have \
 ns, us, ms, s, m, h or d.
 
 Fields:

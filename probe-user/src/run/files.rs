@@ -2,9 +2,9 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     time::{Instant, SystemTime},
 };
@@ -34,6 +34,8 @@ pub(super) struct Files {
     is_full: bool,
     /// Files before the current one, oldest first, with their lengths.
     past: VecDeque<(PathBuf, u64)>,
+    /// The folder, held.
+    held: Option<File>,
 }
 
 impl Files {
@@ -43,13 +45,21 @@ impl Files {
     /// # Errors
     /// The folder or file cannot be made.
     pub(super) fn open(plan: &EvidencePlan, head: Vec<u8>) -> io::Result<Self> {
-        let mut files =
-            Self { plan: plan.clone(), head, current: None, next_number: 0, is_full: false, past: VecDeque::new() };
+        let mut files = Self {
+            plan: plan.clone(),
+            head,
+            current: None,
+            next_number: 0,
+            is_full: false,
+            past: VecDeque::new(),
+            held: None,
+        };
         if plan.is_file {
             let file = OpenOptions::new().write(true).create(true).truncate(true).open(&plan.path)?;
             files.begin(plan.path.clone(), file)?;
         } else {
             fs::create_dir_all(&plan.path)?;
+            files.held = Some(hold(&plan.path)?);
             files.past = ours(&plan.path)?;
             files.next()?;
         }
@@ -167,31 +177,67 @@ fn ours(folder: &Path) -> io::Result<VecDeque<(PathBuf, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if is_ours(&entry.path()) && entry.file_type()?.is_file() {
-            found.push((entry.path(), entry.metadata()?.len()));
+        if !is_ours(&entry.path()) {
+            continue;
+        }
+        match entry.metadata() {
+            Ok(file) if file.is_file() => found.push((entry.path(), file.len())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            // Something else of that name, or somebody has just taken it away.
+            _ => {}
         }
     }
     found.sort();
     Ok(found.into())
 }
 
-/// By its name.
+/// By its name, to the letter: what somebody has named alike to keep it is not ours to delete.
 fn is_ours(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.starts_with("rstprobe-") && name.ends_with(".pcapng"))
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let own = name.strip_prefix("rstprobe-").and_then(|name| name.strip_suffix(".pcapng")).unwrap_or_default();
+    let Some((time, number)) = own.split_once('-') else { return false };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (date, clock) = time.strip_suffix('Z').and_then(|time| time.split_once('T')).unwrap_or_default();
+    date.len() == 8
+        && clock.len() == 6
+        && digits(date)
+        && digits(clock)
+        && (6..=9).contains(&number.len())
+        && digits(number)
 }
 
 /// The first of `captures` that evidence would be written over, or that might be deleted to make room.
 pub(super) fn overwritten<'a>(plan: &EvidencePlan, captures: &'a [PathBuf]) -> Option<&'a PathBuf> {
-    let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
-    let place = identity(&plan.path)?;
-    captures.iter().find(|capture| {
-        if plan.is_file {
-            return identity(capture) == Some(place);
-        }
-        let folder = capture.parent().filter(|folder| !folder.as_os_str().is_empty());
-        is_ours(capture) && identity(folder.unwrap_or(Path::new("."))) == Some(place)
-    })
+    let places: Vec<_> = if plan.is_file {
+        identity(&plan.path).into_iter().collect()
+    } else {
+        ours(&plan.path).into_iter().flatten().filter_map(|(path, _)| identity(&path)).collect()
+    };
+    // By what they are and not by name: one file may have several names.
+    captures.iter().find(|capture| identity(capture).is_some_and(|capture| places.contains(&capture)))
+}
+
+/// Which file it is; `-` is standard input.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = if path.as_os_str() == "-" {
+        File::from(io::stdin().as_fd().try_clone_to_owned().ok()?).metadata()
+    } else {
+        fs::metadata(path)
+    };
+    file.ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Holds a folder for one writer: another one would delete what this one is writing.
+fn hold(folder: &Path) -> io::Result<File> {
+    let folder = File::open(folder)?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another rstprobe writes its evidence there; give this one a folder of its own",
+        )),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -234,6 +280,46 @@ mod tests {
         );
         assert!(folder.join("notes.txt").exists(), "what is not ours is left alone");
         assert!(!files.write(&[2; 10_000]).expect("refused"));
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn only_names_that_we_give_are_ours() {
+        for (name, is) in [
+            ("rstprobe-20200101T000000Z-000000.pcapng", true),
+            ("rstprobe-20200101T000000Z-999999999.pcapng", true),
+            ("rstprobe-20200101T000000Z-000003-KEEP.pcapng", false),
+            ("rstprobe-20200101T000000Z-.pcapng", false),
+            ("rstprobe-case42.pcapng", false),
+            ("rstprobe-20200101T000000-000000.pcapng", false),
+            ("rstprobe-2020010T0000000Z-000000.pcapng", false),
+            ("rstprobe-.pcapng", false),
+            ("notes.txt", false),
+        ] {
+            assert_eq!(is_ours(Path::new(name)), is, "{name}");
+        }
+    }
+
+    #[test]
+    fn one_folder_has_one_writer() {
+        let folder = folder("held");
+        let first = Files::open(&plan(folder.clone(), false, 10_000), vec![]).expect("files");
+        let refused = Files::open(&plan(folder.clone(), false, 10_000), vec![]).map(|_| ());
+        assert_eq!(refused.map_err(|error| error.kind()), Err(io::ErrorKind::ResourceBusy));
+        drop(first);
+        assert!(Files::open(&plan(folder.clone(), false, 10_000), vec![]).is_ok());
+        fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_capture_under_another_name_is_the_same_file() {
+        let folder = folder("names");
+        let own = folder.join("rstprobe-20200101T000000Z-000000.pcapng");
+        fs::write(&own, [0; 10]).expect("a file");
+        let latest = folder.join("latest.pcapng");
+        std::os::unix::fs::symlink(&own, &latest).expect("a link");
+        let captures = [latest.clone()];
+        assert_eq!(overwritten(&plan(folder.clone(), false, 1000), &captures), Some(&latest));
         fs::remove_dir_all(folder).expect("removed");
     }
 

@@ -114,13 +114,16 @@ impl Kept {
     }
 }
 
+/// Letters of an interface's name: captures may claim names of 64 KiB.
+const LONGEST_NAME: usize = 256;
+
 /// By its own name, or that of the capture and its number.
 fn describe(capture: &Path, on: &CapturedOn<'_>) -> Interface {
     let file = capture.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy());
     let number = if on.name.is_none() { format!(" {}", on.number) } else { String::new() };
     Interface {
         index: 0,
-        name: on.name.map_or_else(|| file.into_owned(), str::to_owned),
+        name: on.name.map_or_else(|| file.into_owned(), |name| name.chars().take(LONGEST_NAME).collect()),
         description: format!("interface{number} of {}", capture.display()),
         link_type: on.link_number,
     }
