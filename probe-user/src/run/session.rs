@@ -62,6 +62,8 @@ pub(super) struct Session {
 
 /// How often the coarse clock ticks and the occupancy is looked at.
 pub(super) const TICK: Duration = Duration::from_millis(5);
+/// Snapshots of frames wait so long between two drains: other CPUs' programs may still have earlier ones in hand.
+const ON_THE_WAY_NS: u64 = 2_000_000;
 
 impl Session {
     /// Loads and attaches.
@@ -160,7 +162,7 @@ impl Session {
         self.tell_trace();
         if self.snapshots.is_some() {
             let shared = Arc::clone(&self.feed);
-            self.take_snapshots(&mut shared.lock());
+            self.take_snapshots(&mut shared.lock(), monotonic_ns().saturating_sub(ON_THE_WAY_NS));
         }
         if self.reader.as_ref().is_some_and(FrameReader::has_ended) {
             return self.end_reader();
@@ -177,10 +179,10 @@ impl Session {
         Ok(())
     }
 
-    /// Frames that the program kept, before the records of their connections are made.
-    fn take_snapshots(&mut self, feed: &mut Feed) {
+    /// Frames that the program kept until then (monotonic), before the records of their connections are made.
+    fn take_snapshots(&mut self, feed: &mut Feed, until_ns: u64) {
         let Some(snapshots) = &mut self.snapshots else { return };
-        snapshots.take(monotonic_ns(), |taken| {
+        snapshots.take(until_ns, |taken| {
             let Taken { segment, interface, queue, wire_len, bytes } = *taken;
             let direction = queue.map_or(Direction::Sent, |queue| Direction::Received { queue });
             feed.keep(&segment, &Frame { interface, direction, wire_len, bytes });
@@ -209,7 +211,7 @@ impl Session {
         let shared = Arc::clone(&self.feed);
         let mut feed = shared.lock();
         let books = self.engine.drain(&mut *feed)?;
-        self.take_snapshots(&mut feed);
+        self.take_snapshots(&mut feed, monotonic_ns());
         self.books.add(&books);
         if books.untracked_data > 0 || books.order_lost > 0 || books.shed > 0 {
             feed.tracker.doubt_acknowledgements();

@@ -70,8 +70,9 @@ impl Snapshots {
         Ok(Self { rings, _by_cpu: by_cpu, counts, clock_offset_ns, waiting: Vec::new() })
     }
 
-    /// Hands over what has come, in order of time, up to `now_ns` (monotonic, read before the call): what other CPUs put
-    /// into rings that were looked at already is later than that, and waits with what came after it for the next call.
+    /// Hands over what has come, in order of time, up to `now_ns` (monotonic, read before the call); the rest waits for the
+    /// next call. A program takes the time before it puts its frame into a ring: only after a grace period has everything
+    /// before `now_ns` come, and in between it should lie as far back as a program may be held up.
     pub fn take(&mut self, now_ns: u64, mut each: impl FnMut(&Taken<'_>)) {
         for ring in &mut self.rings {
             while let Some(entry) = ring.next() {
