@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 /// Kept one by one; most rows have fewer. A histogram takes about 10 kB.
 const FEW: usize = 256;
 /// Histograms are large and each entry goes to another place in them: so many gather before they are made.
-const GATHER: usize = 256;
+const GATHER: usize = 64;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
