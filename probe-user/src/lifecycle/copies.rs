@@ -36,9 +36,12 @@ pub(super) struct Copies {
 /// copy of a segment is looked at or none, and nothing need be remembered of the others.
 #[inline(always)]
 pub(super) fn is_sampled(record: &SegmentRecord) -> bool {
+    if record.ip_id == 0 || record.payload_len == 0 {
+        return false;
+    }
     let numbers = u64::from(record.seq) << 16 | u64::from(record.ip_id);
     let mixed = fold(numbers ^ 0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db);
-    mixed.is_multiple_of(u64::from(SAMPLED_ONE_IN)) && record.ip_id != 0 && record.payload_len != 0
+    mixed.is_multiple_of(u64::from(SAMPLED_ONE_IN))
 }
 
 impl Copies {

@@ -14,6 +14,7 @@ pub(super) struct History {
 
 impl History {
     /// Appends one letter; false when there is no room left.
+    #[inline(always)]
     pub(super) fn push(&mut self, letter: u8) -> bool {
         let Some(free) = self.letters.get_mut(self.len as usize) else { return false };
         *free = letter;

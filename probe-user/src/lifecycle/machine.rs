@@ -72,12 +72,36 @@ pub(super) fn bad_checksum(track: &mut Track, record: &SegmentRecord) {
 /// Moves the connection on by one good segment (Zeek `TCPSessionAdapter::Process`).
 pub(super) fn step(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
     if segment.record.is_control() {
-        return take(track, segment, extra, config);
+        step_control(track, segment, extra, config);
+    } else {
+        step_plain(track, segment, extra, config);
     }
-    // The same rules, compiled for what most segments are: nothing is left of those for SYN, FIN and RST.
-    let mut plain = *segment;
-    plain.record.flags &= !CONTROL;
-    take(track, &plain, extra, config);
+}
+
+/// As [`step`], for SYN, FIN and RST: the same rules, compiled for each of the usual combinations of flags.
+pub(super) fn step_control(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
+    const SYN_ACK: u16 = SYN | ACK;
+    const FIN_ACK: u16 = FIN | ACK;
+    match segment.record.flags & (CONTROL | ACK) {
+        SYN => take(track, &known(segment, CONTROL | ACK, SYN), extra, config),
+        SYN_ACK => take(track, &known(segment, CONTROL | ACK, SYN_ACK), extra, config),
+        FIN_ACK => take(track, &known(segment, CONTROL | ACK, FIN_ACK), extra, config),
+        _ => take(track, segment, extra, config),
+    }
+}
+
+/// As [`step`], for all others: nothing is left of the rules for SYN, FIN and RST.
+#[inline(always)]
+pub(super) fn step_plain(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
+    take(track, &known(segment, CONTROL, 0), extra, config);
+}
+
+/// The same segment, of whose flags the compiler knows that those of `mask` are `flags`.
+#[inline(always)]
+fn known(segment: &Segment, mask: u16, flags: u16) -> Segment {
+    let mut segment = *segment;
+    segment.record.flags = segment.record.flags & !mask | flags;
+    segment
 }
 
 #[inline(always)]

@@ -20,10 +20,15 @@ pub(super) struct Place {
 /// No slot.
 const NOWHERE: u32 = u32::MAX;
 
+/// Whole, so that a place in one is found by one comparison.
+type Chunk = [Option<Track>; CHUNK];
+
 /// Slab of connections with an index by key.
 #[derive(Debug)]
 pub(super) struct Table {
-    chunks: Vec<Vec<Option<Track>>>,
+    chunks: Vec<Box<Chunk>>,
+    /// Slots that were ever in use: those from here on are not.
+    opened: u32,
     free: Vec<u32>,
     index: Index,
     seed: u64,
@@ -31,7 +36,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(seed: u64) -> Self {
-        Self { chunks: Vec::new(), free: Vec::new(), index: Index::new(), seed }
+        Self { chunks: Vec::new(), opened: 0, free: Vec::new(), index: Index::new(), seed }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,18 +67,22 @@ impl Table {
         if is_there(place.slot) { Some(place.slot) } else { self.index.find(place.hash, is_there) }
     }
 
-    /// Brings the connections of these hashes near: what memory has to be waited for is waited for at the same time.
-    #[inline]
-    pub(super) fn approach(&self, places: &mut [Place]) {
-        let guessed = places.iter().map(|place| self.index.guess(place.hash)).fold(0, |all, one| all ^ one);
-        std::hint::black_box(guessed);
-        for place in &mut *places {
-            if let Some(slot) = self.index.find(place.hash, |_| true) {
-                place.slot = slot;
-            }
+    /// Where to look for each of these keys, with their connections brought near: what memory has to be waited for is
+    /// waited for at the same time.
+    #[inline(always)]
+    pub(super) fn approach<'a>(&self, keys: impl Iterator<Item = &'a FlowKey>, places: &mut [Place]) {
+        let mut near = 0;
+        for (place, key) in places.iter_mut().zip(keys) {
+            place.hash = self.hash(key);
+            near ^= self.index.guess(place.hash);
         }
-        let touched = places.iter().filter_map(|place| self.get(place.slot)).map(Track::touch_own);
-        std::hint::black_box(touched.fold(0, |all, one| all ^ one));
+        std::hint::black_box(near);
+        let mut near = 0;
+        for place in places {
+            place.slot = self.index.find(place.hash, |_| true).unwrap_or(NOWHERE);
+            near ^= self.get(place.slot).map_or(0, Track::touch_own);
+        }
+        std::hint::black_box(near);
     }
 
     #[inline]
@@ -83,7 +92,12 @@ impl Table {
 
     #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Track> {
-        self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?.as_mut()
+        self.place_mut(slot)?.as_mut()
+    }
+
+    #[inline]
+    fn place_mut(&mut self, slot: u32) -> Option<&mut Option<Track>> {
+        Some(&mut self.chunks.get_mut(slot as usize / CHUNK)?[slot as usize % CHUNK])
     }
 
     /// Puts a connection in; there is none of its key, of which `place` is.
@@ -96,30 +110,37 @@ impl Table {
 
     #[inline]
     fn put(&mut self, track: Track) -> u32 {
-        if let Some(slot) = self.free.pop() {
-            self.chunks[slot as usize / CHUNK][slot as usize % CHUNK] = Some(track);
-            return slot;
+        let slot = self.free.pop().unwrap_or_else(|| self.open());
+        if let Some(place) = self.place_mut(slot) {
+            *place = Some(track);
         }
-        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
-        let chunk = self.chunks.len() - 1;
-        self.chunks[chunk].push(Some(track));
-        (chunk * CHUNK + self.chunks[chunk].len() - 1) as u32
+        slot
     }
 
-    /// Brings connections near whose deadlines are coming: their timers, and all the rest of those that will be written.
+    /// A slot that was never in use.
+    fn open(&mut self) -> u32 {
+        let slot = self.opened;
+        self.opened += 1;
+        if slot as usize / CHUNK == self.chunks.len() {
+            // On the heap from the start: it is larger than what a stack should hold.
+            let empty: Box<[Option<Track>]> = std::iter::repeat_with(|| None).take(CHUNK).collect();
+            self.chunks.extend(<Box<Chunk>>::try_from(empty));
+        }
+        slot
+    }
+
+    /// Brings near what writing the records of these connections will need, if it comes to that now.
     ///
-    /// What points to something further is read for all of them before that is: so that no more than three waits come
-    /// one after the other.
-    pub(super) fn warm(&self, slots: impl Iterator<Item = u32>) {
+    /// What points to something further is read for all of them before that is: so that no more than two waits come one
+    /// after the other.
+    #[inline(never)]
+    pub(super) fn warm(&self, slots: &[u64]) {
         let mut near = [None; AHEAD];
-        for (near, track) in near.iter_mut().zip(slots.filter_map(|slot| self.get(slot))) {
+        let tracks = slots.iter().filter_map(|&entry| self.get(entry as u32));
+        for (near, track) in near.iter_mut().zip(tracks.filter(|track| track.ends_soon())) {
             *near = Some(track);
         }
-        let all = || near.iter().map_while(|track| *track);
-        std::hint::black_box(all().map(Track::touch_timers).fold(0, |all, one| all ^ one));
-        let ending = || all().filter(|track| track.ends_soon());
+        let ending = || near.iter().map_while(|track| *track);
         let ends = ending().map(Track::touch).fold(0, |all, one| all ^ one);
         let places = ending().map(|track| self.index.guess(self.hash(&track.key))).fold(0, |all, one| all ^ one);
         std::hint::black_box(ends ^ u64::from(places));
@@ -128,18 +149,17 @@ impl Table {
 
     /// Takes a connection out, whose key has this hash; what memory it had beside its place is handed back.
     pub(super) fn remove(&mut self, slot: u32, hash: u64) -> Option<Box<Rare>> {
-        let place = self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?;
-        let track = place.as_mut()?;
-        self.index.remove(hash, slot);
-        let rare = track.rare.take();
+        let place = self.chunks.get_mut(slot as usize / CHUNK).map(|chunk| &mut chunk[slot as usize % CHUNK])?;
+        let rare = place.as_mut()?.rare.take();
         *place = None;
+        self.index.remove(hash, slot);
         self.free.push(slot);
         rare
     }
 
     /// Up to `count` slots in use from `from` on, going round.
     pub(super) fn next_slots(&self, from: u32, count: usize) -> Vec<u32> {
-        let total = self.chunks.iter().map(Vec::len).sum::<usize>() as u32;
+        let total = self.opened;
         let from = if from < total { from } else { 0 };
         (from..total).chain(0..from).filter(|&slot| self.get(slot).is_some()).take(count).collect()
     }
@@ -154,6 +174,6 @@ impl Table {
 }
 
 #[inline]
-fn at(chunks: &[Vec<Option<Track>>], slot: u32) -> Option<&Track> {
-    chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)?.as_ref()
+fn at(chunks: &[Box<Chunk>], slot: u32) -> Option<&Track> {
+    chunks.get(slot as usize / CHUNK)?[slot as usize % CHUNK].as_ref()
 }

@@ -1,6 +1,6 @@
 //! The state of one tracked connection.
 
-use probe_ebpf::layout::{FlowKey, SegmentRecord};
+use probe_ebpf::layout::{ACK, FIN, FlowKey, RST, SYN, SegmentRecord};
 
 use super::endpoint::{Endpoint, NOT_FOLLOWED, State};
 use super::evidence::{OddSide, Rare};
@@ -196,12 +196,6 @@ impl Track {
         orig.ip_bytes ^ resp.ip_bytes ^ self.key.words[0] ^ self.start_ns
     }
 
-    /// Reads something of the lines that a timer needs.
-    #[inline]
-    pub(super) fn touch_timers(&self) -> u64 {
-        self.key.words[0] ^ self.armed_ns
-    }
-
     /// Reads something of each line that writing the record will need, but of its RSTs.
     #[inline]
     pub(super) fn touch(&self) -> u64 {
@@ -233,12 +227,18 @@ impl Track {
         &mut self.rare_mut().odd.get_or_insert_default().sides[side]
     }
 
+    #[inline(always)]
     fn push_history(&mut self, letter: u8) {
         if !self.history.push(letter) {
-            let more = &mut self.rare_mut().odd.get_or_insert_default().history;
-            if more.len() < LONGEST_HISTORY {
-                more.push(letter);
-            }
+            self.push_long_history(letter);
+        }
+    }
+
+    #[cold]
+    fn push_long_history(&mut self, letter: u8) {
+        let more = &mut self.rare_mut().odd.get_or_insert_default().history;
+        if more.len() < LONGEST_HISTORY {
+            more.push(letter);
         }
     }
 
@@ -284,6 +284,22 @@ impl Track {
             let beyond = &mut self.odd_mut(side).beyond;
             beyond.syn += over.0;
             beyond.syn_ack += over.1;
+        }
+    }
+
+    /// Counts one SYN, FIN or RST.
+    #[inline]
+    pub(super) fn add_control(&mut self, side: usize, flags: u16) {
+        if flags & SYN != 0 {
+            let end = &mut self.ends[side];
+            let count = if flags & ACK == 0 { &mut end.syn } else { &mut end.syn_ack };
+            match count.checked_add(1) {
+                Some(more) => *count = more,
+                None => self.add_syns(side, u32::from(flags & ACK == 0), u32::from(flags & ACK != 0)),
+            }
+        }
+        if flags & (FIN | RST) != 0 {
+            self.add_ends(side, u32::from(flags & FIN != 0), u32::from(flags & RST != 0));
         }
     }
 

@@ -13,7 +13,7 @@ use super::spare::Spare;
 use super::table::{Place, Table};
 use super::tombstone::Tombstones;
 use super::track::{Counting, NEVER, Patience, Phase, RESP, Track};
-use super::wheel::Wheel;
+use super::wheel::{Turn, Wheel};
 use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
 
 /// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
@@ -78,50 +78,69 @@ impl Tracker {
     pub fn observe_all(&mut self, arrivals: &[Arrival]) {
         let mut places = [Place::default(); AT_ONCE];
         for some in arrivals.chunks(AT_ONCE) {
-            for (place, arrival) in places.iter_mut().zip(some) {
-                *place = self.table.place_of(&arrival.segment.key);
-            }
-            self.table.approach(&mut places[..some.len()]);
-            for (&place, arrival) in places.iter().zip(some) {
-                self.observe_at(place, &arrival.segment, arrival.extra);
+            self.table.approach(some.iter().map(|arrival| &arrival.segment.key), &mut places);
+            for (place, Arrival { segment, extra }) in places.iter().zip(some) {
+                self.observe_at(*place, segment, *extra);
             }
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn observe_at(&mut self, place: Place, segment: &Segment, extra: Extra) {
         let record = &segment.record;
         self.advance(record.time_ns);
-        if extra.header != Header::Whole {
-            self.note_headless(segment, extra.header);
-            return;
+        if extra.bad_checksum || extra.header != Header::Whole {
+            return self.observe_damaged(place, segment, extra.header);
         }
         self.watched_from = self.watched_from.min(record.time_ns);
-        let slot = if self.is_at(place.slot, segment) {
-            place.slot
-        } else {
-            self.connection_of(segment, place, Counting::Whole)
+        self.stats.segments += 1;
+        let mut slot = place.slot;
+        let track = match self.table.get_mut(slot) {
+            Some(track) if track.key.same(&segment.key) && !machine::is_reuse(track, record) => track,
+            _ => {
+                slot = self.connection_of(segment, place, Counting::Whole);
+                let Some(track) = self.table.get_mut(slot) else { return };
+                track
+            }
         };
-        let Some(track) = self.table.get_mut(slot) else { return };
-        if extra.bad_checksum {
-            self.stats.bad_checksums += 1;
-            machine::bad_checksum(track, record);
+        if record.is_control() {
+            if record.flags & (FIN | RST) != 0 {
+                self.spare.equip(track, record.flags & RST != 0);
+            }
+            machine::step_control(track, segment, extra, &self.config);
+            track.add_control(track.side_of(record), record.flags);
+            self.copies.control(record, place.hash);
+            count_one(track, record);
+            if deadline(track, &self.config.timers) < track.armed_ns {
+                self.rearm(slot);
+            }
             return;
         }
-        self.stats.segments += 1;
-        if record.flags & (FIN | RST) != 0 {
-            self.spare.equip(track, record.flags & RST != 0);
-        }
-        machine::step(track, segment, extra, &self.config);
-        count_one(track, record);
-        if deadline(track, &self.config.timers) < track.armed_ns {
-            self.rearm(slot);
-        }
-        if record.is_control() {
-            self.copies.control(record, place.hash);
-        } else if copies::is_sampled(record) {
+        let (last_ns, patience, was_deferred) = (track.last_ns, track.patience, track.close_deferred);
+        machine::step_plain(track, segment, extra, &self.config);
+        if copies::is_sampled(record) {
             self.copies.data(record, place.hash);
         }
+        count_one(track, record);
+        // Nothing else of what these segments do brings a deadline forward.
+        if was_deferred || track.patience != patience || track.last_ns < last_ns {
+            self.rearm(slot);
+        } else {
+            debug_assert!(deadline(track, &self.config.timers) >= track.armed_ns, "{track:?}");
+        }
+    }
+
+    /// A segment of which not all is believed.
+    #[cold]
+    fn observe_damaged(&mut self, place: Place, segment: &Segment, header: Header) {
+        if header != Header::Whole {
+            return self.note_headless(segment, header);
+        }
+        self.watched_from = self.watched_from.min(segment.record.time_ns);
+        let slot = self.connection_of(segment, place, Counting::Whole);
+        let Some(track) = self.table.get_mut(slot) else { return };
+        self.stats.bad_checksums += 1;
+        machine::bad_checksum(track, &segment.record);
     }
 
     /// Moves the state machine only (live path); the counts come through [`Tracker::count`].
@@ -263,13 +282,6 @@ impl Tracker {
         TrackerStats { tracked: self.table.len() as u64, copies: self.copies.counts(), ..self.stats }
     }
 
-    /// Whether the segment belongs to the connection of this slot.
-    #[inline]
-    fn is_at(&self, slot: u32, segment: &Segment) -> bool {
-        let track = self.table.get(slot).filter(|track| track.key.same(&segment.key));
-        track.is_some_and(|track| !machine::is_reuse(track, &segment.record))
-    }
-
     /// Slot of the connection the segment belongs to, created when there is none or when the segment begins anew.
     #[inline(never)]
     fn connection_of(&mut self, segment: &Segment, place: Place, counting: Counting) -> u32 {
@@ -331,8 +343,13 @@ impl Tracker {
     #[cold]
     fn run_timers(&mut self, now: u64) {
         let many = self.table.len() > FEW;
-        while let Some((due, slot)) = self.wheel.next(now) {
-            self.table.warm(self.wheel.coming());
+        while let Some((due, slot)) =
+            self.wheel.next(now, |turn| armed_again(&mut self.table, &self.config.timers, turn))
+        {
+            let coming = self.wheel.coming();
+            if !coming.is_empty() {
+                self.table.warm(coming);
+            }
             let Some(track) = self.table.get_mut(slot) else { continue };
             if track.armed_ns != due {
                 continue;
@@ -401,6 +418,18 @@ pub(super) fn dispensable(track: &Track) -> u8 {
     } else {
         2
     }
+}
+
+/// For when a connection is armed once the tick begins for which it was: later, when nothing will have to be done about it
+/// before the tick ends.
+#[inline]
+fn armed_again(table: &mut Table, timers: &Timers, turn: Turn) -> u64 {
+    let Some(track) = table.get_mut(turn.slot).filter(|track| track.armed_ns == turn.due) else { return NEVER };
+    let due = deadline(track, timers);
+    if due >= turn.end {
+        track.armed_ns = due.min(turn.farthest);
+    }
+    track.armed_ns
 }
 
 /// The next moment at which something may have to be done about it.
@@ -485,6 +514,7 @@ fn may_be_over(track: &Track) -> bool {
         || !track.is_active
 }
 
+#[inline(always)]
 fn count_one(track: &mut Track, record: &SegmentRecord) {
     let side = track.side_of(record);
     let end = &mut track.ends[side];
@@ -493,11 +523,6 @@ fn count_one(track: &mut Track, record: &SegmentRecord) {
     end.packets = end.packets.wrapping_add(1);
     if end.packets == 0 {
         track.odd_mut(side).packets_high += 1;
-    }
-    if record.is_control() {
-        let is = |flags: u16, mask: u16| u32::from(record.flags & mask == flags);
-        track.add_syns(side, is(SYN, SYN | ACK), is(SYN | ACK, SYN | ACK));
-        track.add_ends(side, is(FIN, FIN), is(RST, RST));
     }
 }
 

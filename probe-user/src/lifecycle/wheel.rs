@@ -2,7 +2,8 @@
 //!
 //! A ring of buckets of 67 ms, the bucket that time is in put in order, and a small heap for what is armed for the time it
 //! covers, so that every deadline fires at the first moment at or after it, in order of deadline. Entries are never
-//! removed: whoever fires one looks whether it still means anything.
+//! removed: whoever fires one looks whether it still means anything, and before a bucket is put in order it is asked which
+//! of its entries have been put off meanwhile.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,6 +15,19 @@ const BUCKETS: u64 = 1024;
 const LARGE_BUCKET: usize = 4096;
 /// Entries that [`Wheel::coming`] announces at a time.
 pub(super) const AHEAD: usize = 32;
+
+/// An entry whose tick begins. The answer is for when its slot is armed from now on: the same time, a later one from `end`
+/// to `farthest`, or [`u64::MAX`] when the entry means nothing any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// For when it was armed.
+    pub(super) due: u64,
+    pub(super) slot: u32,
+    /// When the tick ends: an earlier time than this is no later one.
+    pub(super) end: u64,
+    /// As late as the ring reaches.
+    pub(super) farthest: u64,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -48,34 +62,30 @@ impl Wheel {
         }
     }
 
-    /// Slots that will fire next, each said once; mostly none.
+    /// Entries that will fire next, with their slots in the lower halves; each said once, and mostly none.
     #[inline]
-    pub(super) fn coming(&mut self) -> impl Iterator<Item = u32> {
+    pub(super) fn coming(&mut self) -> &[u64] {
         let from = self.announced;
-        if self.fired >= from {
-            self.announced = (from + AHEAD).min(self.current.len());
+        if self.fired < from {
+            return &[];
         }
-        self.current[from..self.announced].iter().map(|&entry| entry as u32)
+        self.announced = (from + AHEAD).min(self.current.len());
+        &self.current[from..self.announced]
     }
 
     /// Arms `slot` for `due`, or for as late as the ring reaches; returns for when.
     pub(super) fn arm(&mut self, due: u64, slot: u32) -> u64 {
-        let farthest = (self.tick + BUCKETS - 1) << TICK_BITS;
-        let due = if self.started { due.min(farthest) } else { due };
-        let tick = due >> TICK_BITS;
-        if tick <= self.tick || !self.started {
+        if !self.started || due >> TICK_BITS <= self.tick {
             self.late.push(Reverse((due, slot)));
-        } else {
-            let bucket = &mut self.buckets[(tick % BUCKETS) as usize];
-            if bucket.capacity() == 0 {
-                *bucket = self.emptied.pop().unwrap_or_default();
-            }
-            bucket.push((due & TICK_MASK) << 32 | u64::from(slot));
+            return due;
         }
+        let due = due.min(self.farthest());
+        self.put(due, slot);
         due
     }
 
     /// Before this time nothing is due and `next` need not be asked.
+    #[inline]
     pub(super) fn quiet_until(&self) -> u64 {
         let tick_end = (self.tick + 1) << TICK_BITS;
         self.first().map_or(tick_end, |entry| entry.0.min(tick_end))
@@ -92,8 +102,25 @@ impl Wheel {
         }
     }
 
-    /// The next entry due at `now`, in order of deadline; `None` when there is none left.
-    pub(super) fn next(&mut self, now: u64) -> Option<(u64, u32)> {
+    /// The next entry due at `now`, in order of deadline; `None` when there is none left. `again` is asked about every
+    /// entry once, see [`Turn`].
+    #[inline]
+    pub(super) fn next(&mut self, now: u64, again: impl FnMut(Turn) -> u64) -> Option<(u64, u32)> {
+        // As it nearly always is.
+        if self.late.is_empty()
+            && let Some(&entry) = self.current.get(self.fired)
+        {
+            let due = self.tick << TICK_BITS | entry >> 32;
+            if due > now {
+                return None;
+            }
+            self.fired += 1;
+            return Some((due, entry as u32));
+        }
+        self.search(now, again)
+    }
+
+    fn search(&mut self, now: u64, mut again: impl FnMut(Turn) -> u64) -> Option<(u64, u32)> {
         let now_tick = now >> TICK_BITS;
         if !self.started {
             self.started = true;
@@ -113,26 +140,50 @@ impl Wheel {
             if self.tick >= now_tick {
                 return None;
             }
-            self.turn(now_tick);
+            self.turn(now_tick, &mut again);
         }
     }
 
     /// Goes one tick on, or over all empty ones at once when time has jumped.
-    fn turn(&mut self, now_tick: u64) {
+    fn turn(&mut self, now_tick: u64, again: &mut impl FnMut(Turn) -> u64) {
         if now_tick - self.tick > BUCKETS && self.buckets.iter().all(Vec::is_empty) {
             self.tick = now_tick;
             return;
         }
         // Whatever the tick before held has fired: it was due before this one began.
         self.tick += 1;
-        let bucket = &mut self.buckets[(self.tick % BUCKETS) as usize];
-        let mut emptied = std::mem::replace(&mut self.current, std::mem::take(bucket));
+        let mut bucket = std::mem::take(&mut self.buckets[(self.tick % BUCKETS) as usize]);
+        let (begin, end) = (self.tick << TICK_BITS, (self.tick + 1) << TICK_BITS);
+        let farthest = self.farthest();
+        bucket.retain(|&entry| {
+            let (due, slot) = (begin | entry >> 32, entry as u32);
+            let armed = again(Turn { due, slot, end, farthest });
+            if (end..=farthest).contains(&armed) {
+                self.put(armed, slot);
+            }
+            armed == due
+        });
+        bucket.sort_unstable();
+        let mut emptied = std::mem::replace(&mut self.current, bucket);
         if (1..=LARGE_BUCKET).contains(&emptied.capacity()) {
             emptied.clear();
             self.emptied.push(emptied);
         }
-        self.current.sort_unstable();
         (self.fired, self.announced) = (0, 0);
+    }
+
+    /// The latest time that the ring reaches.
+    fn farthest(&self) -> u64 {
+        (self.tick + BUCKETS - 1) << TICK_BITS
+    }
+
+    /// Adds an entry of a later tick.
+    fn put(&mut self, due: u64, slot: u32) {
+        let bucket = &mut self.buckets[((due >> TICK_BITS) % BUCKETS) as usize];
+        if bucket.capacity() == 0 {
+            *bucket = self.emptied.pop().unwrap_or_default();
+        }
+        bucket.push((due & TICK_MASK) << 32 | u64::from(slot));
     }
 }
 
@@ -142,27 +193,52 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
+    fn next(wheel: &mut Wheel, now: u64) -> Option<(u64, u32)> {
+        wheel.next(now, |turn| turn.due)
+    }
+
     #[test]
     fn fires_in_order_of_deadline_and_never_early() {
         let mut wheel = Wheel::new();
-        assert_eq!(wheel.next(1_000), None);
+        assert_eq!(next(&mut wheel, 1_000), None);
         for (slot, due) in [(1, 7 * SECOND), (2, 3 * SECOND), (4, 3 * SECOND + 1)] {
             assert_eq!(wheel.arm(due, slot), due);
         }
-        assert_eq!(wheel.next(3 * SECOND - 1), None);
-        assert_eq!(wheel.next(3 * SECOND), Some((3 * SECOND, 2)));
-        assert_eq!(wheel.next(3 * SECOND), None);
-        assert_eq!(wheel.next(300 * SECOND), Some((3 * SECOND + 1, 4)));
-        assert_eq!(wheel.next(300 * SECOND), Some((7 * SECOND, 1)));
-        assert_eq!(wheel.next(u64::MAX >> 1), None);
+        assert_eq!(next(&mut wheel, 3 * SECOND - 1), None);
+        assert_eq!(next(&mut wheel, 3 * SECOND), Some((3 * SECOND, 2)));
+        assert_eq!(next(&mut wheel, 3 * SECOND), None);
+        assert_eq!(next(&mut wheel, 300 * SECOND), Some((3 * SECOND + 1, 4)));
+        assert_eq!(next(&mut wheel, 300 * SECOND), Some((7 * SECOND, 1)));
+        assert_eq!(next(&mut wheel, u64::MAX >> 1), None);
     }
 
     #[test]
     fn what_lies_beyond_the_ring_fires_early_at_its_end() {
         let mut wheel = Wheel::new();
-        assert_eq!(wheel.next(0), None);
+        assert_eq!(next(&mut wheel, 0), None);
         let armed = wheel.arm(3600 * SECOND, 9);
         assert!(armed < 70 * SECOND);
-        assert_eq!(wheel.next(3600 * SECOND), Some((armed, 9)));
+        assert_eq!(next(&mut wheel, 3600 * SECOND), Some((armed, 9)));
+    }
+
+    #[test]
+    fn what_was_put_off_fires_at_its_new_time_and_what_means_nothing_not_at_all() {
+        let mut wheel = Wheel::new();
+        assert_eq!(next(&mut wheel, 0), None);
+        for slot in 0..4 {
+            wheel.arm(5 * SECOND + u64::from(slot), slot);
+        }
+        let mut fired = vec![];
+        for step in 0..100 {
+            while let Some((due, slot)) = wheel.next(step * SECOND / 10, |turn| match turn.slot {
+                1 => 6 * SECOND,
+                2 => u64::MAX,
+                _ => turn.due,
+            }) {
+                assert!(due <= step * SECOND / 10 && due + SECOND / 10 > step * SECOND / 10);
+                fired.push((due, slot));
+            }
+        }
+        assert_eq!(fired, [(5 * SECOND, 0), (5 * SECOND + 3, 3), (6 * SECOND, 1)]);
     }
 }
