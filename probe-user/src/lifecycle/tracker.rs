@@ -13,7 +13,7 @@ use super::spare::Spare;
 use super::table::{Place, Table};
 use super::tombstone::Tombstones;
 use super::track::{Counting, NEVER, Patience, Phase, RESP, Track};
-use super::wheel::{Turn, Wheel};
+use super::wheel::{Armed, Turn, Wheel};
 use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
 
 /// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
@@ -344,7 +344,7 @@ impl Tracker {
     fn run_timers(&mut self, now: u64) {
         let many = self.table.len() > FEW;
         while let Some((due, slot)) =
-            self.wheel.next(now, |turn| armed_again(&mut self.table, &self.config.timers, turn))
+            self.wheel.next(now, &mut Deadlines { table: &mut self.table, timers: &self.config.timers })
         {
             let coming = self.wheel.coming();
             if !coming.is_empty() {
@@ -420,16 +420,30 @@ pub(super) fn dispensable(track: &Track) -> u8 {
     }
 }
 
-/// For when a connection is armed once the tick begins for which it was: later, when nothing will have to be done about it
-/// before the tick ends.
-#[inline]
-fn armed_again(table: &mut Table, timers: &Timers, turn: Turn) -> u64 {
-    let Some(track) = table.get_mut(turn.slot).filter(|track| track.armed_ns == turn.due) else { return NEVER };
-    let due = deadline(track, timers);
-    if due >= turn.end {
-        track.armed_ns = due.min(turn.farthest);
+/// Connections and their deadlines, for the wheel.
+struct Deadlines<'a> {
+    table: &'a mut Table,
+    timers: &'a Timers,
+}
+
+impl Armed for Deadlines<'_> {
+    #[inline]
+    fn approach(&self, entries: &[u64]) {
+        self.table.approach_timers(entries);
     }
-    track.armed_ns
+
+    /// Later, when nothing will have to be done about it before the tick ends.
+    #[inline]
+    fn again(&mut self, entry: Turn) -> u64 {
+        let Some(track) = self.table.get_mut(entry.slot).filter(|track| track.armed_ns == entry.due) else {
+            return NEVER;
+        };
+        let due = deadline(track, self.timers);
+        if due >= entry.end {
+            track.armed_ns = due.min(entry.farthest);
+        }
+        track.armed_ns
+    }
 }
 
 /// The next moment at which something may have to be done about it.

@@ -16,8 +16,17 @@ const LARGE_BUCKET: usize = 4096;
 /// Entries that [`Wheel::coming`] announces at a time.
 pub(super) const AHEAD: usize = 32;
 
-/// An entry whose tick begins. The answer is for when its slot is armed from now on: the same time, a later one from `end`
-/// to `farthest`, or [`u64::MAX`] when the entry means nothing any more.
+/// What entries are about.
+pub(super) trait Armed {
+    /// These entries, slots in the lower halves, will be asked about next.
+    fn approach(&self, entries: &[u64]);
+
+    /// For when the slot of an entry is armed from now on: the same time, a later one from `end` to `farthest`, or
+    /// [`u64::MAX`] when the entry means nothing any more.
+    fn again(&mut self, entry: Turn) -> u64;
+}
+
+/// An entry whose tick begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
     /// For when it was armed.
@@ -102,10 +111,10 @@ impl Wheel {
         }
     }
 
-    /// The next entry due at `now`, in order of deadline; `None` when there is none left. `again` is asked about every
-    /// entry once, see [`Turn`].
+    /// The next entry due at `now`, in order of deadline; `None` when there is none left. `armed` is asked about
+    /// every entry once, when its tick begins.
     #[inline]
-    pub(super) fn next(&mut self, now: u64, again: impl FnMut(Turn) -> u64) -> Option<(u64, u32)> {
+    pub(super) fn next(&mut self, now: u64, armed: &mut impl Armed) -> Option<(u64, u32)> {
         // As it nearly always is.
         if self.late.is_empty()
             && let Some(&entry) = self.current.get(self.fired)
@@ -117,10 +126,10 @@ impl Wheel {
             self.fired += 1;
             return Some((due, entry as u32));
         }
-        self.search(now, again)
+        self.search(now, armed)
     }
 
-    fn search(&mut self, now: u64, mut again: impl FnMut(Turn) -> u64) -> Option<(u64, u32)> {
+    fn search(&mut self, now: u64, armed: &mut impl Armed) -> Option<(u64, u32)> {
         let now_tick = now >> TICK_BITS;
         if !self.started {
             self.started = true;
@@ -140,12 +149,12 @@ impl Wheel {
             if self.tick >= now_tick {
                 return None;
             }
-            self.turn(now_tick, &mut again);
+            self.turn(now_tick, armed);
         }
     }
 
     /// Goes one tick on, or over all empty ones at once when time has jumped.
-    fn turn(&mut self, now_tick: u64, again: &mut impl FnMut(Turn) -> u64) {
+    fn turn(&mut self, now_tick: u64, armed: &mut impl Armed) {
         if now_tick - self.tick > BUCKETS && self.buckets.iter().all(Vec::is_empty) {
             self.tick = now_tick;
             return;
@@ -155,14 +164,23 @@ impl Wheel {
         let mut bucket = std::mem::take(&mut self.buckets[(self.tick % BUCKETS) as usize]);
         let (begin, end) = (self.tick << TICK_BITS, (self.tick + 1) << TICK_BITS);
         let farthest = self.farthest();
-        bucket.retain(|&entry| {
-            let (due, slot) = (begin | entry >> 32, entry as u32);
-            let armed = again(Turn { due, slot, end, farthest });
-            if (end..=farthest).contains(&armed) {
-                self.put(armed, slot);
+        let mut kept = 0;
+        for from in (0..bucket.len()).step_by(AHEAD) {
+            let to = (from + AHEAD).min(bucket.len());
+            armed.approach(&bucket[from..to]);
+            for at in from..to {
+                let entry = bucket[at];
+                let (due, slot) = (begin | entry >> 32, entry as u32);
+                let again = armed.again(Turn { due, slot, end, farthest });
+                if again == due {
+                    bucket[kept] = entry;
+                    kept += 1;
+                } else if again <= farthest {
+                    self.put(again.max(end), slot);
+                }
             }
-            armed == due
-        });
+        }
+        bucket.truncate(kept);
         bucket.sort_unstable();
         let mut emptied = std::mem::replace(&mut self.current, bucket);
         if (1..=LARGE_BUCKET).contains(&emptied.capacity()) {
@@ -193,8 +211,17 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
+    /// Nothing is put off, or what the function says.
+    impl<F: FnMut(Turn) -> u64> Armed for F {
+        fn approach(&self, _: &[u64]) {}
+
+        fn again(&mut self, entry: Turn) -> u64 {
+            self(entry)
+        }
+    }
+
     fn next(wheel: &mut Wheel, now: u64) -> Option<(u64, u32)> {
-        wheel.next(now, |turn| turn.due)
+        wheel.next(now, &mut |turn: Turn| turn.due)
     }
 
     #[test]
@@ -230,7 +257,7 @@ mod tests {
         }
         let mut fired = vec![];
         for step in 0..100 {
-            while let Some((due, slot)) = wheel.next(step * SECOND / 10, |turn| match turn.slot {
+            while let Some((due, slot)) = wheel.next(step * SECOND / 10, &mut |turn: Turn| match turn.slot {
                 1 => 6 * SECOND,
                 2 => u64::MAX,
                 _ => turn.due,
