@@ -2,7 +2,7 @@
 //!
 //! * [`Tracker`] takes segments (and, on the live path, counters) in time order and yields [`Connection`] records.
 //! * `machine` moves the two endpoint states of one connection, `reassembly` knows which bytes were never seen,
-//!   `wheel` fires timers on the time that segments carry. Together they follow Zeek rule by rule, so that
+//!   `wheel` fires timers on the time that segments carry, `deadline` says when and what for. Together they follow Zeek rule by rule, so that
 //!   `conn_state`, `history`, sizes and the moment of writing are Zeek's.
 //! * `verdict` and `cause` say how it opened, how it closed, who reset it and why, from the evidence kept in `evidence`.
 //!
@@ -17,6 +17,7 @@ mod cause;
 mod config;
 mod connection;
 mod copies;
+mod deadline;
 mod endpoint;
 mod evict;
 mod evidence;
@@ -44,7 +45,7 @@ pub use connection::*;
 pub use fact::{Evidence, Value};
 pub use history::Letters;
 pub use server_ports::LIKELY_SERVER_PORTS;
-pub use tracker::Tracker;
+pub use tracker::{Left, Tracker};
 
 #[cfg(test)]
 mod tests;

@@ -4,16 +4,17 @@ use probe_ebpf::layout::{
     ACK, DirectionCounters, FIN, FlowKey, MARK_PENDING, MARK_SEQ, RST, SYN, Segment, SegmentRecord,
 };
 
-use super::config::{Arrival, Extra, Header, Timers, TrackerConfig, TrackerStats};
+use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
 use super::copies::{self, Copies};
+use super::deadline::{Deadlines, FEW, deadline, expire};
 use super::endpoint::{DID_CLOSE, State};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
 use super::spare::Spare;
 use super::table::{Place, Table};
 use super::tombstone::Tombstones;
-use super::track::{Counting, NEVER, Patience, Phase, RESP, Track};
-use super::wheel::{Armed, Turn, Wheel};
+use super::track::{Counting, NEVER, Phase, RESP, Track};
+use super::wheel::Wheel;
 use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
 
 /// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
@@ -79,6 +80,7 @@ impl Tracker {
         let mut places = [Place::default(); AT_ONCE];
         for some in arrivals.chunks(AT_ONCE) {
             self.table.approach(some.iter().map(|arrival| &arrival.segment.key), &mut places);
+            std::hint::black_box(places.iter().fold(0, |all, place| all ^ self.copies.touch(place.hash)));
             for (place, Arrival { segment, extra }) in places.iter().zip(some) {
                 self.observe_at(*place, segment, *extra);
             }
@@ -265,16 +267,27 @@ impl Tracker {
 
     /// Writes everything that is left, in order of start.
     pub fn finish(&mut self, now_ns: u64) {
+        let mut left = self.left(now_ns);
+        self.write_left(&mut left, usize::MAX);
+    }
+
+    /// Everything that is left, after every timer up to `now_ns`, for [`Tracker::write_left`].
+    pub fn left(&mut self, now_ns: u64) -> Left {
         self.advance(now_ns);
-        let mut left: Vec<(u64, u64, u32)> = self
-            .table
-            .slots()
-            .filter_map(|slot| self.table.get(slot).map(|track| (track.start_ns, track.id, slot)))
-            .collect();
-        left.sort_unstable();
-        for (_, _, slot) in left {
-            self.write(slot, Written::StillTracked, now_ns);
+        let tracks = self.table.slots().filter_map(|slot| Some((self.table.get(slot)?, slot)));
+        let mut slots: Vec<_> = tracks.map(|(track, slot)| (track.start_ns, track.id, slot)).collect();
+        slots.sort_unstable_by_key(|&by| std::cmp::Reverse(by));
+        Left { now_ns, slots }
+    }
+
+    /// Writes the next `most` of what is left, in order of start; false when nothing was.
+    pub fn write_left(&mut self, left: &mut Left, most: usize) -> bool {
+        let rest = left.slots.len().saturating_sub(most);
+        let some = left.slots.split_off(rest);
+        for &(_, _, slot) in some.iter().rev() {
+            self.write(slot, Written::StillTracked, left.now_ns);
         }
+        !some.is_empty()
     }
 
     /// The books.
@@ -399,9 +412,12 @@ impl Tracker {
     }
 }
 
-/// Up to this many connections every look is made when Zeek would make it. With more, those that cannot end anything
-/// are put off: a later look may then come some milliseconds before Zeek's, which adds the gaps between packets.
-const FEW: usize = 1024;
+/// Connections that are still tracked when the source has ended, the first to be written last.
+#[derive(Debug)]
+pub struct Left {
+    now_ns: u64,
+    slots: Vec<(u64, u64, u32)>,
+}
 
 /// Segments whose connections are fetched from memory together: few enough to stay near until their turn.
 const AT_ONCE: usize = 32;
@@ -418,114 +434,6 @@ pub(super) fn dispensable(track: &Track) -> u8 {
     } else {
         2
     }
-}
-
-/// Connections and their deadlines, for the wheel.
-struct Deadlines<'a> {
-    table: &'a mut Table,
-    timers: &'a Timers,
-}
-
-impl Armed for Deadlines<'_> {
-    #[inline]
-    fn approach(&self, entries: &[u64]) {
-        self.table.approach_timers(entries);
-    }
-
-    /// Later, when nothing will have to be done about it before the tick ends.
-    #[inline]
-    fn again(&mut self, entry: Turn) -> u64 {
-        let Some(track) = self.table.get_mut(entry.slot).filter(|track| track.armed_ns == entry.due) else {
-            return NEVER;
-        };
-        let due = deadline(track, self.timers);
-        if due >= entry.end {
-            track.armed_ns = due.min(entry.farthest);
-        }
-        track.armed_ns
-    }
-}
-
-/// The next moment at which something may have to be done about it.
-#[inline]
-fn deadline(track: &Track, timers: &Timers) -> u64 {
-    let look = if track.phase == Phase::Idle { NEVER } else { track.check_ns };
-    look.min(track.second_ns).min(silent_until(track, timers))
-}
-
-/// When silence ends it. Segments out of order do not make it earlier than the start allows, unless it was one of them
-/// that lengthened the patience: Zeek then counts anew from there.
-#[inline]
-fn silent_until(track: &Track, timers: &Timers) -> u64 {
-    let patience = match track.patience {
-        Patience::Handshake => timers.inactive_handshake,
-        Patience::Established => timers.inactive,
-        Patience::Interactive => timers.inactive_interactive,
-    };
-    let from = if track.is_backdated() { track.last_ns } else { track.last_ns.max(track.start_ns) };
-    from.saturating_add(patience)
-}
-
-/// Runs the deadlines of one connection that have come (Zeek `AttemptTimer`, `ExpireTimer`, `ConnDeleteTimer`,
-/// `InactivityTimer`); says why the record is to be written, if it is.
-fn expire(track: &mut Track, now: u64, timers: &Timers, many: bool) -> Option<Written> {
-    if track.check_ns <= now && track.phase == Phase::Complete {
-        return Some(Written::Closed);
-    }
-    if track.second_ns <= now && track.phase == Phase::Attempt {
-        track.second_ns = NEVER;
-        track.phase = Phase::Plain;
-        let waiting = matches!(track.ends[0].state, State::SynSent | State::SynAckSent);
-        if track.is_active && waiting && track.ends[RESP].state == State::Inactive {
-            return Some(Written::AttemptTimeout);
-        }
-    }
-    if silent_until(track, timers) <= now {
-        return Some(Written::Inactive);
-    }
-    if matches!(track.phase, Phase::Complete | Phase::Idle) {
-        return None;
-    }
-    for due in [track.check_ns, track.second_ns] {
-        if due <= now && track.is_active && is_over(track, now, timers.linger) {
-            return Some(Written::Closed);
-        }
-    }
-    if many && track.second_ns == NEVER && track.check_ns <= now && !may_be_over(track) {
-        track.phase = Phase::Idle;
-        track.check_ns = now;
-        return None;
-    }
-    let again = if track.is_active { now.saturating_add(timers.check) } else { NEVER };
-    if track.check_ns <= now {
-        track.check_ns = again;
-    }
-    if track.second_ns <= now {
-        track.second_ns = again;
-    }
-    None
-}
-
-/// What a look finds finished: silence, and both closed, or one reset, or one never there (Zeek `ExpireTimer`).
-fn is_over(track: &Track, now: u64, linger: u64) -> bool {
-    if track.last_ns.saturating_add(linger) >= now {
-        return false;
-    }
-    let [orig, resp] = &track.ends;
-    let any = |state: State| orig.state == state || resp.state == state;
-    let one_closed = orig.has(DID_CLOSE) || resp.has(DID_CLOSE);
-    let both_closed = orig.has(DID_CLOSE) && resp.has(DID_CLOSE);
-    one_closed && (both_closed || any(State::Reset) || any(State::Inactive))
-        || orig.state == State::Inactive && resp.state == State::Inactive
-}
-
-/// Whether any later look could find it finished without a further close.
-fn may_be_over(track: &Track) -> bool {
-    let [orig, resp] = &track.ends;
-    orig.has(DID_CLOSE)
-        || resp.has(DID_CLOSE)
-        || orig.state == State::Inactive && resp.state == State::Inactive
-        || !track.is_active
 }
 
 #[inline(always)]

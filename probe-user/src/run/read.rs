@@ -194,11 +194,27 @@ impl Reading {
         kept.close().1.and(Err(RunError::BrokenPipe))
     }
 
-    fn finish(mut self) -> Result<(), RunError> {
-        self.tracker.finish(self.window.end_ns);
-        if let Some(kept) = &mut self.kept {
-            kept.ended(&mut self.tracker, &mut self.closed);
+    /// Prints what is still tracked, a batch at a time: there may be very many, and none is needed twice.
+    fn take_left(&mut self) -> Result<(), RunError> {
+        let mut left = self.tracker.left(self.window.end_ns);
+        let mut taken = Ok(());
+        loop {
+            match &mut self.kept {
+                Some(kept) => kept.ended(&mut self.tracker, &mut self.closed),
+                None => self.tracker.swap_closed(&mut self.closed),
+            }
+            if taken.is_ok() {
+                taken = self.view.take(&mut self.closed);
+            }
+            self.closed.clear();
+            if !self.tracker.write_left(&mut left, BATCH) {
+                return taken;
+            }
         }
+    }
+
+    fn finish(mut self) -> Result<(), RunError> {
+        let taken = self.take_left();
         let books = self.decoder.books();
         if books.frames == 0 {
             self.view.begin()?;
@@ -208,8 +224,6 @@ impl Reading {
             losses::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
             losses::capture_books(books, &self.decoder.reassembled()),
         );
-        self.closed.append(&mut self.tracker.take_closed());
-        let taken = self.view.take(&mut self.closed);
         // Also when nobody reads any more: the evidence is of everything.
         let written = match self.kept.map(Kept::close) {
             Some((evidence, written)) => {
