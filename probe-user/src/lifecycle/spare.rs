@@ -1,5 +1,7 @@
 //! Memory of connections that have ended, for those that come to need it: nearly every connection does, once.
 
+use std::collections::VecDeque;
+
 use super::evidence::{Rare, RareSide, Rst};
 use super::track::Track;
 
@@ -10,8 +12,8 @@ const MOST: usize = 1024;
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "they go from connection to connection, and must not be copied")]
 pub(super) struct Spare {
-    rares: Vec<Box<Rare>>,
-    rsts: Vec<Box<Rst>>,
+    rares: VecDeque<Box<Rare>>,
+    rsts: VecDeque<Box<Rst>>,
 }
 
 impl Spare {
@@ -19,10 +21,10 @@ impl Spare {
     #[inline]
     pub(super) fn equip(&mut self, track: &mut Track, rst: bool) {
         if track.rare.is_none() {
-            track.rare = self.rares.pop();
+            track.rare = self.rares.pop_front();
         }
         if rst && let Some(rare) = track.rare.as_mut().filter(|rare| rare.blank.is_none()) {
-            rare.blank = self.rsts.pop();
+            rare.blank = self.rsts.pop_front();
         }
     }
 
@@ -33,10 +35,10 @@ impl Spare {
         for rst in
             [blank.take(), orig.take(), resp.take()].into_iter().flatten().take(MOST.saturating_sub(self.rsts.len()))
         {
-            self.rsts.push(rst);
+            self.rsts.push_back(rst);
         }
         if odd.is_none() && self.rares.len() < MOST {
-            self.rares.push(rare);
+            self.rares.push_back(rare);
         }
     }
 }
