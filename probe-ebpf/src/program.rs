@@ -234,10 +234,10 @@ fn packet_bytes<'a, const N: usize>(start: usize, end: usize, offset: usize) -> 
 #[inline(always)]
 pub(crate) fn run<R: Reader + Origin + Again>(frame: &R, len: usize) {
     let Some(scratch) = find(frame, len) else { return };
+    let Some(mut region) = begin(frame, len) else { return };
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
     let scratch = table::opaque(scratch);
-    let Some(mut region) = begin(frame, len) else { return };
     region.books.frames += 1;
     #[cfg(feature = "trace")]
     trace::note_length(scratch, len);
