@@ -16,13 +16,17 @@ pub(super) struct Durations {
 }
 
 impl Durations {
-    /// Adds one, microseconds.
+    /// Adds some, microseconds.
     #[inline]
-    pub(super) fn add(&mut self, us: u64) {
-        if self.list.len() >= if self.histogram.is_none() { FEW } else { GATHER } {
-            self.record();
+    pub(super) fn extend(&mut self, mut all: impl ExactSizeIterator<Item = u64>) {
+        while all.len() > 0 {
+            let most = if self.histogram.is_none() { FEW } else { GATHER };
+            if self.list.len() >= most {
+                self.record();
+                continue;
+            }
+            self.list.extend(all.by_ref().take(most - self.list.len()));
         }
-        self.list.push(us);
     }
 
     #[cold]
@@ -64,7 +68,7 @@ mod tests {
             let mut durations = Durations::default();
             assert_eq!(durations.quantile(0.5), None);
             for us in (1..=count).rev() {
-                durations.add(us);
+                durations.extend([us].into_iter());
             }
             let median = durations.quantile(0.5).expect("not empty");
             let exact = count.div_ceil(2);

@@ -1,30 +1,31 @@
-//! Connections on their way to the rows: gathered in order of arrival, added row by row.
+//! What one connection adds to a row, in a line of memory, and the sums over many of these.
 //!
-//! Rows are larger than what a processor keeps near, and every connection belongs to two of them. Added one by one, each
-//! would be waited for; added row by row, each is fetched once for many. Must not know what the sums mean.
+//! A row takes sums over a run of connections, not each: lanes as wide as a run needs are added at once by any processor.
+//! That a run gives what its connections give one by one is for a test to say.
 
 use std::num::NonZeroU64;
 
-use super::{FlagTotals, Totals, group::Group};
+use super::totals::{FlagTotals, Totals};
+use crate::lifecycle::{Closing, Connection, Opening, ResetBy};
 
-/// Facts gathered before they are added: many per row, where rows are many.
-const GATHER: usize = 1 << 15;
-
-/// What one connection adds to a row, in less than a line of memory.
-#[derive(Clone, Copy, PartialEq, Debug)]
+/// See the module.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Fact {
     duration_us: u64,
     idle_gap_ns: Option<NonZeroU64>,
     ip_bytes: u64,
-    /// Rows of server and client.
-    rows: [u32; 2],
+    /// Which of the sums that a connection raises by one at most it does raise, a [`Lane`] each; above these, its cause.
+    ones: u64,
+    /// Numbers of the rows of server and client.
+    pub(super) rows: [u32; 2],
     packets: u32,
-    /// SYN, SYN-ACK, FIN and RST, of the client and of the server.
-    flags: [u16; 8],
-    /// Which of the sums that a connection raises by one at most it does raise.
-    ones: u16,
-    cause: u8,
+    rst_of_completed: u32,
+    /// SYN, SYN-ACK, FIN and RST, of the client and of the server: [`FLAG_BITS`] each.
+    flags: u64,
 }
+
+const _: () = assert!(size_of::<Fact>() == 64);
 
 /// What else than sums a row keeps of a connection.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -37,176 +38,203 @@ pub(super) struct Rest {
     pub(super) cause: u8,
 }
 
-/// The sums that a connection raises by one at most.
-fn ones(totals: &mut Totals) -> [&mut u64; 10] {
-    [
-        &mut totals.connections,
-        &mut totals.attempts,
-        &mut totals.completed_handshakes,
-        &mut totals.refused,
-        &mut totals.never_answered,
-        &mut totals.with_rst,
-        &mut totals.reset_by_client,
-        &mut totals.reset_by_server,
-        &mut totals.reset_by_middle,
-        &mut totals.reset_by_unknown,
-    ]
+impl Rest {
+    #[inline]
+    pub(super) fn of(connection: &Connection) -> Self {
+        Self {
+            duration_us: connection.duration_ns / 1000,
+            idle_gap_ns: connection.idle_gap_ns.and_then(NonZeroU64::new),
+            cause: connection.verdict.cause as u8,
+        }
+    }
 }
 
-/// Its bit comes after those of [`ones`].
-const ONE_SIDED: u16 = 1 << 10;
+/// Sums that a connection raises by one at most: a few bits each in one word, so that one addition raises them all.
+#[derive(Clone, Copy)]
+enum Lane {
+    Connections,
+    Attempts,
+    Completed,
+    Refused,
+    NeverAnswered,
+    WithRst,
+    ByClient,
+    ByServer,
+    ByMiddle,
+    ByUnknown,
+    OneSided,
+}
+
+const LANES: usize = Lane::OneSided as usize + 1;
+const LANE_BITS: usize = 5;
+/// So many ones fit a lane.
+const LANE_MOST: usize = (1 << LANE_BITS) - 1;
+/// Where the lanes end.
+const CAUSE_SHIFT: usize = LANES * LANE_BITS;
+const _: () = assert!(CAUSE_SHIFT + u8::BITS as usize <= u64::BITS as usize);
+
+const FLAG_BITS: usize = 8;
+/// More flags of a kind are rare, and not for a fact.
+const FLAGS_MOST: u64 = 7;
+const _: () = assert!(FLAGS_MOST as usize * LANE_MOST < 1 << FLAG_BITS);
+
+impl Lane {
+    const fn one(self) -> u64 {
+        1 << (self as usize * LANE_BITS)
+    }
+}
 
 impl Fact {
-    /// `None` for numbers so large, and sums so odd, that they do not fit.
+    /// False for numbers so large that they are not for a fact.
     #[inline]
-    fn of(totals: &Totals, rest: Rest, rows: [u32; 2]) -> Option<Self> {
-        let mut raised = 0;
-        let mut sums = totals.clone();
-        for (bit, sum) in ones(&mut sums).into_iter().enumerate() {
-            raised |= u16::from(*sum != 0) << bit;
-        }
-        let (client, server) = (&totals.client, &totals.server);
-        let counts =
-            [client.syn, client.syn_ack, client.fin, client.rst, server.syn, server.syn_ack, server.fin, server.rst];
-        let fact = Self {
-            duration_us: rest.duration_us,
-            idle_gap_ns: rest.idle_gap_ns,
-            ip_bytes: totals.ip_bytes,
-            rows,
-            packets: totals.packets as u32,
-            flags: counts.map(|count| count as u16),
-            ones: raised | if totals.one_sided != 0 { ONE_SIDED } else { 0 },
-            cause: rest.cause,
-        };
-        (fact.totals() == *totals).then_some(fact)
+    pub(super) fn fits(connection: &Connection) -> bool {
+        let (orig, resp) = (&connection.from_orig, &connection.from_resp);
+        let counts = counts(connection).into_iter().fold(0, |all, count| all | count);
+        // Half of what the sum may be, so that the sum of two is as well.
+        counts & !FLAGS_MOST | (orig.packets | resp.packets) >> (u32::BITS - 1) == 0
     }
 
-    /// The sums it was made of.
+    /// Of a connection, no RST without one; only good for its sums if it [`Self::fits`].
     #[inline]
-    fn totals(&self) -> Totals {
-        let [syn, syn_ack, fin, rst, their_syn, their_syn_ack, their_fin, their_rst] = self.flags.map(u64::from);
-        let mut totals = Totals {
+    pub(super) fn of(connection: &Connection, rows: [u32; 2]) -> Self {
+        let (orig, resp) = (&connection.from_orig, &connection.from_resp);
+        let rsts = connection.rst_count() as u32;
+        let Rest { duration_us, idle_gap_ns, cause } = Rest::of(connection);
+        Self {
+            duration_us,
+            idle_gap_ns,
+            ip_bytes: orig.ip_bytes + resp.ip_bytes,
+            ones: ones(connection) | u64::from(cause) << CAUSE_SHIFT,
+            rows,
+            packets: orig.packets.wrapping_add(resp.packets) as u32,
+            rst_of_completed: if connection.is_established() { rsts } else { 0 },
+            flags: counts(connection).into_iter().rev().fold(0, |word, count| word << FLAG_BITS | count),
+        }
+    }
+
+    /// What is left is the rest, in its turn.
+    #[cold]
+    pub(super) fn forget_sums(&mut self) {
+        let Self { rows, duration_us, idle_gap_ns, ones, .. } = *self;
+        *self = Self { rows, duration_us, idle_gap_ns, ones: ones >> CAUSE_SHIFT << CAUSE_SHIFT, ..Self::default() };
+    }
+
+    #[inline]
+    pub(super) fn rest(&self) -> Rest {
+        let Self { duration_us, idle_gap_ns, ones, .. } = *self;
+        Rest { duration_us, idle_gap_ns, cause: (ones >> CAUSE_SHIFT) as u8 }
+    }
+}
+
+#[inline]
+fn counts(connection: &Connection) -> [u64; 8] {
+    let (orig, resp) = (&connection.from_orig, &connection.from_resp);
+    [orig.syn, orig.syn_ack, orig.fin, orig.rst, resp.syn, resp.syn_ack, resp.fin, resp.rst]
+}
+
+#[inline]
+fn ones(connection: &Connection) -> u64 {
+    let opening = match connection.opening {
+        Opening::Completed => Lane::Completed.one(),
+        Opening::Refused => Lane::Refused.one(),
+        Opening::Unanswered => Lane::NeverAnswered.one(),
+        Opening::OneSided => Lane::OneSided.one(),
+        Opening::HalfOpen | Opening::NotSeen => 0,
+    };
+    let closing = if connection.closing == Closing::OneSided { Lane::OneSided.one() } else { 0 };
+    let reset_by = match connection.reset_by {
+        ResetBy::None => 0,
+        ResetBy::Client => Lane::ByClient.one(),
+        ResetBy::Server => Lane::ByServer.one(),
+        ResetBy::Middle => Lane::ByMiddle.one(),
+        ResetBy::Unknown => Lane::ByUnknown.one(),
+    };
+    let attempts = if connection.from_orig.syn > 0 { Lane::Attempts.one() } else { 0 };
+    let with_rst = if connection.rst_count() > 0 { Lane::WithRst.one() } else { 0 };
+    Lane::Connections.one() | opening | closing | reset_by | attempts | with_rst
+}
+
+/// Sums over a run of facts, less than 2^24 of them.
+#[derive(Default)]
+pub(super) struct Sums {
+    lanes: Lanes,
+    packets: u64,
+    ip_bytes: u64,
+    rst_of_completed: u64,
+    /// Of all idle gaps: 0 without any.
+    gap_bits: u64,
+}
+
+/// What facts have as words, lane by lane.
+#[derive(Default)]
+struct Lanes {
+    ones: [u32; LANES],
+    flags: [u32; 8],
+}
+
+impl Sums {
+    /// Over facts given by their numbers; `cause` takes the number of each one's cause.
+    #[inline]
+    pub(super) fn of(facts: &[Fact], numbers: &[u32], mut cause: impl FnMut(usize)) -> Self {
+        let mut sums = Self::default();
+        for piece in numbers.chunks(LANE_MOST) {
+            let (mut ones, mut flags) = (0, 0);
+            for &number in piece {
+                let fact = &facts[number as usize];
+                cause((fact.ones >> CAUSE_SHIFT) as usize);
+                ones += fact.ones & ((1 << CAUSE_SHIFT) - 1);
+                flags += fact.flags;
+                sums.packets += u64::from(fact.packets);
+                sums.ip_bytes += fact.ip_bytes;
+                sums.rst_of_completed += u64::from(fact.rst_of_completed);
+                sums.gap_bits |= fact.idle_gap_ns.map_or(0, NonZeroU64::get);
+            }
+            sums.lanes.add(ones, flags);
+        }
+        sums
+    }
+
+    /// Whether there is any idle gap.
+    pub(super) fn have_gaps(&self) -> bool {
+        self.gap_bits != 0
+    }
+
+    /// The same, as sums over any number.
+    pub(super) fn totals(&self) -> Totals {
+        let [syn, syn_ack, fin, rst, their_syn, their_syn_ack, their_fin, their_rst] = self.lanes.flags.map(u64::from);
+        let one = |lane: Lane| u64::from(self.lanes.ones[lane as usize]);
+        Totals {
+            connections: one(Lane::Connections),
+            attempts: one(Lane::Attempts),
+            completed_handshakes: one(Lane::Completed),
+            refused: one(Lane::Refused),
+            never_answered: one(Lane::NeverAnswered),
+            with_rst: one(Lane::WithRst),
+            rst_without_connection: 0,
+            reset_by_client: one(Lane::ByClient),
+            reset_by_server: one(Lane::ByServer),
+            reset_by_middle: one(Lane::ByMiddle),
+            reset_by_unknown: one(Lane::ByUnknown),
             client: FlagTotals { syn, syn_ack, fin, rst },
             server: FlagTotals { syn: their_syn, syn_ack: their_syn_ack, fin: their_fin, rst: their_rst },
-            packets: u64::from(self.packets),
+            rst_of_completed: self.rst_of_completed,
+            one_sided: one(Lane::OneSided),
+            rst_unattributed: 0,
+            packets: self.packets,
             ip_bytes: self.ip_bytes,
-            one_sided: u64::from(self.ones & ONE_SIDED != 0),
-            ..Totals::default()
-        };
-        for (bit, sum) in ones(&mut totals).into_iter().enumerate() {
-            *sum = u64::from(self.ones >> bit & 1);
-        }
-        totals.rst_of_completed = totals.completed_handshakes * (rst + their_rst);
-        totals
-    }
-}
-
-/// Facts that wait to be added.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Gathered {
-    facts: Vec<Fact>,
-    /// Memory for numbers of facts in the order of their rows, and for where those of a row begin.
-    order: Vec<u32>,
-    starts: Vec<u32>,
-}
-
-impl Gathered {
-    /// Adds one; false when it does not fit, and has to be added directly.
-    #[inline]
-    pub(super) fn push(&mut self, totals: &Totals, rest: Rest, rows: [u32; 2]) -> bool {
-        let fact = Fact::of(totals, rest, rows);
-        self.facts.extend(fact);
-        fact.is_some()
-    }
-
-    /// So many that it is time to add them.
-    #[inline]
-    pub(super) fn is_full(&self) -> bool {
-        self.facts.len() >= GATHER
-    }
-
-    /// Adds all to the rows of servers and clients, and forgets them.
-    #[cold]
-    pub(super) fn add_to(&mut self, servers: &mut [Group], clients: &mut [Group]) {
-        for (kind, groups) in [servers, clients].into_iter().enumerate() {
-            self.sort_by_row(kind, groups.len());
-            for &at in &self.order {
-                let fact = &self.facts[at as usize];
-                if let Some(group) = groups.get_mut(fact.rows[kind] as usize) {
-                    group.add(
-                        &fact.totals(),
-                        Rest { duration_us: fact.duration_us, idle_gap_ns: fact.idle_gap_ns, cause: fact.cause },
-                    );
-                }
-            }
-        }
-        self.facts.clear();
-    }
-
-    /// By counting: facts of one row stay in their order.
-    fn sort_by_row(&mut self, kind: usize, rows: usize) {
-        self.starts.clear();
-        self.starts.resize(rows + 1, 0);
-        for fact in &self.facts {
-            self.starts[fact.rows[kind] as usize + 1] += 1;
-        }
-        let mut sum = 0;
-        for start in &mut self.starts {
-            sum += *start;
-            *start = sum;
-        }
-        self.order.clear();
-        self.order.resize(self.facts.len(), 0);
-        for (at, fact) in self.facts.iter().enumerate() {
-            let start = &mut self.starts[fact.rows[kind] as usize];
-            self.order[*start as usize] = at as u32;
-            *start += 1;
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rest() -> Rest {
-        Rest { duration_us: 7, idle_gap_ns: NonZeroU64::new(8), cause: 3 }
-    }
-
-    #[test]
-    fn a_fact_says_what_it_was_made_of_or_is_none() {
-        let flags = FlagTotals { syn: 1, syn_ack: 2, fin: 3, rst: 4 };
-        let mut totals = Totals { connections: 1, attempts: 1, with_rst: 1, one_sided: 1, ..Totals::default() };
-        (totals.client, totals.packets, totals.ip_bytes) = (flags, 20, 1 << 40);
-        let fact = Fact::of(&totals, rest(), [1, 2]).expect("small numbers");
-        assert_eq!(fact.totals(), totals);
-        totals.completed_handshakes = 1;
-        assert_eq!(Fact::of(&totals, rest(), [1, 2]), None, "its RSTs are missing from the sum");
-        totals.rst_of_completed = 4;
-        assert_eq!(Fact::of(&totals, rest(), [1, 2]).map(|fact| fact.totals()), Some(totals.clone()));
-        totals.client.fin = 65_536;
-        assert_eq!(Fact::of(&totals, rest(), [1, 2]), None);
-        totals.client.fin = 65_535;
-        totals.packets = 1 << 32;
-        assert_eq!(Fact::of(&totals, rest(), [1, 2]), None);
-    }
-
-    #[test]
-    fn every_fact_reaches_its_two_rows() {
-        let (mut servers, mut clients) = (vec![Group::default(); 3], vec![Group::default(); 5]);
-        let mut gathered = Gathered::default();
-        for number in 0..1000 {
-            let totals = Totals { connections: 1, packets: number, ..Totals::default() };
-            assert!(gathered.push(&totals, rest(), [(number % 3) as u32, (number % 5) as u32]));
+impl Lanes {
+    /// Apart, so that what is done now and then does not have the registers of what is done for each fact.
+    #[inline(never)]
+    fn add(&mut self, ones: u64, flags: u64) {
+        for (lane, sum) in self.ones.iter_mut().enumerate() {
+            *sum += (ones >> (lane * LANE_BITS)) as u32 & LANE_MOST as u32;
         }
-        gathered.add_to(&mut servers, &mut clients);
-        gathered.add_to(&mut servers, &mut clients);
-        for (rows, count) in [(&servers, 3), (&clients, 5)] {
-            for (row, group) in rows.iter().enumerate() {
-                let own = (0..1000).filter(|number| *number as usize % count == row);
-                assert_eq!(group.totals.packets, own.clone().sum::<u64>());
-                assert_eq!(group.totals.connections, own.count() as u64);
-            }
+        for (sum, count) in self.flags.iter_mut().zip(flags.to_le_bytes()) {
+            *sum += u32::from(count);
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) struct Gaps {
 
 impl Gaps {
     /// Adds one, nanoseconds.
+    #[cold]
     pub(super) fn add(&mut self, gap_ns: u64) {
         let seconds = (gap_ns.max(1)) as f64 / 1e9;
         let power = (seconds.ln() / LN_BUCKET_RATIO).floor() as i32;

@@ -1,17 +1,16 @@
 //! Rows of a grouped view: a bounded number of keys, and one row for all others.
 
 use std::{
-    hash::{BuildHasher, Hash, Hasher},
     net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
 };
-
-use hashbrown::HashTable;
 
 use super::{
     Causes, Totals,
     duration::Durations,
-    fact::Rest,
+    fact::{Fact, Rest, Sums},
     gaps::{GapCluster, Gaps},
+    places::{End, Places},
 };
 use crate::lifecycle::Cause;
 
@@ -26,27 +25,9 @@ pub enum GroupKey {
     Other,
 }
 
-/// In few words, as every connection is looked up several times.
-impl Hash for GroupKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self {
-            Self::Server(server) => hash_end(server.ip(), server.port(), state),
-            Self::Client(client) => hash_end(*client, 0, state),
-            Self::Other => state.write_u64(0),
-        }
-    }
-}
-
-/// Hashes an address and a port.
-pub(super) fn hash_end<H: Hasher>(address: IpAddr, port: u16, state: &mut H) {
-    match address {
-        IpAddr::V4(address) => state.write_u64(u64::from(address.to_bits()) << 16 | u64::from(port)),
-        IpAddr::V6(address) => {
-            let bits = address.to_bits();
-            state.write_u64((bits >> 64) as u64);
-            state.write_u64(bits as u64);
-            state.write_u64(u64::from(port));
-        }
+impl From<End> for GroupKey {
+    fn from(end: End) -> Self {
+        end.port().map_or(Self::Client(end.ip()), |port| Self::Server(SocketAddr::new(end.ip(), port)))
     }
 }
 
@@ -61,15 +42,29 @@ pub struct Group {
 }
 
 impl Group {
-    /// Adds one connection.
-    #[inline]
-    pub(super) fn add(&mut self, totals: &Totals, rest: Rest) {
-        self.totals.merge(totals);
-        self.durations.add(rest.duration_us);
+    /// Adds what is no sum of one connection.
+    pub(super) fn add(&mut self, rest: Rest) {
+        self.durations.extend([rest.duration_us].into_iter());
         self.causes.add(usize::from(rest.cause));
-        if let Some(gap_ns) = rest.idle_gap_ns {
-            self.idle_gaps.add(gap_ns.get());
+        self.add_gaps([rest.idle_gap_ns].into_iter());
+    }
+
+    /// Adds connections, given by the numbers of their facts; returns their sums.
+    #[inline]
+    pub(super) fn add_run(&mut self, facts: &[Fact], numbers: &[u32]) -> Totals {
+        let sums = Sums::of(facts, numbers, |cause| self.causes.add(cause));
+        let totals = sums.totals();
+        self.totals.merge(&totals);
+        self.durations.extend(numbers.iter().map(|&number| facts[number as usize].rest().duration_us));
+        if sums.have_gaps() {
+            self.add_gaps(numbers.iter().map(|&number| facts[number as usize].rest().idle_gap_ns));
         }
+        totals
+    }
+
+    #[cold]
+    fn add_gaps(&mut self, gaps: impl Iterator<Item = Option<NonZeroU64>>) {
+        gaps.flatten().for_each(|gap_ns| self.idle_gaps.add(gap_ns.get()));
     }
 
     /// Connections by cause.
@@ -102,11 +97,9 @@ impl Group {
 /// Rows by key, bounded.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    /// Half a hash and the number of a row.
-    places: HashTable<(u32, u32)>,
-    hasher: foldhash::fast::RandomState,
     /// Apart from the rows, so that looking for one fetches no row.
-    keys: Vec<GroupKey>,
+    places: Places,
+    /// Those with a place, and the one for all others where it came to be.
     rows: Vec<Group>,
     max: usize,
 }
@@ -114,40 +107,26 @@ pub struct Groups {
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self {
-            places: HashTable::new(),
-            hasher: foldhash::fast::RandomState::default(),
-            keys: Vec::new(),
-            rows: Vec::new(),
-            max,
-        }
+        Self { places: Places::default(), rows: Vec::new(), max }
     }
 
-    /// Number of the row of `key`, made when there is none.
-    #[inline]
-    pub(super) fn row_of(&mut self, key: GroupKey) -> u32 {
-        self.find(&key).unwrap_or_else(|| self.place(if self.rows.len() < self.max { key } else { GroupKey::Other }))
+    /// Number of the row of `end`, made when there is none.
+    #[inline(always)]
+    pub(super) fn row_of(&mut self, end: &End) -> u32 {
+        self.places.find(end).unwrap_or_else(|| self.place(*end))
     }
 
-    #[inline]
-    fn find(&self, key: &GroupKey) -> Option<u32> {
-        let hash = self.hasher.hash_one(key);
-        let is_it = |&(half, row): &(u32, u32)| half == (hash >> 32) as u32 && self.keys[row as usize] == *key;
-        self.places.find(hash, is_it).map(|place| place.1)
-    }
-
+    /// The row for all others comes last: no key gets a row of its own once there is one.
     #[cold]
-    fn place(&mut self, key: GroupKey) -> u32 {
-        if let Some(row) = self.find(&key) {
-            return row;
+    fn place(&mut self, end: End) -> u32 {
+        if self.rows.len() < self.max {
+            self.rows.push(Group::default());
+            return self.places.add(end);
         }
-        let row = self.rows.len() as u32;
-        self.rows.push(Group::default());
-        self.keys.push(key);
-        let hash_of = |row: u32| self.hasher.hash_one(self.keys[row as usize]);
-        let hash = hash_of(row);
-        self.places.insert_unique(hash, ((hash >> 32) as u32, row), |place| hash_of(place.1));
-        row
+        if self.rows.len() == self.max {
+            self.rows.push(Group::default());
+        }
+        self.max as u32
     }
 
     /// The rows, by number.
@@ -167,7 +146,8 @@ impl Groups {
 
     /// Rows with the most RSTs of servers first (then of clients, then by connections, then by key): the article's view.
     pub fn by_server_rst(&self) -> Vec<(GroupKey, &Group)> {
-        let mut rows: Vec<_> = self.keys.iter().copied().zip(&self.rows).collect();
+        let keys = self.places.ends().iter().map(|&end| GroupKey::from(end)).chain([GroupKey::Other]);
+        let mut rows: Vec<_> = keys.zip(&self.rows).collect();
         rows.sort_by_key(|(key, group)| {
             let totals = &group.totals;
             (std::cmp::Reverse((totals.server.rst, totals.client.rst, totals.connections)), *key)

@@ -4,13 +4,9 @@
 //! article; Arlitt & Williamson, CCR 35(1) 2005). And refusals in the name of a host that come from farther or nearer than
 //! the host itself: a firewall's (Weaver et al., NDSS 2009, on TTLs).
 
-use std::{
-    collections::HashMap,
-    hash::{Hash, Hasher},
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::HashMap, net::IpAddr};
 
-use super::group::hash_end;
+use super::places::{End, Places};
 use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
@@ -85,55 +81,67 @@ pub(super) enum Question {
 #[derive(Clone, Debug, Default)]
 pub struct Habits {
     hosts: HashMap<IpAddr, HostTtl, foldhash::fast::RandomState>,
-    places: HashMap<Service, u32, foldhash::fast::RandomState>,
+    /// Numbers of services.
+    places: Places,
     closes: Vec<Closes>,
 }
 
-/// Where connections are made to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Service(SocketAddr);
-
-impl Hash for Service {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        hash_end(self.0.ip(), self.0.port(), state);
-    }
-}
-
 impl Habits {
-    /// Counts one ended connection; returns the number of its service.
-    pub fn observe(&mut self, connection: &Connection) -> Option<u32> {
+    /// Counts one ended connection.
+    pub fn observe(&mut self, connection: &Connection) {
+        self.count(connection, &connection.resp.into(), is_candidate(connection), &mut 0);
+    }
+
+    /// As [`Self::observe`], of a connection to `service`; what else its cause depends on. `guess` is the likely number of
+    /// the service, and made the right one where that is told.
+    #[inline]
+    pub(super) fn ask(&mut self, connection: &Connection, service: &End, guess: &mut u32) -> Option<Question> {
+        let is_candidate = is_candidate(connection);
+        let service = self.count(connection, service, is_candidate, guess);
+        if is_candidate {
+            return Some(Question::Habit { service: service?, closer: connection.reset_by });
+        }
+        self.ask_who_refused(connection)
+    }
+
+    /// Returns the number of its service, if it tells of its habits.
+    #[inline(always)]
+    fn count(&mut self, connection: &Connection, service: &End, is_candidate: bool, guess: &mut u32) -> Option<u32> {
         let has_ended = connection.fin_count() > 0 || connection.rst_count() > 0;
         if !connection.is_established() || !has_ended {
             return None;
         }
-        let service = Service(connection.resp);
-        let place = match self.places.get(&service) {
-            Some(&place) => place,
-            None if self.closes.len() >= MAX_SERVICES => return None,
-            None => {
-                let place = self.closes.len() as u32;
-                self.places.insert(service, place);
-                self.closes.push(Closes::default());
-                place
-            }
-        };
-        let closes = &mut self.closes[place as usize];
+        if !self.places.is_at(*guess, service) {
+            *guess = self.place(service)?;
+        }
+        let closes = &mut self.closes[*guess as usize];
         closes.all += 1;
-        if is_candidate(connection) {
+        if is_candidate {
             match connection.reset_by {
                 ResetBy::Server => closes.by_server_rst += 1,
                 ResetBy::Client => closes.by_client_rst += 1,
                 _ => {}
             }
         }
-        let told = closes.ttl.see(connection.from_resp.ttl);
-        if told {
+        if closes.ttl.see(connection.from_resp.ttl) {
             self.tell_of_host(connection);
         }
-        Some(place)
+        Some(*guess)
+    }
+
+    #[cold]
+    fn place(&mut self, service: &End) -> Option<u32> {
+        let known = self.places.find(service);
+        known.or_else(|| {
+            (self.closes.len() < MAX_SERVICES).then(|| {
+                self.closes.push(Closes::default());
+                self.places.add(*service)
+            })
+        })
     }
 
     /// A service speaks for its host until it has said the same often enough.
+    #[cold]
     fn tell_of_host(&mut self, connection: &Connection) {
         let (host, ttl) = (connection.resp.ip(), connection.from_resp.ttl);
         if let Some(known) = self.hosts.get_mut(&host) {
@@ -143,12 +151,18 @@ impl Habits {
         }
     }
 
-    /// What else the cause of `connection`, of the numbered service, depends on.
-    pub(super) fn question(&self, connection: &Connection, service: impl FnOnce() -> Option<u32>) -> Option<Question> {
+    fn question(&self, connection: &Connection) -> Option<Question> {
         if is_candidate(connection) {
-            return Some(Question::Habit { service: service()?, closer: connection.reset_by });
+            let service = self.places.find(&connection.resp.into())?;
+            return Some(Question::Habit { service, closer: connection.reset_by });
         }
-        let (host, ttl) = (connection.resp.ip(), refusal_ttl(connection)?);
+        self.ask_who_refused(connection)
+    }
+
+    #[inline]
+    fn ask_who_refused(&self, connection: &Connection) -> Option<Question> {
+        let ttl = refusal_ttl(connection)?;
+        let host = connection.resp.ip();
         let is_open = self.hosts.get(&host).is_none_or(|known| known.seen < MIN_ANSWERS || !known.may_be(ttl));
         is_open.then_some(Question::Refusal { host, ttl })
     }
@@ -174,8 +188,7 @@ impl Habits {
 
     /// Replaces the verdict of a connection by what is known of its service and host.
     pub fn judge(&self, connection: &mut Connection) {
-        let service = || self.places.get(&Service(connection.resp)).copied();
-        let Some(question) = self.question(connection, service) else { return };
+        let Some(question) = self.question(connection) else { return };
         let Some(cause) = self.answer(question) else { return };
         let of_one_alone = Value::Word(connection.verdict.cause.id());
         let evidence = &mut connection.verdict.evidence;
@@ -278,17 +291,17 @@ mod tests {
             (Some(57), 121, Cause::RefusedClosedPort, ResetBy::Server),
             (None, 243, Cause::RefusedClosedPort, ResetBy::Server),
         ] {
-            let mut aggregate = crate::aggregate::Aggregate::new(8);
+            let mut unsettled = crate::aggregate::Unsettled::new(8);
             let (mut habits, mut one) = (Habits::default(), refused(of_rst));
             // Added before the host's own TTL is known.
-            aggregate.add_unjudged(&mut [one.clone()], &mut habits);
+            unsettled.add(&mut one.clone(), &mut habits);
             if let Some(ttl) = own {
                 for _ in 0..3 {
                     habits.observe(&answering(ttl));
                 }
             }
             habits.judge(&mut one);
-            aggregate.settle(&habits);
+            let aggregate = unsettled.settle(&habits);
             assert_eq!((one.verdict.cause, one.reset_by), (cause, by));
             assert_eq!(aggregate.causes().collect::<Vec<_>>(), [(cause, 1)]);
             let totals = &aggregate.totals;

@@ -22,8 +22,13 @@ impl<const N: usize> Tally<N> {
     pub(super) fn add(&mut self, word: usize) {
         self.low[word] = self.low[word].wrapping_add(1);
         if self.low[word] == 0 {
-            self.high.get_or_insert_with(|| Box::new([0; N]))[word] += 1;
+            self.carry(word);
         }
+    }
+
+    #[cold]
+    fn carry(&mut self, word: usize) {
+        self.high.get_or_insert_with(|| Box::new([0; N]))[word] += 1;
     }
 
     /// One that was counted under one word has another.

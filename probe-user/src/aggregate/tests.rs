@@ -1,7 +1,7 @@
 //! Totals and groups over hand-made connections.
 
 use super::*;
-use crate::lifecycle::{Basis, Confidence, ConnState, Letters, Orientation, Side, Verdict, Written};
+use crate::lifecycle::{Basis, Confidence, ConnState, Letters, Opening, Orientation, Side, Verdict, Written};
 
 pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig: Side, resp: Side) -> Connection {
     Connection {

@@ -4,12 +4,14 @@
 
 use std::{path::Path, time::Instant};
 
+use probe_ebpf::layout::Segment;
+
 use super::{RunError, kept::Kept, losses, output, view::View, writer::Stdout};
 use crate::{
     lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
     plan::ReadPlan,
     report::{Window, flood::Flood},
-    source::capture::{self, CaptureError, CaptureFile, Decoded, Decoder, Frame},
+    source::capture::{self, CaptureError, CaptureFile, Decoded, Decoder, Frame, Payload, Take, Took},
 };
 
 /// Segments gathered before the tracker gets them.
@@ -37,7 +39,8 @@ pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
         kept: plan.evidence.as_ref().map(|evidence| Kept::open(evidence, &plan.files)).transpose()?,
         window: Window::default(),
         started: Instant::now(),
-        arrivals: Vec::with_capacity(ARRIVALS),
+        arrivals: Box::new([Arrival { segment: Segment::default(), extra: Extra::default() }; ARRIVALS]),
+        gathered: 0,
         progress_at: PROGRESS_FRAMES,
         closed: Vec::new(),
     };
@@ -65,8 +68,10 @@ struct Reading {
     kept: Option<Kept>,
     window: Window,
     started: Instant,
-    /// On their way to the tracker, never while more is waited for.
-    arrivals: Vec<Arrival>,
+    /// Where segments gather, each written once.
+    arrivals: Box<[Arrival; ARRIVALS]>,
+    /// How many are on their way to the tracker: none while more is waited for.
+    gathered: usize,
     /// Frames after which the wall clock is looked at again.
     progress_at: u64,
     /// Memory for records on their way.
@@ -83,14 +88,34 @@ impl Reading {
             return read;
         }
         loop {
-            while let Some(frame) = capture.frame_at_hand() {
-                self.frame(&frame)?;
+            if self.window.start_ns != 0 {
+                self.frames_at_hand(&mut capture)?;
             }
             self.track()?;
-            match capture.next_frame() {
-                Ok(Some(frame)) => self.frame(&frame)?,
-                Ok(None) => return self.track(),
-                Err(error) => return self.track().and(Err(named(error))),
+            match capture.next_frame().map_err(named)? {
+                Some(frame) => self.frame(&frame)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes what need not be waited for, once it is known when the first frame was. A function of its own, so that its
+    /// loop has all registers.
+    #[inline(never)]
+    fn frames_at_hand(&mut self, capture: &mut CaptureFile) -> Result<(), RunError> {
+        loop {
+            let Self { decoder, arrivals, gathered, window, .. } = self;
+            let mut gathering =
+                Gathering { decoder, arrivals, gathered: *gathered, end_ns: window.end_ns, other_ns: None };
+            capture.offer_at_hand(&mut gathering);
+            let Gathering { gathered: now, end_ns, other_ns, .. } = gathering;
+            (*gathered, window.end_ns) = (now, end_ns);
+            if other_ns.is_none() && now < ARRIVALS {
+                return Ok(());
+            }
+            self.track()?;
+            if let Some(time_ns) = other_ns {
+                self.tracker.advance(time_ns);
             }
         }
     }
@@ -145,17 +170,18 @@ impl Reading {
         }
     }
 
-    #[inline(always)]
+    /// The first, or one that had to be waited for; nothing has gathered.
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
         if self.window.start_ns == 0 {
             self.first_frame(frame)?;
         }
         self.window.end_ns = self.window.end_ns.max(frame.time_ns);
-        match self.decoder.decode_plain(frame) {
-            Some(decoded) => self.arrivals.push(arrival(decoded)),
-            None => self.odd_frame(frame)?,
+        if take_odd(&mut self.decoder, frame, &mut self.arrivals[0]) {
+            self.gathered = 1;
+        } else {
+            self.tracker.advance(frame.time_ns);
         }
-        if self.arrivals.len() >= ARRIVALS { self.track() } else { Ok(()) }
+        Ok(())
     }
 
     #[cold]
@@ -164,21 +190,10 @@ impl Reading {
         if self.decoder.books().frames == 0 { self.view.begin() } else { Ok(()) }
     }
 
-    #[cold]
-    fn odd_frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
-        if let Some(decoded) = self.decoder.decode(frame) {
-            self.arrivals.push(arrival(decoded));
-            return Ok(());
-        }
-        self.track()?;
-        self.tracker.advance(frame.time_ns);
-        Ok(())
-    }
-
     /// Hands on what has gathered.
     fn track(&mut self) -> Result<(), RunError> {
-        self.tracker.observe_all(&self.arrivals);
-        self.arrivals.clear();
+        self.tracker.observe_all(&self.arrivals[..self.gathered]);
+        self.gathered = 0;
         if self.tracker.closed_len() >= BATCH {
             self.tracker.swap_closed(&mut self.closed);
             self.view.take(&mut self.closed)?;
@@ -224,8 +239,47 @@ impl Reading {
     }
 }
 
+/// What the frames at hand go through, with all that the loop over them needs.
+struct Gathering<'a> {
+    decoder: &'a mut Decoder,
+    arrivals: &'a mut [Arrival; ARRIVALS],
+    gathered: usize,
+    end_ns: u64,
+    /// Time of a frame without a segment: the tracker is to know of it after the segments before.
+    other_ns: Option<u64>,
+}
+
+impl Take for Gathering<'_> {
+    #[inline(always)]
+    fn take(&mut self, frame: &Frame<'_>) -> Took {
+        let Some(arrival) = self.arrivals.get_mut(self.gathered) else { return Took::Nothing };
+        self.end_ns = self.end_ns.max(frame.time_ns);
+        if let Some(payload) = self.decoder.decode_plain(frame, &mut arrival.segment) {
+            let Payload { bad_checksum, payload_cut } = payload;
+            arrival.extra = Extra { bad_checksum, payload_cut, header: Header::Whole };
+            self.gathered += 1;
+            return Took::More;
+        }
+        // Copied, so that the frame itself need never be in memory.
+        let frame = *frame;
+        if take_odd(self.decoder, &frame, arrival) {
+            self.gathered += 1;
+            return Took::More;
+        }
+        self.other_ns = Some(frame.time_ns);
+        Took::Last
+    }
+}
+
+/// Takes any frame, if there is a segment in it.
+#[cold]
+fn take_odd(decoder: &mut Decoder, frame: &Frame<'_>, into: &mut Arrival) -> bool {
+    let Some(decoded) = decoder.decode(frame) else { return false };
+    *into = arrival(decoded);
+    true
+}
+
 /// In the tracker's words.
-#[inline(always)]
 fn arrival(decoded: Decoded) -> Arrival {
     let Decoded { segment, bad_checksum, payload_cut, header } = decoded;
     let header = match header {

@@ -7,41 +7,45 @@ use crate::lifecycle::Connection;
 /// The earliest so many with a reset, and the earliest so many without.
 pub(super) struct Shown {
     rows: usize,
-    with_rst: BinaryHeap<ByStart>,
-    without: BinaryHeap<ByStart>,
+    /// Without a reset, and with one.
+    earliest: [BinaryHeap<ByStart>; 2],
+    /// Those that start later are not wanted.
+    latest_ns: [u64; 2],
 }
 
 impl Shown {
     pub(super) fn new(rows: usize) -> Self {
-        Self { rows, with_rst: BinaryHeap::new(), without: BinaryHeap::new() }
+        Self { rows, earliest: [BinaryHeap::new(), BinaryHeap::new()], latest_ns: [u64::MAX; 2] }
     }
 
     /// Keeps the connection if it may be among those shown.
+    #[inline]
     pub(super) fn offer(&mut self, connection: &Connection) {
+        let has_rst = usize::from(connection.rst_count() > 0);
         // Nearly always false, and then the record need not be copied.
-        if !self.wants(connection) {
-            return;
-        }
-        let heap = if connection.rst_count() > 0 { &mut self.with_rst } else { &mut self.without };
-        let one = ByStart(connection.clone());
-        if heap.len() < self.rows {
-            heap.push(one);
-        } else if let Some(mut latest) = heap.peek_mut()
-            && one < *latest
-        {
-            *latest = one;
+        if connection.start_ns <= self.latest_ns[has_rst] {
+            self.keep(connection, has_rst);
         }
     }
 
-    fn wants(&self, connection: &Connection) -> bool {
-        let heap = if connection.rst_count() > 0 { &self.with_rst } else { &self.without };
-        let key = (connection.start_ns, connection.id);
-        heap.len() < self.rows || heap.peek().is_some_and(|latest| key < latest.key())
+    #[cold]
+    fn keep(&mut self, connection: &Connection, has_rst: usize) {
+        let heap = &mut self.earliest[has_rst];
+        if heap.len() < self.rows {
+            heap.push(ByStart(connection.clone()));
+        } else if let Some(mut latest) = heap.peek_mut()
+            && (connection.start_ns, connection.id) < latest.key()
+        {
+            *latest = ByStart(connection.clone());
+        }
+        if heap.len() >= self.rows {
+            self.latest_ns[has_rst] = heap.peek().map_or(0, |latest| latest.0.start_ns);
+        }
     }
 
     /// All that were kept, in no order.
     pub(super) fn into_connections(self) -> impl Iterator<Item = Connection> {
-        self.with_rst.into_iter().chain(self.without).map(|one| one.0)
+        self.earliest.into_iter().flatten().map(|one| one.0)
     }
 }
 

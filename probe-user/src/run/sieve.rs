@@ -3,7 +3,7 @@
 //! Must not know: how connections are shown.
 
 use crate::{
-    aggregate::{Aggregate, Habits},
+    aggregate::{Habits, WholeBytes},
     filter::Filter,
     lifecycle::Connection,
     report::Filtered,
@@ -13,14 +13,16 @@ use crate::{
 pub(super) struct Sieve {
     filter: Option<Filter>,
     asks_verdict: bool,
-    /// Sums over what was left out; no group of it has a row.
-    rest: Aggregate,
+    /// Records that were left out: connections, and RSTs that belong to none.
+    left_out: u64,
+    /// Of what was left out: how good a capture is does not depend on what is shown of it.
+    whole_bytes: WholeBytes,
 }
 
 impl Sieve {
     pub(super) fn new(filter: Option<Filter>) -> Self {
         let asks_verdict = filter.as_ref().is_some_and(Filter::asks_verdict);
-        Self { filter, asks_verdict, rest: Aggregate::new(0) }
+        Self { filter, asks_verdict, left_out: 0, whole_bytes: WholeBytes::default() }
     }
 
     /// Whether what it asks may be answered otherwise once all connections are known.
@@ -32,7 +34,8 @@ impl Sieve {
     pub(super) fn passes(&mut self, connection: &Connection) -> bool {
         let passes = self.filter.as_ref().is_none_or(|filter| filter.matches(connection));
         if !passes {
-            self.rest.add(connection);
+            self.left_out += 1;
+            self.whole_bytes.add(connection);
         }
         passes
     }
@@ -57,13 +60,12 @@ impl Sieve {
 
     /// Records that were left out: connections, and RSTs that belong to none.
     pub(super) fn left_out(&self) -> u64 {
-        self.rest.totals.connections + self.rest.totals.rst_without_connection
+        self.left_out
     }
 
-    /// Bytes of connections that were left out, as [`Aggregate::whole_bytes`]: how good a capture is does not depend on
-    /// what is shown of it.
-    pub(super) fn whole_bytes(&self) -> (u64, u64) {
-        self.rest.whole_bytes
+    /// Bytes of connections that were left out.
+    pub(super) fn whole_bytes(&self) -> WholeBytes {
+        self.whole_bytes
     }
 
     /// For the report.

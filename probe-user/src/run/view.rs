@@ -10,7 +10,7 @@ use super::{
     writer::Stdout,
 };
 use crate::{
-    aggregate::{Aggregate, Habits},
+    aggregate::{Habits, Unsettled},
     lifecycle::{Connection, TrackerStats},
     plan::{Format, ViewPlan},
     report::{Loss, Snapshot, Window, flood::Flood, json, line, quality::Quality, table, zeek},
@@ -31,7 +31,7 @@ pub(super) struct View {
     stdout: Stdout,
     json_out: Option<JsonFile>,
     sieve: Sieve,
-    aggregate: Aggregate,
+    unsettled: Unsettled,
     habits: Habits,
     kept: Vec<Connection>,
     /// For a table with a limited number of rows: what it may show.
@@ -59,7 +59,7 @@ impl View {
             stdout,
             sieve,
             json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
-            aggregate: Aggregate::new(MAX_GROUPS),
+            unsettled: Unsettled::new(MAX_GROUPS),
             habits: Habits::default(),
             kept: Vec::new(),
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| Shown::new(plan.rows)),
@@ -86,8 +86,8 @@ impl View {
         let mut lines = 0;
         if let Some(shown) = self.shown.as_mut() {
             self.sieve.sift(closed, &mut self.habits);
-            self.aggregate.add_unjudged(closed, &mut self.habits);
-            for connection in closed.iter() {
+            for connection in closed.iter_mut() {
+                self.unsettled.add(connection, &mut self.habits);
                 shown.offer(connection);
             }
             closed.clear();
@@ -105,7 +105,7 @@ impl View {
             if !self.sieve.passes(&connection) {
                 continue;
             }
-            self.aggregate.add(&connection);
+            self.unsettled.add_judged(&connection);
             if !self.plan.follow {
                 self.unlisted += 1;
                 continue;
@@ -151,7 +151,7 @@ impl View {
     pub(super) fn progress(&mut self, elapsed: Duration, what: &str) {
         if self.progress_seen && elapsed >= self.last_progress + Duration::from_secs(1) {
             self.last_progress = elapsed;
-            let ended = self.aggregate.totals.connections + self.kept.len() as u64 + self.sieve.left_out();
+            let ended = self.unsettled.connections() + self.kept.len() as u64 + self.sieve.left_out();
             output::progress(&format!("rstprobe: {what}{} s, {ended} connections ended", elapsed.as_secs()));
         }
     }
@@ -172,7 +172,7 @@ impl View {
         flood: Flood,
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
-        self.aggregate.settle(&self.habits);
+        let mut aggregate = self.unsettled.settle(&self.habits);
         let is_added = self.shown.is_some();
         self.kept.extend(self.shown.take().into_iter().flat_map(Shown::into_connections));
         self.kept.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
@@ -183,17 +183,16 @@ impl View {
             }
             let passes = self.sieve.passes(connection);
             if passes {
-                self.aggregate.add(connection);
+                aggregate.add(connection);
             }
             passes
         });
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let ((bytes, missing), (more, more_missing)) = (self.aggregate.whole_bytes, self.sieve.whole_bytes());
-        let (bytes, missing_bytes) = (bytes + more, missing + more_missing);
+        let (listed, left_out) = (aggregate.whole_bytes, self.sieve.whole_bytes());
+        let (bytes, missing_bytes) = (listed.all + left_out.all, listed.missing + left_out.missing);
         let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
         let quality = Quality { copies: stats.copies, bytes, missing_bytes, shed };
-        let aggregate = self.aggregate;
         let filter = self.sieve.filtered();
         let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.kept };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.

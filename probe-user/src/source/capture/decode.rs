@@ -5,16 +5,15 @@ use probe_ebpf::parse::{Located, Reader, Reject, SliceReader, locate, segment};
 use probe_ebpf::tunnel::{self, Encapsulations, TEREDO, Walk};
 
 use super::address::{self, Addresses};
-use super::checksum::{fold, sum};
+use super::checksum::{add, holds, sum};
 use super::file::Frame;
 use super::fragment::{self, Fragment};
 use super::link::{LinkType, start};
+use super::plain;
 use super::reassembly::{Outcome, Reassembled, Reassembler};
 use super::teredo::is_teredo;
 use crate::source::Domain;
 
-/// Ethernet, IPv4 without options, TCP without options.
-const PLAIN_HEADERS: usize = 14 + 20 + 20;
 /// Packets in pieces within packets in pieces that are put together.
 const MAX_NESTED: u8 = 4;
 
@@ -61,6 +60,15 @@ pub struct Decoded {
     /// Unless it is whole, addresses, ports and flags are all that the header says, and the books have the frame among the
     /// rejected.
     pub header: Header,
+}
+
+/// What is to be said of the payload of a segment, and of the whole of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Payload {
+    /// As in [`Decoded`].
+    pub bad_checksum: bool,
+    /// As in [`Decoded`].
+    pub payload_cut: bool,
 }
 
 /// How much of a TCP header can be read.
@@ -113,25 +121,14 @@ impl Decoder {
     }
 
     /// As [`Self::decode`] for frames as nearly all are: Ethernet, IPv4 without options, TCP. `None`, and nothing counted,
-    /// for all others. The same parser; what it asks is known in advance, so that little of it is left when compiled.
+    /// for all others, `into` left as it was. It finds what the other finds, where that is known to be.
     #[inline(always)]
-    pub fn decode_plain(&mut self, frame: &Frame<'_>) -> Option<Decoded> {
-        let head = frame.bytes.first_chunk::<PLAIN_HEADERS>()?;
-        let is_plain = frame.link == LinkType::Ethernet && head[12..15] == [0x08, 0x00, 0x45] && head[23] == 6;
-        let reader = SliceReader { bytes: frame.bytes, wire_len: frame.wire_len };
-        if !is_plain || frame.wire_len < frame.bytes.len() {
-            return None;
-        }
-        let located = locate(&reader).ok()?;
-        if located.fragment != 0
-            || !is_captured(&reader, &located)
-            || self.verify && !ip_checksum_holds(&reader, &located)
-        {
-            return None;
-        }
-        let segment = segment(&reader, &located, located.domain(self.domain.value()), frame.time_ns).ok()?;
+    pub fn decode_plain(&mut self, frame: &Frame<'_>, into: &mut Segment) -> Option<Payload> {
+        let payload = plain::read(frame, self.verify, into)?;
         self.books.frames += 1;
-        Some(self.judged(&reader, &located, None, segment))
+        let tally = if payload.bad_checksum { &mut self.books.bad_tcp_checksum } else { &mut self.books.tcp };
+        *tally += 1;
+        Some(payload)
     }
 
     fn general(&mut self, reader: &SliceReader<'_>, frame: &Frame<'_>) -> Option<Decoded> {
@@ -172,7 +169,7 @@ impl Decoder {
                 let Some(fragment) = fragment::read(reader, walk.packet_at(), walk.surroundings()) else {
                     return self.reject(Reject::LaterFragment);
                 };
-                if self.verify && fragment.packet.version == 4 && fold(sum(fragment.header, 0)) != 0xffff {
+                if self.verify && fragment.packet.version == 4 && !holds(sum(fragment.header, 0)) {
                     self.books.bad_ip_checksum += 1;
                     return None;
                 }
@@ -330,7 +327,7 @@ fn is_captured(reader: &SliceReader<'_>, located: &Located) -> bool {
 fn ip_checksum_holds(reader: &SliceReader<'_>, located: &Located) -> bool {
     let ip = usize::from(located.ip);
     let header_len = reader.bytes::<1>(ip).map_or(0, |byte| usize::from(byte[0] & 0x0f) * 4);
-    reader.bytes.get(ip..ip + header_len).is_none_or(|header| fold(sum(header, 0)) == 0xffff)
+    reader.bytes.get(ip..ip + header_len).is_none_or(|header| holds(sum(header, 0)))
 }
 
 /// Whether the TCP checksum over pseudo header and `tcp` is right (RFC 9293 3.1, RFC 8200 8.1).
@@ -346,7 +343,5 @@ fn tcp_checksum_holds(reader: &SliceReader<'_>, located: &Located, instead: Opti
     // Protocol number and length, each in network byte order; both below 2^16 unless it is a jumbogram.
     let len = tcp.len() as u32;
     let rest = u64::from(6_u16.to_be()) + u64::from((len as u16).to_be()) + u64::from(((len >> 16) as u16).to_be());
-    // Either part may have used all 64 bits.
-    let (start, carry) = addresses.overflowing_add(rest);
-    fold(sum(tcp, start + u64::from(carry))) == 0xffff
+    holds(sum(tcp, add(addresses, rest)))
 }

@@ -35,6 +35,23 @@ pub struct CapturedOn<'a> {
     pub link_number: u16,
 }
 
+/// What one who is offered frames did with the last one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Took {
+    /// Took it, and takes more.
+    More,
+    /// Took it, and takes no more.
+    Last,
+    /// Left it: it will be the next one.
+    Nothing,
+}
+
+/// Takes frames.
+pub trait Take {
+    /// Takes the next one, or not.
+    fn take(&mut self, frame: &Frame<'_>) -> Took;
+}
+
 enum Format {
     Pcap(Pcap),
     Pcapng(Pcapng),
@@ -91,13 +108,14 @@ impl CaptureFile {
         Ok(Self { input, format, failed: false })
     }
 
-    /// The next frame, if it can be had without reading: `None` says nothing of whether there are more.
+    /// Offers the frames that can be had without reading, as long as they are taken. That there are no more of them says
+    /// nothing of whether there are more in the file.
     #[inline(always)]
-    pub fn frame_at_hand(&mut self) -> Option<Frame<'_>> {
+    pub fn offer_at_hand(&mut self, to: &mut impl Take) {
         match &mut self.format {
-            _ if self.failed => None,
-            Format::Pcap(pcap) => pcap.at_hand(&mut self.input),
-            Format::Pcapng(pcapng) => pcapng.at_hand(&mut self.input),
+            _ if self.failed => {}
+            Format::Pcap(pcap) => pcap.offer_at_hand(&mut self.input, to),
+            Format::Pcapng(pcapng) => pcapng.offer_at_hand(&mut self.input, to),
         }
     }
 

@@ -110,14 +110,6 @@ impl Input {
         self.start += len;
     }
 
-    /// Goes over the next `len` bytes, which must be available, and lends them.
-    #[inline(always)]
-    pub(super) fn lend(&mut self, len: usize) -> &[u8] {
-        let from = self.start;
-        self.start += len;
-        &self.buffer[from..from + len]
-    }
-
     /// Lends `len` bytes that are `back` bytes behind the next one: a record just consumed.
     #[inline(always)]
     pub(super) fn consumed(&self, back: usize, len: usize) -> &[u8] {

@@ -1,7 +1,8 @@
 //! Capture files: pcap and pcapng, plain, gzip or zstd, from a path or from standard input.
 //!
 //! [`CaptureFile`] yields frames in file order; [`Decoder`] makes a segment of each or says in its [`Books`] why not,
-//! with the same parser as the kernel program; fragmented packets are put together first. Every frame ends in exactly one of the books' counters.
+//! with the same parser as the kernel program; fragmented packets are put together first. Plain frames, nearly all, have a
+//! shorter way to the same. Every frame ends in exactly one of the books' counters.
 //!
 //! Must not know: connections, verdicts, outputs.
 
@@ -20,12 +21,13 @@ mod input;
 mod link;
 mod pcap;
 mod pcapng;
+mod plain;
 mod reassembly;
 mod teredo;
 
-pub use decode::{Books, Decoded, Decoder, Header};
+pub use decode::{Books, Decoded, Decoder, Header, Payload};
 pub use error::CaptureError;
-pub use file::{CaptureFile, CapturedOn, Frame};
+pub use file::{CaptureFile, CapturedOn, Frame, Take, Took};
 pub use link::LinkType;
 pub use reassembly::Reassembled;
 

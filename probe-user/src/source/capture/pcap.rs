@@ -1,7 +1,7 @@
 //! The classic format (draft-ietf-opsawg-pcap): 24 bytes of file header, then records.
 
 use super::error::CaptureError;
-use super::file::{CapturedOn, Found, Frame};
+use super::file::{CapturedOn, Found, Frame, Take, Took};
 use super::input::Input;
 use super::link::LinkType;
 
@@ -46,18 +46,41 @@ impl Pcap {
         Ok(Self { swapped, nanoseconds, record_header, link: LinkType::from_number(link), link_number: link as u16 })
     }
 
-    /// The next record, consumed, if it is in the buffer already and nothing is wrong with it.
+    /// Offers records, as long as the next one is in the buffer already and nothing is wrong with it.
     #[inline(always)]
-    pub(super) fn at_hand<'a>(&self, input: &'a mut Input) -> Option<Frame<'a>> {
+    pub(super) fn offer_at_hand(&self, input: &mut Input, to: &mut impl Take) {
+        // No more than a frame may have, so that none has more.
         let ready = input.available();
-        let header = ready.first_chunk::<RECORD_HEADER>()?;
-        let len = word(header, 8, self.swapped) as usize;
-        let whole = self.record_header + len;
-        if len > LARGEST_FRAME || ready.len() < whole {
-            return None;
+        let ready = &ready[..ready.len().min(LARGEST_FRAME)];
+        // What nearly all captures are, so that the loop need not ask.
+        let left = if !self.swapped && self.record_header == RECORD_HEADER && self.link == LinkType::Ethernet {
+            Self { swapped: false, record_header: RECORD_HEADER, link: LinkType::Ethernet, ..*self }.offer(ready, to)
+        } else {
+            self.offer(ready, to)
+        };
+        input.consume(ready.len() - left);
+    }
+
+    /// How many of the bytes at hand are left.
+    #[inline(always)]
+    fn offer(&self, ready: &[u8], to: &mut impl Take) -> usize {
+        let mut left = ready;
+        while let Some(header) = left.first_chunk::<RECORD_HEADER>() {
+            let len = word(header, 8, self.swapped) as usize;
+            let Some((bytes, after)) = left.get(self.record_header..).and_then(|after| after.split_at_checked(len))
+            else {
+                break;
+            };
+            let Found { time_ns, wire_len, link, .. } = self.found(header, len);
+            let took = to.take(&Frame { time_ns, wire_len, link, bytes });
+            if took != Took::Nothing {
+                left = after;
+            }
+            if took != Took::More {
+                break;
+            }
         }
-        let Found { time_ns, wire_len, link, .. } = self.found(header, len);
-        Some(Frame { time_ns, wire_len, link, bytes: input.lend(whole).get(self.record_header..)? })
+        left.len()
     }
 
     /// The one interface that the format knows of.
@@ -96,9 +119,15 @@ impl Pcap {
         // Signed, as libpcap reads it: damaged fractions may lie before their second.
         let unit = if self.nanoseconds { 1 } else { 1000 };
         let fraction = i64::from(field(4).cast_signed()) * unit;
-        let time_ns = (u64::from(field(0)) * 1_000_000_000).saturating_add_signed(fraction);
+        let second_ns = u64::from(field(0)) * 1_000_000_000;
+        let time_ns = if fraction < 0 { before(second_ns, fraction) } else { second_ns + fraction.cast_unsigned() };
         Found { time_ns, wire_len: field(12) as usize, link: self.link, interface: 0, back: len, len }
     }
+}
+
+#[cold]
+fn before(second_ns: u64, fraction: i64) -> u64 {
+    second_ns.saturating_add_signed(fraction)
 }
 
 #[inline(always)]

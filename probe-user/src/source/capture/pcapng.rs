@@ -1,7 +1,7 @@
 //! The block format (draft-ietf-opsawg-pcapng): sections, interfaces, and packets of three kinds.
 
 use super::error::CaptureError;
-use super::file::{CapturedOn, Found, Frame};
+use super::file::{CapturedOn, Found, Frame, Take, Took};
 use super::input::Input;
 use super::link::LinkType;
 
@@ -62,9 +62,28 @@ pub(super) struct Pcapng {
 }
 
 impl Pcapng {
-    /// The next packet, consumed, if the next block is one, is in the buffer already, and nothing is wrong with it.
-    pub(super) fn at_hand<'a>(&mut self, input: &'a mut Input) -> Option<Frame<'a>> {
-        let (offset, ready) = (input.offset(), input.available());
+    /// Offers packets, as long as the next block is one, is in the buffer already, and nothing is wrong with it.
+    #[inline(always)]
+    pub(super) fn offer_at_hand(&mut self, input: &mut Input, to: &mut impl Take) {
+        loop {
+            let ready = input.available();
+            let Some((len, found, from)) = self.at_hand(ready, input.offset()) else { return };
+            let Found { time_ns, wire_len, link, .. } = found;
+            let Some(bytes) = ready.get(from..from + found.len) else { return };
+            let took = to.take(&Frame { time_ns, wire_len, link, bytes });
+            if took == Took::Nothing {
+                return;
+            }
+            self.last_ns = time_ns;
+            input.consume(len);
+            if took == Took::Last {
+                return;
+            }
+        }
+    }
+
+    /// Length of the next block, what it says of its packet, and where in it that is.
+    fn at_hand(&self, ready: &[u8], offset: u64) -> Option<(usize, Found, usize)> {
         if ready.len() < 12 || self.word(ready, 0) != ENHANCED_PACKET {
             return None;
         }
@@ -73,10 +92,7 @@ impl Pcapng {
             return None;
         }
         let (found, at) = self.packet(ENHANCED_PACKET, &ready[8..len - 4], offset).ok()?;
-        self.last_ns = found.time_ns;
-        let Found { time_ns, wire_len, link, .. } = found;
-        let from = 8 + at;
-        Some(Frame { time_ns, wire_len, link, bytes: input.lend(len).get(from..from + found.len)? })
+        Some((len, found, 8 + at))
     }
 
     /// Consumes blocks up to and including the next packet.

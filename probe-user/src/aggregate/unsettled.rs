@@ -1,0 +1,118 @@
+//! Connections added up while more are to come: what their causes depend on is not all known yet, and not all is in the
+//! sums. Only what [`Unsettled::settle`] makes of it can be read.
+
+use super::{
+    Aggregate, Rows,
+    gathered::Gathered,
+    habit::{Habits, Question},
+    places::End,
+};
+use crate::lifecycle::{Cause, Closing, Connection, ResetBy};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Unsettled {
+    aggregate: Aggregate,
+    /// In no sum yet.
+    gathered: Gathered,
+    connections: u64,
+    open: Vec<Open>,
+    /// By server row: the number that its service had last among the habits.
+    services: Vec<u32>,
+}
+
+/// A connection that was added before all was known that its cause may depend on.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    question: Question,
+    server: u32,
+    client: u32,
+    cause: Cause,
+    reset_by: ResetBy,
+}
+
+/// Connections that wait for judgement at most; further ones are judged by what is known when they are added.
+const MAX_OPEN: usize = 4 << 20;
+
+impl Unsettled {
+    /// See [`Aggregate::new`].
+    pub fn new(max_groups: usize) -> Self {
+        Self {
+            aggregate: Aggregate::new(max_groups),
+            gathered: Gathered::default(),
+            connections: 0,
+            open: Vec::new(),
+            services: Vec::new(),
+        }
+    }
+
+    /// Connections so far, RSTs without one left out.
+    pub fn connections(&self) -> u64 {
+        self.connections
+    }
+
+    /// Adds one connection, judged.
+    pub fn add_judged(&mut self, connection: &Connection) {
+        self.connections += u64::from(connection.closing != Closing::RstWithoutConnection);
+        self.aggregate.add(connection);
+    }
+
+    /// Adds a connection, after `habits` has observed it; [`Self::settle`] will judge it by what is known then.
+    #[inline]
+    pub fn add(&mut self, connection: &mut Connection, habits: &mut Habits) {
+        if connection.closing == Closing::RstWithoutConnection {
+            habits.observe(connection);
+            return self.add_judged(connection);
+        }
+        self.connections += 1;
+        let server = End::from(connection.resp);
+        let rows = self.aggregate.rows_of(&server, &connection.orig.ip().into());
+        if let Some(question) = habits.ask(connection, &server, self.service(rows)) {
+            self.leave_open(question, connection, habits, rows);
+        }
+        self.aggregate.add_words(connection);
+        if !self.gathered.push(connection, rows) {
+            self.aggregate.add_totals(connection, Some(rows));
+        }
+        if self.gathered.is_full() {
+            self.flush();
+        }
+    }
+
+    #[inline]
+    fn service(&mut self, [server, _]: Rows) -> &mut u32 {
+        let server = server as usize;
+        if server >= self.services.len() {
+            self.services.resize(server + 1, 0);
+        }
+        &mut self.services[server]
+    }
+
+    #[cold]
+    fn leave_open(&mut self, question: Question, connection: &mut Connection, habits: &Habits, rows: Rows) {
+        if self.open.len() >= MAX_OPEN {
+            habits.judge(connection);
+            return;
+        }
+        let [server, client] = rows;
+        let (cause, reset_by) = (connection.verdict.cause, connection.reset_by);
+        self.open.push(Open { question, server, client, cause, reset_by });
+    }
+
+    fn flush(&mut self) {
+        let Aggregate { totals, servers, clients, .. } = &mut self.aggregate;
+        self.gathered.add_to(totals, servers.rows_mut(), clients.rows_mut());
+    }
+
+    /// Adds what is not in the sums yet, and judges what was left open.
+    pub fn settle(mut self, habits: &Habits) -> Aggregate {
+        self.flush();
+        let mut aggregate = self.aggregate;
+        for one in self.open {
+            if let Some(cause) = habits.answer(one.question) {
+                aggregate.judge((one.cause, one.reset_by), cause, [one.server, one.client]);
+            }
+        }
+        aggregate
+    }
+}
