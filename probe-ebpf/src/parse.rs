@@ -234,23 +234,23 @@ pub(crate) fn be32<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+/// The `N` bytes at `at`: copied as a whole, so that they are one load even where a mask follows. Put together of bytes,
+/// those that the mask leaves out are not loaded, and the others one by one.
+#[inline(always)]
+fn whole<const N: usize, const M: usize>(bytes: &[u8; M], at: usize) -> [u8; N] {
+    let mut whole = [0; N];
+    whole.copy_from_slice(&bytes[at..at + N]);
+    whole
+}
+
 #[inline(always)]
 fn ne32<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
-    u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    u32::from_ne_bytes(whole(bytes, at))
 }
 
 #[inline(always)]
 fn ne64<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
-    u64::from_ne_bytes([
-        bytes[at],
-        bytes[at + 1],
-        bytes[at + 2],
-        bytes[at + 3],
-        bytes[at + 4],
-        bytes[at + 5],
-        bytes[at + 6],
-        bytes[at + 7],
-    ])
+    u64::from_ne_bytes(whole(bytes, at))
 }
 
 #[inline(always)]

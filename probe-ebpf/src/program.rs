@@ -1,6 +1,6 @@
 //! Entry points: native XDP, with and without multi-buffer support, and tc egress for what a host itself sends.
 
-use core::{hint::black_box, ptr::read_volatile};
+use core::{hint::assert_unchecked, ptr::read_volatile};
 
 use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action},
@@ -18,7 +18,7 @@ use probe_ebpf::{
 
 use crate::evidence::{self, Origin};
 use crate::queues;
-use crate::table::{self, Region, Scratch, global};
+use crate::table::{self, PASSED_BY, Region, SEGMENT, SEGMENT_AND_MORE, Scratch, global};
 #[cfg(feature = "trace")]
 use crate::trace;
 
@@ -150,7 +150,7 @@ impl<const FRAGS: bool> Reader for Frame<'_, FRAGS> {
 impl<const FRAGS: bool> Again for Frame<'_, FRAGS> {
     #[inline(always)]
     fn again(&self) -> Self {
-        let context = black_box(self.ctx).ctx;
+        let context = table::opaque_at(self.ctx.ctx);
         // SAFETY: the context pointer is the kernel's own; volatile, so that these are loads of their own.
         let (start, end) =
             unsafe { (read_volatile(&raw const (*context).data), read_volatile(&raw const (*context).data_end)) };
@@ -190,7 +190,7 @@ impl Origin for Outgoing<'_> {
 impl Again for Outgoing<'_> {
     #[inline(always)]
     fn again(&self) -> Self {
-        let context = black_box(self.ctx).skb.skb;
+        let context = table::opaque_at(self.ctx.skb.skb);
         // SAFETY: as above.
         let (start, end) =
             unsafe { (read_volatile(&raw const (*context).data), read_volatile(&raw const (*context).data_end)) };
@@ -221,64 +221,89 @@ fn packet_bytes<'a, const N: usize>(start: usize, end: usize, offset: usize) -> 
     if at + N > end {
         return None;
     }
-    // SAFETY: `at..at + N` lies within the packet, which outlives the program run; the verifier checks the same.
-    Some(unsafe { &*(at as *const [u8; N]) })
+    // SAFETY: `at..at + N` lies within the packet, which outlives the program run; the verifier checks the same. Nor does a
+    // packet lie at address 0, which the compiler would test for, to tell `None` from it.
+    unsafe {
+        assert_unchecked(at != 0);
+        Some(&*(at as *const [u8; N]))
+    }
 }
 
+/// The headers first, and what is found there into the scratch memory; then the books. Between the two nothing else is to
+/// be kept in registers, of which there are few.
 #[inline(always)]
 pub(crate) fn run<R: Reader + Origin + Again>(frame: &R, len: usize) {
-    // Sized for every possible CPU, so there always is a region.
-    let Some(mut region) = table::region() else { return };
+    let Some(scratch) = find(frame, len) else { return };
+    let Some(mut region) = begin(frame, len) else { return };
+    // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
+    // headers it came here, and need not walk the rest once for each.
+    let scratch = table::opaque(scratch);
     region.books.frames += 1;
+    #[cfg(feature = "trace")]
+    trace::note_length(scratch, len);
+    match scratch.found {
+        found @ (SEGMENT | SEGMENT_AND_MORE) => {
+            region.books.tcp += 1;
+            if found == SEGMENT_AND_MORE {
+                parse::rest(&frame.again(), &scratch.located, &mut scratch.segment);
+            }
+            let scratch = table::opaque(scratch);
+            // Of what is only counted, nothing is read from the clock.
+            region.aim(&scratch.segment.key, scratch.segment.record.is_control());
+            if record(&mut scratch.segment, &mut region) {
+                evidence::keep(frame, &scratch.segment);
+            }
+        }
+        PASSED_BY => {
+            region.books.tcp += 1;
+            region.books.passed_by += 1;
+        }
+        reject => {
+            if let Some(count) = region.books.rejected.get_mut(reject as usize) {
+                *count += 1;
+            }
+        }
+    }
+}
+
+/// The region of this CPU, in which the frame's bytes, and the frame by its queue, are counted. It is sized for every
+/// possible CPU, so there always is one, unless the agent is not ready.
+#[inline(always)]
+fn begin<R: Origin>(frame: &R, len: usize) -> Option<Region> {
+    let mut region = table::region()?;
     region.books.frame_bytes += len as u64;
     queues::count(frame, len, &mut region);
-    #[cfg(feature = "trace")]
-    if let Some(scratch) = table::scratch() {
-        trace::note_length(scratch, len);
-    }
-    if let Some(scratch) = segment(frame, &mut region) {
-        // Through map memory, behind the compiler's back, as in `walked`.
-        let scratch = table::opaque(scratch);
-        if scratch.more != 0 {
-            parse::rest(&frame.again(), &scratch.located, &mut scratch.segment);
-        }
-        let scratch = table::opaque(scratch);
-        // Of what is only counted, nothing is read from the clock.
-        region.aim(&scratch.segment.key, scratch.segment.record.is_control());
-        if record(&mut scratch.segment, &mut region) {
-            evidence::keep(frame, &scratch.segment);
-        }
-    }
+    Some(region)
 }
 
-/// The segment in `frame`, if there is one to record.
+/// What is in `frame`, in [`Scratch::found`]; `None` when that has been counted.
 #[inline(always)]
-fn segment<R: Reader>(frame: &R, region: &mut Region) -> Option<&'static mut Scratch> {
-    // The commonest shapes first, at fixed offsets; what passes by needs no more than that.
+fn find<R: Reader + Origin>(frame: &R, len: usize) -> Option<&'static mut Scratch> {
+    // The commonest shapes first, at fixed offsets.
     if let Some(located) = parse::glance_v4(frame) {
-        return plain(frame, &located, region);
+        return glanced(frame, &located, len);
     }
     if let Some(located) = parse::glance_v6(frame) {
-        return plain(frame, &located, region);
+        return glanced(frame, &located, len);
     }
     let scratch = table::scratch()?;
-    if let Err(reject) = locate(frame, scratch) {
-        region.books.rejected[reject as usize] += 1;
-        return None;
-    }
-    walked(frame, scratch, region)
+    scratch.found = match locate(frame, scratch) {
+        Ok(()) if passes_by(scratch.located.flags) => PASSED_BY,
+        Ok(()) => return walked(frame, scratch),
+        Err(reject) => reject as u32,
+    };
+    Some(scratch)
 }
 
-/// A segment at offsets that the compiler knows.
+/// A segment at offsets that the compiler knows. When it passes by, it needs no more than one look at the books.
 #[inline(always)]
-fn plain<R: Reader>(frame: &R, located: &Located, region: &mut Region) -> Option<&'static mut Scratch> {
-    region.books.tcp += 1;
+fn glanced<R: Reader + Origin>(frame: &R, located: &Located, len: usize) -> Option<&'static mut Scratch> {
     if passes_by(located.flags) {
-        region.books.passed_by += 1;
+        begin(frame, len)?.books.glanced += 1;
         return None;
     }
     let scratch = table::scratch()?;
-    let (segment, more) = parse::head(frame, located, located.domain(global!(DOMAIN)), region.coarse_ns()).ok()?;
+    let (segment, more) = parse::head(frame, located, located.domain(global!(DOMAIN)), 0).ok()?;
     scratch.put(&segment, more);
     if more {
         scratch.located = *located;
@@ -310,18 +335,12 @@ pub(crate) fn passes_by(flags: u16) -> bool {
 
 /// A segment wherever the walk through the headers has led.
 #[inline(always)]
-fn walked<R: Reader>(frame: &R, scratch: &'static mut Scratch, region: &mut Region) -> Option<&'static mut Scratch> {
-    region.books.tcp += 1;
-    if passes_by(scratch.located.flags) {
-        region.books.passed_by += 1;
-        return None;
-    }
-    // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
-    // headers it came here, and need not walk the rest once for each.
+fn walked<R: Reader>(frame: &R, scratch: &'static mut Scratch) -> Option<&'static mut Scratch> {
+    // As in `run`.
     let scratch = table::opaque(scratch);
     let domain = scratch.located.domain(global!(DOMAIN));
     // `locate` has just read these headers, so this cannot fail; the verifier wants the branch.
-    let (segment, more) = parse::head(frame, &scratch.located, domain, region.coarse_ns()).ok()?;
+    let (segment, more) = parse::head(frame, &scratch.located, domain, 0).ok()?;
     scratch.put(&segment, more);
     Some(scratch)
 }
@@ -329,12 +348,14 @@ fn walked<R: Reader>(frame: &R, scratch: &'static mut Scratch, region: &mut Regi
 /// True when the segment is one of those that are kept verbatim, as long as there is room.
 #[inline(always)]
 fn record(segment: &mut Segment, region: &mut Region) -> bool {
-    if segment.record.is_control() {
+    segment.record.time_ns = if segment.record.is_control() {
         region.books.seen.add(segment.record.flags);
         // Before the table is touched: reading the clock waits for every load before it, and would keep apart those of
         // one slot.
-        segment.record.time_ns = now_ns();
-    }
+        now_ns()
+    } else {
+        region.coarse_ns()
+    };
     match region.slot(&segment.key, &segment.record) {
         Some(slot) => {
             region.books.in_slots += 1;

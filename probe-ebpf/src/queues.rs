@@ -10,7 +10,7 @@ use crate::{
     table::{Region, global},
 };
 
-/// Counts by interface and queue: `[epoch][cpu][row]`.
+/// Counts by interface and queue: `[cpu][epoch][row]`.
 #[map]
 static QUEUES: Array<QueueRow> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 

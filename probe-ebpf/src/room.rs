@@ -24,7 +24,7 @@ use crate::{
     table::{HASH_SEED, LOG, LOG_PER_CPU, Refusal, Region, SLOTS_PER_CPU, global},
 };
 
-/// Counts by service: `[epoch][cpu][row]`.
+/// Counts by service: `[cpu][epoch][row]`.
 #[map]
 static SERVICES: Array<ServiceRow> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// The way to the latest openings: `[cpu][set]`.

@@ -1,6 +1,6 @@
 //! The maps, and how a flow finds its slot in them.
 //!
-//! Every map is one mmapable array of two epochs times N CPUs; `Region` is the part that this CPU may write in the
+//! Every map is one mmapable array of N CPUs times two epochs; `Region` is the part that this CPU may write in the
 //! current epoch. Slots are handed out in order (`0..slots`); a hashed index of one-cache-line buckets leads to them.
 
 use core::{
@@ -17,7 +17,7 @@ use aya_ebpf::{
 };
 use probe_ebpf::{
     layout::{
-        ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuEpoch, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, FlowKey,
+        ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuEpoch, Desk, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, FlowKey,
         JournalEntry, LogEntry, SLOT_SEGMENTS, SLOT_SUPERSEDED, Segment, SegmentRecord, ServiceRow, Slot,
     },
     parse::Located,
@@ -25,22 +25,19 @@ use probe_ebpf::{
     tunnel::Walk,
 };
 
-/// Agent to program: epoch and coarse clock.
+/// Agent to program, and the books: `[cpu]`.
 #[map]
-static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-/// The books: `[epoch][cpu]`.
-#[map]
-static BOOKS: Array<CpuEpoch> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-/// The index: `[epoch][cpu][bucket]`.
+static DESKS: Array<Desk> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// The index: `[cpu][epoch][bucket]`.
 #[map]
 static INDEX: Array<Bucket> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-/// The slots: `[epoch][cpu][slot]`.
+/// The slots: `[cpu][epoch][slot]`.
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-/// The journal: `[epoch][cpu][entry]`, room for [`SLOT_SEGMENTS`] of every slot.
+/// The journal: `[cpu][epoch][entry]`, room for [`SLOT_SEGMENTS`] of every slot.
 #[map]
 static JOURNAL: Array<JournalEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-/// The log: `[epoch][cpu][entry]`.
+/// The log: `[cpu][epoch][entry]`.
 #[map]
 pub(crate) static LOG: Array<LogEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
@@ -53,8 +50,6 @@ static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 static GRACE: btf_maps::ArrayOfMaps<btf_maps::Array<u32, 1>, 1> = btf_maps::ArrayOfMaps::new();
 
 // Set by the loader; read-only data that the verifier folds into the program.
-#[unsafe(no_mangle)]
-static CPUS: u32 = 1;
 #[unsafe(no_mangle)]
 static BUCKETS_PER_CPU: u32 = 1;
 #[unsafe(no_mangle)]
@@ -70,9 +65,9 @@ static LINGER: u32 = 0;
 /// The layout this object was built with, in its name: a loader of another layout does not find its own and refuses.
 #[unsafe(no_mangle)]
 #[used]
-static RSTPROBE_ABI_3: u32 = ABI_VERSION;
+static RSTPROBE_ABI_4: u32 = ABI_VERSION;
 
-const _: () = assert!(ABI_VERSION == 3, "rename RSTPROBE_ABI_3 with the layout version");
+const _: () = assert!(ABI_VERSION == 4, "rename RSTPROBE_ABI_4 with the layout version");
 
 macro_rules! global {
     ($name:ident) => {
@@ -86,13 +81,18 @@ pub(crate) use global;
 /// [`black_box`], but without the way through memory, which the loads that follow would wait for.
 #[inline(always)]
 pub(crate) fn opaque<T>(it: &mut T) -> &mut T {
-    let mut at: *mut T = it;
-    // An instruction, because the verifier refuses line information without one.
     // SAFETY: the pointer is the same afterwards.
-    unsafe {
-        core::arch::asm!("{0} = {0}", inout(reg) at, options(nostack, preserves_flags));
-        &mut *at
-    }
+    unsafe { &mut *opaque_at(it) }
+}
+
+/// The same of a pointer.
+#[inline(always)]
+pub(crate) fn opaque_at<T>(it: *mut T) -> *mut T {
+    let mut at = it;
+    // An instruction, because the verifier refuses line information without one.
+    // SAFETY: changes nothing.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) at, options(nostack, preserves_flags)) };
+    at
 }
 
 /// Where the segment at hand lies while it is being parsed and recorded.
@@ -105,18 +105,25 @@ pub(crate) struct Scratch {
     pub(crate) walk: Walk,
     /// Its fields.
     pub(crate) segment: Segment,
-    /// 1 when `parse::rest` has something to read.
-    pub(crate) more: u32,
+    /// What the frame is: [`SEGMENT`], [`SEGMENT_AND_MORE`], [`PASSED_BY`], or the reason for which it is rejected.
+    pub(crate) found: u32,
     /// Bytes of its frame's first buffer.
     #[cfg(feature = "trace")]
     pub(crate) frame_len: u32,
 }
 
+/// [`Scratch::found`]: a segment to be recorded.
+pub(crate) const SEGMENT: u32 = 1 << 8;
+/// [`Scratch::found`]: the same, and `parse::rest` has something to read.
+pub(crate) const SEGMENT_AND_MORE: u32 = SEGMENT + 1;
+/// [`Scratch::found`]: a data segment that is not recorded at this depth.
+pub(crate) const PASSED_BY: u32 = SEGMENT + 2;
+
 impl Scratch {
     /// Stores `segment`, its record in whole words (see [`SegmentRecord::words`]).
     #[inline(always)]
     pub(crate) fn put(&mut self, segment: &Segment, more: bool) {
-        self.more = more as u32;
+        self.found = if more { SEGMENT_AND_MORE } else { SEGMENT };
         self.segment.key.copy_from(&segment.key);
         self.segment.rst_note = segment.rst_note;
         // SAFETY: the record is 32 bytes of integers without padding, aligned as a `u64` is.
@@ -140,7 +147,7 @@ pub(crate) struct Region {
     /// The epoch.
     #[cfg(feature = "trace")]
     pub(crate) epoch: u64,
-    /// `epoch bit * CPUS + cpu`.
+    /// `2 * cpu + epoch bit`.
     pub(crate) at: u32,
     /// The running CPU.
     pub(crate) cpu: u32,
@@ -171,8 +178,12 @@ pub(crate) enum Refusal {
 /// The region of the running CPU, or `None` when the agent is not ready or the maps were sized for fewer CPUs.
 #[inline(always)]
 pub(crate) fn region() -> Option<Region> {
-    let control = CONTROL.get_ptr(0)?;
-    // SAFETY: a map value of this type; the agent writes it through its mapping, hence volatile.
+    // SAFETY: no precondition.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let desk = DESKS.get_ptr_mut(cpu)?;
+    // SAFETY: a map value of this type; only its address is taken.
+    let control = unsafe { &raw const (*desk).control };
+    // SAFETY: as above; the agent writes it through its mapping, hence volatile.
     let (epoch, armed) =
         unsafe { (read_volatile(&raw const (*control).epoch), read_volatile(&raw const (*control).armed)) };
     if armed == 0 {
@@ -181,23 +192,16 @@ pub(crate) fn region() -> Option<Region> {
     for turn in 0..global!(LINGER) {
         black_box(turn);
     }
-    // SAFETY: no precondition.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let cpus = global!(CPUS);
-    if cpu >= cpus {
-        return None;
-    }
-    let at = (epoch as u32 & 1) * cpus + cpu;
-    let books = BOOKS.get_ptr_mut(at)?;
+    let half = epoch as usize & 1;
     // SAFETY: bottom halves are off, so this CPU's region has no other writer until the program returns; the agent
     // reads it only after an epoch flip and a grace period.
-    let books = unsafe { &mut *books };
+    let books = unsafe { &mut (*desk).books[half] };
     Some(Region {
         books,
         control,
         #[cfg(feature = "trace")]
         epoch,
-        at,
+        at: 2 * cpu + half as u32,
         cpu,
         hash: 0,
         bucket: None,
@@ -294,10 +298,10 @@ impl Region {
             break;
         }
         // One state for the verifier, whatever the way here.
-        let [free, old, ..] = self.aside([free, old, 0, 0]);
+        let [free, old] = self.aside([free, old]);
         self.books.bucket_full += (free >= BUCKET_ENTRIES as u32) as u64;
         let admitted = self.admits(key, record, free < BUCKET_ENTRIES as u32);
-        let [admitted, refusal, ..] = self.aside([admitted as u32, self.refusal as u32, 0, 0]);
+        let [admitted, refusal] = self.aside([admitted as u32, self.refusal as u32]);
         // A flood must not end what is established; otherwise the new connection must not be counted in the old one's slot.
         if old != 0 && refusal != Refusal::Flooded as u32 {
             let slot = SLOTS.get_ptr_mut(first + old - 1)?;
@@ -317,15 +321,12 @@ impl Region {
 
     /// The same numbers, through map memory and behind the compiler's back: the verifier forgets what they are.
     #[inline(always)]
-    fn aside(&mut self, numbers: [u32; 4]) -> [u32; 4] {
-        let [a, b, c, d] = numbers;
+    fn aside(&mut self, [a, b]: [u32; 2]) -> [u32; 2] {
         let books = &mut *self.books;
         books.aside[0] = a;
         books.aside[1] = b;
-        books.aside[2] = c;
-        books.aside[3] = d;
         let books = opaque(books);
-        [books.aside[0], books.aside[1], books.aside[2], books.aside[3]]
+        [books.aside[0], books.aside[1]]
     }
 
     #[inline(always)]

@@ -39,19 +39,23 @@ impl FlagCounts {
 /// Number of [`crate::parse::Reject`] reasons a [`CpuEpoch`] has room for.
 pub const REJECT_REASONS: usize = 24;
 
-/// The books of one CPU for one epoch. Every frame is in exactly one of `tcp` and `rejected[..]`; every TCP segment in
-/// exactly one of `in_slots`, `logged`, `untracked`, `untracked_data`, `passed_by`, `flooded` and `shed`.
+/// The books of one CPU for one epoch. Every frame is in exactly one of `tcp`, `rejected[..]` and `glanced`; every TCP
+/// segment in exactly one of `in_slots`, `logged`, `untracked`, `untracked_data`, `passed_by`, `flooded`, `shed` and
+/// `glanced`.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CpuEpoch {
-    /// Frames the program was called for.
+    /// Frames the program was called for, without `glanced`.
     pub frames: u64,
-    /// Bytes of those frames, link header included; of a multi-buffer frame, of its first buffer.
+    /// Bytes of those frames and of `glanced`, link header included; of a multi-buffer frame, of its first buffer.
     pub frame_bytes: u64,
-    /// Frames with a readable TCP header.
+    /// Frames with a readable TCP header, without `glanced`.
     pub tcp: u64,
-    /// Data segments that depth `control` does not record.
+    /// Data segments that depth `control` does not record, without `glanced`.
     pub passed_by: u64,
+    /// The same of the commonest shapes: nearly every frame there is, hence one counter instead of those three, to each of
+    /// which it is to be added.
+    pub glanced: u64,
     /// Segments counted in a slot.
     pub in_slots: u64,
     /// Segments whose only trace is a log entry (no slot was free).
@@ -90,7 +94,7 @@ pub struct CpuEpoch {
     /// Slots that were given to openings.
     pub opened: u64,
     /// The program's own: what it keeps here for a moment, the verifier knows nothing more of.
-    pub aside: [u32; 4],
+    pub aside: [u32; 2],
     /// Journal entries in use: they are `0..journal_entries`.
     pub journal_entries: u32,
     /// Must be 0.
@@ -101,7 +105,16 @@ pub struct CpuEpoch {
     pub rowless_bytes: u64,
 }
 
-/// What the agent tells the program while it runs; the program only reads it. One cache line.
+impl CpuEpoch {
+    /// Every frame the program was called for.
+    #[inline(always)]
+    #[must_use]
+    pub fn all_frames(&self) -> u64 {
+        self.frames + self.glanced
+    }
+}
+
+/// What the agent tells the program while it runs, the same on every CPU; the program only reads it. One cache line.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Control {
@@ -118,6 +131,16 @@ pub struct Control {
     pub openings: u32,
     /// Not 0 when openings were refused room in earlier epochs and may still be remembered.
     pub remembered: u64,
+}
+
+/// All that a frame needs which is only counted, in one place: one look-up. One per CPU.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Desk {
+    /// What the agent tells the program on this CPU.
+    pub control: Control,
+    /// The books of both epochs, by the lowest bit of [`Control::epoch`].
+    pub books: [CpuEpoch; 2],
 }
 
 /// Four-byte words of a `struct sockaddr_in6`, in which the tracepoint keeps addresses.

@@ -20,7 +20,7 @@ pub fn glance_v4<R: Reader>(reader: &R) -> Option<Located> {
     if !reader.reaches(ETHER_LEN + total) {
         return None;
     }
-    plain(ETHER_LEN + 20, total.checked_sub(20)?, be16(frame, 46), 4)
+    plain(ETHER_LEN + 20, total, [frame[46], frame[47]], 4)
 }
 
 /// The same of IPv6 without extension headers.
@@ -36,22 +36,24 @@ pub fn glance_v6<R: Reader>(reader: &R) -> Option<Located> {
     if !reader.reaches(ETHER_LEN + 40 + payload) {
         return None;
     }
-    plain(ETHER_LEN + 40, payload, be16(frame, 66), 6)
+    plain(ETHER_LEN + 40, payload + 40, [frame[66], frame[67]], 6)
 }
 
+/// `ip_len` is all of the IP packet; there is nothing between its fixed header and that of TCP.
 #[inline(always)]
-fn plain(tcp: usize, tcp_len: usize, offset_and_flags: u16, ip_version: u8) -> Option<Located> {
-    let tcp_header_len = (offset_and_flags >> 12) as usize * 4;
-    if tcp_header_len < 20 || tcp_header_len > tcp_len {
+fn plain(tcp: usize, ip_len: usize, [offset, flags]: [u8; 2], ip_version: u8) -> Option<Located> {
+    let tcp_header_len = (offset >> 2) as usize & 0x3c;
+    let ip_header_len = tcp - ETHER_LEN;
+    if tcp_header_len < 20 || ip_header_len + tcp_header_len > ip_len {
         return None;
     }
     Some(Located {
-        tcp_len: tcp_len as u32,
+        tcp_len: (ip_len - ip_header_len) as u32,
         tunnel_id: 0,
         ip: ETHER_LEN as u16,
         tcp: tcp as u16,
         vlan: 0,
-        flags: offset_and_flags & TCP_FLAGS,
+        flags: u16::from_be_bytes([offset, flags]) & TCP_FLAGS,
         tcp_header_len: tcp_header_len as u8,
         ip_version,
         fragment: 0,

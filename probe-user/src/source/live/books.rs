@@ -74,11 +74,11 @@ pub(super) fn add_flags(sum: &mut FlagCounts, other: &FlagCounts) {
 impl Books {
     /// Adds what one CPU wrote in one epoch.
     pub fn add_cpu(&mut self, cpu: &CpuEpoch) {
-        self.frames += cpu.frames;
+        self.frames += cpu.all_frames();
         self.frame_bytes += cpu.frame_bytes;
         self.queueless_frames += cpu.rowless_frames;
-        self.tcp += cpu.tcp;
-        self.passed_by += cpu.passed_by;
+        self.tcp += cpu.tcp + cpu.glanced;
+        self.passed_by += cpu.passed_by + cpu.glanced;
         self.in_slots += cpu.in_slots;
         self.logged += cpu.logged;
         self.untracked += cpu.untracked;

@@ -16,8 +16,8 @@ use aya::{
     programs::{Program, ProgramError, Xdp},
 };
 use probe_ebpf::layout::{
-    ABI_VERSION, Bucket, Control, CpuEpoch, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey,
-    JournalEntry, LogEntry, OPENING_WAYS, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Segment, Slot,
+    ABI_VERSION, Bucket, Control, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey, JournalEntry,
+    LogEntry, OPENING_WAYS, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Segment, Slot,
 };
 use probe_ebpf::tunnel::{self, Encapsulations};
 
@@ -25,6 +25,7 @@ pub use super::planted::Planted;
 use super::{
     LiveError,
     books::Books,
+    desk::{self, Desks},
     drain::{Drain, Left, Order},
     flood::Flood,
     mapping::Mapping,
@@ -138,8 +139,7 @@ pub struct Engine {
     program: &'static str,
     grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
     grace_inner: Array<MapData, u32>,
-    control: Mapping<Control>,
-    books: Mapping<CpuEpoch>,
+    desks: Desks,
     index: Mapping<Bucket>,
     slots: Mapping<Slot>,
     journal: Mapping<JournalEntry>,
@@ -200,8 +200,7 @@ impl Engine {
         let log_level = if config.trace { LOG_EVERYTHING } else { 0 };
         let mut ebpf = EbpfLoader::new()
             // Present only in an object of this very layout; see probe_ebpf::layout::ABI_VERSION.
-            .override_global("RSTPROBE_ABI_3", &ABI_VERSION, true)
-            .override_global("CPUS", &cpu_count, true)
+            .override_global("RSTPROBE_ABI_4", &ABI_VERSION, true)
             .override_global("SLOTS_PER_CPU", &slots, true)
             .override_global("BUCKETS_PER_CPU", &buckets, true)
             .override_global("LOG_PER_CPU", &log, true)
@@ -222,7 +221,7 @@ impl Engine {
             .override_global("RESET_REASON_OFFSET", &reset[2], true)
             .override_global("RESET_SOURCE_OFFSET", &reset[3], true)
             .override_global("RESET_DESTINATION_OFFSET", &reset[4], true)
-            .map_max_entries("BOOKS", regions)
+            .map_max_entries("DESKS", cpu_count)
             .map_max_entries("INDEX", total(buckets)?)
             .map_max_entries("SLOTS", total(slots)?)
             .map_max_entries("JOURNAL", total(journal)?)
@@ -243,8 +242,7 @@ impl Engine {
         };
         xdp(&mut ebpf, program)?.load().map_err(|source| LiveError::Program(Box::new(source)))?;
         let mut engine = Self {
-            control: map(&ebpf, "CONTROL", 1)?,
-            books: map(&ebpf, "BOOKS", regions)?,
+            desks: Desks::map(&ebpf, cpu_count)?,
             index: map(&ebpf, "INDEX", total(buckets)?)?,
             slots: map(&ebpf, "SLOTS", total(slots)?)?,
             journal: map(&ebpf, "JOURNAL", total(journal)?)?,
@@ -323,21 +321,21 @@ impl Engine {
     /// are attached one after the other. A new engine is armed.
     pub fn arm(&mut self, armed: bool) {
         self.armed = armed;
-        self.tell(self.epoch, self.control.read(0).now_ns);
+        self.tell(self.epoch, self.desks.told().now_ns);
     }
 
     fn tell(&mut self, epoch: u64, now_ns: u64) {
         let (service_openings, openings) = self.budget;
         let armed = u64::from(self.armed);
         let remembered = u64::from(self.flood.as_ref().is_some_and(|flood| flood.is_remembering(now_ns)));
-        self.control.write(0, Control { epoch, now_ns, armed, service_openings, openings, remembered });
+        self.desks.tell(Control { epoch, now_ns, armed, service_openings, openings, remembered });
     }
 
     /// From now on, how many flows may be opened in one epoch on one CPU: of one service, and of all together. Further
     /// ones are counted by service, and followed only once they show more than an opening. A new engine has no limits.
     pub fn set_budget(&mut self, service_openings: u32, openings: u32) {
         self.budget = (service_openings, openings);
-        self.tell(self.epoch, self.control.read(0).now_ns);
+        self.tell(self.epoch, self.desks.told().now_ns);
     }
 
     /// What came in on which interface and queue, when that is counted.
@@ -353,11 +351,10 @@ impl Engine {
     /// How full the fullest CPU's slots or log are in the running epoch, or how much of its memory of openings was used
     /// in it (all of it counts as eight times full: older openings are overwritten), 0 to 1.
     pub fn occupancy(&self) -> f64 {
-        let half = self.half(self.epoch);
         let openings = f64::from(self.config.opening_sets) * OPENING_WAYS as f64 / 8.0;
-        (half..half + self.cpus)
+        self.regions(self.epoch)
             .map(|region| {
-                let books = self.books.read(region);
+                let books = self.desks.books(region);
                 let slots = f64::from(books.slots) / f64::from(self.config.slots_per_cpu);
                 let flooded = if openings > 0.0 { books.flooded as f64 / openings } else { 0.0 };
                 slots.max(f64::from(books.log_entries) / f64::from(self.config.log_per_cpu)).max(flooded).min(1.0)
@@ -365,9 +362,9 @@ impl Engine {
             .fold(0.0, f64::max)
     }
 
-    /// First region of the half that `epoch` writes.
-    fn half(&self, epoch: u64) -> usize {
-        (epoch & 1) as usize * self.cpus
+    /// The regions that `epoch` writes, one for each CPU.
+    fn regions(&self, epoch: u64) -> impl Iterator<Item = usize> + use<> {
+        (0..self.cpus).map(move |cpu| desk::region(cpu, epoch))
     }
 
     /// Ends the running epoch, feeds everything it recorded to `sink` in time order, clears it, and returns its books.
@@ -376,8 +373,8 @@ impl Engine {
     /// The kernel refused the map update that waits for the grace period: then nothing was drained, and the next call
     /// tries again.
     pub fn drain(&mut self, sink: &mut impl Sink) -> Result<Books, LiveError> {
-        let left = self.half(self.epoch);
-        let now_ns = self.control.read(0).now_ns;
+        let left = self.epoch;
+        let now_ns = self.desks.told().now_ns;
         self.tell(self.epoch + 1, now_ns);
         if !self.config.planted.no_grace
             && let Err(source) = self.grace.set(0, &self.grace_inner, 0)
@@ -387,23 +384,23 @@ impl Engine {
             return Err(LiveError::map("grace")(source));
         }
         self.epoch += 1;
-        Ok(self.read_half(left, sink))
+        Ok(self.read_left(left, sink))
     }
 
-    fn read_half(&mut self, left: usize, sink: &mut impl Sink) -> Books {
+    fn read_left(&mut self, left: u64, sink: &mut impl Sink) -> Books {
         let mut order = std::mem::take(&mut self.order);
         let mut flood = self.flood.take();
         let drain = Drain {
-            left: (left..left + self.cpus).map(|region| self.left(region)).collect(),
+            left: self.regions(left).map(|region| self.left(region)).collect(),
             clock_offset_ns: self.config.clock_offset_ns,
-            now_ns: self.control.read(0).now_ns,
+            now_ns: self.desks.told().now_ns,
         };
         let mut sum = drain.feed(&mut order, flood.as_mut(), sink);
         self.flood = flood;
         self.order = order;
-        for region in left..left + self.cpus {
+        for region in self.regions(left) {
             if let Some(queues) = &mut self.queues {
-                sum.queue_difference += queues.take_rows(region, &self.books.read(region));
+                sum.queue_difference += queues.take_rows(region, &self.desks.books(region));
             }
             self.clear(region);
         }
@@ -412,13 +409,13 @@ impl Engine {
 
     /// What lies in a region that the program has left.
     fn left(&self, region: usize) -> Left<'_> {
-        let books = self.books.read(region);
+        let books = self.desks.books(region);
         let (slots, log) = (self.config.slots_per_cpu as usize, self.config.log_per_cpu as usize);
         // SAFETY: the region's epoch was left and a grace period has passed: see the module docs.
         unsafe {
             Left {
                 region,
-                cpu: region % self.cpus,
+                cpu: desk::cpu(region),
                 books,
                 slots: self.slots.quiescent(region * slots, books.slots as usize),
                 journal: self.journal.quiescent(region * slots * SLOT_SEGMENTS, books.journal_entries as usize),
@@ -429,7 +426,7 @@ impl Engine {
 
     /// Empties the index, from end to end where many buckets are in use: that is cheaper than to look for them.
     fn clear(&mut self, region: usize) {
-        let used = self.books.read(region).slots as usize;
+        let used = self.desks.books(region).slots as usize;
         let (first, index) = (region * self.config.slots_per_cpu as usize, region * self.buckets_per_cpu);
         if used * 4 >= self.buckets_per_cpu {
             self.index.fill(index, self.buckets_per_cpu, Bucket::default());
@@ -439,7 +436,7 @@ impl Engine {
                 self.index.write(index + slot.bucket as usize, Bucket::default());
             }
         }
-        self.books.write(region, CpuEpoch::default());
+        self.desks.clear(region);
     }
 }
 
@@ -481,4 +478,4 @@ fn grace(ebpf: &mut Ebpf) -> Result<ArrayOfMaps<MapData, Array<MapData, u32>>, L
     ArrayOfMaps::try_from(map).map_err(LiveError::map("GRACE"))
 }
 
-const _: () = assert!(ABI_VERSION == 3, "check the drain when the layout changes");
+const _: () = assert!(ABI_VERSION == 4, "check the drain when the layout changes");

@@ -24,6 +24,8 @@ unsafe impl MapValue for probe_ebpf::layout::Control {}
 // SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::CpuEpoch {}
 // SAFETY: as above.
+unsafe impl MapValue for probe_ebpf::layout::Desk {}
+// SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::Bucket {}
 // SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::Slot {}
@@ -88,6 +90,26 @@ impl<T: MapValue> Mapping<T> {
     pub(super) fn write(&mut self, index: usize, value: T) {
         // SAFETY: as for `read`.
         unsafe { self.at(index).write_volatile(value) }
+    }
+
+    fn part<P: MapValue>(&self, index: usize, offset: usize) -> NonNull<P> {
+        let fits = size_of::<P>() <= size_of::<T>() && offset <= size_of::<T>() - size_of::<P>();
+        assert!(fits && offset.is_multiple_of(align_of::<P>()), "part at {offset} of a map element");
+        const { assert!(align_of::<P>() <= align_of::<T>()) };
+        // SAFETY: within the element, as just checked.
+        unsafe { self.at(index).byte_add(offset).cast() }
+    }
+
+    /// A copy of what lies `offset` bytes within one element.
+    pub(super) fn read_part<P: MapValue>(&self, index: usize, offset: usize) -> P {
+        // SAFETY: as for `read`; aligned, as `part` has checked.
+        unsafe { self.part::<P>(index, offset).read_volatile() }
+    }
+
+    /// Replaces what lies `offset` bytes within one element.
+    pub(super) fn write_part<P: MapValue>(&mut self, index: usize, offset: usize, value: P) {
+        // SAFETY: as for `read_part`.
+        unsafe { self.part::<P>(index, offset).write_volatile(value) }
     }
 
     /// Replaces `len` elements from `first` on.

@@ -3,6 +3,7 @@
 //! * [`engine`]: loads the object, flips epochs, drains them in time order, checks the books.
 //! * [`attach`]: interfaces, bpf_links, modes, promiscuous membership.
 //! * [`delivery`]: the sockets of the other data path ([`super::xsk`]), and the program's way to them.
+//! * `desk`: where the program is told what to do, and where it keeps its books.
 //! * `drain`: what an epoch has left, in the order of time.
 //! * [`carries`]: whether an interface carries the host's own traffic.
 //! * [`snapshots`]: first bytes of frames, through a ring buffer per CPU.
@@ -19,6 +20,7 @@ pub mod attach;
 pub mod books;
 pub mod carries;
 pub mod delivery;
+mod desk;
 mod drain;
 pub mod driver;
 pub mod engine;

@@ -83,7 +83,7 @@ impl QueueMap {
             bytes += row.bytes;
             self.queues.of.entry(row.at()).or_default().add(row.frames, row.bytes);
         }
-        frames.abs_diff(books.frames) + bytes.abs_diff(books.frame_bytes)
+        frames.abs_diff(books.all_frames()) + bytes.abs_diff(books.frame_bytes)
     }
 }
 
