@@ -1,7 +1,5 @@
 //! Memory of connections that have ended, for those that come to need it: nearly every connection does, once.
 
-use std::collections::VecDeque;
-
 use super::evidence::{Rare, RareSide, Rst};
 use super::track::Track;
 
@@ -12,8 +10,8 @@ const MOST: usize = 1024;
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "they go from connection to connection, and must not be copied")]
 pub(super) struct Spare {
-    rares: VecDeque<Box<Rare>>,
-    rsts: VecDeque<Box<Rst>>,
+    rares: Vec<Box<Rare>>,
+    rsts: Vec<Box<Rst>>,
 }
 
 impl Spare {
@@ -21,10 +19,10 @@ impl Spare {
     #[inline]
     pub(super) fn equip(&mut self, track: &mut Track, rst: bool) {
         if track.rare.is_none() {
-            track.rare = self.rares.pop_front();
+            track.rare = self.rares.pop();
         }
         if rst && let Some(rare) = track.rare.as_mut().filter(|rare| rare.blank.is_none()) {
-            rare.blank = self.rsts.pop_front();
+            rare.blank = self.rsts.pop();
         }
     }
 
@@ -35,10 +33,10 @@ impl Spare {
         for rst in
             [blank.take(), orig.take(), resp.take()].into_iter().flatten().take(MOST.saturating_sub(self.rsts.len()))
         {
-            self.rsts.push_back(rst);
+            self.rsts.push(rst);
         }
         if odd.is_none() && self.rares.len() < MOST {
-            self.rares.push_back(rare);
+            self.rares.push(rare);
         }
     }
 }

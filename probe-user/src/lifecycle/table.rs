@@ -1,7 +1,5 @@
 //! Where connections live: chunks that never move, and an index from key to place.
 
-use std::collections::VecDeque;
-
 use probe_ebpf::layout::FlowKey;
 
 use super::evidence::Rare;
@@ -31,15 +29,14 @@ pub(super) struct Table {
     chunks: Vec<Box<Chunk>>,
     /// Slots that were ever in use: those from here on are not.
     opened: u32,
-    /// The longest free first: what begins one after the other, and is likely to end so, lies side by side.
-    free: VecDeque<u32>,
+    free: Vec<u32>,
     index: Index,
     seed: u64,
 }
 
 impl Table {
     pub(super) fn new(seed: u64) -> Self {
-        Self { chunks: Vec::new(), opened: 0, free: VecDeque::new(), index: Index::new(), seed }
+        Self { chunks: Vec::new(), opened: 0, free: Vec::new(), index: Index::new(), seed }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -113,7 +110,7 @@ impl Table {
 
     #[inline]
     fn put(&mut self, track: Track) -> u32 {
-        let slot = self.free.pop_front().unwrap_or_else(|| self.open());
+        let slot = self.free.pop().unwrap_or_else(|| self.open());
         if let Some(place) = self.place_mut(slot) {
             *place = Some(track);
         }
@@ -162,7 +159,7 @@ impl Table {
         let rare = place.as_mut()?.rare.take();
         *place = None;
         self.index.remove(hash, slot);
-        self.free.push_back(slot);
+        self.free.push(slot);
         rare
     }
 
