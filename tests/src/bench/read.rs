@@ -19,6 +19,8 @@ const SECTION: &str = "read";
 const FORMATS: [&str; 3] = ["table", "ndjson", "zeek"];
 /// Nothing takes longer.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// Bytes of the capture that are written at once.
+const WRITTEN_AT_ONCE: usize = 1 << 20;
 /// Between two looks whether a command has ended: what its time may be too long by.
 const TICK: Duration = Duration::from_micros(500);
 /// Open connections for the memory figure.
@@ -32,7 +34,9 @@ const BYTES_PER_CONNECTION: f64 = 300.0;
 /// When a capture cannot be written or a program not run.
 pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
     let file = setting.folder.join("mixed.pcap");
-    let written = capture::mixed(BufWriter::new(File::create(&file)?), setting.seed, setting.packets, setting.gap_us)?;
+    // In large blocks, as copying a file does: how the page cache holds it decides how fast anyone can read it.
+    let into = BufWriter::with_capacity(WRITTEN_AT_ONCE, File::create(&file)?);
+    let written = capture::mixed(into, setting.seed, setting.packets, setting.gap_us)?;
     report.add(SECTION, "packets of the capture", "", &[written.packets as f64]);
     report.note(&format!(
         "{} conversations, {} MB, {} s of traffic",
