@@ -41,6 +41,10 @@ pub(super) struct Copies {
 struct Set([(u64, u64); WAYS]);
 
 impl Default for Copies {
+    #[expect(
+        clippy::large_stack_arrays,
+        reason = "64 kB, once, and of a known size where it is used for every segment"
+    )]
     fn default() -> Self {
         Self { recent: Box::new([Set::default(); SETS]), counts: CopyCounts::default() }
     }
