@@ -1,8 +1,8 @@
 //! What lies in the shared maps, byte for byte.
 //!
 //! The kernel program writes these types into `BPF_F_MMAPABLE` arrays, user space reads them through the mapping. Of
-//! every map each CPU has two regions: one belongs to the epoch being written, the other to the epoch being drained. A
-//! region has a single writer (XDP and tc run with bottom halves disabled), so nothing here is atomic.
+//! the maps that are drained each CPU has two regions: one belongs to the epoch being written, the other to the epoch being
+//! drained. A region has a single writer (XDP and tc run with bottom halves disabled), so nothing here is atomic.
 //!
 //! Must not know: how a slot is found, who reads it, what a connection is.
 
@@ -34,7 +34,7 @@ const _: () = {
     assert!(size_of::<Bucket>() == 64 && size_of::<LogEntry>() == 88 && size_of::<FlagCounts>() == 32);
     assert!(offset_of!(CpuEpoch, slots) == 72 && offset_of!(CpuEpoch, seen) == 96);
     assert!(offset_of!(CpuEpoch, rejected) == 192 && offset_of!(CpuEpoch, flooded) == 384);
-    assert!(size_of::<CpuEpoch>() == 512 && size_of::<Desk>() == 1088 && offset_of!(Desk, books) == 64);
+    assert!(size_of::<CpuEpoch>() == 512 && size_of::<Desk>() == 1024);
     assert!(size_of::<ServiceRow>() == 64 && size_of::<OpeningSet>() == 64 && size_of::<Opening>() == 72);
     assert!(size_of::<QueueRow>() == 32 && size_of::<Control>() == 64 && size_of::<ResetEvent>() == 80);
 };

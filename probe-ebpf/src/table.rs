@@ -25,7 +25,10 @@ use probe_ebpf::{
     tunnel::Walk,
 };
 
-/// Agent to program, and the books: `[cpu]`.
+/// Agent to program: epoch and coarse clock.
+#[map]
+static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// The books: `[cpu]`.
 #[map]
 static DESKS: Array<Desk> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// The index: `[cpu][epoch][bucket]`.
@@ -41,7 +44,7 @@ static JOURNAL: Array<JournalEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE)
 #[map]
 pub(crate) static LOG: Array<LogEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Working memory of one program run; see `program::tcp` for why it is not on the stack.
+/// Working memory of one program run; see `program::run` for why it is not on the stack.
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 /// Never read here. An update of a map of maps waits for an RCU grace period in the kernel (`maybe_wait_bpf_programs`),
@@ -178,12 +181,8 @@ pub(crate) enum Refusal {
 /// The region of the running CPU, or `None` when the agent is not ready or the maps were sized for fewer CPUs.
 #[inline(always)]
 pub(crate) fn region() -> Option<Region> {
-    // SAFETY: no precondition.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let desk = DESKS.get_ptr_mut(cpu)?;
-    // SAFETY: a map value of this type; only its address is taken.
-    let control = unsafe { &raw const (*desk).control };
-    // SAFETY: as above; the agent writes it through its mapping, hence volatile.
+    let control = CONTROL.get_ptr(0)?;
+    // SAFETY: a map value of this type; the agent writes it through its mapping, hence volatile.
     let (epoch, armed) =
         unsafe { (read_volatile(&raw const (*control).epoch), read_volatile(&raw const (*control).armed)) };
     if armed == 0 {
@@ -192,6 +191,9 @@ pub(crate) fn region() -> Option<Region> {
     for turn in 0..global!(LINGER) {
         black_box(turn);
     }
+    // SAFETY: no precondition.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let desk = DESKS.get_ptr_mut(cpu)?;
     let half = epoch as usize & 1;
     // SAFETY: bottom halves are off, so this CPU's region has no other writer until the program returns; the agent
     // reads it only after an epoch flip and a grace period.

@@ -114,7 +114,8 @@ impl CpuEpoch {
     }
 }
 
-/// What the agent tells the program while it runs, the same on every CPU; the program only reads it. One cache line.
+/// What the agent tells the program while it runs; the program only reads it. One cache line, and one for all CPUs: the
+/// epoch begins on all of them with one store, so that no answer is in an earlier epoch than what it answers.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Control {
@@ -133,13 +134,11 @@ pub struct Control {
     pub remembered: u64,
 }
 
-/// All that a frame needs which is only counted, in one place: one look-up. One per CPU.
+/// The books of one CPU.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Desk {
-    /// What the agent tells the program on this CPU.
-    pub control: Control,
-    /// The books of both epochs, by the lowest bit of [`Control::epoch`].
+    /// Of both epochs, by the lowest bit of [`Control::epoch`].
     pub books: [CpuEpoch; 2],
 }
 

@@ -7,7 +7,7 @@
 //! Data segments without identification (IPv6; IPv4 whose sender takes RFC 6864 4.1 at its word, which Linux does only for
 //! what no socket sends) are not looked at: a fast retransmission is equal to them in every field, and comes as soon.
 
-use probe_ebpf::layout::{RST, SYN, SegmentRecord};
+use probe_ebpf::layout::{RST, SegmentRecord};
 
 use super::{
     config::{CopyCounts, SAMPLED_ONE_IN},
@@ -20,64 +20,31 @@ const MILLISECOND: u64 = 1_000_000;
 const WITH_ID: u64 = 50 * MILLISECOND;
 /// The same without identification (IPv6, or 0): a tail-loss probe repeats a FIN after two round trips.
 const WITHOUT_ID: u64 = MILLISECOND;
-/// Segments remembered: in sets of [`WAYS`], by connection, so that it is known early which one will be needed.
-const SETS: usize = 1024;
-/// SYN of either direction, and everything else of either direction: what the ends of a connection send at about the same
-/// time lies side by side.
-const WAYS: usize = 4;
+/// Segments remembered.
+const PLACES: usize = 4096;
 /// Of a hash; the rest is the TTL.
 const HASH: u64 = !0xff;
 
 /// Recent segments that were looked at, by hash, and what was found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Copies {
-    recent: Box<[Set; SETS]>,
+    recent: Vec<(u64, u64)>,
     counts: CopyCounts,
-}
-
-/// A line of memory: hashes and times.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(align(64))]
-struct Set([(u64, u64); WAYS]);
-
-impl Default for Copies {
-    #[expect(
-        clippy::large_stack_arrays,
-        reason = "64 kB, once, and of a known size where it is used for every segment"
-    )]
-    fn default() -> Self {
-        Self { recent: Box::new([Set::default(); SETS]), counts: CopyCounts::default() }
-    }
 }
 
 /// Whether a segment other than SYN, FIN and RST is one of the sample. Chosen by what is in it, not by count: either every
 /// copy of a segment is looked at or none, and nothing need be remembered of the others.
 #[inline(always)]
 pub(super) fn is_sampled(record: &SegmentRecord) -> bool {
-    if record.ip_id == 0 || record.payload_len == 0 {
-        return false;
-    }
     let numbers = u64::from(record.seq) << 16 | u64::from(record.ip_id);
     let mixed = fold(numbers ^ 0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db);
-    mixed.is_multiple_of(u64::from(SAMPLED_ONE_IN))
-}
-
-/// Where segments of a key with this hash are remembered.
-#[inline(always)]
-fn set_of(key: u64) -> usize {
-    key as usize % SETS
+    mixed.is_multiple_of(u64::from(SAMPLED_ONE_IN)) && record.ip_id != 0 && record.payload_len != 0
 }
 
 impl Copies {
     /// What was found.
     pub(super) fn counts(&self) -> CopyCounts {
         self.counts
-    }
-
-    /// Reads something of what is remembered of the segments of a key.
-    #[inline(always)]
-    pub(super) fn touch(&self, key: u64) -> u64 {
-        self.recent[set_of(key)].0[0].1
     }
 
     /// Looks at a SYN, FIN or RST, whose key has the hash `key`.
@@ -97,14 +64,16 @@ impl Copies {
     /// Remembers a segment; whether it is a copy of one seen just now. The TTL may differ: a router in between.
     #[inline]
     fn is_copy(&mut self, record: &SegmentRecord, key: u64) -> bool {
+        if self.recent.is_empty() {
+            self.recent = vec![(0, 0); PLACES];
+        }
         let numbers = u64::from(record.seq) << 32 | u64::from(record.ack);
         let rest = u64::from(record.ip_id) << 48
             | u64::from(record.flags) << 32
             | u64::from(record.window) << 16
             | u64::from(record.payload_len as u16);
         let hash = fold(key ^ numbers, key.rotate_left(32) ^ rest) & HASH | u64::from(record.ttl);
-        let way = usize::from(record.from_hi()) | usize::from(record.flags & SYN != 0) << 1;
-        let place = &mut self.recent[set_of(key)].0[way];
+        let place = &mut self.recent[(hash >> 8) as usize % PLACES];
         let (before, before_ns) = std::mem::replace(place, (hash, record.time_ns));
         let within = match (record.ip_id, record.flags & RST != 0) {
             // Two resets of one closed port are equal, and both were sent.
@@ -121,7 +90,7 @@ impl Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use probe_ebpf::layout::ACK;
+    use probe_ebpf::layout::{ACK, SYN};
 
     /// Of a key.
     const KEY: u64 = 0x243f_6a88_85a3_08d3;

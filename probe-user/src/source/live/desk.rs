@@ -1,14 +1,14 @@
-//! The agent's side of what each CPU finds in one place: what it is told, and its books.
+//! The agent's side of what the program is told, and of the books.
 
 use aya::Ebpf;
 use probe_ebpf::layout::{Control, CpuEpoch, Desk};
 
 use super::{LiveError, engine::map, mapping::Mapping};
 
-/// One [`Desk`] per CPU.
+/// One [`Control`] for all, one [`Desk`] per CPU.
 pub(super) struct Desks {
+    control: Mapping<Control>,
     desks: Mapping<Desk>,
-    cpus: usize,
 }
 
 impl Desks {
@@ -17,19 +17,17 @@ impl Desks {
     /// # Errors
     /// The object lacks the map, or the kernel refuses.
     pub(super) fn map(ebpf: &Ebpf, cpus: u32) -> Result<Self, LiveError> {
-        Ok(Self { desks: map(ebpf, "DESKS", cpus)?, cpus: cpus as usize })
+        Ok(Self { control: map(ebpf, "CONTROL", 1)?, desks: map(ebpf, "DESKS", cpus)? })
     }
 
     /// What the program was last told.
     pub(super) fn told(&self) -> Control {
-        self.desks.read_part(0, std::mem::offset_of!(Desk, control))
+        self.control.read(0)
     }
 
-    /// Tells the program on every CPU. One after the other: until the last one knows, each goes by its own.
+    /// Tells the program, on all CPUs at once.
     pub(super) fn tell(&mut self, control: Control) {
-        for cpu in 0..self.cpus {
-            self.desks.write_part(cpu, std::mem::offset_of!(Desk, control), control);
-        }
+        self.control.write(0, control);
     }
 
     /// The books of a region: those of one CPU in one half.
