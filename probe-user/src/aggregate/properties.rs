@@ -15,7 +15,11 @@ fn count() -> impl Strategy<Value = u64> {
 }
 
 prop_compose! {
-    fn side()(flags in [count(), count(), count(), count()], sums in [count(), count(), count(), count()], rst_ttl in 50..70_u8) -> Side {
+    fn side()(
+        flags in [count(), count(), count(), count()],
+        sums in [count(), count(), count(), count()],
+        rst_ttl in 50..70_u8,
+    ) -> Side {
         let [syn, syn_ack, fin, rst] = flags;
         let [packets, ip_bytes, bytes, payload_bytes] = sums;
         Side { syn, syn_ack, fin, rst, packets, ip_bytes, bytes, payload_bytes, ttl: 60, rst_ttl, ..Side::default() }

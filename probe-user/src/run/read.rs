@@ -18,6 +18,8 @@ use crate::{
 const ARRIVALS: usize = 128;
 /// Records gathered before they are printed: few enough to stream, enough to write in one go.
 const BATCH: usize = 64;
+/// The same of those that are left at the end.
+const LEFT: usize = 1024;
 /// Frames between two looks at the wall clock, for progress.
 const PROGRESS_FRAMES: u64 = 1 << 16;
 
@@ -222,7 +224,7 @@ impl Reading {
                 taken = self.view.take(&mut self.closed);
             }
             self.closed.clear();
-            if !self.tracker.write_left(&mut left, BATCH) {
+            if !self.tracker.write_left(&mut left, LEFT) {
                 return taken;
             }
         }

@@ -107,7 +107,8 @@ proptest! {
         repair(&mut bytes);
         let frame = Frame { time_ns, wire_len: bytes.len() + longer, link: LinkType::Ethernet, bytes: &bytes };
         prop_assert!(compare(&frame, verify));
-        let decoded = decode_quickly(&mut Decoder::new(true, Encapsulations { enabled: 0, max_depth: 0 }, Domain::None), &frame);
+        let no_tunnels = Encapsulations { enabled: 0, max_depth: 0 };
+        let decoded = decode_quickly(&mut Decoder::new(true, no_tunnels, Domain::None), &frame);
         prop_assert!(decoded.is_some_and(|decoded| !decoded.bad_checksum && !decoded.payload_cut));
     }
 
