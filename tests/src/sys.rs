@@ -77,6 +77,14 @@ pub fn hang_up(pid: u32) -> io::Result<()> {
     signal(pid, libc::SIGHUP)
 }
 
+/// From now on SIGHUP means to this process, and to those it starts, what it means by default: tests that were started with
+/// `nohup` would find that the probe ignores it, as it should.
+pub fn hear_hang_up() -> io::Result<()> {
+    // SAFETY: no memory is involved, and no handler of ours runs.
+    let before = unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) };
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Stops one process (SIGSTOP), or lets it go on (SIGCONT).
 pub fn pause(pid: u32, paused: bool) -> io::Result<()> {
     signal(pid, if paused { libc::SIGSTOP } else { libc::SIGCONT })

@@ -127,7 +127,10 @@ fn a_termination_drains_prints_and_detaches() {
 
 #[test]
 fn a_hangup_drains_prints_and_detaches() {
-    privileged("agent", "a_hangup_drains_prints_and_detaches", || drains_and_detaches(sys::hang_up));
+    privileged("agent", "a_hangup_drains_prints_and_detaches", || {
+        sys::hear_hang_up().expect("a signal that can be set");
+        drains_and_detaches(sys::hang_up);
+    });
 }
 
 /// A probe whose stdout is a pipe that nobody reads yet. Dropping it kills it.
@@ -209,6 +212,7 @@ fn a_reader_that_stalls_costs_lines_and_nothing_else() {
 #[test]
 fn a_second_signal_ends_a_stalled_print() {
     privileged("agent", "a_second_signal_ends_a_stalled_print", || {
+        sys::hear_hang_up().expect("a signal that can be set");
         for (first, second) in
             [(sys::interrupt as fn(u32) -> _, sys::terminate as fn(u32) -> _), (sys::hang_up, sys::interrupt)]
         {
