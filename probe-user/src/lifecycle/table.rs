@@ -67,8 +67,8 @@ impl Table {
         if is_there(place.slot) { Some(place.slot) } else { self.index.find(place.hash, is_there) }
     }
 
-    /// Where to look for each of these keys, with their connections brought near: what memory has to be waited for is
-    /// waited for at the same time.
+    /// Where to look for each of these keys, as many as there are places, with their connections brought near: what memory
+    /// has to be waited for is waited for at the same time.
     #[inline(always)]
     pub(super) fn approach<'a>(&self, keys: impl Iterator<Item = &'a FlowKey>, places: &mut [Place]) {
         let mut near = 0;

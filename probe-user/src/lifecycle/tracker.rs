@@ -79,7 +79,7 @@ impl Tracker {
     pub fn observe_all(&mut self, arrivals: &[Arrival]) {
         let mut places = [Place::default(); AT_ONCE];
         for some in arrivals.chunks(AT_ONCE) {
-            self.table.approach(some.iter().map(|arrival| &arrival.segment.key), &mut places);
+            self.table.approach(some.iter().map(|arrival| &arrival.segment.key), &mut places[..some.len()]);
             for (place, Arrival { segment, extra }) in places.iter().zip(some) {
                 self.observe_at(*place, segment, *extra);
             }

@@ -1,9 +1,9 @@
 //! Timers on the time that segments carry.
 //!
 //! A ring of buckets of 67 ms, the bucket that time is in put in order, and a small heap for what is armed for the time it
-//! covers, so that every deadline fires at the first moment at or after it, in order of deadline. Entries are never
-//! removed: whoever fires one looks whether it still means anything, and before a bucket is put in order it is asked which
-//! of its entries have been put off meanwhile.
+//! covers, so that every deadline fires at the first moment at or after it, in order of deadline. Entries stay
+//! when their slot is armed anew: before a bucket is put in order it is asked which of its entries still mean something and
+//! which have been put off, and whoever fires one looks again.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
