@@ -6,6 +6,7 @@ mod evidence;
 mod feed;
 mod files;
 mod frames;
+mod heap;
 mod interfaces;
 mod kept;
 mod losses;
