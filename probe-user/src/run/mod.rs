@@ -6,7 +6,6 @@ mod evidence;
 mod feed;
 mod files;
 mod frames;
-mod heap;
 mod interfaces;
 mod kept;
 mod losses;

@@ -6,7 +6,7 @@ use std::{path::Path, time::Instant};
 
 use probe_ebpf::layout::Segment;
 
-use super::{RunError, heap, kept::Kept, losses, output, view::View, writer::Stdout};
+use super::{RunError, kept::Kept, losses, output, view::View, writer::Stdout};
 use crate::{
     lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
     plan::ReadPlan,
@@ -28,7 +28,6 @@ const PROGRESS_FRAMES: u64 = 1 << 16;
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
 pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
-    heap::for_captures(&plan.files);
     let mut reading = Reading {
         decoder: Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain),
         tracker: Tracker::new(TrackerConfig {
