@@ -8,11 +8,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::buckets::Buckets;
+
 const TICK_BITS: u32 = 26;
 const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
 const BUCKETS: u64 = 1024;
-/// A bucket larger than this gives its memory back when it is emptied.
-const LARGE_BUCKET: usize = 4096;
+/// Memory of a bucket larger than this is given back when its tick is over.
+const LARGE_BUCKET: usize = 1 << 16;
 /// Entries that [`Wheel::coming`] announces at a time.
 pub(super) const AHEAD: usize = 32;
 
@@ -42,15 +44,13 @@ pub(super) struct Turn {
 #[derive(Debug)]
 pub(super) struct Wheel {
     /// Entries of a tick: nanoseconds into the tick in the upper half, slot in the lower.
-    buckets: Vec<Vec<u64>>,
+    buckets: Buckets,
     /// The bucket of the current tick, in order of deadline.
     current: Vec<u64>,
     /// How many of them have fired.
     fired: usize,
     /// How many of them were announced.
     announced: usize,
-    /// Memory of buckets that were emptied, for those that begin to fill: a few are in use at a time, out of all.
-    emptied: Vec<Vec<u64>>,
     /// Deadlines of the current tick and before that were armed since it began.
     late: BinaryHeap<Reverse<(u64, u32)>>,
     tick: u64,
@@ -60,9 +60,8 @@ pub(super) struct Wheel {
 impl Wheel {
     pub(super) fn new() -> Self {
         Self {
-            buckets: vec![Vec::new(); BUCKETS as usize],
+            buckets: Buckets::new(BUCKETS as usize),
             current: Vec::new(),
-            emptied: Vec::new(),
             fired: 0,
             announced: 0,
             late: BinaryHeap::new(),
@@ -155,13 +154,18 @@ impl Wheel {
 
     /// Goes one tick on, or over all empty ones at once when time has jumped.
     fn turn(&mut self, now_tick: u64, armed: &mut impl Armed) {
-        if now_tick - self.tick > BUCKETS && self.buckets.iter().all(Vec::is_empty) {
+        if now_tick - self.tick > BUCKETS && self.buckets.are_empty() {
             self.tick = now_tick;
             return;
         }
         // Whatever the tick before held has fired: it was due before this one began.
         self.tick += 1;
-        let mut bucket = std::mem::take(&mut self.buckets[(self.tick % BUCKETS) as usize]);
+        let mut bucket = std::mem::take(&mut self.current);
+        if bucket.capacity() > LARGE_BUCKET {
+            bucket = Vec::new();
+        }
+        bucket.clear();
+        self.buckets.empty((self.tick % BUCKETS) as usize, &mut bucket);
         let (begin, end) = (self.tick << TICK_BITS, (self.tick + 1) << TICK_BITS);
         let farthest = self.farthest();
         let mut kept = 0;
@@ -182,11 +186,7 @@ impl Wheel {
         }
         bucket.truncate(kept);
         bucket.sort_unstable();
-        let mut emptied = std::mem::replace(&mut self.current, bucket);
-        if (1..=LARGE_BUCKET).contains(&emptied.capacity()) {
-            emptied.clear();
-            self.emptied.push(emptied);
-        }
+        self.current = bucket;
         (self.fired, self.announced) = (0, 0);
     }
 
@@ -197,11 +197,8 @@ impl Wheel {
 
     /// Adds an entry of a later tick.
     fn put(&mut self, due: u64, slot: u32) {
-        let bucket = &mut self.buckets[((due >> TICK_BITS) % BUCKETS) as usize];
-        if bucket.capacity() == 0 {
-            *bucket = self.emptied.pop().unwrap_or_default();
-        }
-        bucket.push((due & TICK_MASK) << 32 | u64::from(slot));
+        let bucket = ((due >> TICK_BITS) % BUCKETS) as usize;
+        self.buckets.put(bucket, (due & TICK_MASK) << 32 | u64::from(slot));
     }
 }
 
