@@ -1,82 +1,91 @@
 //! Entries by bucket, a few at a time in blocks that any bucket may take: what one has given up the next uses again.
 //!
-//! A vector per bucket would keep, in each, memory for the most that ever was in any.
+//! A vector per bucket would keep, in each, memory for the most that ever was in any. Which blocks are whose is kept apart
+//! from them, in little memory: an entry is put away without a look at those before, and where all of a bucket are is
+//! known before the first is read.
 
-/// Entries of a block: with the rest two lines of memory.
-const ENTRIES: usize = 15;
+/// Entries of a block: two lines of memory.
+const ENTRIES: usize = 16;
 /// Blocks that memory is asked for at first.
 const BLOCKS: usize = 1024;
 /// No block.
 const NONE: u32 = u32::MAX;
 
-/// Some of the entries of one bucket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-struct Block {
-    entries: [u64; ENTRIES],
-    /// How many of them are in use.
+struct Block([u64; ENTRIES]);
+
+/// The latest block of a bucket.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    block: u32,
+    /// Entries in it; those before it are full.
     used: u32,
-    /// The block with those that came before, or the next free one.
-    next: u32,
+}
+
+impl Head {
+    const NONE: Self = Self { block: NONE, used: ENTRIES as u32 };
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Buckets {
-    /// The latest block of each bucket.
-    heads: Vec<u32>,
+    heads: Vec<Head>,
     blocks: Vec<Block>,
+    /// By block: the one that the same bucket filled before it, or the next that no bucket has.
+    before: Vec<u32>,
     /// The first of those that no bucket has.
     free: u32,
 }
 
 impl Buckets {
     pub(super) fn new(buckets: usize) -> Self {
-        Self { heads: vec![NONE; buckets], blocks: Vec::with_capacity(BLOCKS), free: NONE }
+        let (blocks, before) = (Vec::with_capacity(BLOCKS), Vec::with_capacity(BLOCKS));
+        Self { heads: vec![Head::NONE; buckets], blocks, before, free: NONE }
     }
 
     /// Whether there are no entries at all.
     pub(super) fn are_empty(&self) -> bool {
-        self.heads.iter().all(|&head| head == NONE)
+        self.heads.iter().all(|head| head.block == NONE)
     }
 
     /// Adds an entry to a bucket.
     #[inline]
     pub(super) fn put(&mut self, bucket: usize, entry: u64) {
-        let head = self.heads[bucket];
-        if let Some(block) = self.blocks.get_mut(head as usize)
-            && let Some(free) = block.entries.get_mut(block.used as usize)
-        {
-            *free = entry;
-            block.used += 1;
-            return;
+        let head = &mut self.heads[bucket];
+        if head.used as usize == ENTRIES {
+            let block = self.free;
+            if let Some(before) = self.before.get_mut(block as usize) {
+                self.free = std::mem::replace(before, head.block);
+                *head = Head { block, used: 0 };
+            } else {
+                *head = Self::open(&mut self.blocks, &mut self.before, head.block);
+            }
         }
-        self.heads[bucket] = self.begin(entry, head);
+        if let Some(block) = self.blocks.get_mut(head.block as usize) {
+            block.0[head.used as usize % ENTRIES] = entry;
+            head.used += 1;
+        }
     }
 
-    /// A block with this entry, in front of another.
-    fn begin(&mut self, entry: u64, next: u32) -> u32 {
-        let at = self.free;
-        if let Some(block) = self.blocks.get_mut(at as usize) {
-            self.free = block.next;
-            block.entries[0] = entry;
-            (block.used, block.next) = (1, next);
-            return at;
-        }
-        let mut entries = [0; ENTRIES];
-        entries[0] = entry;
-        self.blocks.push(Block { entries, used: 1, next });
-        (self.blocks.len() - 1) as u32
+    /// A block that was never in use.
+    #[cold]
+    fn open(blocks: &mut Vec<Block>, befores: &mut Vec<u32>, before: u32) -> Head {
+        blocks.push(Block([0; ENTRIES]));
+        befores.push(before);
+        Head { block: (blocks.len() - 1) as u32, used: 0 }
     }
 
     /// Moves all entries of a bucket to `into`.
     pub(super) fn empty(&mut self, bucket: usize, into: &mut Vec<u64>) {
-        let mut at = std::mem::replace(&mut self.heads[bucket], NONE);
-        while let Some(block) = self.blocks.get_mut(at as usize) {
-            into.extend(block.entries.iter().take(block.used as usize));
-            let next = std::mem::replace(&mut block.next, self.free);
-            self.free = at;
-            at = next;
+        let Head { mut block, mut used } = std::mem::replace(&mut self.heads[bucket], Head::NONE);
+        while let (Some(Block(entries)), Some(before)) =
+            (self.blocks.get(block as usize), self.before.get_mut(block as usize))
+        {
+            into.extend(entries.iter().take(used as usize));
+            let next = std::mem::replace(before, self.free);
+            self.free = block;
+            (block, used) = (next, ENTRIES as u32);
         }
     }
 }
