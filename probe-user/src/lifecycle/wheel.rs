@@ -53,6 +53,8 @@ pub(super) struct Wheel {
     announced: usize,
     /// Deadlines of the current tick and before that were armed since it began.
     late: BinaryHeap<Reverse<(u64, u32)>>,
+    /// The first of these deadlines, [`u64::MAX`] when there is none.
+    late_due: u64,
     tick: u64,
     started: bool,
 }
@@ -65,6 +67,7 @@ impl Wheel {
             fired: 0,
             announced: 0,
             late: BinaryHeap::new(),
+            late_due: u64::MAX,
             tick: 0,
             started: false,
         }
@@ -85,6 +88,7 @@ impl Wheel {
     pub(super) fn arm(&mut self, due: u64, slot: u32) -> u64 {
         if !self.started || due >> TICK_BITS <= self.tick {
             self.late.push(Reverse((due, slot)));
+            self.late_due = self.late_due.min(due);
             return due;
         }
         let due = due.min(self.farthest());
@@ -96,14 +100,19 @@ impl Wheel {
     #[inline]
     pub(super) fn quiet_until(&self) -> u64 {
         let tick_end = (self.tick + 1) << TICK_BITS;
-        self.first().map_or(tick_end, |entry| entry.0.min(tick_end))
+        self.current.get(self.fired).map_or(tick_end, |&entry| self.due(entry)).min(self.late_due).min(tick_end)
+    }
+
+    /// For when an entry of the current tick is armed.
+    #[inline]
+    fn due(&self, entry: u64) -> u64 {
+        self.tick << TICK_BITS | entry >> 32
     }
 
     /// The first entry of the current tick, or one before.
-    #[inline]
     fn first(&self) -> Option<(u64, u32)> {
         let late = self.late.peek().map(|entry| entry.0);
-        let current = self.current.get(self.fired).map(|&entry| (self.tick << TICK_BITS | entry >> 32, entry as u32));
+        let current = self.current.get(self.fired).map(|&entry| (self.due(entry), entry as u32));
         match (current, late) {
             (Some(current), Some(late)) => Some(current.min(late)),
             (current, late) => current.or(late),
@@ -115,19 +124,20 @@ impl Wheel {
     #[inline]
     pub(super) fn next(&mut self, now: u64, armed: &mut impl Armed) -> Option<(u64, u32)> {
         // As it nearly always is.
-        if self.late.is_empty()
-            && let Some(&entry) = self.current.get(self.fired)
-        {
-            let due = self.tick << TICK_BITS | entry >> 32;
-            if due > now {
-                return None;
+        if let Some(&entry) = self.current.get(self.fired) {
+            let due = self.due(entry);
+            if due < self.late_due {
+                if due > now {
+                    return None;
+                }
+                self.fired += 1;
+                return Some((due, entry as u32));
             }
-            self.fired += 1;
-            return Some((due, entry as u32));
         }
         self.search(now, armed)
     }
 
+    #[inline(never)]
     fn search(&mut self, now: u64, armed: &mut impl Armed) -> Option<(u64, u32)> {
         let now_tick = now >> TICK_BITS;
         if !self.started {
@@ -140,6 +150,7 @@ impl Wheel {
             {
                 if self.late.peek().is_some_and(|late| late.0 == first) {
                     self.late.pop();
+                    self.late_due = self.late.peek().map_or(u64::MAX, |late| late.0.0);
                 } else {
                     self.fired += 1;
                 }
