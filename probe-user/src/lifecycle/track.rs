@@ -253,6 +253,7 @@ impl Track {
     }
 
     /// The whole history.
+    #[inline]
     pub(super) fn history(&self) -> Letters {
         let more = self.rare().and_then(|rare| rare.odd.as_ref()).map_or(&[][..], |odd| &odd.history);
         Letters::new(&self.history, more)

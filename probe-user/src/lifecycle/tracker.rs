@@ -383,7 +383,9 @@ impl Tracker {
             self.tombstones.add(hash, now);
         }
         self.stats.written += 1;
-        self.closed.push(render::connection(track, written, now, &self.config, self.watched_from));
+        let record = || render::connection(track, written, now, &self.config, self.watched_from);
+        // Not pushed: room is made before, so that it is put together where it stays.
+        self.closed.extend(std::iter::once_with(record));
         if let Some(rare) = self.table.remove(slot, hash) {
             self.spare.take_back(rare);
         }
