@@ -242,7 +242,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
 pub(super) fn after(track: &mut Track, side: usize, flags: u16, record: &SegmentRecord) {
     let tick = track.tick_of(record.time_ns);
     let kind = kind_of(&track.ends[side], flags, record);
-    if track.rare.is_some() && flags & RST == 0 {
+    if flags & RST == 0 && track.rare().is_some_and(|rare| rare.rsts.iter().any(Option::is_some)) {
         after_rst(track, side, record);
     }
     if kind == Kind::SynAck && track.ends[1 - side].kind == Kind::Syn {
