@@ -44,7 +44,7 @@ pub struct Group {
 impl Group {
     /// Adds what is no sum of one connection.
     pub(super) fn add(&mut self, rest: Rest) {
-        self.durations.extend([rest.duration_us].into_iter());
+        self.durations.add(rest.duration_us);
         self.causes.add(usize::from(rest.cause));
         self.add_gaps([rest.idle_gap_ns].into_iter());
     }
@@ -55,7 +55,9 @@ impl Group {
         let sums = Sums::of(facts, numbers, |cause| self.causes.add(cause));
         let totals = sums.totals();
         self.totals.merge(&totals);
-        self.durations.extend(numbers.iter().map(|&number| facts[number as usize].rest().duration_us));
+        let durations = numbers.iter().map(|&number| facts[number as usize].rest().duration_us);
+        let most = durations.clone().max().unwrap_or(0);
+        self.durations.extend(durations, most);
         if sums.have_gaps() {
             self.add_gaps(numbers.iter().map(|&number| facts[number as usize].rest().idle_gap_ns));
         }

@@ -11,6 +11,7 @@ mod gathered;
 mod group;
 mod habit;
 mod places;
+mod rounded;
 mod tally;
 mod totals;
 mod unsettled;
