@@ -1,18 +1,15 @@
 //! Rows of a grouped view: a bounded number of keys, and one row for all others.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU64,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use super::{
     Causes, Totals,
     duration::Durations,
-    fact::{Fact, Rest, Sums},
+    fact::{Fact, Sums, duration_us},
     gaps::{GapCluster, Gaps},
     places::{End, Places},
 };
-use crate::lifecycle::Cause;
+use crate::lifecycle::{Cause, Connection};
 
 /// What a row stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -43,10 +40,12 @@ pub struct Group {
 
 impl Group {
     /// Adds what is no sum of one connection.
-    pub(super) fn add(&mut self, rest: Rest) {
-        self.durations.add(rest.duration_us);
-        self.causes.add(usize::from(rest.cause));
-        self.add_gaps([rest.idle_gap_ns].into_iter());
+    pub(super) fn add(&mut self, connection: &Connection) {
+        self.durations.add(duration_us(connection));
+        self.causes.add(connection.verdict.cause as usize);
+        if let Some(gap_ns) = connection.idle_gap_ns {
+            self.idle_gaps.add(gap_ns);
+        }
     }
 
     /// Adds connections, given by the numbers of their facts; returns their sums.
@@ -55,18 +54,8 @@ impl Group {
         let sums = Sums::of(facts, numbers, |cause| self.causes.add(cause));
         let totals = sums.totals();
         self.totals.merge(&totals);
-        let durations = numbers.iter().map(|&number| facts[number as usize].rest().duration_us);
-        let most = durations.clone().max().unwrap_or(0);
-        self.durations.extend(durations, most);
-        if sums.have_gaps() {
-            self.add_gaps(numbers.iter().map(|&number| facts[number as usize].rest().idle_gap_ns));
-        }
+        self.durations.extend(numbers.iter().map(|&number| facts[number as usize].duration_us()), u32::MAX.into());
         totals
-    }
-
-    #[cold]
-    fn add_gaps(&mut self, gaps: impl Iterator<Item = Option<NonZeroU64>>) {
-        gaps.flatten().for_each(|gap_ns| self.idle_gaps.add(gap_ns.get()));
     }
 
     /// Connections by cause.
@@ -116,6 +105,12 @@ impl Groups {
     #[inline(always)]
     pub(super) fn row_of(&mut self, end: &End) -> u32 {
         self.places.find(end).unwrap_or_else(|| self.place(*end))
+    }
+
+    /// Whether the row is that of one end.
+    #[inline]
+    pub(super) fn is_of_one(&self, row: u32) -> bool {
+        (row as usize) < self.max
     }
 
     /// The row for all others comes last: no key gets a row of its own once there is one.

@@ -22,8 +22,6 @@ pub use habit::Habits;
 pub use totals::{FlagTotals, Totals};
 pub use unsettled::Unsettled;
 
-use fact::Rest;
-use places::End;
 use tally::Tally;
 
 use crate::lifecycle::{Basis, Cause, Closing, Connection, ResetBy};
@@ -75,21 +73,18 @@ impl Aggregate {
     /// Adds one connection, judged.
     pub fn add(&mut self, connection: &Connection) {
         // Who serves is a guess for RSTs without a connection: they have no row.
-        let rows = (connection.closing != Closing::RstWithoutConnection)
-            .then(|| self.rows_of(&connection.resp.into(), &connection.orig.ip().into()));
+        let rows = (connection.closing != Closing::RstWithoutConnection).then(|| self.rows_of(connection));
         self.add_words(connection);
-        self.add_totals(connection, rows);
-        for group in self.groups(rows) {
-            group.add(Rest::of(connection));
-        }
+        self.add_sums(connection, rows);
     }
 
-    /// Adds the sums of a connection, and nothing else of it.
-    fn add_totals(&mut self, connection: &Connection, rows: Option<Rows>) {
+    /// Adds a connection to the sums over everything, and all that rows have of it to its rows.
+    fn add_sums(&mut self, connection: &Connection, rows: Option<Rows>) {
         let totals = Totals::of(connection);
         self.totals.merge(&totals);
         for group in self.groups(rows) {
             group.totals.merge(&totals);
+            group.add(connection);
         }
     }
 
@@ -113,8 +108,8 @@ impl Aggregate {
     }
 
     #[inline(always)]
-    fn rows_of(&mut self, server: &End, client: &End) -> Rows {
-        [self.servers.row_of(server), self.clients.row_of(client)]
+    fn rows_of(&mut self, connection: &Connection) -> Rows {
+        [self.servers.row_of(&connection.resp.into()), self.clients.row_of(&connection.orig.ip().into())]
     }
 
     fn groups(&mut self, rows: Option<Rows>) -> impl Iterator<Item = &mut Group> {

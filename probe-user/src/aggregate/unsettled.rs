@@ -4,8 +4,7 @@
 use super::{
     Aggregate, Rows,
     gathered::Gathered,
-    habit::{Habits, Question},
-    places::End,
+    habit::{Habits, Question, ServiceNumber},
 };
 use crate::lifecycle::{Cause, Closing, Connection, ResetBy};
 
@@ -17,8 +16,8 @@ pub struct Unsettled {
     gathered: Gathered,
     connections: u64,
     open: Vec<Open>,
-    /// By server row: the number that its service had last among the habits.
-    services: Vec<u32>,
+    /// By server row: the number of its service among the habits.
+    services: Vec<Option<ServiceNumber>>,
 }
 
 /// A connection that was added before all was known that its cause may depend on.
@@ -34,12 +33,15 @@ struct Open {
 /// Connections that wait for judgement at most; further ones are judged by what is known when they are added.
 const MAX_OPEN: usize = 4 << 20;
 
+/// Connections whose rows are looked for before the first of them is added.
+const AT_ONCE: usize = 32;
+
 impl Unsettled {
     /// See [`Aggregate::new`].
     pub fn new(max_groups: usize) -> Self {
         Self {
             aggregate: Aggregate::new(max_groups),
-            gathered: Gathered::default(),
+            gathered: Gathered::new(),
             connections: 0,
             open: Vec::new(),
             services: Vec::new(),
@@ -57,35 +59,54 @@ impl Unsettled {
         self.aggregate.add(connection);
     }
 
-    /// Adds a connection, after `habits` has observed it; [`Self::settle`] will judge it by what is known then.
-    #[inline]
-    pub fn add(&mut self, connection: &mut Connection, habits: &mut Habits) {
-        if connection.closing == Closing::RstWithoutConnection {
-            habits.observe(connection);
-            return self.add_judged(connection);
+    /// Adds connections, each after `habits` has observed it; [`Self::settle`] will judge them by what is known then.
+    /// They are always the same habits: what is remembered of services are numbers among them.
+    pub fn add(&mut self, connections: &mut [Connection], habits: &mut Habits) {
+        for some in connections.chunks_mut(AT_ONCE) {
+            // With little done in between, much of the memory that this needs is fetched at the same time.
+            let mut rows = [None; AT_ONCE];
+            for (rows, connection) in rows.iter_mut().zip(&*some) {
+                if connection.closing != Closing::RstWithoutConnection {
+                    *rows = Some(self.aggregate.rows_of(connection));
+                }
+            }
+            for (connection, rows) in some.iter_mut().zip(rows) {
+                if let Some(rows) = rows {
+                    self.add_one(connection, rows, habits);
+                } else {
+                    habits.observe(connection);
+                    self.add_judged(connection);
+                }
+            }
         }
+    }
+
+    #[inline]
+    fn add_one(&mut self, connection: &mut Connection, rows: Rows, habits: &mut Habits) {
         self.connections += 1;
-        let server = End::from(connection.resp);
-        let rows = self.aggregate.rows_of(&server, &connection.orig.ip().into());
-        if let Some(question) = habits.ask(connection, &server, self.service(rows)) {
+        if let Some(question) = habits.ask(connection, self.service(rows)) {
             self.leave_open(question, connection, habits, rows);
         }
         self.aggregate.add_words(connection);
         if !self.gathered.push(connection, rows) {
-            self.aggregate.add_totals(connection, Some(rows));
+            self.aggregate.add_sums(connection, Some(rows));
         }
         if self.gathered.is_full() {
             self.flush();
         }
     }
 
+    /// What is known of its number among the habits.
     #[inline]
-    fn service(&mut self, [server, _]: Rows) -> &mut u32 {
-        let server = server as usize;
-        if server >= self.services.len() {
-            self.services.resize(server + 1, 0);
+    fn service(&mut self, [server, _]: Rows) -> &mut Option<ServiceNumber> {
+        let at = server as usize;
+        if at >= self.services.len() {
+            self.services.resize(at + 1, None);
         }
-        &mut self.services[server]
+        if !self.aggregate.servers.is_of_one(server) {
+            self.services[at] = None;
+        }
+        &mut self.services[at]
     }
 
     #[cold]
