@@ -3,7 +3,7 @@
 //! Rows are larger than what a processor keeps near, and every connection belongs to two of them. Added one by one, each
 //! would be waited for; added row by row, each is fetched once for many. Must not know what the sums mean.
 
-use super::{Rows, fact::Fact, group::Group, totals::Totals};
+use super::{Rows, fact::Fact, group::Groups, totals::Totals};
 use crate::lifecycle::Connection;
 
 /// Facts gathered before they are added: many per row, where rows are many.
@@ -50,7 +50,7 @@ impl Gathered {
 
     /// Adds all to the rows of servers and clients, and to the sums over everything; forgets them.
     #[cold]
-    pub(super) fn add_to(&mut self, all: &mut Totals, servers: &mut [Group], clients: &mut [Group]) {
+    pub(super) fn add_to(&mut self, all: &mut Totals, servers: &mut Groups, clients: &mut Groups) {
         // Each has one server: what its row takes is what they all take.
         self.add_by(0, servers, |totals| all.merge(totals));
         self.add_by(1, clients, |_| ());
@@ -58,11 +58,11 @@ impl Gathered {
         self.rows.clear();
     }
 
-    fn add_by(&mut self, kind: usize, groups: &mut [Group], mut taken: impl FnMut(&Totals)) {
+    fn add_by(&mut self, kind: usize, groups: &mut Groups, mut taken: impl FnMut(&Totals)) {
         self.sort_by_row(kind, groups.len());
         let mut order = &self.order[..];
         let mut begin = 0;
-        for (group, &end) in groups.iter_mut().zip(&self.bounds) {
+        for (group, &end) in groups.rows_mut().zip(&self.bounds) {
             let (run, others) = order.split_at((end - begin) as usize);
             (order, begin) = (others, end);
             if !run.is_empty() {

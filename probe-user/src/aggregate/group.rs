@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     Causes, Totals,
+    chunks::Chunks,
     duration::Durations,
     fact::{Fact, Sums, duration_us},
     gaps::{GapCluster, Gaps},
@@ -91,14 +92,14 @@ pub struct Groups {
     /// Apart from the rows, so that looking for one fetches no row.
     places: Places,
     /// Those with a place, and the one for all others where it came to be.
-    rows: Vec<Group>,
+    rows: Chunks<Group, 64>,
     max: usize,
 }
 
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: Places::default(), rows: Vec::new(), max }
+        Self { places: Places::default(), rows: Chunks::default(), max }
     }
 
     /// Number of the row of `end`, made when there is none.
@@ -116,19 +117,24 @@ impl Groups {
     /// The row for all others comes last: no key gets a row of its own once there is one.
     #[cold]
     fn place(&mut self, end: End) -> u32 {
-        if self.rows.len() < self.max {
+        if self.len() < self.max {
             self.rows.push(Group::default());
             return self.places.add(end);
         }
-        if self.rows.len() == self.max {
+        if self.len() == self.max {
             self.rows.push(Group::default());
         }
         self.max as u32
     }
 
-    /// The rows, by number.
-    pub(super) fn rows_mut(&mut self) -> &mut [Group] {
-        &mut self.rows
+    /// The row with this number.
+    pub(super) fn row_mut(&mut self, number: u32) -> Option<&mut Group> {
+        self.rows.get_mut(number as usize)
+    }
+
+    /// The rows, in the order of their numbers.
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.rows.iter_mut()
     }
 
     /// Number of rows, the one for others included.
@@ -138,13 +144,13 @@ impl Groups {
 
     /// True without any row.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     /// Rows with the most RSTs of servers first (then of clients, then by connections, then by key): the article's view.
     pub fn by_server_rst(&self) -> Vec<(GroupKey, &Group)> {
         let keys = self.places.ends().iter().map(|&end| GroupKey::from(end)).chain([GroupKey::Other]);
-        let mut rows: Vec<_> = keys.zip(&self.rows).collect();
+        let mut rows: Vec<_> = keys.zip(self.rows.iter()).collect();
         rows.sort_by_key(|(key, group)| {
             let totals = &group.totals;
             (std::cmp::Reverse((totals.server.rst, totals.client.rst, totals.connections)), *key)

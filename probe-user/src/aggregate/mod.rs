@@ -4,6 +4,7 @@
 
 #![expect(clippy::inline_always, reason = "what every connection goes through is compiled as one")]
 
+mod chunks;
 mod duration;
 mod fact;
 mod gaps;
@@ -113,8 +114,8 @@ impl Aggregate {
     }
 
     fn groups(&mut self, rows: Option<Rows>) -> impl Iterator<Item = &mut Group> {
-        let (servers, clients) = (self.servers.rows_mut(), self.clients.rows_mut());
-        let rows = rows.map(|[server, client]| [servers.get_mut(server as usize), clients.get_mut(client as usize)]);
+        let (servers, clients) = (&mut self.servers, &mut self.clients);
+        let rows = rows.map(|[server, client]| [servers.row_mut(server), clients.row_mut(client)]);
         rows.into_iter().flatten().flatten()
     }
 }

@@ -1,8 +1,11 @@
 //! Connections added up while more are to come: what their causes depend on is not all known yet, and not all is in the
 //! sums. Only what [`Unsettled::settle`] makes of it can be read.
 
+use std::net::IpAddr;
+
 use super::{
     Aggregate, Rows,
+    chunks::Chunks,
     gathered::Gathered,
     habit::{Habits, Question, ServiceNumber},
 };
@@ -15,19 +18,32 @@ pub struct Unsettled {
     /// In no sum yet.
     gathered: Gathered,
     connections: u64,
-    open: Vec<Open>,
+    aborted: Chunks<Aborted, 4096>,
+    refused: Vec<Refused>,
     /// By server row: the number of its service among the habits.
     services: Vec<Option<ServiceNumber>>,
 }
 
-/// A connection that was added before all was known that its cause may depend on.
+/// A connection that was added before all was known of how its service ends them.
 #[derive(Clone, Copy, Debug)]
-struct Open {
-    question: Question,
+struct Aborted {
     server: u32,
     client: u32,
+    service: ServiceNumber,
+    closer: ResetBy,
     cause: Cause,
+}
+
+const _: () = assert!(size_of::<Aborted>() == 12);
+
+/// A refusal that was added before all was known of how far away the host is.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    host: IpAddr,
+    ttl: u8,
     reset_by: ResetBy,
+    server: u32,
+    client: u32,
 }
 
 /// Connections that wait for judgement at most; further ones are judged by what is known when they are added.
@@ -43,7 +59,8 @@ impl Unsettled {
             aggregate: Aggregate::new(max_groups),
             gathered: Gathered::new(),
             connections: 0,
-            open: Vec::new(),
+            aborted: Chunks::default(),
+            refused: Vec::new(),
             services: Vec::new(),
         }
     }
@@ -111,27 +128,41 @@ impl Unsettled {
 
     #[cold]
     fn leave_open(&mut self, question: Question, connection: &mut Connection, habits: &Habits, rows: Rows) {
-        if self.open.len() >= MAX_OPEN {
+        if self.aborted.len() + self.refused.len() >= MAX_OPEN {
             habits.judge(connection);
             return;
         }
         let [server, client] = rows;
-        let (cause, reset_by) = (connection.verdict.cause, connection.reset_by);
-        self.open.push(Open { question, server, client, cause, reset_by });
+        match question {
+            Question::Habit { service, closer } => {
+                let one = Aborted { server, client, service, closer, cause: connection.verdict.cause };
+                self.aborted.push(one);
+            }
+            Question::Refusal { host, ttl } => {
+                self.refused.push(Refused { host, ttl, reset_by: connection.reset_by, server, client });
+            }
+        }
     }
 
     fn flush(&mut self) {
         let Aggregate { totals, servers, clients, .. } = &mut self.aggregate;
-        self.gathered.add_to(totals, servers.rows_mut(), clients.rows_mut());
+        self.gathered.add_to(totals, servers, clients);
     }
 
     /// Adds what is not in the sums yet, and judges what was left open.
     pub fn settle(mut self, habits: &Habits) -> Aggregate {
         self.flush();
         let mut aggregate = self.aggregate;
-        for one in self.open {
-            if let Some(cause) = habits.answer(one.question) {
-                aggregate.judge((one.cause, one.reset_by), cause, [one.server, one.client]);
+        for one in self.aborted.iter() {
+            let question = Question::Habit { service: one.service, closer: one.closer };
+            if let Some(cause) = habits.answer(question) {
+                aggregate.judge((one.cause, one.closer), cause, [one.server, one.client]);
+            }
+        }
+        for one in self.refused {
+            let question = Question::Refusal { host: one.host, ttl: one.ttl };
+            if let Some(cause) = habits.answer(question) {
+                aggregate.judge((Cause::RefusedClosedPort, one.reset_by), cause, [one.server, one.client]);
             }
         }
         aggregate
