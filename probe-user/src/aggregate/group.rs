@@ -1,6 +1,9 @@
 //! Rows of a grouped view: a bounded number of keys, and one row for all others.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    cmp::Reverse,
+    net::{IpAddr, SocketAddr},
+};
 
 use super::{
     Causes, Totals,
@@ -72,7 +75,7 @@ impl Group {
     /// The cause most of its resets have, with how many; `None` when nothing needed explaining.
     pub fn main_cause(&self) -> Option<(Cause, u64)> {
         let explained = self.causes().filter(|(cause, _)| *cause != Cause::None);
-        explained.max_by_key(|(cause, count)| (*count, std::cmp::Reverse(*cause)))
+        explained.max_by_key(|(cause, count)| (*count, Reverse(*cause)))
     }
 
     /// The idle time after which most of its idle connections were reset: a timeout; `None` without such a cluster.
@@ -147,21 +150,30 @@ impl Groups {
         self.len() == 0
     }
 
-    /// Rows with the most RSTs of servers first (then of clients, then by connections, then by key): the article's view.
-    pub fn by_server_rst(&self) -> Vec<(GroupKey, &Group)> {
-        let keys = self.places.ends().iter().map(|&end| GroupKey::from(end)).chain([GroupKey::Other]);
-        let mut rows: Vec<_> = keys.zip(self.rows.iter()).collect();
-        rows.sort_by_key(|(key, group)| {
-            let totals = &group.totals;
-            (std::cmp::Reverse((totals.server.rst, totals.client.rst, totals.connections)), *key)
-        });
-        rows
+    /// The `most` rows with the most RSTs of servers first (then of clients, then by connections, then by key): the
+    /// article's view.
+    pub fn by_server_rst(&self, most: usize) -> Vec<(GroupKey, &Group)> {
+        self.first_by(most, |totals| (totals.server.rst, totals.client.rst, totals.connections))
     }
 
-    /// Rows with the most RSTs first, either direction.
-    pub fn by_rst(&self) -> Vec<(GroupKey, &Group)> {
-        let mut rows = self.by_server_rst();
-        rows.sort_by_key(|(_, group)| std::cmp::Reverse(group.totals.server.rst + group.totals.client.rst));
+    /// The `most` rows with the most RSTs first, either direction; then as [`Self::by_server_rst`].
+    pub fn by_rst(&self, most: usize) -> Vec<(GroupKey, &Group)> {
+        self.first_by(most, |totals| {
+            let (server, client) = (totals.server.rst, totals.client.rst);
+            (server + client, server, client, totals.connections)
+        })
+    }
+
+    fn first_by<R: Ord>(&self, most: usize, rank: impl Fn(&Totals) -> R) -> Vec<(GroupKey, &Group)> {
+        let order = |(key, group): &(GroupKey, &Group)| (Reverse(rank(&group.totals)), *key);
+        let keys = self.places.ends().iter().map(|&end| GroupKey::from(end)).chain([GroupKey::Other]);
+        let mut rows: Vec<_> = keys.zip(self.rows.iter()).collect();
+        // Sorting thousands of rows is for those who look at them all.
+        if most < rows.len() {
+            rows.select_nth_unstable_by_key(most, order);
+            rows.truncate(most);
+        }
+        rows.sort_unstable_by_key(order);
         rows
     }
 }

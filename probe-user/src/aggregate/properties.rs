@@ -53,7 +53,7 @@ fn read(groups: &Groups) -> Vec<impl PartialEq + std::fmt::Debug> {
         let quantiles = [0.01, 0.5, 0.99, 1.0].map(|share| group.duration_quantile_us(share));
         (key, group.totals.clone(), group.causes().collect::<Vec<_>>(), quantiles, group.idle_gap_cluster())
     };
-    groups.by_server_rst().into_iter().map(read).collect()
+    groups.by_server_rst(usize::MAX).into_iter().map(read).collect()
 }
 
 proptest! {
