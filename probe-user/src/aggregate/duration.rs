@@ -1,24 +1,21 @@
 //! Durations of the connections of one row: exact while there are few, then with two significant digits.
 //!
-//! There are thousands of rows, and most have some hundreds of connections at most: a list of what each duration is
-//! rounded to takes much less memory than a histogram then, and says the same.
+//! There are thousands of rows, and most have some hundreds of connections at most.
 
-use super::rounded::Rounded;
+use hdrhistogram::Histogram;
 
-/// Exact up to here; most rows have fewer.
-const FEW: usize = 256;
-/// A list of more is larger than a count for each rounded duration that there may be.
-const MANY: usize = 4096;
+/// Kept one by one: a list of more would take more memory than a histogram.
+const FEW: usize = 2048;
+/// What a histogram has room for from the start: an hour and a bit. It grows for more.
+const USUAL_US: u64 = u32::MAX as u64;
 
 /// See the module. All in microseconds.
 #[derive(Clone, Debug)]
 pub(super) enum Durations {
     Few(Vec<u32>),
-    /// As few, and one of them lasted an hour and more.
+    /// As few, and one of them lasted longer than [`USUAL_US`].
     Long(Vec<u64>),
-    Rounded(Vec<Rounded>),
-    /// How often there is each, by its place.
-    Counted(Vec<u32>),
+    Many(Box<Histogram<u32>>),
 }
 
 impl Default for Durations {
@@ -33,7 +30,7 @@ impl Durations {
         self.extend([us].into_iter(), us);
     }
 
-    /// Adds some, none of them larger than `most`.
+    /// Adds some, none of them longer than `most`.
     #[inline]
     pub(super) fn extend(&mut self, all: impl ExactSizeIterator<Item = u64>, most: u64) {
         while !self.has_room(all.len(), most) {
@@ -42,35 +39,27 @@ impl Durations {
         match self {
             Self::Few(list) => list.extend(all.map(|us| us as u32)),
             Self::Long(list) => list.extend(all),
-            Self::Rounded(list) => list.extend(all.map(Rounded::of)),
-            Self::Counted(counts) => all.for_each(|us| count(counts, Rounded::of(us))),
+            Self::Many(histogram) => all.for_each(|us| record(histogram, us)),
         }
     }
 
     #[inline]
     fn has_room(&self, more: usize, most: u64) -> bool {
         match self {
-            Self::Few(list) => list.len() + more <= FEW && most <= u32::MAX.into(),
+            Self::Few(list) => list.len() + more <= FEW && most <= USUAL_US,
             Self::Long(list) => list.len() + more <= FEW,
-            Self::Rounded(list) => list.len() + more <= MANY,
-            Self::Counted(_) => true,
+            Self::Many(_) => true,
         }
     }
 
+    /// To what has room for so many more.
     #[cold]
     fn change_form(&mut self, more: usize) {
         *self = match self {
             Self::Few(list) if list.len() + more <= FEW => Self::Long(list.iter().map(|&us| us.into()).collect()),
-            Self::Few(list) => Self::Rounded(list.iter().map(|&us| Rounded::of(us.into())).collect()),
-            Self::Long(list) => Self::Rounded(list.iter().map(|&us| Rounded::of(us)).collect()),
-            Self::Rounded(list) => {
-                let mut counts = Vec::new();
-                for &rounded in &*list {
-                    count(&mut counts, rounded);
-                }
-                Self::Counted(counts)
-            }
-            Self::Counted(_) => return,
+            Self::Few(list) => Self::Many(histogram(list.iter().map(|&us| us.into()))),
+            Self::Long(list) => Self::Many(histogram(list.iter().copied())),
+            Self::Many(_) => return,
         }
     }
 
@@ -79,36 +68,30 @@ impl Durations {
         match self {
             Self::Few(list) => in_order(list, share).map(u64::from),
             Self::Long(list) => in_order(list, share),
-            Self::Rounded(list) => in_order(list, share).map(Rounded::largest),
-            Self::Counted(counts) => {
-                let rank = rank(share, counts.iter().map(|&count| u64::from(count)).sum());
-                let up_to_each = counts.iter().scan(0, |sum, &count| {
-                    *sum += u64::from(count);
-                    Some(*sum)
-                });
-                up_to_each.zip(0..).find(|&(sum, _)| sum >= rank).map(|(_, place)| Rounded::at(place).largest())
-            }
+            Self::Many(histogram) => Some(histogram.value_at_quantile(share)),
         }
     }
 }
 
-/// How many of `all` make the given share, at least 1.
-#[expect(clippy::cast_sign_loss, reason = "at least 1")]
-fn rank(share: f64, all: u64) -> u64 {
-    ((share * all as f64).ceil() as u64).clamp(1, all.max(1))
+fn histogram(all: impl Iterator<Item = u64>) -> Box<Histogram<u32>> {
+    let mut histogram = Histogram::new_with_max(USUAL_US, 2).expect("two significant digits are allowed");
+    histogram.auto(true);
+    all.for_each(|us| record(&mut histogram, us));
+    Box::new(histogram)
 }
 
-fn in_order<T: Ord + Copy>(list: &[T], share: f64) -> Option<T> {
-    let at = rank(share, list.len() as u64) as usize - 1;
-    (at < list.len()).then(|| *list.to_vec().select_nth_unstable(at).1)
-}
-
-fn count(counts: &mut Vec<u32>, rounded: Rounded) {
-    let place = rounded.place();
-    if place >= counts.len() {
-        counts.resize(place + 1, 0);
+fn record(histogram: &mut Histogram<u32>, us: u64) {
+    // It grows to any value, so this records exactly; saturating is its infallible form.
+    if histogram.record(us).is_err() {
+        histogram.saturating_record(us);
     }
-    counts[place] = counts[place].saturating_add(1);
+}
+
+/// The one that the given share of all is not larger than.
+#[expect(clippy::cast_sign_loss, reason = "at least 1")]
+fn in_order<T: Ord + Copy>(list: &[T], share: f64) -> Option<T> {
+    let rank = ((share * list.len() as f64).ceil().max(1.0) as usize).min(list.len());
+    (rank > 0).then(|| *list.to_vec().select_nth_unstable(rank - 1).1)
 }
 
 #[cfg(test)]
@@ -117,46 +100,36 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn quantiles_of_few_and_of_many() {
-        for count in [1, 2, 100, 256, 257, 4096, 4097, 10_000_u64] {
-            let mut durations = Durations::default();
-            assert_eq!(durations.quantile(0.5), None);
-            for us in (1..=count).rev() {
-                durations.add(us);
-            }
-            let median = durations.quantile(0.5).expect("not empty");
-            let exact = count.div_ceil(2);
-            assert!(median.abs_diff(exact) * 100 <= exact, "{median} of {count}");
-            assert!(durations.quantile(1.0).is_some_and(|most| most.abs_diff(count) * 100 <= count));
-        }
-    }
-
     proptest! {
         /// Whether they come one by one or many at once, some of hours among them or not.
         #[test]
-        fn many_as_in_a_histogram(
-            mut list in proptest::collection::vec((0..1_u64 << 34, 0..34_u32), 1..3000),
+        fn quantiles_of_few_are_exact_and_of_many_nearly(
+            mut list in proptest::collection::vec((0..1_u64 << 34, 0..34_u32), 1..1500),
             (times, piece, most_bits) in (1..4_usize, 1..1000_usize, 20..36_u32),
         ) {
             list = list.repeat(times);
             let list: Vec<u64> = list.into_iter().map(|(us, shift)| (us >> shift) % (1 << most_bits)).collect();
             let mut durations = [Durations::default(), Durations::default()];
-            let mut histogram = hdrhistogram::Histogram::<u32>::new(2).expect("two significant digits are allowed");
             for &us in &list {
                 durations[0].add(us);
-                histogram.record(us).expect("it grows");
             }
             for some in list.chunks(piece) {
                 durations[1].extend(some.iter().copied(), some.iter().copied().max().unwrap_or(0));
             }
             let mut sorted = list.clone();
             sorted.sort_unstable();
-            for share in [0.01, 0.5, 0.9, 0.99, 1.0] {
-                let exact = sorted[rank(share, list.len() as u64) as usize - 1];
-                let quantile = if list.len() <= FEW { exact } else { histogram.value_at_quantile(share) };
-                prop_assert_eq!(durations.each_ref().map(|durations| durations.quantile(share)), [Some(quantile); 2]);
+            for (share, rank) in [(0.0, 1), (0.5, list.len().div_ceil(2)), (1.0, list.len())] {
+                let exact = sorted[rank - 1];
+                let [one_by_one, at_once] = durations.each_ref().map(|durations| durations.quantile(share));
+                prop_assert_eq!(one_by_one, at_once);
+                let off = one_by_one.map_or(u64::MAX, |us| us.abs_diff(exact));
+                prop_assert!(off * 100 <= if list.len() <= FEW { 0 } else { exact }, "{} of {}", off, exact);
             }
         }
+    }
+
+    #[test]
+    fn of_none_there_is_no_quantile() {
+        assert_eq!(Durations::default().quantile(0.5), None);
     }
 }

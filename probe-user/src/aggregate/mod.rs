@@ -12,7 +12,6 @@ mod gathered;
 mod group;
 mod habit;
 mod places;
-mod rounded;
 mod tally;
 mod totals;
 mod unsettled;
