@@ -1,79 +1,135 @@
 //! Durations of the connections of one row: exact while there are few, then with two significant digits.
+//!
+//! There are thousands of rows, and most have some hundreds of connections at most.
 
 use hdrhistogram::Histogram;
 
-/// Kept one by one; most rows have fewer. A histogram takes about 10 kB.
-const FEW: usize = 256;
-/// Histograms are large and each entry goes to another place in them: so many gather before they are made.
-const GATHER: usize = 64;
+/// Kept one by one: a list of more would take more memory than a histogram.
+const FEW: usize = 2048;
+/// What a histogram has room for from the start: an hour and a bit. It grows for more.
+const USUAL_US: u64 = u32::MAX as u64;
 
-/// See the module.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Durations {
-    /// All of them while they are few; then those that the histogram does not have yet.
-    list: Vec<u64>,
-    histogram: Option<Box<Histogram<u32>>>,
+/// See the module. All in microseconds.
+#[derive(Clone, Debug)]
+pub(super) enum Durations {
+    Few(Vec<u32>),
+    /// As few, and one of them lasted longer than [`USUAL_US`].
+    Long(Vec<u64>),
+    Many(Box<Histogram<u32>>),
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
 }
 
 impl Durations {
-    /// Adds some, microseconds.
+    /// Adds one.
+    pub(super) fn add(&mut self, us: u64) {
+        self.extend([us].into_iter(), us);
+    }
+
+    /// Adds some, none of them longer than `most`.
     #[inline]
-    pub(super) fn extend(&mut self, mut all: impl ExactSizeIterator<Item = u64>) {
-        while all.len() > 0 {
-            let most = if self.histogram.is_none() { FEW } else { GATHER };
-            if self.list.len() >= most {
-                self.record();
-                continue;
-            }
-            self.list.extend(all.by_ref().take(most - self.list.len()));
+    pub(super) fn extend(&mut self, all: impl ExactSizeIterator<Item = u64>, most: u64) {
+        while !self.has_room(all.len(), most) {
+            self.change_form(all.len());
+        }
+        match self {
+            Self::Few(list) => list.extend(all.map(|us| us as u32)),
+            Self::Long(list) => list.extend(all),
+            Self::Many(histogram) => all.for_each(|us| record(histogram, us)),
         }
     }
 
-    #[cold]
-    fn record(&mut self) {
-        let histogram = self
-            .histogram
-            .get_or_insert_with(|| Box::new(Histogram::new(2).expect("two significant digits are allowed")));
-        for us in self.list.drain(..) {
-            // The histogram resizes itself to any value, so this records exactly; saturating is its infallible form.
-            if histogram.record(us).is_err() {
-                histogram.saturating_record(us);
-            }
+    #[inline]
+    fn has_room(&self, more: usize, most: u64) -> bool {
+        match self {
+            Self::Few(list) => list.len() + more <= FEW && most <= USUAL_US,
+            Self::Long(list) => list.len() + more <= FEW,
+            Self::Many(_) => true,
         }
-        self.list.shrink_to(GATHER);
+    }
+
+    /// To what has room for so many more.
+    #[cold]
+    fn change_form(&mut self, more: usize) {
+        *self = match self {
+            Self::Few(list) if list.len() + more <= FEW => Self::Long(list.iter().map(|&us| us.into()).collect()),
+            Self::Few(list) => Self::Many(histogram(list.iter().map(|&us| us.into()))),
+            Self::Long(list) => Self::Many(histogram(list.iter().copied())),
+            Self::Many(_) => return,
+        }
     }
 
     /// Duration below which the given share (0 to 1) lies, microseconds.
     pub(super) fn quantile(&self, share: f64) -> Option<u64> {
-        if self.histogram.is_some() {
-            let mut all = self.clone();
-            all.record();
-            return all.histogram.map(|histogram| histogram.value_at_quantile(share));
+        match self {
+            Self::Few(list) => in_order(list, share).map(u64::from),
+            Self::Long(list) => in_order(list, share),
+            Self::Many(histogram) => Some(histogram.value_at_quantile(share)),
         }
-        let mut sorted = self.list.clone();
-        sorted.sort_unstable();
-        let rank = (share * sorted.len() as f64).ceil().max(1.0);
-        #[expect(clippy::cast_sign_loss, reason = "at least 1")]
-        sorted.get(rank as usize - 1).or(sorted.last()).copied()
     }
+}
+
+fn histogram(all: impl Iterator<Item = u64>) -> Box<Histogram<u32>> {
+    let mut histogram = Histogram::new_with_max(USUAL_US, 2).expect("two significant digits are allowed");
+    histogram.auto(true);
+    all.for_each(|us| record(&mut histogram, us));
+    Box::new(histogram)
+}
+
+fn record(histogram: &mut Histogram<u32>, us: u64) {
+    // It grows to any value, so this records exactly; saturating is its infallible form.
+    if histogram.record(us).is_err() {
+        histogram.saturating_record(us);
+    }
+}
+
+/// The one that the given share of all is not larger than.
+#[expect(clippy::cast_sign_loss, reason = "at least 1")]
+fn in_order<T: Ord + Copy>(list: &[T], share: f64) -> Option<T> {
+    let rank = ((share * list.len() as f64).ceil().max(1.0) as usize).min(list.len());
+    (rank > 0).then(|| *list.to_vec().select_nth_unstable(rank - 1).1)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn quantiles_of_few_and_of_many() {
-        for count in [1, 2, 100, 256, 257, 10_000_u64] {
-            let mut durations = Durations::default();
-            assert_eq!(durations.quantile(0.5), None);
-            for us in (1..=count).rev() {
-                durations.extend([us].into_iter());
+    proptest! {
+        /// Whether they come one by one or many at once, some of hours among them or not.
+        #[test]
+        fn quantiles_of_few_are_exact_and_of_many_nearly(
+            mut list in proptest::collection::vec((0..1_u64 << 34, 0..34_u32), 1..1500),
+            (times, piece, most_bits) in (1..4_usize, 1..1000_usize, 20..36_u32),
+        ) {
+            list = list.repeat(times);
+            let list: Vec<u64> = list.into_iter().map(|(us, shift)| (us >> shift) % (1 << most_bits)).collect();
+            let mut durations = [Durations::default(), Durations::default()];
+            for &us in &list {
+                durations[0].add(us);
             }
-            let median = durations.quantile(0.5).expect("not empty");
-            let exact = count.div_ceil(2);
-            assert!(median.abs_diff(exact) * 100 <= exact, "{median} of {count}");
-            assert!(durations.quantile(1.0).is_some_and(|most| most.abs_diff(count) * 100 <= count));
+            for some in list.chunks(piece) {
+                durations[1].extend(some.iter().copied(), some.iter().copied().max().unwrap_or(0));
+            }
+            let mut sorted = list.clone();
+            sorted.sort_unstable();
+            for (share, rank) in [(0.0, 1), (0.5, list.len().div_ceil(2)), (1.0, list.len())] {
+                let exact = sorted[rank - 1];
+                let [one_by_one, at_once] = durations.each_ref().map(|durations| durations.quantile(share));
+                prop_assert_eq!(one_by_one, at_once);
+                let off = one_by_one.map_or(u64::MAX, |us| us.abs_diff(exact));
+                prop_assert!(off * 100 <= if list.len() <= FEW { 0 } else { exact }, "{} of {}", off, exact);
+            }
         }
+    }
+
+    #[test]
+    fn of_none_there_is_no_quantile() {
+        assert_eq!(Durations::default().quantile(0.5), None);
     }
 }

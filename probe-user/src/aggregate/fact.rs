@@ -1,53 +1,27 @@
-//! What one connection adds to a row, in a line of memory, and the sums over many of these.
+//! What nearly every connection adds to a row, in half a line of memory, and the sums over many of these.
 //!
 //! A row takes sums over a run of connections, not each: lanes as wide as a run needs are added at once by any processor.
 //! That a run gives what its connections give one by one is for a test to say.
-
-use std::num::NonZeroU64;
 
 use super::totals::{FlagTotals, Totals};
 use crate::lifecycle::{Closing, Connection, Opening, ResetBy};
 
 /// See the module.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-#[repr(align(64))]
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[repr(align(32))]
 pub(super) struct Fact {
-    duration_us: u64,
-    idle_gap_ns: Option<NonZeroU64>,
-    ip_bytes: u64,
     /// Which of the sums that a connection raises by one at most it does raise, a [`Lane`] each; above these, its cause.
     ones: u64,
-    /// Numbers of the rows of server and client.
-    pub(super) rows: [u32; 2],
-    packets: u32,
-    rst_of_completed: u32,
     /// SYN, SYN-ACK, FIN and RST, of the client and of the server: [`FLAG_BITS`] each.
     flags: u64,
-}
-
-const _: () = assert!(size_of::<Fact>() == 64);
-
-/// What else than sums a row keeps of a connection.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Rest {
+    ip_bytes: u32,
+    packets: u32,
     /// Microseconds.
-    pub(super) duration_us: u64,
-    /// Idle time before its reset, if there was any worth naming; nanoseconds.
-    pub(super) idle_gap_ns: Option<NonZeroU64>,
-    /// Number of its cause.
-    pub(super) cause: u8,
+    duration: u32,
+    rst_of_completed: u32,
 }
 
-impl Rest {
-    #[inline]
-    pub(super) fn of(connection: &Connection) -> Self {
-        Self {
-            duration_us: connection.duration_ns / 1000,
-            idle_gap_ns: connection.idle_gap_ns.and_then(NonZeroU64::new),
-            cause: connection.verdict.cause as u8,
-        }
-    }
-}
+const _: () = assert!(size_of::<Fact>() == 32);
 
 /// Sums that a connection raises by one at most: a few bits each in one word, so that one addition raises them all.
 #[derive(Clone, Copy)]
@@ -85,45 +59,43 @@ impl Lane {
 }
 
 impl Fact {
-    /// False for numbers so large that they are not for a fact.
+    /// False for what is so long, large or rare that it is not for a fact.
     #[inline]
     pub(super) fn fits(connection: &Connection) -> bool {
         let (orig, resp) = (&connection.from_orig, &connection.from_resp);
         let counts = counts(connection).into_iter().fold(0, |all, count| all | count);
         // Half of what the sum may be, so that the sum of two is as well.
-        counts & !FLAGS_MOST | (orig.packets | resp.packets) >> (u32::BITS - 1) == 0
+        let halves = orig.packets | resp.packets | orig.ip_bytes | resp.ip_bytes;
+        let is_large = counts & !FLAGS_MOST | halves >> (u32::BITS - 1) | duration_us(connection) >> u32::BITS;
+        is_large == 0 && connection.idle_gap_ns.is_none()
     }
 
-    /// Of a connection, no RST without one; only good for its sums if it [`Self::fits`].
+    /// Of a connection, no RST without one; only good if it [`Self::fits`].
     #[inline]
-    pub(super) fn of(connection: &Connection, rows: [u32; 2]) -> Self {
+    pub(super) fn of(connection: &Connection) -> Self {
         let (orig, resp) = (&connection.from_orig, &connection.from_resp);
         let rsts = connection.rst_count() as u32;
-        let Rest { duration_us, idle_gap_ns, cause } = Rest::of(connection);
         Self {
-            duration_us,
-            idle_gap_ns,
-            ip_bytes: orig.ip_bytes + resp.ip_bytes,
-            ones: ones(connection) | u64::from(cause) << CAUSE_SHIFT,
-            rows,
-            packets: orig.packets.wrapping_add(resp.packets) as u32,
-            rst_of_completed: if connection.is_established() { rsts } else { 0 },
+            ones: ones(connection) | (connection.verdict.cause as u64) << CAUSE_SHIFT,
             flags: counts(connection).into_iter().rev().fold(0, |word, count| word << FLAG_BITS | count),
+            ip_bytes: orig.ip_bytes.wrapping_add(resp.ip_bytes) as u32,
+            packets: orig.packets.wrapping_add(resp.packets) as u32,
+            duration: duration_us(connection) as u32,
+            rst_of_completed: if connection.is_established() { rsts } else { 0 },
         }
     }
 
-    /// What is left is the rest, in its turn.
-    #[cold]
-    pub(super) fn forget_sums(&mut self) {
-        let Self { rows, duration_us, idle_gap_ns, ones, .. } = *self;
-        *self = Self { rows, duration_us, idle_gap_ns, ones: ones >> CAUSE_SHIFT << CAUSE_SHIFT, ..Self::default() };
-    }
-
+    /// How long it lasted, microseconds.
     #[inline]
-    pub(super) fn rest(&self) -> Rest {
-        let Self { duration_us, idle_gap_ns, ones, .. } = *self;
-        Rest { duration_us, idle_gap_ns, cause: (ones >> CAUSE_SHIFT) as u8 }
+    pub(super) fn duration_us(&self) -> u64 {
+        self.duration.into()
     }
+}
+
+/// How long a connection lasted, microseconds.
+#[inline]
+pub(super) fn duration_us(connection: &Connection) -> u64 {
+    connection.duration_ns / 1000
 }
 
 #[inline]
@@ -161,8 +133,6 @@ pub(super) struct Sums {
     packets: u64,
     ip_bytes: u64,
     rst_of_completed: u64,
-    /// Of all idle gaps: 0 without any.
-    gap_bits: u64,
 }
 
 /// What facts have as words, lane by lane.
@@ -185,18 +155,12 @@ impl Sums {
                 ones += fact.ones & ((1 << CAUSE_SHIFT) - 1);
                 flags += fact.flags;
                 sums.packets += u64::from(fact.packets);
-                sums.ip_bytes += fact.ip_bytes;
+                sums.ip_bytes += u64::from(fact.ip_bytes);
                 sums.rst_of_completed += u64::from(fact.rst_of_completed);
-                sums.gap_bits |= fact.idle_gap_ns.map_or(0, NonZeroU64::get);
             }
             sums.lanes.add(ones, flags);
         }
         sums
-    }
-
-    /// Whether there is any idle gap.
-    pub(super) fn have_gaps(&self) -> bool {
-        self.gap_bits != 0
     }
 
     /// The same, as sums over any number.

@@ -1,18 +1,19 @@
 //! Rows of a grouped view: a bounded number of keys, and one row for all others.
 
 use std::{
+    cmp::Reverse,
     net::{IpAddr, SocketAddr},
-    num::NonZeroU64,
 };
 
 use super::{
     Causes, Totals,
+    chunks::Chunks,
     duration::Durations,
-    fact::{Fact, Rest, Sums},
+    fact::{Fact, Sums, duration_us},
     gaps::{GapCluster, Gaps},
     places::{End, Places},
 };
-use crate::lifecycle::Cause;
+use crate::lifecycle::{Cause, Connection};
 
 /// What a row stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -43,10 +44,12 @@ pub struct Group {
 
 impl Group {
     /// Adds what is no sum of one connection.
-    pub(super) fn add(&mut self, rest: Rest) {
-        self.durations.extend([rest.duration_us].into_iter());
-        self.causes.add(usize::from(rest.cause));
-        self.add_gaps([rest.idle_gap_ns].into_iter());
+    pub(super) fn add(&mut self, connection: &Connection) {
+        self.durations.add(duration_us(connection));
+        self.causes.add(connection.verdict.cause as usize);
+        if let Some(gap_ns) = connection.idle_gap_ns {
+            self.idle_gaps.add(gap_ns);
+        }
     }
 
     /// Adds connections, given by the numbers of their facts; returns their sums.
@@ -55,16 +58,8 @@ impl Group {
         let sums = Sums::of(facts, numbers, |cause| self.causes.add(cause));
         let totals = sums.totals();
         self.totals.merge(&totals);
-        self.durations.extend(numbers.iter().map(|&number| facts[number as usize].rest().duration_us));
-        if sums.have_gaps() {
-            self.add_gaps(numbers.iter().map(|&number| facts[number as usize].rest().idle_gap_ns));
-        }
+        self.durations.extend(numbers.iter().map(|&number| facts[number as usize].duration_us()), u32::MAX.into());
         totals
-    }
-
-    #[cold]
-    fn add_gaps(&mut self, gaps: impl Iterator<Item = Option<NonZeroU64>>) {
-        gaps.flatten().for_each(|gap_ns| self.idle_gaps.add(gap_ns.get()));
     }
 
     /// Connections by cause.
@@ -80,7 +75,7 @@ impl Group {
     /// The cause most of its resets have, with how many; `None` when nothing needed explaining.
     pub fn main_cause(&self) -> Option<(Cause, u64)> {
         let explained = self.causes().filter(|(cause, _)| *cause != Cause::None);
-        explained.max_by_key(|(cause, count)| (*count, std::cmp::Reverse(*cause)))
+        explained.max_by_key(|(cause, count)| (*count, Reverse(*cause)))
     }
 
     /// The idle time after which most of its idle connections were reset: a timeout; `None` without such a cluster.
@@ -100,14 +95,14 @@ pub struct Groups {
     /// Apart from the rows, so that looking for one fetches no row.
     places: Places,
     /// Those with a place, and the one for all others where it came to be.
-    rows: Vec<Group>,
+    rows: Chunks<Group, 64>,
     max: usize,
 }
 
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: Places::default(), rows: Vec::new(), max }
+        Self { places: Places::default(), rows: Chunks::default(), max }
     }
 
     /// Number of the row of `end`, made when there is none.
@@ -116,22 +111,33 @@ impl Groups {
         self.places.find(end).unwrap_or_else(|| self.place(*end))
     }
 
+    /// Whether the row is that of one end.
+    #[inline]
+    pub(super) fn is_of_one(&self, row: u32) -> bool {
+        (row as usize) < self.max
+    }
+
     /// The row for all others comes last: no key gets a row of its own once there is one.
     #[cold]
     fn place(&mut self, end: End) -> u32 {
-        if self.rows.len() < self.max {
+        if self.len() < self.max {
             self.rows.push(Group::default());
             return self.places.add(end);
         }
-        if self.rows.len() == self.max {
+        if self.len() == self.max {
             self.rows.push(Group::default());
         }
         self.max as u32
     }
 
-    /// The rows, by number.
-    pub(super) fn rows_mut(&mut self) -> &mut [Group] {
-        &mut self.rows
+    /// The row with this number.
+    pub(super) fn row_mut(&mut self, number: u32) -> Option<&mut Group> {
+        self.rows.get_mut(number as usize)
+    }
+
+    /// The rows, in the order of their numbers.
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.rows.iter_mut()
     }
 
     /// Number of rows, the one for others included.
@@ -141,24 +147,33 @@ impl Groups {
 
     /// True without any row.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
-    /// Rows with the most RSTs of servers first (then of clients, then by connections, then by key): the article's view.
-    pub fn by_server_rst(&self) -> Vec<(GroupKey, &Group)> {
+    /// The `most` rows with the most RSTs of servers first (then of clients, then by connections, then by key): the
+    /// article's view.
+    pub fn by_server_rst(&self, most: usize) -> Vec<(GroupKey, &Group)> {
+        self.first_by(most, |totals| (totals.server.rst, totals.client.rst, totals.connections))
+    }
+
+    /// The `most` rows with the most RSTs first, either direction; then as [`Self::by_server_rst`].
+    pub fn by_rst(&self, most: usize) -> Vec<(GroupKey, &Group)> {
+        self.first_by(most, |totals| {
+            let (server, client) = (totals.server.rst, totals.client.rst);
+            (server + client, server, client, totals.connections)
+        })
+    }
+
+    fn first_by<R: Ord>(&self, most: usize, rank: impl Fn(&Totals) -> R) -> Vec<(GroupKey, &Group)> {
+        let order = |(key, group): &(GroupKey, &Group)| (Reverse(rank(&group.totals)), *key);
         let keys = self.places.ends().iter().map(|&end| GroupKey::from(end)).chain([GroupKey::Other]);
-        let mut rows: Vec<_> = keys.zip(&self.rows).collect();
-        rows.sort_by_key(|(key, group)| {
-            let totals = &group.totals;
-            (std::cmp::Reverse((totals.server.rst, totals.client.rst, totals.connections)), *key)
-        });
-        rows
-    }
-
-    /// Rows with the most RSTs first, either direction.
-    pub fn by_rst(&self) -> Vec<(GroupKey, &Group)> {
-        let mut rows = self.by_server_rst();
-        rows.sort_by_key(|(_, group)| std::cmp::Reverse(group.totals.server.rst + group.totals.client.rst));
+        let mut rows: Vec<_> = keys.zip(self.rows.iter()).collect();
+        // Sorting thousands of rows is for those who look at them all.
+        if most < rows.len() {
+            rows.select_nth_unstable_by_key(most, order);
+            rows.truncate(most);
+        }
+        rows.sort_unstable_by_key(order);
         rows
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use super::places::{End, Places};
+use super::places::Places;
 use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
@@ -16,7 +16,7 @@ const MIN_SHARE_PER_CENT: u64 = 80;
 /// Accepted connections of the same TTL from which that is the host's.
 const MIN_ANSWERS: u32 = 3;
 /// Services remembered; later ones are not judged.
-const MAX_SERVICES: usize = 65_536;
+const MAX_SERVICES: usize = u16::MAX as usize + 1;
 
 /// Closes of one service.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,11 +68,15 @@ impl HostTtl {
     }
 }
 
+/// Of a service, in the order in which they told of themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ServiceNumber(u16);
+
 /// What the cause of a connection depends on besides itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Question {
-    /// Is this how this service (by number) always ends them?
-    Habit { service: u32, closer: ResetBy },
+    /// Is this how this service always ends them?
+    Habit { service: ServiceNumber, closer: ResetBy },
     /// Is this the TTL of the host that refused?
     Refusal { host: IpAddr, ttl: u8 },
 }
@@ -89,15 +93,15 @@ pub struct Habits {
 impl Habits {
     /// Counts one ended connection.
     pub fn observe(&mut self, connection: &Connection) {
-        self.count(connection, &connection.resp.into(), is_candidate(connection), &mut 0);
+        self.count(connection, is_candidate(connection), &mut None);
     }
 
-    /// As [`Self::observe`], of a connection to `service`; what else its cause depends on. `guess` is the likely number of
-    /// the service, and made the right one where that is told.
+    /// As [`Self::observe`]; what else its cause depends on. `number` is that of its service where it is known, and is
+    /// told where it was needed.
     #[inline]
-    pub(super) fn ask(&mut self, connection: &Connection, service: &End, guess: &mut u32) -> Option<Question> {
+    pub(super) fn ask(&mut self, connection: &Connection, number: &mut Option<ServiceNumber>) -> Option<Question> {
         let is_candidate = is_candidate(connection);
-        let service = self.count(connection, service, is_candidate, guess);
+        let service = self.count(connection, is_candidate, number);
         if is_candidate {
             return Some(Question::Habit { service: service?, closer: connection.reset_by });
         }
@@ -106,15 +110,21 @@ impl Habits {
 
     /// Returns the number of its service, if it tells of its habits.
     #[inline(always)]
-    fn count(&mut self, connection: &Connection, service: &End, is_candidate: bool, guess: &mut u32) -> Option<u32> {
+    fn count(
+        &mut self,
+        connection: &Connection,
+        is_candidate: bool,
+        number: &mut Option<ServiceNumber>,
+    ) -> Option<ServiceNumber> {
         let has_ended = connection.fin_count() > 0 || connection.rst_count() > 0;
         if !connection.is_established() || !has_ended {
             return None;
         }
-        if !self.places.is_at(*guess, service) {
-            *guess = self.place(service)?;
+        if number.is_none() {
+            *number = self.place(connection);
         }
-        let closes = &mut self.closes[*guess as usize];
+        let service = (*number)?;
+        let closes = &mut self.closes[usize::from(service.0)];
         closes.all += 1;
         if is_candidate {
             match connection.reset_by {
@@ -126,16 +136,17 @@ impl Habits {
         if closes.ttl.see(connection.from_resp.ttl) {
             self.tell_of_host(connection);
         }
-        Some(*guess)
+        Some(service)
     }
 
     #[cold]
-    fn place(&mut self, service: &End) -> Option<u32> {
-        let known = self.places.find(service);
+    fn place(&mut self, connection: &Connection) -> Option<ServiceNumber> {
+        let service = connection.resp.into();
+        let known = self.places.find(&service).map(|number| ServiceNumber(number as u16));
         known.or_else(|| {
             (self.closes.len() < MAX_SERVICES).then(|| {
                 self.closes.push(Closes::default());
-                self.places.add(*service)
+                ServiceNumber(self.places.add(service) as u16)
             })
         })
     }
@@ -154,7 +165,7 @@ impl Habits {
     fn question(&self, connection: &Connection) -> Option<Question> {
         if is_candidate(connection) {
             let service = self.places.find(&connection.resp.into())?;
-            return Some(Question::Habit { service, closer: connection.reset_by });
+            return Some(Question::Habit { service: ServiceNumber(service as u16), closer: connection.reset_by });
         }
         self.ask_who_refused(connection)
     }
@@ -176,7 +187,7 @@ impl Habits {
     pub(super) fn answer(&self, question: Question) -> Option<Cause> {
         match question {
             Question::Habit { service, closer } => {
-                let is_habit = self.closes.get(service as usize).is_some_and(|closes| closes.is_habit(closer));
+                let is_habit = self.closes.get(usize::from(service.0)).is_some_and(|closes| closes.is_habit(closer));
                 is_habit.then_some(Cause::RstInsteadOfFin)
             }
             Question::Refusal { host, ttl } => {
@@ -195,7 +206,7 @@ impl Habits {
         let mut put = |at, name, value| evidence.insert(at, Evidence { name, value });
         match question {
             Question::Habit { service, closer } => {
-                let closes = &self.closes[service as usize];
+                let closes = &self.closes[usize::from(service.0)];
                 put(0, "service.closed_by_rst", Value::OfConnections(closes.by(closer), closes.all));
                 put(1, "cause.of_one_alone", of_one_alone);
             }
@@ -294,7 +305,7 @@ mod tests {
             let mut unsettled = crate::aggregate::Unsettled::new(8);
             let (mut habits, mut one) = (Habits::default(), refused(of_rst));
             // Added before the host's own TTL is known.
-            unsettled.add(&mut one.clone(), &mut habits);
+            unsettled.add(&mut [one.clone()], &mut habits);
             if let Some(ttl) = own {
                 for _ in 0..3 {
                     habits.observe(&answering(ttl));

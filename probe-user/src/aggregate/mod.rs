@@ -4,6 +4,7 @@
 
 #![expect(clippy::inline_always, reason = "what every connection goes through is compiled as one")]
 
+mod chunks;
 mod duration;
 mod fact;
 mod gaps;
@@ -21,8 +22,6 @@ pub use habit::Habits;
 pub use totals::{FlagTotals, Totals};
 pub use unsettled::Unsettled;
 
-use fact::Rest;
-use places::End;
 use tally::Tally;
 
 use crate::lifecycle::{Basis, Cause, Closing, Connection, ResetBy};
@@ -74,21 +73,18 @@ impl Aggregate {
     /// Adds one connection, judged.
     pub fn add(&mut self, connection: &Connection) {
         // Who serves is a guess for RSTs without a connection: they have no row.
-        let rows = (connection.closing != Closing::RstWithoutConnection)
-            .then(|| self.rows_of(&connection.resp.into(), &connection.orig.ip().into()));
+        let rows = (connection.closing != Closing::RstWithoutConnection).then(|| self.rows_of(connection));
         self.add_words(connection);
-        self.add_totals(connection, rows);
-        for group in self.groups(rows) {
-            group.add(Rest::of(connection));
-        }
+        self.add_sums(connection, rows);
     }
 
-    /// Adds the sums of a connection, and nothing else of it.
-    fn add_totals(&mut self, connection: &Connection, rows: Option<Rows>) {
+    /// Adds a connection to the sums over everything, and all that rows have of it to its rows.
+    fn add_sums(&mut self, connection: &Connection, rows: Option<Rows>) {
         let totals = Totals::of(connection);
         self.totals.merge(&totals);
         for group in self.groups(rows) {
             group.totals.merge(&totals);
+            group.add(connection);
         }
     }
 
@@ -112,13 +108,13 @@ impl Aggregate {
     }
 
     #[inline(always)]
-    fn rows_of(&mut self, server: &End, client: &End) -> Rows {
-        [self.servers.row_of(server), self.clients.row_of(client)]
+    fn rows_of(&mut self, connection: &Connection) -> Rows {
+        [self.servers.row_of(&connection.resp.into()), self.clients.row_of(&connection.orig.ip().into())]
     }
 
     fn groups(&mut self, rows: Option<Rows>) -> impl Iterator<Item = &mut Group> {
-        let (servers, clients) = (self.servers.rows_mut(), self.clients.rows_mut());
-        let rows = rows.map(|[server, client]| [servers.get_mut(server as usize), clients.get_mut(client as usize)]);
+        let (servers, clients) = (&mut self.servers, &mut self.clients);
+        let rows = rows.map(|[server, client]| [servers.row_mut(server), clients.row_mut(client)]);
         rows.into_iter().flatten().flatten()
     }
 }

@@ -53,19 +53,19 @@ fn read(groups: &Groups) -> Vec<impl PartialEq + std::fmt::Debug> {
         let quantiles = [0.01, 0.5, 0.99, 1.0].map(|share| group.duration_quantile_us(share));
         (key, group.totals.clone(), group.causes().collect::<Vec<_>>(), quantiles, group.idle_gap_cluster())
     };
-    groups.by_server_rst().into_iter().map(read).collect()
+    groups.by_server_rst(usize::MAX).into_iter().map(read).collect()
 }
 
 proptest! {
     #[test]
     fn gathered_is_as_one_by_one(
         connections in proptest::collection::vec(any_connection(), 0..400),
-        max_groups in 0..10_usize,
+        (max_groups, piece) in (0..10_usize, 1..100_usize),
     ) {
         let (mut one_by_one, mut unsettled) = (Aggregate::new(max_groups), Unsettled::new(max_groups));
         let mut habits = Habits::default();
-        for one in &connections {
-            unsettled.add(&mut one.clone(), &mut habits);
+        for some in connections.chunks(piece) {
+            unsettled.add(&mut some.to_vec(), &mut habits);
         }
         let is_real = |one: &&Connection| one.closing != Closing::RstWithoutConnection;
         prop_assert_eq!(unsettled.connections(), connections.iter().filter(is_real).count() as u64);
@@ -88,9 +88,10 @@ proptest! {
         one.closing = Closing::Open;
         (one.from_orig.fin, one.from_orig.packets, one.from_resp.packets) = (7, 0x7fff_ffff, 0x7fff_ffff);
         let (mut one_by_one, mut unsettled) = (Aggregate::new(1), Unsettled::new(1));
+        let mut habits = Habits::default();
         for _ in 0..many {
             one_by_one.add(&one);
-            unsettled.add(&mut one.clone(), &mut Habits::default());
+            unsettled.add(&mut [one.clone()], &mut habits);
         }
         let gathered = unsettled.settle(&Habits::default());
         prop_assert_eq!(&gathered.totals, &one_by_one.totals);
@@ -108,7 +109,7 @@ fn more_than_are_gathered_at_once() {
         let mut one = connection(&server, Opening::Completed, Closing::TwoFins, fin, fin);
         one.orig.set_ip((number % 7).to_be_bytes().into());
         (one.duration_ns, one.from_resp.syn) = (u64::from(number) * 1000, u64::from(number % 1000));
-        unsettled.add(&mut one, &mut habits);
+        unsettled.add(std::slice::from_mut(&mut one), &mut habits);
         one_by_one.add(&one);
     }
     let gathered = unsettled.settle(&habits);

@@ -64,11 +64,16 @@ fn rows_beyond_the_bound_share_one() {
         let server = format!("10.0.0.2:{port}");
         aggregate.add(&connection(&server, Opening::Completed, Closing::RstOnly, syn(), rst(port)));
     }
-    let rows = aggregate.servers.by_rst();
+    let rows = aggregate.servers.by_rst(usize::MAX);
     assert_eq!(rows.len(), 3);
     assert_eq!(rows[0].0, GroupKey::Other, "ports 3, 4 and 5 together have the most resets");
     assert_eq!(rows[0].1.totals.server.rst, 12);
     assert_eq!(aggregate.totals.server.rst, 15);
+    for most in 0..4 {
+        let keys = |rows: Vec<(GroupKey, &Group)>| rows.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(keys(aggregate.servers.by_rst(most)), keys(rows[..most.min(3)].to_vec()));
+        assert_eq!(keys(aggregate.servers.by_server_rst(most)), keys(rows[..most.min(3)].to_vec()));
+    }
 }
 
 #[test]
@@ -79,7 +84,7 @@ fn quantiles_are_of_durations() {
         one.duration_ns = milliseconds * 1_000_000;
         aggregate.add(&one);
     }
-    let rows = aggregate.servers.by_rst();
+    let rows = aggregate.servers.by_rst(1);
     let median = rows[0].1.duration_quantile_us(0.5).expect("not empty");
     assert!((49_000..=51_500).contains(&median), "{median}");
 }

@@ -1,11 +1,13 @@
 //! Connections added up while more are to come: what their causes depend on is not all known yet, and not all is in the
 //! sums. Only what [`Unsettled::settle`] makes of it can be read.
 
+use std::net::IpAddr;
+
 use super::{
     Aggregate, Rows,
+    chunks::Chunks,
     gathered::Gathered,
-    habit::{Habits, Question},
-    places::End,
+    habit::{Habits, Question, ServiceNumber},
 };
 use crate::lifecycle::{Cause, Closing, Connection, ResetBy};
 
@@ -16,32 +18,49 @@ pub struct Unsettled {
     /// In no sum yet.
     gathered: Gathered,
     connections: u64,
-    open: Vec<Open>,
-    /// By server row: the number that its service had last among the habits.
-    services: Vec<u32>,
+    aborted: Chunks<Aborted, 4096>,
+    refused: Vec<Refused>,
+    /// By server row: the number of its service among the habits.
+    services: Vec<Option<ServiceNumber>>,
 }
 
-/// A connection that was added before all was known that its cause may depend on.
+/// A connection that was added before all was known of how its service ends them.
 #[derive(Clone, Copy, Debug)]
-struct Open {
-    question: Question,
+struct Aborted {
     server: u32,
     client: u32,
+    service: ServiceNumber,
+    closer: ResetBy,
     cause: Cause,
+}
+
+const _: () = assert!(size_of::<Aborted>() == 12);
+
+/// A refusal that was added before all was known of how far away the host is.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    host: IpAddr,
+    ttl: u8,
     reset_by: ResetBy,
+    server: u32,
+    client: u32,
 }
 
 /// Connections that wait for judgement at most; further ones are judged by what is known when they are added.
 const MAX_OPEN: usize = 4 << 20;
+
+/// Connections whose rows are looked for before the first of them is added.
+const AT_ONCE: usize = 32;
 
 impl Unsettled {
     /// See [`Aggregate::new`].
     pub fn new(max_groups: usize) -> Self {
         Self {
             aggregate: Aggregate::new(max_groups),
-            gathered: Gathered::default(),
+            gathered: Gathered::new(),
             connections: 0,
-            open: Vec::new(),
+            aborted: Chunks::default(),
+            refused: Vec::new(),
             services: Vec::new(),
         }
     }
@@ -57,60 +76,93 @@ impl Unsettled {
         self.aggregate.add(connection);
     }
 
-    /// Adds a connection, after `habits` has observed it; [`Self::settle`] will judge it by what is known then.
-    #[inline]
-    pub fn add(&mut self, connection: &mut Connection, habits: &mut Habits) {
-        if connection.closing == Closing::RstWithoutConnection {
-            habits.observe(connection);
-            return self.add_judged(connection);
+    /// Adds connections, each after `habits` has observed it; [`Self::settle`] will judge them by what is known then.
+    /// They are always the same habits: what is remembered of services are numbers among them.
+    pub fn add(&mut self, connections: &mut [Connection], habits: &mut Habits) {
+        for some in connections.chunks_mut(AT_ONCE) {
+            // With little done in between, much of the memory that this needs is fetched at the same time.
+            let mut rows = [None; AT_ONCE];
+            for (rows, connection) in rows.iter_mut().zip(&*some) {
+                if connection.closing != Closing::RstWithoutConnection {
+                    *rows = Some(self.aggregate.rows_of(connection));
+                }
+            }
+            for (connection, rows) in some.iter_mut().zip(rows) {
+                if let Some(rows) = rows {
+                    self.add_one(connection, rows, habits);
+                } else {
+                    habits.observe(connection);
+                    self.add_judged(connection);
+                }
+            }
         }
+    }
+
+    #[inline]
+    fn add_one(&mut self, connection: &mut Connection, rows: Rows, habits: &mut Habits) {
         self.connections += 1;
-        let server = End::from(connection.resp);
-        let rows = self.aggregate.rows_of(&server, &connection.orig.ip().into());
-        if let Some(question) = habits.ask(connection, &server, self.service(rows)) {
+        if let Some(question) = habits.ask(connection, self.service(rows)) {
             self.leave_open(question, connection, habits, rows);
         }
         self.aggregate.add_words(connection);
         if !self.gathered.push(connection, rows) {
-            self.aggregate.add_totals(connection, Some(rows));
+            self.aggregate.add_sums(connection, Some(rows));
         }
         if self.gathered.is_full() {
             self.flush();
         }
     }
 
+    /// What is known of its number among the habits.
     #[inline]
-    fn service(&mut self, [server, _]: Rows) -> &mut u32 {
-        let server = server as usize;
-        if server >= self.services.len() {
-            self.services.resize(server + 1, 0);
+    fn service(&mut self, [server, _]: Rows) -> &mut Option<ServiceNumber> {
+        let at = server as usize;
+        if at >= self.services.len() {
+            self.services.resize(at + 1, None);
         }
-        &mut self.services[server]
+        if !self.aggregate.servers.is_of_one(server) {
+            self.services[at] = None;
+        }
+        &mut self.services[at]
     }
 
     #[cold]
     fn leave_open(&mut self, question: Question, connection: &mut Connection, habits: &Habits, rows: Rows) {
-        if self.open.len() >= MAX_OPEN {
+        if self.aborted.len() + self.refused.len() >= MAX_OPEN {
             habits.judge(connection);
             return;
         }
         let [server, client] = rows;
-        let (cause, reset_by) = (connection.verdict.cause, connection.reset_by);
-        self.open.push(Open { question, server, client, cause, reset_by });
+        match question {
+            Question::Habit { service, closer } => {
+                let one = Aborted { server, client, service, closer, cause: connection.verdict.cause };
+                self.aborted.push(one);
+            }
+            Question::Refusal { host, ttl } => {
+                self.refused.push(Refused { host, ttl, reset_by: connection.reset_by, server, client });
+            }
+        }
     }
 
     fn flush(&mut self) {
         let Aggregate { totals, servers, clients, .. } = &mut self.aggregate;
-        self.gathered.add_to(totals, servers.rows_mut(), clients.rows_mut());
+        self.gathered.add_to(totals, servers, clients);
     }
 
     /// Adds what is not in the sums yet, and judges what was left open.
     pub fn settle(mut self, habits: &Habits) -> Aggregate {
         self.flush();
         let mut aggregate = self.aggregate;
-        for one in self.open {
-            if let Some(cause) = habits.answer(one.question) {
-                aggregate.judge((one.cause, one.reset_by), cause, [one.server, one.client]);
+        for one in self.aborted.iter() {
+            let question = Question::Habit { service: one.service, closer: one.closer };
+            if let Some(cause) = habits.answer(question) {
+                aggregate.judge((one.cause, one.closer), cause, [one.server, one.client]);
+            }
+        }
+        for one in self.refused {
+            let question = Question::Refusal { host: one.host, ttl: one.ttl };
+            if let Some(cause) = habits.answer(question) {
+                aggregate.judge((Cause::RefusedClosedPort, one.reset_by), cause, [one.server, one.client]);
             }
         }
         aggregate

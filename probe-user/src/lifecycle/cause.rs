@@ -16,7 +16,7 @@ use super::{Cause, Closing, Confidence, Evidence, Opening, Side, Value, Verdict,
 /// What the rules look at.
 pub(super) struct Case<'a> {
     pub(super) track: &'a Track,
-    pub(super) sides: &'a [Side; 2],
+    pub(super) sides: [&'a Side; 2],
     pub(super) opening: Opening,
     pub(super) closing: Closing,
     /// How long every segment had been seen before its first, nanoseconds.
@@ -262,7 +262,7 @@ fn abort(reset: &Reset<'_>) -> Option<(Cause, Confidence)> {
     if !reset.case.has_payload() {
         return Some((Cause::AbortNoData, least(Confidence::Medium)));
     }
-    let (own, peer) = (&reset.case.sides[reset.side], &reset.case.sides[1 - reset.side]);
+    let (own, peer) = (reset.case.sides[reset.side], reset.case.sides[1 - reset.side]);
     if reset.side == RESP && own.payload_bytes > 0 && reset.replied_early() {
         return Some((Cause::ServerReplyThenReset, least(Confidence::Medium)));
     }

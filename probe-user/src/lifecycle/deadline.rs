@@ -80,10 +80,10 @@ pub(super) fn expire(track: &mut Track, now: u64, timers: &Timers, many: bool) -
     if matches!(track.phase, Phase::Complete | Phase::Idle) {
         return None;
     }
-    for due in [track.check_ns, track.second_ns] {
-        if due <= now && track.is_active && is_over(track, now, timers.linger) {
-            return Some(Written::Closed);
-        }
+    let is_silent = track.last_ns.saturating_add(timers.linger) < now;
+    let is_due = track.check_ns.min(track.second_ns) <= now;
+    if is_silent && is_due && track.is_active && is_over(track) {
+        return Some(Written::Closed);
     }
     if many && track.second_ns == NEVER && track.check_ns <= now && !may_be_over(track) {
         track.phase = Phase::Idle;
@@ -100,11 +100,10 @@ pub(super) fn expire(track: &mut Track, now: u64, timers: &Timers, many: bool) -
     None
 }
 
-/// What a look finds finished: silence, and both closed, or one reset, or one never there (Zeek `ExpireTimer`).
-fn is_over(track: &Track, now: u64, linger: u64) -> bool {
-    if track.last_ns.saturating_add(linger) >= now {
-        return false;
-    }
+/// What a look finds finished after some silence: both closed, or one reset, or one never there (Zeek `ExpireTimer`). Apart,
+/// as it needs memory that nothing else here does.
+#[inline(never)]
+fn is_over(track: &Track) -> bool {
     let [orig, resp] = &track.ends;
     let any = |state: State| orig.state == state || resp.state == state;
     let one_closed = orig.has(DID_CLOSE) || resp.has(DID_CLOSE);

@@ -174,21 +174,21 @@ pub(super) struct Odd {
     pub(super) history: Vec<u8>,
 }
 
-/// Before a segment changes anything: what it will be judged by later.
+/// Before a segment with these flags changes anything: what it will be judged by later.
 #[inline(always)]
-pub(super) fn before(track: &mut Track, side: usize, segment: &Segment) {
-    let record = &segment.record;
-    if record.flags & (FIN | RST) == 0 {
+pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segment) {
+    if flags & (FIN | RST) == 0 {
         return;
     }
-    let idle_ns = record.time_ns.saturating_sub(track.previous_ns());
-    if record.flags & FIN != 0 {
+    let time_ns = segment.record.time_ns;
+    let idle_ns = time_ns.saturating_sub(track.previous_ns());
+    if flags & FIN != 0 {
         let fin = &mut track.rare_mut().sides[side].fin;
         if fin.is_none() {
-            *fin = Some(Seen::new(record.time_ns, idle_ns));
+            *fin = Some(Seen::new(time_ns, idle_ns));
         }
     }
-    if record.flags & RST != 0 {
+    if flags & RST != 0 {
         keep_rst(track, side, segment, idle_ns);
     }
 }
@@ -237,12 +237,12 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     }
 }
 
-/// After a segment was taken in: what later ones are judged against.
+/// After a segment with these flags was taken in: what later ones are judged against.
 #[inline(always)]
-pub(super) fn after(track: &mut Track, side: usize, record: &SegmentRecord) {
+pub(super) fn after(track: &mut Track, side: usize, flags: u16, record: &SegmentRecord) {
     let tick = track.tick_of(record.time_ns);
-    let kind = kind_of(&track.ends[side], record);
-    if track.rare.is_some() && record.flags & RST == 0 {
+    let kind = kind_of(&track.ends[side], flags, record);
+    if flags & RST == 0 && track.rare().is_some_and(|rare| rare.rsts.iter().any(Option::is_some)) {
         after_rst(track, side, record);
     }
     if kind == Kind::SynAck && track.ends[1 - side].kind == Kind::Syn {
@@ -256,17 +256,17 @@ pub(super) fn after(track: &mut Track, side: usize, record: &SegmentRecord) {
     end.kind = kind;
     end.last_tick = tick;
     end.ip_id = record.ip_id;
-    if record.flags & RST == 0 {
+    if flags & RST == 0 {
         end.ttl = record.ttl;
     }
-    if record.flags & (SYN | HAS_TIMESTAMPS) == SYN | HAS_TIMESTAMPS {
+    if flags & (SYN | HAS_TIMESTAMPS) == SYN | HAS_TIMESTAMPS {
         end.set(OFFERED_TIMESTAMPS);
     }
     end.probes = if kind == Kind::KeepAlive { end.probes.saturating_add(1) } else { 0 };
     if kind == Kind::PureAck {
         end.set(SENT_ACK);
     }
-    if record.flags & RST == 0 {
+    if flags & RST == 0 {
         track.ends[1 - side].probes = 0;
     }
 }
@@ -285,8 +285,8 @@ pub(super) fn counted_last(track: &mut Track, side: usize, counters: &DirectionC
 }
 
 #[inline(always)]
-fn kind_of(end: &Endpoint, record: &SegmentRecord) -> Kind {
-    match record.flags & CONTROL {
+fn kind_of(end: &Endpoint, flags: u16, record: &SegmentRecord) -> Kind {
+    match flags & CONTROL {
         0 if record.payload_len <= 1
             && record.seq == end.last_seq.wrapping_sub(1)
             && end.last_seq != end.start_seq.wrapping_add(1) =>
@@ -295,9 +295,9 @@ fn kind_of(end: &Endpoint, record: &SegmentRecord) -> Kind {
         }
         0 if record.payload_len > 0 => Kind::Data,
         0 => Kind::PureAck,
-        flags if flags & RST != 0 => Kind::Rst,
-        flags if flags & FIN != 0 => Kind::Fin,
-        _ if record.flags & ACK != 0 => Kind::SynAck,
+        _ if flags & RST != 0 => Kind::Rst,
+        _ if flags & FIN != 0 => Kind::Fin,
+        _ if flags & ACK != 0 => Kind::SynAck,
         _ => Kind::Syn,
     }
 }

@@ -50,10 +50,13 @@ pub struct Letters {
 }
 
 impl Letters {
+    #[inline]
     pub(super) fn new(first: &History, more: &[u8]) -> Self {
-        if more.is_empty() {
-            return Self { short: first.clone(), long: None };
-        }
+        if more.is_empty() { Self { short: first.clone(), long: None } } else { Self::long(first, more) }
+    }
+
+    #[cold]
+    fn long(first: &History, more: &[u8]) -> Self {
         let long: String = first.letters().iter().chain(more).map(|&letter| char::from(letter)).collect();
         Self { short: History::default(), long: Some(long.into()) }
     }

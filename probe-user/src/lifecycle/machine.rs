@@ -3,7 +3,7 @@
 //! No sequence or window check guards FIN and RST; that is Zeek's rule and therefore ours. Doubts about an RST belong
 //! into the verdict.
 
-use probe_ebpf::layout::{ACK, CONTROL, FIN, RST, SYN, Segment, SegmentRecord, TCP_FLAGS};
+use probe_ebpf::layout::{ACK, CONTROL, FIN, RST, SYN, Segment, SegmentRecord};
 
 use super::config::{Extra, Timers, TrackerConfig};
 use super::endpoint::{DID_CLOSE, SEEN, SENT_FIN, State};
@@ -82,32 +82,25 @@ pub(super) fn step(track: &mut Track, segment: &Segment, extra: Extra, config: &
 pub(super) fn step_control(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
     const SYN_ACK: u16 = SYN | ACK;
     const FIN_ACK: u16 = FIN | ACK;
-    match segment.record.flags & (CONTROL | ACK) {
-        SYN => take(track, &known(segment, CONTROL | ACK, SYN), extra, config),
-        SYN_ACK => take(track, &known(segment, CONTROL | ACK, SYN_ACK), extra, config),
-        FIN_ACK => take(track, &known(segment, CONTROL | ACK, FIN_ACK), extra, config),
-        _ => take(track, segment, extra, config),
+    let (flags, rest) = (segment.record.flags, segment.record.flags & !(CONTROL | ACK));
+    match flags & (CONTROL | ACK) {
+        SYN => take(track, segment, rest | SYN, extra, config),
+        SYN_ACK => take(track, segment, rest | SYN_ACK, extra, config),
+        FIN_ACK => take(track, segment, rest | FIN_ACK, extra, config),
+        _ => take(track, segment, flags, extra, config),
     }
 }
 
 /// As [`step`], for all others: nothing is left of the rules for SYN, FIN and RST.
 #[inline(always)]
 pub(super) fn step_plain(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
-    take(track, &known(segment, CONTROL, 0), extra, config);
+    take(track, segment, segment.record.flags & !CONTROL, extra, config);
 }
 
-/// The same segment, of whose flags the compiler knows that those of `mask` are `flags`.
+/// Takes in a segment. Its flags come apart from it, as the compiler knows some of them.
 #[inline(always)]
-fn known(segment: &Segment, mask: u16, flags: u16) -> Segment {
-    let mut segment = *segment;
-    segment.record.flags = segment.record.flags & !mask | flags;
-    segment
-}
-
-#[inline(always)]
-fn take(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConfig) {
+fn take(track: &mut Track, segment: &Segment, flags: u16, extra: Extra, config: &TrackerConfig) {
     let record = &segment.record;
-    let flags = record.flags & TCP_FLAGS;
     let plain = flags & CONTROL == 0;
     // Data or an acknowledgement after a lone SYN-ACK: no stealth scan, so its sender is the server.
     if plain && (record.payload_len > 0 || flags & ACK != 0) && track.history.is(b'H') {
@@ -115,26 +108,27 @@ fn take(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConf
     }
     let side = track.side_of(record);
     set_partial(track, side, flags);
-    start_endpoint(track, side, record);
+    let sequence_len = sequence_len(flags, record.payload_len);
+    let length = if flags & RST != 0 { sequence_len - record.payload_len } else { sequence_len };
+    let end = record.seq.wrapping_add(length);
+    start_endpoint(track, side, flags, record.seq, end);
     let (seq, underflow) = track.ends[side].relative_seq(record.seq);
-    evidence::before(track, side, segment);
+    evidence::before(track, side, flags, segment);
     note_flags(track, side, flags, seq, record.payload_len);
-    note_window(track, side, record);
+    note_window(track, side, flags, record.window);
     if !track.ends.iter().all(|end| end.has(DID_CLOSE)) {
         track.last_ns = record.time_ns;
     }
-    let length = if flags & RST != 0 { record.sequence_len() - record.payload_len } else { record.sequence_len() };
     if flags & FIN != 0 {
         track.ends[side].set(SENT_FIN);
         track.rare_mut().sides[side].fin_seq = seq.wrapping_add(u64::from(length));
     }
     let ack = if flags & ACK != 0 { take_ack(track, side, flags, record.ack) } else { 0 };
-    let end = record.seq.wrapping_add(length);
     let repeated = track.ends[side].sent_up_to(end, flags & (SYN | RST) != 0, flags & FIN != 0, record.payload_len);
     if repeated && track.counting == Counting::Whole {
         track.note_retransmit(side);
     }
-    let outcome = change_state(track, side, record, &config.timers);
+    let outcome = change_state(track, side, flags, record, &config.timers);
     let side = track.side_of(record);
     if flags & ACK != 0 {
         reassembly::acknowledged(track, 1 - side, ack, &config.timers);
@@ -150,7 +144,13 @@ fn take(track: &mut Track, segment: &Segment, extra: Extra, config: &TrackerConf
     if outcome.established {
         lengthen_patience(track, &config.likely_server_ports);
     }
-    evidence::after(track, side, record);
+    evidence::after(track, side, flags, record);
+}
+
+/// Sequence space that a segment with these flags occupies (RFC 9293 3.4).
+#[inline(always)]
+fn sequence_len(flags: u16, payload_len: u32) -> u32 {
+    payload_len.wrapping_add(u32::from(flags & SYN != 0)).wrapping_add(u32::from(flags & FIN != 0))
 }
 
 /// A connection that began with a SYN-ACK turned out to be one: the letter becomes the responder's.
@@ -176,22 +176,19 @@ fn set_partial(track: &mut Track, side: usize, flags: u16) {
 
 /// Where the sender's sequence space begins (Zeek `init_endpoint`).
 #[inline(always)]
-fn start_endpoint(track: &mut Track, side: usize, record: &SegmentRecord) {
+fn start_endpoint(track: &mut Track, side: usize, flags: u16, seq: u32, after: u32) {
     let end = &mut track.ends[side];
-    let syn = record.flags & SYN != 0;
-    let length =
-        if record.flags & RST != 0 { record.sequence_len() - record.payload_len } else { record.sequence_len() };
-    let after = record.seq.wrapping_add(length);
+    let syn = flags & SYN != 0;
     match end.state {
         State::Inactive => {
             // Without SYN: as though there had been one, so that relative numbers are the same.
-            let (start, after) = if syn { (record.seq, after) } else { (record.seq.wrapping_sub(1), record.seq) };
+            let (start, after) = if syn { (seq, after) } else { (seq.wrapping_sub(1), seq) };
             end.start_at(start, after);
             end.apply_early_counts();
         }
-        State::SynSent | State::SynAckSent if syn && record.seq != end.start_seq => end.start_at(record.seq, after),
-        State::Established | State::Partial if syn => end.start_at(record.seq, after),
-        State::Reset if syn && end.previous == State::Inactive => end.start_at(record.seq, after),
+        State::SynSent | State::SynAckSent if syn && seq != end.start_seq => end.start_at(seq, after),
+        State::Established | State::Partial if syn => end.start_at(seq, after),
+        State::Reset if syn && end.previous == State::Inactive => end.start_at(seq, after),
         _ => {}
     }
 }
@@ -234,10 +231,10 @@ fn note_flags(track: &mut Track, side: usize, flags: u16, seq: u64, payload: u32
 
 /// A closed window, where it means something (Zeek `update_window`).
 #[inline(always)]
-fn note_window(track: &mut Track, side: usize, record: &SegmentRecord) {
-    let matters = record.window == 0
+fn note_window(track: &mut Track, side: usize, flags: u16, window: u16) {
+    let matters = window == 0
         && track.counting == Counting::Whole
-        && record.flags & RST == 0
+        && flags & RST == 0
         && track.ends[1 - side].state != State::Closed
         && track.ends[side].state != State::Reset;
     if matters {
@@ -270,19 +267,18 @@ fn take_ack(track: &mut Track, side: usize, flags: u16, ack: u32) -> u64 {
 
 /// The transition table: by the state of the sender; SYN, then FIN, then RST (Zeek `UpdateStateMachine`).
 #[inline(always)]
-fn change_state(track: &mut Track, side: usize, record: &SegmentRecord, timers: &Timers) -> Outcome {
+fn change_state(track: &mut Track, side: usize, flags: u16, record: &SegmentRecord, timers: &Timers) -> Outcome {
     match track.ends[side].state {
-        State::Inactive => from_inactive(track, side, record, timers),
-        State::SynSent | State::SynAckSent => from_syn_sent(track, side, record.flags),
-        State::Established | State::Partial => from_established(track, side, record.flags),
-        State::Closed => from_closed(track, side, record.flags),
+        State::Inactive => from_inactive(track, side, flags, record, timers),
+        State::SynSent | State::SynAckSent => from_syn_sent(track, side, flags),
+        State::Established | State::Partial => from_established(track, side, flags),
+        State::Closed => from_closed(track, side, flags),
         State::Reset => Outcome::default(),
     }
 }
 
 #[inline(always)]
-fn from_inactive(track: &mut Track, side: usize, record: &SegmentRecord, timers: &Timers) -> Outcome {
-    let flags = record.flags;
+fn from_inactive(track: &mut Track, side: usize, flags: u16, record: &SegmentRecord, timers: &Timers) -> Outcome {
     let mut side = side;
     let mut outcome = Outcome::default();
     if flags & SYN != 0 {
@@ -292,7 +288,7 @@ fn from_inactive(track: &mut Track, side: usize, record: &SegmentRecord, timers:
             track.phase = Phase::Attempt;
             track.orientation = track.orientation.min(opener(flags));
         } else {
-            (side, outcome.established) = answer(track, record);
+            (side, outcome.established) = answer(track, flags, record.seq);
         }
     }
     if flags & FIN != 0 {
@@ -324,11 +320,9 @@ fn opener(flags: u16) -> Orientation {
 
 /// A SYN of the responder, with or without ACK. Returns the sender's side, which may have changed, and whether the
 /// connection counts as established.
-fn answer(track: &mut Track, record: &SegmentRecord) -> (usize, bool) {
+fn answer(track: &mut Track, flags: u16, seq: u32) -> (usize, bool) {
     let mut side = RESP;
-    let reversed = record.flags & ACK == 0
-        && track.ends[ORIG].state == State::SynAckSent
-        && record.seq == track.ends[RESP].start_seq;
+    let reversed = flags & ACK == 0 && track.ends[ORIG].state == State::SynAckSent && seq == track.ends[RESP].start_seq;
     if reversed {
         // SYN and SYN-ACK were captured in the wrong order: the sender of this SYN is the originator.
         track.flip();

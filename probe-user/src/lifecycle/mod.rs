@@ -13,6 +13,7 @@
     reason = "what a segment goes through is compiled as one, once for each kind of segment"
 )]
 
+mod buckets;
 mod cause;
 mod config;
 mod connection;

@@ -39,13 +39,17 @@ pub(super) fn acknowledged(track: &mut Track, side: usize, mut ack: u64, timers:
     if ack <= end.trimmed() {
         return;
     }
-    trim(track, side, ack);
+    if ack > end.delivered || track.odd(side).is_some() {
+        trim(track, side, ack);
+    } else {
+        track.ends[side].trim_to(ack);
+    }
     check_eof(track, side, timers);
 }
 
 /// Side `side` sent payload at `seq` (relative); it was captured whole (Zeek `DataSent`).
 pub(super) fn data_sent(track: &mut Track, side: usize, seq: u64, len: u32) {
-    let end = &mut track.ends[side];
+    let end = &track.ends[side];
     if end.has(NOT_FOLLOWED) {
         return;
     }
@@ -56,13 +60,24 @@ pub(super) fn data_sent(track: &mut Track, side: usize, seq: u64, len: u32) {
         return;
     }
     let has_pieces = track.odd(side).is_some_and(|odd| !odd.pieces.is_empty());
-    let end = &mut track.ends[side];
-    if seq <= end.delivered && !has_pieces {
-        end.deliver_to(upper);
-    } else {
-        insert(&mut track.odd_mut(side).pieces, seq, upper);
-        deliver(track, side);
+    if seq > end.delivered || has_pieces {
+        return data_apart(track, side, seq, upper);
     }
+    let peer = track.ends[1 - side].state;
+    let end = &mut track.ends[side];
+    end.deliver_to(upper);
+    // Only then is there anything to give up, where there are no pieces.
+    let held = u64::from(end.held.max(0).cast_unsigned());
+    if held > WITHOUT_FURTHER_ACKS || held > 0 && end.no_data_acked() && end.size(peer) > WITHOUT_ACKS {
+        give_up(track, side);
+    }
+}
+
+/// Payload with a hole below it, or with other payload above one.
+#[inline(never)]
+fn data_apart(track: &mut Track, side: usize, seq: u64, upper: u64) {
+    insert(&mut track.odd_mut(side).pieces, seq, upper);
+    deliver(track, side);
     give_up(track, side);
 }
 
@@ -93,6 +108,7 @@ fn deliver(track: &mut Track, side: usize) {
 }
 
 /// The limits beyond which Zeek stops following a stream.
+#[inline(never)]
 fn give_up(track: &mut Track, side: usize) {
     let peer = track.ends[1 - side].state;
     let end = &track.ends[side];
@@ -115,6 +131,7 @@ fn give_up(track: &mut Track, side: usize) {
 }
 
 /// Forgets everything below `ack`; what was not delivered until then is a gap (Zeek `DataBlockList::Trim`).
+#[inline(never)]
 fn trim(track: &mut Track, side: usize, ack: u64) {
     if ack > track.ends[side].delivered {
         undelivered(track, side, ack);

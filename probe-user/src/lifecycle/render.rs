@@ -20,14 +20,15 @@ pub(super) fn connection(
 ) -> Connection {
     let (lo, hi) = (track.key.lo(), track.key.hi());
     let (orig, resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
-    let sides = [side(track, ORIG), side(track, RESP)];
+    let (from_orig, from_resp) = (side(track, ORIG), side(track, RESP));
+    let sides = [&from_orig, &from_resp];
     let history = track.history();
     let conn_state = conn_state(track);
-    let opening = verdict::opening(track, &sides, config);
-    let closing = verdict::closing(track, &sides, opening, written, now);
+    let opening = verdict::opening(track, sides, config);
+    let closing = verdict::closing(track, sides, opening, written, now);
     let verdict = cause::verdict(&cause::Case {
         track,
-        sides: &sides,
+        sides,
         opening,
         closing,
         watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(watched_from) } else { 0 },
@@ -42,8 +43,8 @@ pub(super) fn connection(
         orientation: track.orientation,
         start_ns: track.start_ns,
         duration_ns: track.last_ns.saturating_sub(track.start_ns),
-        from_orig: sides[ORIG],
-        from_resp: sides[RESP],
+        from_orig,
+        from_resp,
         conn_state,
         history,
         opening,

@@ -135,17 +135,22 @@ impl Table {
         std::hint::black_box(tracks.map(|track| track.armed_ns).fold(0, |all, one| all ^ one));
     }
 
-    /// Brings near what writing the records of these connections will need, if it comes to that now.
+    /// Brings near what looks at these connections will need, and writing their records, if it comes to that now.
     ///
     /// What points to something further is read for all of them before that is: so that no more than two waits come one
     /// after the other.
     #[inline(never)]
     pub(super) fn warm(&self, slots: &[u64]) {
-        let mut near = [None; AHEAD];
-        let tracks = slots.iter().filter_map(|&entry| self.get(entry as u32));
-        for (near, track) in near.iter_mut().zip(tracks.filter(|track| track.ends_soon())) {
-            *near = Some(track);
+        let (mut near, mut count, mut looks) = ([None; AHEAD], 0, 0);
+        for track in slots.iter().filter_map(|&entry| self.get(entry as u32)) {
+            if track.ends_soon() {
+                near[count % AHEAD] = Some(track);
+                count += 1;
+            } else if track.is_looked_at_soon() {
+                looks ^= track.touch_ends();
+            }
         }
+        std::hint::black_box(looks);
         let ending = || near.iter().map_while(|track| *track);
         let ends = ending().map(Track::touch).fold(0, |all, one| all ^ one);
         let places = ending().map(|track| self.index.guess(self.hash(&track.key))).fold(0, |all, one| all ^ one);

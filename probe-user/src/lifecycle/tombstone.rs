@@ -43,6 +43,8 @@ impl Tombstones {
     pub(super) fn add(&mut self, hash: u64, now: u64) {
         if self.heads.is_empty() {
             self.heads = vec![0; CHAINS];
+            // Once, so that it need not move as it fills: memory that was never written takes none.
+            self.ring.reserve_exact(MAX as usize);
         }
         let end = End { hash, time_ns: now, before: 0 };
         match self.ring.get_mut((self.next % MAX) as usize) {

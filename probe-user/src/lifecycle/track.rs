@@ -189,19 +189,29 @@ impl Track {
         }
     }
 
+    /// Whether the deadline for which it is armed is likely to be a look that sees how both ends are.
+    pub(super) fn is_looked_at_soon(&self) -> bool {
+        self.phase == Phase::Plain && self.second_ns <= self.armed_ns
+    }
+
+    /// Reads something of each line of its ends.
+    #[inline]
+    pub(super) fn touch_ends(&self) -> u64 {
+        let [orig, resp] = &self.ends;
+        orig.ip_bytes ^ resp.ip_bytes
+    }
+
     /// Reads something of each line of its own.
     #[inline]
     pub(super) fn touch_own(&self) -> u64 {
-        let [orig, resp] = &self.ends;
-        orig.ip_bytes ^ resp.ip_bytes ^ self.key.words[0] ^ self.start_ns
+        self.touch_ends() ^ self.key.words[0] ^ self.start_ns
     }
 
     /// Reads something of each line that writing the record will need, but of its RSTs.
     #[inline]
     pub(super) fn touch(&self) -> u64 {
-        let [orig, resp] = &self.ends;
         let rare = self.rare().map_or(0, |rare| rare.sides[ORIG].last_fin ^ u64::from(rare.odd.is_some()));
-        orig.ip_bytes ^ resp.ip_bytes ^ rare
+        self.touch_ends() ^ rare
     }
 
     /// Reads something of each line that is kept of its RSTs.
@@ -243,6 +253,7 @@ impl Track {
     }
 
     /// The whole history.
+    #[inline]
     pub(super) fn history(&self) -> Letters {
         let more = self.rare().and_then(|rare| rare.odd.as_ref()).map_or(&[][..], |odd| &odd.history);
         Letters::new(&self.history, more)
@@ -299,12 +310,17 @@ impl Track {
             }
         }
         if flags & (FIN | RST) != 0 {
-            self.add_ends(side, u32::from(flags & FIN != 0), u32::from(flags & RST != 0));
+            let rare = &mut self.rare_mut().sides[side];
+            let fins = rare.fins.checked_add(u32::from(flags & FIN != 0));
+            let rsts = rare.rsts.checked_add(u32::from(flags & RST != 0));
+            match (fins, rsts) {
+                (Some(fins), Some(rsts)) => (rare.fins, rare.rsts) = (fins, rsts),
+                _ => self.add_ends(side, u32::from(flags & FIN != 0), u32::from(flags & RST != 0)),
+            }
         }
     }
 
     /// Counts segments with FIN and with RST.
-    #[inline]
     pub(super) fn add_ends(&mut self, side: usize, fins: u32, rsts: u32) {
         if fins | rsts == 0 {
             return;

@@ -274,7 +274,8 @@ impl Tracker {
     pub fn left(&mut self, now_ns: u64) -> Left {
         self.advance(now_ns);
         let tracks = self.table.slots().filter_map(|slot| Some((self.table.get(slot)?, slot)));
-        let mut slots: Vec<_> = tracks.map(|(track, slot)| (track.start_ns, track.id, slot)).collect();
+        let mut slots = Vec::with_capacity(self.table.len());
+        slots.extend(tracks.map(|(track, slot)| (track.start_ns, track.id, slot)));
         slots.sort_unstable_by_key(|&by| std::cmp::Reverse(by));
         Left { now_ns, slots }
     }
@@ -382,7 +383,9 @@ impl Tracker {
             self.tombstones.add(hash, now);
         }
         self.stats.written += 1;
-        self.closed.push(render::connection(track, written, now, &self.config, self.watched_from));
+        let record = || render::connection(track, written, now, &self.config, self.watched_from);
+        // Not pushed: room is made before, so that it is put together where it stays.
+        self.closed.extend(std::iter::once_with(record));
         if let Some(rare) = self.table.remove(slot, hash) {
             self.spare.take_back(rare);
         }

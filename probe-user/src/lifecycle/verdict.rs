@@ -7,7 +7,7 @@ use super::track::{ORIG, RESP, Track};
 use super::{Cause, Closing, Opening, Orientation, ResetBy, Side, Written};
 
 /// How the handshake went.
-pub(super) fn opening(track: &Track, sides: &[Side; 2], config: &TrackerConfig) -> Opening {
+pub(super) fn opening(track: &Track, sides: [&Side; 2], config: &TrackerConfig) -> Opening {
     let [orig, resp] = sides;
     let asked = orig.syn > 0;
     let answered = resp.syn_ack > 0 || resp.syn > 0;
@@ -29,7 +29,7 @@ fn is_half_open_reset(track: &Track) -> bool {
 }
 
 /// How it ended, in the article's words.
-pub(super) fn closing(track: &Track, sides: &[Side; 2], opening: Opening, written: Written, now: u64) -> Closing {
+pub(super) fn closing(track: &Track, sides: [&Side; 2], opening: Opening, written: Written, now: u64) -> Closing {
     let [orig, resp] = sides;
     let fins = u8::from(orig.fin > 0) + u8::from(resp.fin > 0);
     if orig.rst + resp.rst > 0 {

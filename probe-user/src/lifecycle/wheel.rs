@@ -8,11 +8,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::buckets::Buckets;
+
 const TICK_BITS: u32 = 26;
 const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
 const BUCKETS: u64 = 1024;
-/// A bucket larger than this gives its memory back when it is emptied.
-const LARGE_BUCKET: usize = 4096;
+/// Memory of a bucket larger than this is given back when its tick is over.
+const LARGE_BUCKET: usize = 1 << 16;
 /// Entries that [`Wheel::coming`] announces at a time.
 pub(super) const AHEAD: usize = 32;
 
@@ -42,17 +44,17 @@ pub(super) struct Turn {
 #[derive(Debug)]
 pub(super) struct Wheel {
     /// Entries of a tick: nanoseconds into the tick in the upper half, slot in the lower.
-    buckets: Vec<Vec<u64>>,
+    buckets: Buckets,
     /// The bucket of the current tick, in order of deadline.
     current: Vec<u64>,
     /// How many of them have fired.
     fired: usize,
     /// How many of them were announced.
     announced: usize,
-    /// Memory of buckets that were emptied, for those that begin to fill: a few are in use at a time, out of all.
-    emptied: Vec<Vec<u64>>,
     /// Deadlines of the current tick and before that were armed since it began.
     late: BinaryHeap<Reverse<(u64, u32)>>,
+    /// The first of these deadlines, [`u64::MAX`] when there is none.
+    late_due: u64,
     tick: u64,
     started: bool,
 }
@@ -60,12 +62,12 @@ pub(super) struct Wheel {
 impl Wheel {
     pub(super) fn new() -> Self {
         Self {
-            buckets: vec![Vec::new(); BUCKETS as usize],
+            buckets: Buckets::new(BUCKETS as usize),
             current: Vec::new(),
-            emptied: Vec::new(),
             fired: 0,
             announced: 0,
             late: BinaryHeap::new(),
+            late_due: u64::MAX,
             tick: 0,
             started: false,
         }
@@ -86,6 +88,7 @@ impl Wheel {
     pub(super) fn arm(&mut self, due: u64, slot: u32) -> u64 {
         if !self.started || due >> TICK_BITS <= self.tick {
             self.late.push(Reverse((due, slot)));
+            self.late_due = self.late_due.min(due);
             return due;
         }
         let due = due.min(self.farthest());
@@ -97,14 +100,19 @@ impl Wheel {
     #[inline]
     pub(super) fn quiet_until(&self) -> u64 {
         let tick_end = (self.tick + 1) << TICK_BITS;
-        self.first().map_or(tick_end, |entry| entry.0.min(tick_end))
+        self.current.get(self.fired).map_or(tick_end, |&entry| self.due(entry)).min(self.late_due).min(tick_end)
+    }
+
+    /// For when an entry of the current tick is armed.
+    #[inline]
+    fn due(&self, entry: u64) -> u64 {
+        self.tick << TICK_BITS | entry >> 32
     }
 
     /// The first entry of the current tick, or one before.
-    #[inline]
     fn first(&self) -> Option<(u64, u32)> {
         let late = self.late.peek().map(|entry| entry.0);
-        let current = self.current.get(self.fired).map(|&entry| (self.tick << TICK_BITS | entry >> 32, entry as u32));
+        let current = self.current.get(self.fired).map(|&entry| (self.due(entry), entry as u32));
         match (current, late) {
             (Some(current), Some(late)) => Some(current.min(late)),
             (current, late) => current.or(late),
@@ -116,19 +124,20 @@ impl Wheel {
     #[inline]
     pub(super) fn next(&mut self, now: u64, armed: &mut impl Armed) -> Option<(u64, u32)> {
         // As it nearly always is.
-        if self.late.is_empty()
-            && let Some(&entry) = self.current.get(self.fired)
-        {
-            let due = self.tick << TICK_BITS | entry >> 32;
-            if due > now {
-                return None;
+        if let Some(&entry) = self.current.get(self.fired) {
+            let due = self.due(entry);
+            if due < self.late_due {
+                if due > now {
+                    return None;
+                }
+                self.fired += 1;
+                return Some((due, entry as u32));
             }
-            self.fired += 1;
-            return Some((due, entry as u32));
         }
         self.search(now, armed)
     }
 
+    #[inline(never)]
     fn search(&mut self, now: u64, armed: &mut impl Armed) -> Option<(u64, u32)> {
         let now_tick = now >> TICK_BITS;
         if !self.started {
@@ -141,6 +150,7 @@ impl Wheel {
             {
                 if self.late.peek().is_some_and(|late| late.0 == first) {
                     self.late.pop();
+                    self.late_due = self.late.peek().map_or(u64::MAX, |late| late.0.0);
                 } else {
                     self.fired += 1;
                 }
@@ -155,13 +165,18 @@ impl Wheel {
 
     /// Goes one tick on, or over all empty ones at once when time has jumped.
     fn turn(&mut self, now_tick: u64, armed: &mut impl Armed) {
-        if now_tick - self.tick > BUCKETS && self.buckets.iter().all(Vec::is_empty) {
+        if now_tick - self.tick > BUCKETS && self.buckets.are_empty() {
             self.tick = now_tick;
             return;
         }
         // Whatever the tick before held has fired: it was due before this one began.
         self.tick += 1;
-        let mut bucket = std::mem::take(&mut self.buckets[(self.tick % BUCKETS) as usize]);
+        let mut bucket = std::mem::take(&mut self.current);
+        if bucket.capacity() > LARGE_BUCKET {
+            bucket = Vec::new();
+        }
+        bucket.clear();
+        self.buckets.empty((self.tick % BUCKETS) as usize, &mut bucket);
         let (begin, end) = (self.tick << TICK_BITS, (self.tick + 1) << TICK_BITS);
         let farthest = self.farthest();
         let mut kept = 0;
@@ -182,11 +197,7 @@ impl Wheel {
         }
         bucket.truncate(kept);
         bucket.sort_unstable();
-        let mut emptied = std::mem::replace(&mut self.current, bucket);
-        if (1..=LARGE_BUCKET).contains(&emptied.capacity()) {
-            emptied.clear();
-            self.emptied.push(emptied);
-        }
+        self.current = bucket;
         (self.fired, self.announced) = (0, 0);
     }
 
@@ -197,11 +208,8 @@ impl Wheel {
 
     /// Adds an entry of a later tick.
     fn put(&mut self, due: u64, slot: u32) {
-        let bucket = &mut self.buckets[((due >> TICK_BITS) % BUCKETS) as usize];
-        if bucket.capacity() == 0 {
-            *bucket = self.emptied.pop().unwrap_or_default();
-        }
-        bucket.push((due & TICK_MASK) << 32 | u64::from(slot));
+        let bucket = ((due >> TICK_BITS) % BUCKETS) as usize;
+        self.buckets.put(bucket, (due & TICK_MASK) << 32 | u64::from(slot));
     }
 }
 

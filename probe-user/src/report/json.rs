@@ -399,8 +399,8 @@ pub fn snapshot(snapshot: &Snapshot) -> impl Serialize {
         schema: SNAPSHOT_SCHEMA,
         window: (&snapshot.window).into(),
         summary: summary(snapshot),
-        servers: snapshot.aggregate.servers.by_rst(),
-        clients: snapshot.aggregate.clients.by_server_rst(),
+        servers: snapshot.aggregate.servers.by_rst(usize::MAX),
+        clients: snapshot.aggregate.clients.by_server_rst(usize::MAX),
         connections: &snapshot.connections,
     }
 }

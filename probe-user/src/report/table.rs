@@ -32,13 +32,11 @@ pub fn snapshot(snapshot: &Snapshot, style: Style) -> String {
         &flood::section(&snapshot.flood, style),
         style,
     );
-    section(&mut out, "Servers by RST", &groups(&snapshot.aggregate.servers.by_rst(), "SERVER", style), style);
-    section(
-        &mut out,
-        "Clients by server RST",
-        &groups(&snapshot.aggregate.clients.by_server_rst(), "CLIENT", style),
-        style,
-    );
+    let (servers, clients) = (&snapshot.aggregate.servers, &snapshot.aggregate.clients);
+    let shown = servers.by_rst(limit(servers.len(), style));
+    section(&mut out, "Servers by RST", &groups(&shown, servers.len(), "SERVER", style), style);
+    let shown = clients.by_server_rst(limit(clients.len(), style));
+    section(&mut out, "Clients by server RST", &groups(&shown, clients.len(), "CLIENT", style), style);
     section(
         &mut out,
         "Connections (client/server where two numbers)",
@@ -191,8 +189,9 @@ const GROUP_EXTRAS: [&str; 7] = ["SYN/CONN", "P50", "P99", "REFUSED", "HANDSHAKE
 const CONNECTION_EXTRAS: [&str; 11] =
     ["START", "SYN", "PKTS", "BYTES", "CLOSING", "DURATION", "HISTORY", "FIN", "RESET BY", "STATE", "RST"];
 
-fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
-    if rows.is_empty() {
+/// The rows that are shown, of `all`.
+fn groups(shown: &[(GroupKey, &Group)], all: usize, heading: &str, style: Style) -> String {
+    if shown.is_empty() {
         return String::new();
     }
     let mut table = table(
@@ -211,8 +210,7 @@ fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
             "MAIN CAUSE",
         ],
     );
-    let shown = limit(rows.len(), style);
-    for (key, group) in rows.iter().take(shown) {
+    for (key, group) in shown {
         let totals = &group.totals;
         let quantile =
             |q| group.duration_quantile_us(q).map_or_else(|| "-".to_string(), |us| text::duration(us * 1000));
@@ -239,7 +237,7 @@ fn groups(rows: &[(GroupKey, &Group)], heading: &str, style: Style) -> String {
         ]);
     }
     fit(&mut table, style, &GROUP_EXTRAS);
-    more(table.trim_fmt(), shown, rows.len())
+    more(table.trim_fmt(), shown.len(), all)
 }
 
 /// Connections and RSTs without one; not all of them need be in the snapshot.

@@ -19,7 +19,7 @@ const ARRIVALS: usize = 128;
 /// Records gathered before they are printed: few enough to stream, enough to write in one go.
 const BATCH: usize = 64;
 /// The same of those that are left at the end.
-const LEFT: usize = 1024;
+const LEFT: usize = 128;
 /// Frames between two looks at the wall clock, for progress.
 const PROGRESS_FRAMES: u64 = 1 << 16;
 

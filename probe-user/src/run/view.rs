@@ -86,8 +86,8 @@ impl View {
         let mut lines = 0;
         if let Some(shown) = self.shown.as_mut() {
             self.sieve.sift(closed, &mut self.habits);
-            for connection in closed.iter_mut() {
-                self.unsettled.add(connection, &mut self.habits);
+            self.unsettled.add(closed, &mut self.habits);
+            for connection in &*closed {
                 shown.offer(connection);
             }
             closed.clear();
