@@ -57,8 +57,8 @@ impl Durations {
     fn change_form(&mut self, more: usize) {
         *self = match self {
             Self::Few(list) if list.len() + more <= FEW => Self::Long(list.iter().map(|&us| us.into()).collect()),
-            Self::Few(list) => Self::Many(histogram(list.iter().map(|&us| us.into()))),
-            Self::Long(list) => Self::Many(histogram(list.iter().copied())),
+            Self::Few(list) => Self::Many(Box::new(histogram(list.iter().map(|&us| us.into())))),
+            Self::Long(list) => Self::Many(Box::new(histogram(list.iter().copied()))),
             Self::Many(_) => return,
         }
     }
@@ -73,11 +73,11 @@ impl Durations {
     }
 }
 
-fn histogram(all: impl Iterator<Item = u64>) -> Box<Histogram<u32>> {
+fn histogram(all: impl Iterator<Item = u64>) -> Histogram<u32> {
     let mut histogram = Histogram::new_with_max(USUAL_US, 2).expect("two significant digits are allowed");
     histogram.auto(true);
     all.for_each(|us| record(&mut histogram, us));
-    Box::new(histogram)
+    histogram
 }
 
 fn record(histogram: &mut Histogram<u32>, us: u64) {
