@@ -276,4 +276,43 @@ mod tests {
         }
         assert_eq!(fired, [(5 * SECOND, 0), (5 * SECOND + 3, 3), (6 * SECOND, 1)]);
     }
+
+    /// Also what is armed for the tick that is going on, between what is there already, or for a time that has passed.
+    #[test]
+    fn fires_as_one_ordered_list_would() {
+        let mut random = 1_u64;
+        let mut below = move |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % bound
+        };
+        let (mut wheel, mut list) = (Wheel::new(), std::collections::BTreeSet::new());
+        let (mut now, mut slot) = (10 * SECOND, 0);
+        assert_eq!(next(&mut wheel, now), None);
+        let mut arm = |wheel: &mut Wheel, list: &mut std::collections::BTreeSet<(u64, u32)>, due: u64| {
+            slot += 1;
+            assert_eq!(wheel.arm(due, slot), due);
+            list.insert((due, slot));
+        };
+        let mut fired = 0;
+        while fired < 20_000 {
+            for _ in 0..below(20) {
+                arm(&mut wheel, &mut list, now + below(SECOND / 5));
+            }
+            now += below(SECOND / 20);
+            loop {
+                let expected = list.first().copied().filter(|&(due, _)| due <= now);
+                assert_eq!(next(&mut wheel, now), expected);
+                assert!(expected.is_some() || wheel.quiet_until() > now);
+                if expected.is_none() {
+                    break;
+                }
+                list.pop_first();
+                fired += 1;
+                if below(3) == 0 {
+                    arm(&mut wheel, &mut list, now + below(SECOND / 50) - SECOND / 100);
+                }
+            }
+            assert!(list.first().is_none_or(|&(due, _)| wheel.quiet_until() <= due));
+        }
+    }
 }
