@@ -1,6 +1,7 @@
 //! A list that grows without being copied: a copy touches memory for the first time again, which is dear.
 
-/// So many entries in memory that is made at once: `N`.
+/// So many entries in memory that is made at once: `N`. Only what was cloned is copied when it grows, once: the
+/// last chunk of a clone has no room left.
 #[derive(Clone, Debug)]
 pub(super) struct Chunks<T, const N: usize> {
     /// All but the last are full.

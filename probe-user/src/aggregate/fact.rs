@@ -59,7 +59,8 @@ impl Lane {
 }
 
 impl Fact {
-    /// False for what is so long, large or rare that it is not for a fact.
+    /// False for what is so long or large that a fact does not hold it, and for what had an idle gap: few have one, so a
+    /// fact has no place for it.
     #[inline]
     pub(super) fn fits(connection: &Connection) -> bool {
         let (orig, resp) = (&connection.from_orig, &connection.from_resp);
@@ -199,6 +200,44 @@ impl Lanes {
         }
         for (sum, count) in self.flags.iter_mut().zip(flags.to_le_bytes()) {
             *sum += u32::from(count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{aggregate::tests::connection, lifecycle::Side};
+
+    type Change = fn(&mut Connection, u64);
+
+    /// Below 2^31 each, the packets or bytes of both sides are of half a word.
+    #[test]
+    fn what_is_held_fits_and_one_more_does_not() {
+        let fits = |change: Change, value| {
+            let any = Side::default();
+            let mut one = connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, any, any);
+            change(&mut one, value);
+            Fact::fits(&one)
+        };
+        let cases: [(Change, u64); 14] = [
+            (|one, value| one.from_orig.syn = value, 7),
+            (|one, value| one.from_orig.syn_ack = value, 7),
+            (|one, value| one.from_orig.fin = value, 7),
+            (|one, value| one.from_orig.rst = value, 7),
+            (|one, value| one.from_resp.syn = value, 7),
+            (|one, value| one.from_resp.syn_ack = value, 7),
+            (|one, value| one.from_resp.fin = value, 7),
+            (|one, value| one.from_resp.rst = value, 7),
+            (|one, value| one.from_orig.packets = value, 0x7fff_ffff),
+            (|one, value| one.from_resp.packets = value, 0x7fff_ffff),
+            (|one, value| one.from_orig.ip_bytes = value, 0x7fff_ffff),
+            (|one, value| one.from_resp.ip_bytes = value, 0x7fff_ffff),
+            (|one, value| one.duration_ns = value * 1000, 0xffff_ffff),
+            (|one, value| one.idle_gap_ns = (value > 0).then_some(value), 0),
+        ];
+        for (number, (change, most)) in cases.into_iter().enumerate() {
+            assert!(fits(change, most) && !fits(change, most + 1), "{number}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Rows, fact::Fact, group::Groups, totals::Totals};
 use crate::lifecycle::Connection;
 
 /// Facts gathered before they are added: many per row, where rows are many.
-const GATHER: usize = 1 << 15;
+pub(super) const GATHER: usize = 1 << 15;
 const _: () = assert!(GATHER < 1 << 24, "sums over those of one row are of half a word");
 
 /// Facts that wait to be added.
@@ -46,6 +46,12 @@ impl Gathered {
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.rows.len() >= GATHER
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// Adds all to the rows of servers and clients, and to the sums over everything; forgets them.

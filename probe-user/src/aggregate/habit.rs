@@ -72,6 +72,8 @@ impl HostTtl {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct ServiceNumber(u16);
 
+const _: () = assert!(MAX_SERVICES <= 1 << u16::BITS, "each service has a number of its own");
+
 /// What the cause of a connection depends on besides itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Question {
@@ -97,7 +99,8 @@ impl Habits {
     }
 
     /// As [`Self::observe`]; what else its cause depends on. `number` is that of its service where it is known, and is
-    /// told where it was needed.
+    /// told where it was needed. One that other habits gave is taken for that of whichever service has it here; where none
+    /// has it, the connection is not counted.
     #[inline]
     pub(super) fn ask(&mut self, connection: &Connection, number: &mut Option<ServiceNumber>) -> Option<Question> {
         let is_candidate = is_candidate(connection);
@@ -124,7 +127,7 @@ impl Habits {
             *number = self.place(connection);
         }
         let service = (*number)?;
-        let closes = &mut self.closes[usize::from(service.0)];
+        let closes = self.closes.get_mut(usize::from(service.0))?;
         closes.all += 1;
         if is_candidate {
             match connection.reset_by {

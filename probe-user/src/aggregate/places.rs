@@ -190,6 +190,20 @@ mod tests {
         assert_eq!(places.ends(), ends);
     }
 
+    /// An address whose lower half is the seed has the hash 0, whatever its upper half is.
+    #[test]
+    fn ends_of_the_same_hash_are_not_taken_for_each_other() {
+        let mut places = Places::default();
+        let lower = u128::from(places.seeds[0]);
+        let ends = [1, 2, 3].map(|upper: u128| End::from(IpAddr::from(Ipv6Addr::from_bits(upper << 64 | lower))));
+        for (number, end) in ends.iter().enumerate() {
+            assert_eq!((places.hash(end), end.key(0)), (0, ends[0].key(0)));
+            assert_eq!(places.find(end), None);
+            assert_eq!(places.add(*end), number as u32);
+        }
+        assert_eq!(ends.map(|end| places.find(&end)), [Some(0), Some(1), Some(2)]);
+    }
+
     #[test]
     fn an_end_says_what_it_was_made_of() {
         for text in ["10.0.0.1:80", "0.0.0.0:0", "[2001:db8::1]:443", "[::ffff:10.0.0.1]:65535"] {

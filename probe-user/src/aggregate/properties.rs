@@ -1,8 +1,8 @@
 //! Connections that are gathered and added row by row give what they give one by one.
 
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
-use super::{tests::connection, *};
+use super::{fact::Fact, gathered::GATHER, tests::connection, *};
 use crate::lifecycle::{Opening, Side};
 
 const OPENINGS: [Opening; 6] =
@@ -31,15 +31,16 @@ prop_compose! {
         ends in (1..9_u16, 1..9_u8),
         words in (0..OPENINGS.len(), 0..Closing::ALL.len(), 0..RESETS.len(), 0..Cause::ALL.len()),
         sides in [side(), side()],
-        duration_ns in 0..1_u64 << 40,
-        idle_gap_s in 0..100_u64,
+        // Up to 18 minutes; some longer than a fact holds, which is 72 minutes.
+        duration_ns in prop_oneof![9 => 0..1_u64 << 40, 1 => 0..1_u64 << 50],
+        idle_gap_s in proptest::option::weighted(0.1, 1..100_u64),
     ) -> Connection {
         let [orig, resp] = sides;
         let (opening, closing) = (OPENINGS[words.0], Closing::ALL[words.1]);
         let mut one = connection(&format!("10.0.0.2:{}", ends.0), opening, closing, orig, resp);
         one.orig.set_ip([10, 1, 0, ends.1].into());
         (one.reset_by, one.verdict.cause) = (RESETS[words.2], Cause::ALL[words.3]);
-        (one.duration_ns, one.idle_gap_ns) = (duration_ns, Some(idle_gap_s * 1_000_000_000));
+        (one.duration_ns, one.idle_gap_ns) = (duration_ns, idle_gap_s.map(|gap| gap * 1_000_000_000));
         if closing == Closing::RstWithoutConnection {
             (one.opening, one.verdict.cause) = (Opening::NotSeen, Cause::RstWithoutConnection);
         }
@@ -56,64 +57,147 @@ fn read(groups: &Groups) -> Vec<impl PartialEq + std::fmt::Debug> {
     groups.by_server_rst(usize::MAX).into_iter().map(read).collect()
 }
 
+fn assert_same(gathered: &Aggregate, one_by_one: &Aggregate) {
+    assert_eq!(gathered.totals, one_by_one.totals);
+    assert!(gathered.causes().eq(one_by_one.causes()));
+    assert!(gathered.closings().eq(one_by_one.closings()));
+    assert_eq!(gathered.whole_bytes, one_by_one.whole_bytes);
+    assert_eq!(read(&gathered.servers), read(&one_by_one.servers));
+    assert_eq!(read(&gathered.clients), read(&one_by_one.clients));
+}
+
+fn is_real(one: &Connection) -> bool {
+    one.closing != Closing::RstWithoutConnection
+}
+
+/// Added in pieces and settled; then one by one, each judged after all were observed. The habits are others: those that
+/// `Unsettled` counts are part of what is compared.
+fn both_ways(connections: &[Connection], max_groups: usize, piece: usize) -> [Aggregate; 2] {
+    let (mut one_by_one, mut unsettled) = (Aggregate::new(max_groups), Unsettled::new(max_groups));
+    let (mut habits, mut observed) = (Habits::default(), Habits::default());
+    for some in connections.chunks(piece) {
+        unsettled.add(&mut some.to_vec(), &mut habits);
+    }
+    assert_eq!(unsettled.connections(), connections.iter().filter(|one| is_real(one)).count() as u64);
+    // Without this, a change of what fits could leave nothing to compare.
+    let fit = connections.iter().filter(|one| is_real(one) && Fact::fits(one)).count();
+    assert_eq!(unsettled.gathered(), fit % GATHER);
+    for one in connections {
+        observed.observe(one);
+    }
+    for one in connections {
+        let mut one = one.clone();
+        observed.judge(&mut one);
+        one_by_one.add(&one);
+    }
+    [unsettled.settle(&habits), one_by_one]
+}
+
 proptest! {
     #[test]
     fn gathered_is_as_one_by_one(
         connections in proptest::collection::vec(any_connection(), 0..400),
         (max_groups, piece) in (0..10_usize, 1..100_usize),
     ) {
-        let (mut one_by_one, mut unsettled) = (Aggregate::new(max_groups), Unsettled::new(max_groups));
-        let mut habits = Habits::default();
-        for some in connections.chunks(piece) {
-            unsettled.add(&mut some.to_vec(), &mut habits);
-        }
-        let is_real = |one: &&Connection| one.closing != Closing::RstWithoutConnection;
-        prop_assert_eq!(unsettled.connections(), connections.iter().filter(is_real).count() as u64);
-        for one in &connections {
-            let mut one = one.clone();
-            habits.judge(&mut one);
-            one_by_one.add(&one);
-        }
-        let gathered = unsettled.settle(&habits);
-        prop_assert_eq!(&gathered.totals, &one_by_one.totals);
-        prop_assert!(gathered.causes().eq(one_by_one.causes()));
-        prop_assert!(gathered.closings().eq(one_by_one.closings()));
-        prop_assert_eq!(gathered.whole_bytes, one_by_one.whole_bytes);
-        prop_assert_eq!(read(&gathered.servers), read(&one_by_one.servers));
-        prop_assert_eq!(read(&gathered.clients), read(&one_by_one.clients));
+        let [gathered, one_by_one] = both_ways(&connections, max_groups, piece);
+        assert_same(&gathered, &one_by_one);
     }
 
     #[test]
     fn many_of_the_largest_overflow_nothing(mut one in any_connection(), many in 1..3000_usize) {
-        one.closing = Closing::Open;
-        (one.from_orig.fin, one.from_orig.packets, one.from_resp.packets) = (7, 0x7fff_ffff, 0x7fff_ffff);
-        let (mut one_by_one, mut unsettled) = (Aggregate::new(1), Unsettled::new(1));
-        let mut habits = Habits::default();
-        for _ in 0..many {
-            one_by_one.add(&one);
-            unsettled.add(&mut [one.clone()], &mut habits);
+        (one.closing, one.idle_gap_ns) = (Closing::Open, None);
+        one.duration_ns = u64::from(u32::MAX) * 1000;
+        for side in [&mut one.from_orig, &mut one.from_resp] {
+            (side.syn, side.syn_ack, side.fin, side.rst) = (7, 7, 7, 7);
+            (side.packets, side.ip_bytes) = (0x7fff_ffff, 0x7fff_ffff);
         }
-        let gathered = unsettled.settle(&Habits::default());
-        prop_assert_eq!(&gathered.totals, &one_by_one.totals);
-        prop_assert_eq!(read(&gathered.servers), read(&one_by_one.servers));
-        prop_assert_eq!(read(&gathered.clients), read(&one_by_one.clients));
+        prop_assert!(Fact::fits(&one));
+        let [gathered, one_by_one] = both_ways(&vec![one; many], 1, 100);
+        assert_same(&gathered, &one_by_one);
+    }
+}
+
+/// Of any connections, enough are gathered and enough are not, whichever of the reasons there is.
+#[test]
+fn any_connections_are_of_both_kinds() {
+    let (mut runner, any) = (TestRunner::deterministic(), any_connection());
+    let mut connections = Vec::new();
+    for _ in 0..4000 {
+        connections.push(any.new_tree(&mut runner).expect("nothing is rejected").current());
+    }
+    let fit = connections.iter().filter(|one| Fact::fits(one)).count();
+    assert!((400..3600).contains(&fit), "{fit}");
+    // Each of these is the only thing that keeps some of them out.
+    let mends: [fn(&mut Connection); 4] = [
+        |one| one.idle_gap_ns = None,
+        |one| one.duration_ns = 0,
+        |one| (one.from_orig.packets, one.from_resp.packets) = (0, 0),
+        |one| (one.from_orig.ip_bytes, one.from_resp.ip_bytes) = (0, 0),
+    ];
+    for (number, mend) in mends.into_iter().enumerate() {
+        let mended = connections.iter().filter(|one| {
+            let mut mended = (*one).clone();
+            mend(&mut mended);
+            !Fact::fits(one) && Fact::fits(&mended)
+        });
+        assert!(mended.count() > 5, "{number}");
     }
 }
 
 #[test]
 fn more_than_are_gathered_at_once() {
-    let (mut one_by_one, mut unsettled) = (Aggregate::new(100), Unsettled::new(100));
-    let (mut habits, fin) = (Habits::default(), Side { fin: 1, packets: 3, ..Side::default() });
-    for number in 0..100_000_u32 {
+    let fin = Side { fin: 1, packets: 3, ..Side::default() };
+    let of_number = |number: u32| {
         let server = format!("10.0.0.2:{}", number % 300);
         let mut one = connection(&server, Opening::Completed, Closing::TwoFins, fin, fin);
         one.orig.set_ip((number % 7).to_be_bytes().into());
-        (one.duration_ns, one.from_resp.syn) = (u64::from(number) * 1000, u64::from(number % 1000));
-        unsettled.add(std::slice::from_mut(&mut one), &mut habits);
-        one_by_one.add(&one);
+        // Eight of a kind do not fit.
+        (one.duration_ns, one.from_resp.syn) = (u64::from(number) * 1000, u64::from(number % 9));
+        one
+    };
+    let connections: Vec<_> = (0..100_000).map(of_number).collect();
+    let fit = connections.iter().filter(|one| Fact::fits(one)).count();
+    assert!(fit > 2 * GATHER, "{fit}");
+    let [gathered, one_by_one] = both_ways(&connections, 100, 100);
+    assert_same(&gathered, &one_by_one);
+}
+
+/// Aborted connections of four services, with and without a row of their own: each is judged by the habit of its service.
+#[test]
+fn each_connection_is_judged_by_its_own_service() {
+    // By service: connections, and how many of them it aborted. A habit, none, too few of all, too few.
+    const SERVICES: [(u16, usize, usize); 4] = [(1, 10, 10), (2, 10, 0), (3, 10, 5), (4, 4, 4)];
+    let (fin, rst) = (Side { fin: 1, ..Side::default() }, Side { rst: 1, ..Side::default() });
+    let mut connections = Vec::new();
+    for round in 0..10 {
+        for (port, _, aborted) in SERVICES.into_iter().filter(|one| round < one.1) {
+            let (is_abort, server) = (round < aborted, format!("10.0.0.2:{port}"));
+            let (closing, resp) = if is_abort { (Closing::RstOnly, rst) } else { (Closing::TwoFins, fin) };
+            let mut one = connection(&server, Opening::Completed, closing, Side::default(), resp);
+            if is_abort {
+                one.verdict.cause = Cause::AppAbort;
+            }
+            connections.push(one);
+        }
     }
-    let gathered = unsettled.settle(&habits);
-    assert_eq!(gathered.totals, one_by_one.totals);
-    assert_eq!(read(&gathered.servers), read(&one_by_one.servers));
-    assert_eq!(read(&gathered.clients), read(&one_by_one.clients));
+    // Which of them come to share a row depends on their order.
+    for _ in 0..2 {
+        for max_groups in 0..=SERVICES.len() {
+            let [gathered, one_by_one] = both_ways(&connections, max_groups, 7);
+            assert_same(&gathered, &one_by_one);
+            let causes: Vec<_> = gathered.causes().collect();
+            assert_eq!(causes, [(Cause::None, 15), (Cause::AppAbort, 9), (Cause::RstInsteadOfFin, 10)]);
+        }
+        connections.reverse();
+    }
+}
+
+/// A number that says nothing to them is nobody's.
+#[test]
+fn other_habits_than_before_are_no_reason_to_panic() {
+    let (fin, mut unsettled) = (Side { fin: 1, ..Side::default() }, Unsettled::new(8));
+    let mut one = [connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, fin, fin)];
+    unsettled.add(&mut one, &mut Habits::default());
+    unsettled.add(&mut one, &mut Habits::default());
+    assert_eq!(unsettled.settle(&Habits::default()).totals.connections, 2);
 }

@@ -24,7 +24,8 @@ pub struct Unsettled {
     services: Vec<Option<ServiceNumber>>,
 }
 
-/// A connection that was added before all was known of how its service ends them.
+/// A connection that was added before all was known of how its service ends them. There may be millions of these: its
+/// service is a number among the habits, which fits 16 bits because no more services than that are remembered.
 #[derive(Clone, Copy, Debug)]
 struct Aborted {
     server: u32,
@@ -70,6 +71,12 @@ impl Unsettled {
         self.connections
     }
 
+    /// Connections that are in no sum yet.
+    #[cfg(test)]
+    pub(super) fn gathered(&self) -> usize {
+        self.gathered.len()
+    }
+
     /// Adds one connection, judged.
     pub fn add_judged(&mut self, connection: &Connection) {
         self.connections += u64::from(connection.closing != Closing::RstWithoutConnection);
@@ -77,7 +84,8 @@ impl Unsettled {
     }
 
     /// Adds connections, each after `habits` has observed it; [`Self::settle`] will judge them by what is known then.
-    /// They are always the same habits: what is remembered of services are numbers among them.
+    /// They are always the same habits: what is remembered of services are numbers among them. With others, connections
+    /// are counted for the wrong service or for none.
     pub fn add(&mut self, connections: &mut [Connection], habits: &mut Habits) {
         for some in connections.chunks_mut(AT_ONCE) {
             // With little done in between, much of the memory that this needs is fetched at the same time.
