@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`source`] | aya, libc, std::fs, probe-ebpf | lifecycle, aggregate, report, printing |
 //! | [`lifecycle`] | segments, std collections | clocks, tokio, aya, I/O, hash-order-dependent output |
-//! | [`aggregate`] | lifecycle records, std collections | clocks, I/O, formatting |
+//! | [`aggregate`] | lifecycle records, hdrhistogram | clocks, I/O, formatting |
 //! | [`filter`] | lifecycle records | clocks, I/O, formatting of records, the command line |
 //! | [`evidence`] | lifecycle records, filters, frames | clocks, I/O, where frames come from |
 //! | [`report`] | lifecycle records, aggregates | I/O, clocks, the terminal |
