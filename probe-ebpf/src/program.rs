@@ -1,4 +1,5 @@
-//! Entry points: native XDP, with and without multi-buffer support, and tc egress for what a host itself sends.
+//! Entry points: XDP, with and without multi-buffer support, and tc egress for what a host itself sends; of each one for
+//! interfaces with Ethernet and one for those whose frames begin with an IP header (tun, WireGuard, PPP, IP tunnels).
 
 use core::{hint::assert_unchecked, ptr::read_volatile};
 
@@ -42,19 +43,34 @@ static TUNNEL_DEPTH: u32 = 0;
 #[xdp]
 #[inline(always)]
 fn rstprobe(ctx: XdpContext) -> u32 {
-    let frame = Frame::<false> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
-    run(&frame, frame.end - frame.start);
-    #[cfg(feature = "trace")]
-    trace::tell();
-    global!(ACTION)
+    receive::<false, ETHERNET>(&ctx)
 }
 
 /// For kernels with multi-buffer XDP (5.18): headers are read from the first buffer, lengths cover all of them.
 #[xdp(frags)]
 #[inline(always)]
 fn rstprobe_frags(ctx: XdpContext) -> u32 {
-    let frame = Frame::<true> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
-    run(&frame, frame.end - frame.start);
+    receive::<true, ETHERNET>(&ctx)
+}
+
+/// As [`rstprobe`], for interfaces without Ethernet: the frame begins with an IP header.
+#[xdp]
+#[inline(always)]
+fn rstprobe_ip(ctx: XdpContext) -> u32 {
+    receive::<false, IP>(&ctx)
+}
+
+/// As [`rstprobe_frags`], for interfaces without Ethernet.
+#[xdp(frags)]
+#[inline(always)]
+fn rstprobe_ip_frags(ctx: XdpContext) -> u32 {
+    receive::<true, IP>(&ctx)
+}
+
+#[inline(always)]
+fn receive<const FRAGS: bool, const LINK: u8>(ctx: &XdpContext) -> u32 {
+    let frame = Frame::<FRAGS>::of(ctx);
+    run::<_, LINK>(&frame, frame.linear_len());
     #[cfg(feature = "trace")]
     trace::tell();
     global!(ACTION)
@@ -64,12 +80,29 @@ fn rstprobe_frags(ctx: XdpContext) -> u32 {
 #[classifier]
 #[inline(always)]
 fn rstprobe_egress(ctx: TcContext) -> i32 {
-    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize, ctx: &ctx };
-    run(&frame, frame.len);
+    send::<ETHERNET>(&ctx)
+}
+
+/// As [`rstprobe_egress`], for interfaces without Ethernet.
+#[classifier]
+#[inline(always)]
+fn rstprobe_ip_egress(ctx: TcContext) -> i32 {
+    send::<IP>(&ctx)
+}
+
+#[inline(always)]
+fn send<const LINK: u8>(ctx: &TcContext) -> i32 {
+    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize, ctx };
+    run::<_, LINK>(&frame, frame.len);
     #[cfg(feature = "trace")]
     trace::tell();
     TC_ACT_UNSPEC
 }
+
+/// What frames begin with: an Ethernet header.
+pub(crate) const ETHERNET: u8 = 0;
+/// What frames begin with: an IP header of either version (`ARPHRD_NONE`, `ARPHRD_PPP`, `ARPHRD_TUNNEL` and the like).
+pub(crate) const IP: u8 = 1;
 
 /// Headers end before this offset: link header and tags, IP header with the longest chain followed, TCP header.
 const MAX_OFFSET: usize = 0x3ffe;
@@ -232,8 +265,8 @@ fn packet_bytes<'a, const N: usize>(start: usize, end: usize, offset: usize) -> 
 /// The headers first, and what is found there into the scratch memory; then the books. Between the two nothing else is to
 /// be kept in registers, of which there are few.
 #[inline(always)]
-pub(crate) fn run<R: Reader + Origin + Again>(frame: &R, len: usize) {
-    let Some(scratch) = find(frame, len) else { return };
+pub(crate) fn run<R: Reader + Origin + Again, const LINK: u8>(frame: &R, len: usize) {
+    let Some(scratch) = find::<R, LINK>(frame, len) else { return };
     let Some(mut region) = begin(frame, len) else { return };
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
@@ -278,16 +311,18 @@ fn begin<R: Origin>(frame: &R, len: usize) -> Option<Region> {
 
 /// What is in `frame`, in [`Scratch::found`]; `None` when that has been counted.
 #[inline(always)]
-fn find<R: Reader + Origin>(frame: &R, len: usize) -> Option<&'static mut Scratch> {
-    // The commonest shapes first, at fixed offsets.
-    if let Some(located) = parse::glance_v4(frame) {
-        return glanced(frame, &located, len);
-    }
-    if let Some(located) = parse::glance_v6(frame) {
-        return glanced(frame, &located, len);
+fn find<R: Reader + Origin, const LINK: u8>(frame: &R, len: usize) -> Option<&'static mut Scratch> {
+    if LINK == ETHERNET {
+        // The commonest shapes first, at fixed offsets.
+        if let Some(located) = parse::glance_v4(frame) {
+            return glanced(frame, &located, len);
+        }
+        if let Some(located) = parse::glance_v6(frame) {
+            return glanced(frame, &located, len);
+        }
     }
     let scratch = table::scratch()?;
-    scratch.found = match locate(frame, scratch) {
+    scratch.found = match locate::<R, LINK>(frame, scratch) {
         Ok(()) if passes_by(scratch.located.flags) => PASSED_BY,
         Ok(()) => return walked(frame, scratch),
         Err(reject) => reject as u32,
@@ -313,8 +348,9 @@ fn glanced<R: Reader + Origin>(frame: &R, located: &Located, len: usize) -> Opti
 
 /// Into the scratch memory, so that all ways through the headers end in one place.
 #[inline(always)]
-pub(crate) fn locate<R: Reader>(frame: &R, scratch: &mut Scratch) -> Result<(), Reject> {
-    match parse::locate(frame) {
+pub(crate) fn locate<R: Reader, const LINK: u8>(frame: &R, scratch: &mut Scratch) -> Result<(), Reject> {
+    let plain = if LINK == ETHERNET { parse::locate(frame) } else { parse::locate_ip(frame) };
+    match plain {
         Ok(located) => {
             scratch.located = located;
             return Ok(());
@@ -323,7 +359,11 @@ pub(crate) fn locate<R: Reader>(frame: &R, scratch: &mut Scratch) -> Result<(), 
         Err(reject) => return Err(reject),
     }
     let encapsulations = Encapsulations { enabled: global!(TUNNELS), max_depth: global!(TUNNEL_DEPTH) as u8 };
-    scratch.walk.restart_at_ethernet(0);
+    if LINK == ETHERNET {
+        scratch.walk.restart_at_ethernet(0);
+    } else {
+        scratch.walk.restart_at_ip(0);
+    }
     tunnel::locate(frame, encapsulations, &mut scratch.walk, &mut scratch.located)
 }
 

@@ -13,7 +13,7 @@ use probe_ebpf::delivery::{DELIVERY_COUNTS, FELL_BACK, REDIRECTED, STAMP_LEN, ST
 
 use crate::{
     evidence::Origin as _,
-    program::{self, ACTION, Frame},
+    program::{self, ACTION, ETHERNET, Frame},
     queues,
     table::{self, global},
 };
@@ -49,13 +49,13 @@ fn rstprobe_redirect_frags(ctx: XdpContext) -> u32 {
 fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     let frame = Frame::<FRAGS>::of(ctx);
     let Some(index) = socket_of(frame.origin()) else {
-        program::run(&frame, frame.linear_len());
+        program::run::<_, ETHERNET>(&frame, frame.linear_len());
         return global!(ACTION);
     };
     // As in `program::run`: there always is a region, unless the agent is not ready.
     let Some(mut region) = table::region() else { return global!(ACTION) };
     let Some(scratch) = table::scratch() else { return global!(ACTION) };
-    let found = program::locate(&frame, scratch);
+    let found = program::locate::<_, ETHERNET>(&frame, scratch);
     if found.is_ok() && !program::passes_by(scratch.located.flags) {
         return redirect(ctx, index);
     }

@@ -131,6 +131,17 @@ impl Walk {
     /// As [`Self::ethernet`], in place and without the call of memset that a whole value becomes in BPF.
     #[inline(always)]
     pub fn restart_at_ethernet(&mut self, at: u16) {
+        self.restart(at, layer::ETHERNET);
+    }
+
+    /// As [`Self::ip`], likewise.
+    #[inline(always)]
+    pub fn restart_at_ip(&mut self, at: u16) {
+        self.restart(at, layer::IP_BY_VERSION);
+    }
+
+    #[inline(always)]
+    fn restart(&mut self, at: u16, layer: u8) {
         let zero: u32 = black_box(0);
         self.end = zero;
         self.tunnel_id = zero;
@@ -138,7 +149,7 @@ impl Walk {
         self.protocol = zero as u16;
         self.vlan = zero as u16;
         self.ip = zero as u16;
-        self.layer = layer::ETHERNET;
+        self.layer = layer;
         self.ip_version = zero as u8;
         self.depth = zero as u8;
         self.fragment = zero as u8;
