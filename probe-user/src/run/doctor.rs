@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs};
 
 use probe_ebpf::layout::{Bucket, JournalEntry, LogEntry, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Slot};
 
-use super::{RunError, output};
+use super::{RunError, detach, output};
 use crate::{
     plan::DoctorPlan,
     source::live::{
@@ -182,6 +182,9 @@ fn interface(report: &mut Report, device: &Netdev, frags: Option<bool>) {
     match &device.xdp {
         Some(holder) => report.fact("XDP hook", &format!("taken by {holder}")),
         None => report.fact("XDP hook", "free"),
+    }
+    for left in detach::described(device) {
+        report.fact("of rstprobe's", &left);
     }
     let verdict = if device.xdp.is_some() {
         "nothing: the hook is taken; stop its owner first (`bpftool link` and `bpftool prog` show whose it is)"

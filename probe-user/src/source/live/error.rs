@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io};
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
-use super::privilege::Capability;
+use super::{egress::EgressRefusal, privilege::Capability, rtnetlink::Refusal};
 
 /// Why the live source cannot start or go on.
 #[derive(Debug, Error)]
@@ -151,12 +151,22 @@ pub enum LiveError {
         name: String,
     },
     /// Egress could not be attached.
-    #[error("{name}: cannot attach to egress for --host: {}; without --host only what is received is seen", chain(.source))]
+    #[error("{name}: cannot attach to egress for --host {source}; without --host only what is received is seen")]
     Egress {
         /// Interface.
         name: String,
+        /// What the kernel said to each way that was tried.
+        source: EgressRefusal,
+    },
+    /// Something of rstprobe's could not be removed from an interface.
+    #[error("{name}: cannot remove the {what}: {source}")]
+    Detach {
+        /// Interface.
+        name: String,
+        /// What.
+        what: &'static str,
         /// What the kernel said.
-        source: Box<ProgramError>,
+        source: Refusal,
     },
     /// Promiscuous membership failed.
     #[error("{name}: cannot enter promiscuous mode: {source}; it needs CAP_NET_RAW")]

@@ -7,6 +7,8 @@
 //! * `drain`: what an epoch has left, in the order of time.
 //! * [`carries`]: whether an interface carries the host's own traffic.
 //! * [`snapshots`]: first bytes of frames, through a ring buffer per CPU.
+//! * [`egress`]: what an interface sends, by tcx or a filter on clsact ([`clsact`]), of which the owner is known ([`owner`]).
+//! * [`leftover`]: what a killed rstprobe has left on interfaces.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`driver`]: what its driver counts as lost on the way in.
@@ -19,22 +21,26 @@
 pub mod attach;
 pub mod books;
 pub mod carries;
+pub mod clsact;
 pub mod delivery;
 mod desk;
 mod drain;
 pub mod driver;
+pub mod egress;
 pub mod engine;
 mod error;
 mod ethtool;
 mod features;
 mod flood;
 pub mod host;
+pub mod leftover;
 mod mapping;
 pub mod netdev;
+pub mod owner;
 mod planted;
 pub mod privilege;
 pub mod queues;
-mod rtnetlink;
+pub mod rtnetlink;
 pub mod services;
 pub mod snapshots;
 #[cfg(feature = "trace")]
