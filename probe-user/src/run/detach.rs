@@ -78,7 +78,9 @@ pub(super) fn described(device: &Netdev) -> Vec<String> {
         Err(error) => return vec![format!("unknown: {error}")],
     };
     let of = |one: &Leftover| match one.state() {
-        State::Ownerless => Some(format!("{one}: `rstprobe detach -i {}` removes it, as the next start does", one.name)),
+        State::Ownerless => {
+            Some(format!("{one}: `rstprobe detach -i {}` removes it, as the next start does", one.name))
+        }
         State::Unknown => Some(one.to_string()),
         State::Owned => one.is_filter().then(|| one.to_string()),
     };

@@ -97,9 +97,9 @@ impl Egress {
                     Err(link) => link,
                 };
                 let text = link.to_string();
-                let filter = self.clsact(program, to).map_err(|filter| {
-                    refused(EgressRefusal::Both { tcx: Box::new(link), clsact: Box::new(filter) })
-                })?;
+                let filter = self
+                    .clsact(program, to)
+                    .map_err(|filter| refused(EgressRefusal::Both { tcx: Box::new(link), clsact: Box::new(filter) }))?;
                 self.tcx_refused.get_or_insert(text);
                 Ok(filter)
             }
@@ -115,23 +115,15 @@ impl Egress {
         let info = program.info().map_err(|error| refused(io_error(error)))?;
         let fd = program.fd().map_err(|error| refused(io_error(error)))?;
         let _turn = Turn::wait();
-        let added_now = clsact::add_qdisc(to.index).map_err(EgressRefusal::Clsact)?;
-        let added_clsact = added_now || was_added(to.index).map_err(refused)?;
+        let added_clsact = clsact::add_qdisc(to.index).map_err(EgressRefusal::Clsact)?;
         let mark = Mark { pid: std::process::id(), number: owner.number, tag: info.tag(), added_clsact };
         if let Err(refusal) = clsact::add_filter(to.index, fd.as_fd(), &mark.to_string()) {
             // The first refusal is the one to tell.
-            let _emptied = added_now && clsact::delete_empty_qdisc(to.index).is_ok();
+            let _emptied = added_clsact && clsact::delete_empty_qdisc(to.index).is_ok();
             return Err(EgressRefusal::Clsact(refusal));
         }
         Ok(EgressLink::Clsact(ClsactFilter { name: to.name.clone(), index: to.index, mark: Some(mark), _owner: owner }))
     }
-}
-
-/// True when the qdisc is there for filters of rstprobe's, whoever runs them.
-fn was_added(index: u32) -> io::Result<bool> {
-    let filters = clsact::filters(index, Hook::Egress)?;
-    let marks = filters.iter().filter_map(|filter| Mark::parse(filter.name.as_deref()?));
-    Ok(marks.into_iter().any(|mark| mark.added_clsact))
 }
 
 fn tcx(program: &mut SchedClassifier, to: &Netdev) -> Result<EgressLink, EgressRefusal> {
@@ -148,8 +140,8 @@ fn io_error(error: ProgramError) -> io::Error {
     }
 }
 
-/// A filter on the clsact qdisc. Dropping it removes both, the qdisc only when it was added for rstprobe's filters and
-/// this was the last of all on it.
+/// A filter on the clsact qdisc. Dropping it removes both, the qdisc only when it was added for this filter and nothing else
+/// is on it by then.
 pub(super) struct ClsactFilter {
     name: String,
     index: u32,
@@ -167,9 +159,11 @@ impl EgressLink {
     pub(super) fn detach(self) -> Result<(), LiveError> {
         match self {
             Self::Tcx { .. } => Ok(()),
-            Self::Clsact(mut filter) => filter
-                .remove()
-                .map_err(|source| LiveError::Detach { name: filter.name.clone(), what: "egress filter", source }),
+            Self::Clsact(mut filter) => filter.remove().map_err(|source| LiveError::Detach {
+                name: filter.name.clone(),
+                what: "egress filter",
+                source,
+            }),
         }
     }
 }
@@ -190,8 +184,8 @@ impl Drop for ClsactFilter {
     }
 }
 
-/// Removes the filter of that mark if it is still there, and then the qdisc, if that was added for rstprobe's filters and
-/// nothing is on it any more; true when the qdisc went. To be called within a [`Turn`].
+/// Removes the filter of that mark if it is still there, and then the qdisc, if that was added for it and nothing
+/// else is on it; true when the qdisc went. To be called within a [`Turn`].
 ///
 /// # Errors
 /// What the kernel refused.

@@ -232,10 +232,7 @@ mod tests {
         // Nobody has the socket of that number.
         assert_eq!(of(ours.clone()).state(), State::Ownerless);
         let text = of(ours).to_string();
-        assert_eq!(
-            text,
-            "the egress filter of rstprobe pid 12 (program id 7, tag 0000000000000056), which is gone"
-        );
+        assert_eq!(text, "the egress filter of rstprobe pid 12 (program id 7, tag 0000000000000056), which is gone");
         for (name, tag) in [(&*mark.to_string(), 0x57), ("cil_to_netdev", 0x56), ("rstprobe", 0x56)] {
             assert_eq!(of_filter(Hook::Egress, &filter(name, tag)), None, "{name}");
         }

@@ -39,7 +39,7 @@ pub struct Mark {
     pub number: u64,
     /// Tag of the program, as the kernel computes it of its instructions.
     pub tag: u64,
-    /// The qdisc is there for rstprobe's filters alone: whoever removes the last filter removes it, too.
+    /// The qdisc was added for this filter: whoever removes the filter removes the qdisc, too, if nothing else is on it.
     pub added_clsact: bool,
 }
 
