@@ -1,5 +1,7 @@
 //! `rstprobe detach`: removes what a killed rstprobe has left on interfaces; and the same at every start.
 
+use std::fmt::Write as _;
+
 use super::{RunError, output};
 use crate::{
     plan::DetachPlan,
@@ -24,9 +26,12 @@ pub(super) fn detach(plan: &DetachPlan) -> Result<(), RunError> {
         return Err(missing());
     }
     let (removed, errors, unknown) = leftover::remove_ownerless(&devices);
-    let mut text: String = removed.iter().map(|one| format!("{one}\n")).collect();
+    let mut text = String::new();
+    for one in removed {
+        text.write_fmt(format_args!("{one}\n")).expect("a String takes everything");
+    }
     for one in unknown.iter().chain(&owned(&devices)) {
-        text.push_str(&format!("{}: stays: {one}\n", one.name));
+        text.write_fmt(format_args!("{}: stays: {one}\n", one.name)).expect("a String takes everything");
     }
     if text.is_empty() && errors.is_empty() {
         let on = if plan.interfaces.is_empty() { "any interface".to_string() } else { plan.interfaces.join(", ") };
