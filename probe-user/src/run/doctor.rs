@@ -112,7 +112,9 @@ fn tables(cpus: usize) -> String {
 /// What prevents watching a device that was named.
 fn obstacle(report: &mut Report, device: &Netdev) {
     let name = device.name.clone();
-    if let Some(holder) = &device.xdp {
+    if !device.link_layer.is_understood() {
+        report.obstacle(LiveError::LinkType { name, link_layer: device.link_layer }.to_string());
+    } else if let Some(holder) = &device.xdp {
         report.obstacle(LiveError::HookTaken { name, holder: holder.to_string() }.to_string());
     } else if !device.up {
         report.obstacle(LiveError::InterfaceDown { name }.to_string());
@@ -166,6 +168,7 @@ fn interface(report: &mut Report, device: &Netdev, frags: Option<bool>) {
     report.heading(&format!("interface {}", device.name));
     report.fact("driver", &device.driver);
     report.fact("state", if device.up { "up" } else { "down" });
+    report.fact("link type", &device.link_layer.to_string());
     report.fact("MTU", &device.mtu.to_string());
     let offload = |value: Option<bool>, consequence: &str, switch: &str| match value {
         Some(true) => format!("on: {consequence}; `ethtool -K {} {switch} off`", device.name),
@@ -183,7 +186,9 @@ fn interface(report: &mut Report, device: &Netdev, frags: Option<bool>) {
         Some(holder) => report.fact("XDP hook", &format!("taken by {holder}")),
         None => report.fact("XDP hook", "free"),
     }
-    let verdict = if device.xdp.is_some() {
+    let verdict = if !device.link_layer.is_understood() {
+        "nothing: frames of this link type are not understood"
+    } else if device.xdp.is_some() {
         "nothing: the hook is taken; stop its owner first (`bpftool link` and `bpftool prog` show whose it is)"
     } else if !device.up {
         "nothing until it is up (`ip link set NAME up`)"

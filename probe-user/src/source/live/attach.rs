@@ -49,13 +49,17 @@ pub fn attach(
     interfaces.iter().map(|name| attach_one(engine, name, mode, promiscuous)).collect()
 }
 
-/// What must hold before the kernel program is even loaded: privileges, and interfaces that exist, are up and free.
+/// What must hold before the kernel program is even loaded: privileges, and interfaces that exist, are up and free,
+/// and whose frames are understood.
 ///
 /// # Errors
 /// The first thing that does not hold.
 pub fn preflight(interfaces: &[String], promiscuous: bool) -> Result<(), LiveError> {
     for name in interfaces {
         let device = Netdev::find(name)?;
+        if !device.link_layer.is_understood() {
+            return Err(LiveError::LinkType { name: device.name, link_layer: device.link_layer });
+        }
         if !device.up {
             return Err(LiveError::InterfaceDown { name: device.name });
         }

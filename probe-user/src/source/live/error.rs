@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io};
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
-use super::privilege::Capability;
+use super::{link_layer::LinkLayer, privilege::Capability};
 
 /// Why the live source cannot start or go on.
 #[derive(Debug, Error)]
@@ -86,6 +86,17 @@ pub enum LiveError {
     InterfaceDown {
         /// Interface.
         name: String,
+    },
+    /// Frames of this interface begin with something that is not understood.
+    #[error(
+        "{name}: link type {link_layer} is not understood: Ethernet is, and IP without a link header (tun, WireGuard, PPP, \
+         IP tunnels); watch the interface on which the same traffic passes in one of these"
+    )]
+    LinkType {
+        /// Interface.
+        name: String,
+        /// What they begin with.
+        link_layer: LinkLayer,
     },
     /// Somebody else has the XDP hook.
     #[error(

@@ -11,6 +11,7 @@
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`driver`]: what its driver counts as lost on the way in.
 //! * `features`: what its driver can do with XDP.
+//! * [`link_layer`]: what frames of an interface begin with.
 //! * [`privilege`]: what the process may do.
 //! * [`queues`]: what came in on which interface and queue.
 //! * [`services`]: what floods are made of: counts by service, of what is not kept per flow.
@@ -29,6 +30,7 @@ mod ethtool;
 mod features;
 mod flood;
 pub mod host;
+pub mod link_layer;
 mod mapping;
 pub mod netdev;
 mod planted;
