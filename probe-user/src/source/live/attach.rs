@@ -1,11 +1,19 @@
 //! Attaching the engine's program to interfaces, always through bpf_links: they die with the process, so nothing is
 //! left behind even after `kill -9`.
 
-use std::io;
+use std::{io, os::fd::AsFd as _};
 
-use aya::programs::{ProgramError, Xdp, XdpMode, links::FdLink};
+use aya::programs::{ProgramError, Xdp, XdpError, XdpMode, links::FdLink};
 
-use super::{LiveError, engine::Engine, ethtool::Promiscuous, netdev::Netdev, privilege};
+use super::{
+    LiveError,
+    engine::Engine,
+    ethtool::Promiscuous,
+    foresight,
+    netdev::Netdev,
+    privilege,
+    xdp_trial::{self, Answer},
+};
 
 /// Where in the receive path the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,9 +92,11 @@ fn attach_one(engine: &mut Engine, name: &str, mode: Mode, promiscuous: bool) ->
         Mode::Generic => XdpMode::Skb,
     };
     let program: &mut Xdp = engine.program()?;
-    let id =
-        program.attach_to_if_index(device.index, xdp_mode).map_err(|error| explain(&device, mode, frags, error))?;
-    let link = program.take_link(id).map_err(|error| explain(&device, mode, frags, error))?;
+    let id = match program.attach_to_if_index(device.index, xdp_mode) {
+        Ok(id) => id,
+        Err(error) => return Err(explain(&device, mode, program, frags, error)),
+    };
+    let link = program.take_link(id).map_err(|source| LiveError::Program(Box::new(source)))?;
     // Dropping a link that is not an fd detaches it, so nothing stays behind on this error path either.
     let link = FdLink::try_from(link).map_err(|_| LiveError::NoLink { name: device.name.clone() })?;
     let promiscuous = promiscuous
@@ -96,38 +106,36 @@ fn attach_one(engine: &mut Engine, name: &str, mode: Mode, promiscuous: bool) ->
     Ok(Attachment { device, mode, _link: link, _promiscuous: promiscuous })
 }
 
-/// veth and most drivers hold one frame in one page: headroom (256) and skb_shared_info (320) leave this MTU, less the
-/// Ethernet header and one VLAN tag.
-const PAGE_MTU: u32 = 3498;
-
-fn explain(device: &Netdev, mode: Mode, frags: bool, error: ProgramError) -> LiveError {
+/// What a refused attachment means. The kernel is asked again, by netlink, for its words.
+fn explain(device: &Netdev, mode: Mode, program: &Xdp, frags: bool, error: ProgramError) -> LiveError {
     let name = device.name.clone();
-    let source = match error {
-        ProgramError::SyscallError(error) => error.io_error,
-        other => io::Error::other(other.to_string()),
+    let source = os_error(error);
+    let holder = Netdev::find(&name).map(|now| now.xdp);
+    match (source.raw_os_error(), holder) {
+        (_, Err(gone @ LiveError::NoInterface { .. })) => return gone,
+        (Some(libc::EBUSY | libc::EEXIST), Ok(Some(holder))) => {
+            return LiveError::HookTaken { name, holder: holder.to_string() };
+        }
+        _ => {}
+    }
+    let answer = program.fd().ok().and_then(|fd| xdp_trial::ask_why(device.index, fd.as_fd(), mode).ok());
+    let words = match answer {
+        Some(Answer::Words(words)) => format!("\"{words}\""),
+        Some(Answer::Attached) => format!("{source}, and took it, without a bpf_link, when it was asked why"),
+        Some(Answer::Nothing) | None => format!("{source}; the kernel gave no reason"),
     };
-    match source.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => {
-            let holder = Netdev::find(&device.name).ok().and_then(|now| now.xdp);
-            let holder = holder.map_or_else(|| "another program".to_string(), |holder| holder.to_string());
-            LiveError::HookTaken { name, holder }
+    let step = foresight::next_step(device, mode, frags, &words, &source);
+    LiveError::Refused { name, driver: device.driver.clone(), mode: mode.name(), words, step, source }
+}
+
+/// The error of the system call, with its number where there is one.
+fn os_error(error: ProgramError) -> io::Error {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error,
+        // aya asks by netlink where the kernel knows no link of this kind, or refuses one with EINVAL.
+        ProgramError::XdpError(XdpError::NetlinkError(error)) if error.raw_os_error().is_some() => {
+            io::Error::from_raw_os_error(error.raw_os_error().unwrap_or_default())
         }
-        // A multi-buffer program is not refused for the MTU (net/core/dev.c): then the driver has no native XDP at all.
-        Some(libc::EOPNOTSUPP) if mode == Mode::Native && (frags || device.mtu <= PAGE_MTU) => {
-            LiveError::NoNative { name, driver: device.driver.clone(), source }
-        }
-        Some(libc::ERANGE) if mode == Mode::Native && device.mtu <= PAGE_MTU => {
-            LiveError::PeerMtu { name, limit: PAGE_MTU }
-        }
-        Some(libc::ERANGE | libc::EINVAL | libc::EOPNOTSUPP) if mode == Mode::Native && device.mtu > PAGE_MTU => {
-            let why = if frags {
-                format!("with driver {}, which takes no multi-buffer program", device.driver)
-            } else {
-                "without frags (multi-buffer XDP, Linux 5.18)".to_string()
-            };
-            LiveError::MtuTooBig { name, mtu: device.mtu, why, limit: PAGE_MTU }
-        }
-        Some(libc::ENODEV) => LiveError::NoInterface { name, known: Vec::new() },
-        _ => LiveError::Attach { name, source },
+        other => io::Error::other(other.to_string()),
     }
 }
