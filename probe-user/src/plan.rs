@@ -195,6 +195,8 @@ pub struct WatchPlan {
 pub struct DoctorPlan {
     /// Interfaces; empty for all.
     pub interfaces: Vec<String>,
+    /// Attach to them and detach at once.
+    pub attempt: bool,
 }
 
 /// Sets of remembered openings per CPU, of 30 each: at a million SYNs per second the last 120 milliseconds.
@@ -401,7 +403,7 @@ fn timers(settings: &[String]) -> Result<Timers, PlanError> {
 
 impl From<DoctorArgs> for DoctorPlan {
     fn from(args: DoctorArgs) -> Self {
-        Self { interfaces: args.interface }
+        Self { interfaces: args.interface, attempt: args.attempt }
     }
 }
 

@@ -31,6 +31,7 @@ use crate::{
             delivery,
             engine::{Depth, Engine, EngineConfig},
             host::{HostTap, ResetFormat},
+            kernel_features::{Feature, KernelFeatures},
             services::Services,
             snapshots::{Snapshots, Taken},
         },
@@ -65,6 +66,10 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 /// Snapshots of frames wait so long between two drains: other CPUs' programs may still have earlier ones in hand.
 const ON_THE_WAY_NS: u64 = 2_000_000;
 
+/// Said once, where nobody asked for it.
+const SINGLE_BUFFER: &str = "rstprobe: multi-buffer XDP needs Linux 5.18: loaded the single-buffer program; native mode up \
+                             to MTU 3498";
+
 impl Session {
     /// Loads and attaches.
     ///
@@ -80,7 +85,9 @@ impl Session {
             DataPath::AfXdp { force } => delivery::queues(&plan.interfaces, plan.mode, force)?,
         };
         let sockets = queues.len() as u32;
-        let snapshots = plan.evidence.is_some();
+        // Sockets have whole frames, also where the program cannot copy them.
+        let without = KernelFeatures::of_this_kernel().lacks(Feature::FrameBytes) && sockets > 0;
+        let snapshots = plan.evidence.is_some() && !without;
         let offset_ns = clock.offset_ns;
         // With one queue alone the books say it all. What the host sends is a place of its own.
         let by_queue = plan.host || delivery::queue_count(&plan.interfaces) > 1;
@@ -88,6 +95,9 @@ impl Session {
         let config =
             EngineConfig { reset_offsets, clock_offset_ns, by_queue, snapshots, sockets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
+        if !engine.frags() && config.frags.is_none() {
+            output::say(SINGLE_BUFFER);
+        }
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
         engine.tick(monotonic_ns());
@@ -116,7 +126,7 @@ impl Session {
             (true, true) => Basis::BeforeSegmentation,
             (true, false) => Basis::AllSegments,
         };
-        let snapshots = plan.evidence.as_ref().map(|_| Snapshots::open(&mut engine)).transpose()?;
+        let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
         let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &manners)));
         let feed = Arc::new(SharedFeed::new(Feed::new(tracker, basis, evidence.transpose()?)));
         let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;

@@ -34,6 +34,14 @@ pub fn queue_count(interfaces: &[String]) -> u32 {
     interfaces.iter().map(|name| ethtool::receive_queues(name).unwrap_or(1).max(1)).fold(0, u32::saturating_add)
 }
 
+/// How many receive queues an interface uses, and how many it can have at most.
+///
+/// # Errors
+/// What the ioctl says; drivers with one queue mostly lack it.
+pub fn queue_limits(interface: &str) -> std::io::Result<(u32, u32)> {
+    ethtool::queue_limits(interface)
+}
+
 /// The program's side of the sockets. They leave their map when they are closed.
 pub struct Delivery {
     _sockets: XskMap<MapData>,

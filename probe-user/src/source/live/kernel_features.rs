@@ -53,6 +53,18 @@ impl Feature {
         }
     }
 
+    /// The same in a word or two, for tables.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::RingBuffer => "ring buffer",
+            Self::XdpLink => "XDP bpf_link",
+            Self::MemoryByControlGroup => "cgroup memory",
+            Self::Frags => "xdp.frags",
+            Self::FrameBytes => "xdp_load_bytes",
+            Self::Tcx => "tcx links",
+        }
+    }
+
     /// The first kernel of kernel.org that has it.
     pub fn since(self) -> &'static str {
         match self {
