@@ -307,6 +307,10 @@ pub struct DoctorArgs {
     /// Interface to examine; all when none is named
     #[arg(short, long = "interface", value_name = "IFACE")]
     pub interface: Vec<String>,
+    /// Attach to these interfaces and detach at once, and tell what the kernel says. Some drivers (mlx5, ...) reset the
+    /// link when XDP comes and goes
+    #[arg(long = "try", requires = "interface")]
+    pub attempt: bool,
 }
 
 const DETACH: &str = "Examples:

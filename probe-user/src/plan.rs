@@ -199,6 +199,8 @@ pub struct WatchPlan {
 pub struct DoctorPlan {
     /// Interfaces; empty for all.
     pub interfaces: Vec<String>,
+    /// Attach to them and detach at once.
+    pub attempt: bool,
 }
 
 /// `rstprobe detach`.
@@ -423,7 +425,7 @@ fn timers(settings: &[String]) -> Result<Timers, PlanError> {
 
 impl From<DoctorArgs> for DoctorPlan {
     fn from(args: DoctorArgs) -> Self {
-        Self { interfaces: args.interface }
+        Self { interfaces: args.interface, attempt: args.attempt }
     }
 }
 

@@ -120,7 +120,12 @@ fn a_start_that_fails_leaves_nothing() {
         let words = ["run", "--host", "--egress", "clsact", "-i", SOURCE, "-i", SINK];
         let finished = one_shot(&pair, &words);
         assert_eq!(finished.status.code(), Some(5), "{}", finished.stderr);
-        assert_said(&finished.stderr, &["sink: cannot attach to egress for --host by a filter on the clsact qdisc: "]);
+        assert_said(
+            &finished.stderr,
+            &[
+                "sink: cannot attach to egress for --host by a filter on the clsact qdisc: the qdisc `ingress` is at its place",
+            ],
+        );
         assert_eq!(filters(&pair, SOURCE), []);
         assert!(!clsact(&pair, SOURCE), "clsact stays");
         let qdiscs = pair.namespace.tc("qdisc show dev sink").expect("tc works");

@@ -33,6 +33,8 @@ use crate::{
             delivery,
             engine::{Depth, Engine, EngineConfig},
             host::{HostTap, ResetFormat},
+            kernel_features::{Feature, KernelFeatures},
+            link_layer::LinkLayer,
             services::Services,
             snapshots::{Snapshots, Taken},
         },
@@ -67,6 +69,10 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 /// Snapshots of frames wait so long between two drains: other CPUs' programs may still have earlier ones in hand.
 const ON_THE_WAY_NS: u64 = 2_000_000;
 
+/// Said once, where nobody asked for it.
+const SINGLE_BUFFER: &str = "rstprobe: multi-buffer XDP needs Linux 5.18: loaded the single-buffer program; native mode up \
+                             to MTU 3498";
+
 impl Session {
     /// Loads and attaches.
     ///
@@ -83,7 +89,9 @@ impl Session {
             DataPath::AfXdp { force } => delivery::queues(&plan.interfaces, plan.mode, force)?,
         };
         let sockets = queues.len() as u32;
-        let snapshots = plan.evidence.is_some();
+        // Sockets have whole frames, also where the program cannot copy them.
+        let without = KernelFeatures::of_this_kernel().lacks(Feature::FrameBytes) && sockets > 0;
+        let snapshots = plan.evidence.is_some() && !without;
         let offset_ns = clock.offset_ns;
         // With one queue alone the books say it all. What the host sends is a place of its own.
         let by_queue = plan.host || delivery::queue_count(&plan.interfaces) > 1;
@@ -91,6 +99,9 @@ impl Session {
         let config =
             EngineConfig { reset_offsets, clock_offset_ns, by_queue, snapshots, sockets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
+        if !engine.frags() && config.frags.is_none() {
+            output::say(SINGLE_BUFFER);
+        }
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
         engine.tick(monotonic_ns());
@@ -119,7 +130,7 @@ impl Session {
             (true, true) => Basis::BeforeSegmentation,
             (true, false) => Basis::AllSegments,
         };
-        let snapshots = plan.evidence.as_ref().map(|_| Snapshots::open(&mut engine)).transpose()?;
+        let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
         let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &manners)));
         let feed = Arc::new(SharedFeed::new(Feed::new(tracker, basis, evidence.transpose()?)));
         let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;
@@ -315,8 +326,8 @@ fn interfaces(attachments: &[Attachment], manners: &[&str]) -> Vec<Interface> {
         index: attachment.device.index,
         name: attachment.device.name.clone(),
         description: format!("{}, {manner}", attachment.device.driver),
-        // Ethernet.
-        link_type: 1,
+        // LINKTYPE_RAW, LINKTYPE_ETHERNET.
+        link_type: if attachment.device.link_layer == LinkLayer::Ip { 101 } else { 1 },
     };
     attachments.iter().zip(manners).map(of).collect()
 }

@@ -77,17 +77,43 @@ fn qdisc(index: u32) -> TcMessage {
     message(index, handle, TcHandle::CLSACT, 0, Some(CLSACT))
 }
 
-/// Adds the qdisc; false when there is one at its place.
+/// Adds the qdisc; false when it is there.
 ///
 /// # Errors
-/// Why the kernel refused it.
+/// Why the kernel refused it; or the older `ingress` qdisc is at its place, which would run on what is received whatever is
+/// attached to what is sent.
 pub(super) fn add_qdisc(index: u32) -> Result<bool, Refusal> {
     let request = RouteNetlinkMessage::NewQueueDiscipline(qdisc(index));
     match rtnetlink::change(request, NLM_F_CREATE | NLM_F_EXCL) {
         Ok(()) => Ok(true),
-        Err(refusal) if refusal.is(libc::EEXIST) => Ok(false),
+        Err(refusal) if refusal.is(libc::EEXIST) => match kind_at_its_place(index)?.as_deref() {
+            Some(CLSACT) => Ok(false),
+            other => {
+                let other = other.unwrap_or("unknown");
+                let words = format!("the qdisc `{other}` is at its place, which does not see what is sent");
+                Err(Refusal { source: refusal.source, words: Some(words) })
+            }
+        },
         Err(refusal) => Err(refusal),
     }
+}
+
+/// Kind of the qdisc at the place of clsact.
+fn kind_at_its_place(index: u32) -> io::Result<Option<String>> {
+    let mut kind = None;
+    let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::with_index(index.cast_signed()));
+    rtnetlink::dump(request, |MaybeRead(message)| {
+        if let Some(RouteNetlinkMessage::NewQueueDiscipline(message)) = message
+            && message.header.index == index.cast_signed()
+            && message.header.parent == TcHandle::CLSACT
+        {
+            kind = message.attributes.into_iter().find_map(|attribute| match attribute {
+                TcAttribute::Kind(kind) => Some(kind),
+                _ => None,
+            });
+        }
+    })?;
+    Ok(kind)
 }
 
 /// Deletes the qdisc when no filter is on it; true when it was deleted.

@@ -13,6 +13,7 @@ use super::{
     LiveError,
     egress::{Egress, EgressHook, EgressLink},
     engine::Engine,
+    link_layer::LinkLayer,
     netdev::Netdev,
     owner::PROGRAM,
     tracefs::{TRACEFS, with_tracefs},
@@ -108,11 +109,9 @@ impl HostTap {
         with_reasons: bool,
     ) -> Result<Self, LiveError> {
         let mut tap = Self { egress: Vec::new(), tcx_refused: None, ring: None, lost: None, waiting: Vec::new() };
-        let program: &mut SchedClassifier = engine.named_program(PROGRAM)?;
-        program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
         let mut egress = Egress::new(hook);
         for device in interfaces {
-            tap.egress.push(egress.attach(program, device)?);
+            tap.egress.push(egress.attach(classifier(engine, device.link_layer)?, device)?);
         }
         tap.tcx_refused = egress.tcx_refused().map(ToString::to_string);
         if with_reasons {
@@ -177,6 +176,16 @@ impl HostTap {
     pub fn lost(&self) -> u64 {
         self.lost.as_ref().and_then(|lost| lost.get(&0, 0).ok()).unwrap_or(0)
     }
+}
+
+/// The classifier for interfaces of that link layer, loaded when it is first needed.
+fn classifier(engine: &mut Engine, link_layer: LinkLayer) -> Result<&mut SchedClassifier, LiveError> {
+    let name = if link_layer == LinkLayer::Ip { "rstprobe_ip_egress" } else { PROGRAM };
+    let program: &mut SchedClassifier = engine.named_program(name)?;
+    if program.fd().is_err() {
+        program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
+    }
+    Ok(program)
 }
 
 fn decode(bytes: &[u8]) -> Option<ResetEvent> {

@@ -13,6 +13,12 @@
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`driver`]: what its driver counts as lost on the way in.
 //! * `features`: what its driver can do with XDP.
+//! * [`foresight`]: whether native mode will do, as far as it shows before trying; what to do once it is refused.
+//! * [`kernel_features`]: what this kernel has, found by trying.
+//! * [`offloads`]: which are on, and which are fixed.
+//! * `verifier`: which line of its log says why.
+//! * `xdp_trial`: the kernel's words on a refused attachment.
+//! * [`link_layer`]: what frames of an interface begin with.
 //! * [`privilege`]: what the process may do.
 //! * [`queues`]: what came in on which interface and queue.
 //! * [`services`]: what floods are made of: counts by service, of what is not kept per flow.
@@ -32,10 +38,14 @@ mod error;
 mod ethtool;
 mod features;
 mod flood;
+pub mod foresight;
 pub mod host;
+pub mod kernel_features;
 pub mod leftover;
+pub mod link_layer;
 mod mapping;
 pub mod netdev;
+pub mod offloads;
 pub mod owner;
 mod planted;
 pub mod privilege;
@@ -46,5 +56,7 @@ pub mod snapshots;
 #[cfg(feature = "trace")]
 pub mod trace;
 mod tracefs;
+mod verifier;
+mod xdp_trial;
 
 pub use error::LiveError;

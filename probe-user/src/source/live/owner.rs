@@ -27,7 +27,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Name of the classifier, with which every mark begins. The kernel keeps 15 characters of a program's name: all of this.
+/// Name of the classifier, with which every mark begins, also of the one for interfaces without Ethernet. The kernel keeps 15
+/// characters of a program's name: all of this.
 pub(super) const PROGRAM: &str = "rstprobe_egress";
 
 /// What the name of a filter says.
