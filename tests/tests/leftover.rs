@@ -285,10 +285,10 @@ fn tcx_needs_no_filter() {
 
 #[test]
 fn an_xdp_program_without_a_link_is_detached_and_that_of_others_is_not() {
+    if !leftover::has_bpftool() {
+        return say("SKIP an_xdp_program_without_a_link_is_detached_and_that_of_others_is_not: no bpftool");
+    }
     privileged("leftover", "an_xdp_program_without_a_link_is_detached_and_that_of_others_is_not", || {
-        if !leftover::has_bpftool() {
-            return say("SKIP an_xdp_program_without_a_link_is_detached_and_that_of_others_is_not: no bpftool");
-        }
         let pair = pair();
         for (name, interface) in [("rstprobe_frags", SOURCE), ("somebody_elses", SINK)] {
             let program = LoadedProgram::load_named(&assemble::pass(), name).expect("it loads");
