@@ -52,9 +52,9 @@ impl Hook {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Filter {
     /// Its handle at its priority.
-    handle: TcHandle,
+    pub(super) handle: TcHandle,
     /// Priority and protocol as `tcm_info` has them.
-    info: u32,
+    pub(super) info: u32,
     /// Name of a BPF filter (`TCA_BPF_NAME`).
     pub name: Option<String>,
     /// Tag of its program.

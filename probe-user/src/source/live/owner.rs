@@ -127,12 +127,15 @@ impl Turn {
     /// Changes take milliseconds.
     const PATIENCE: Duration = Duration::from_secs(2);
 
+    fn bind() -> io::Result<UnixDatagram> {
+        UnixDatagram::bind_addr(&SocketAddr::from_abstract_name("rstprobe/turn")?)
+    }
+
     /// Waits for it, but not forever: anybody can take the name.
     pub(super) fn wait() -> Self {
         let end = Instant::now() + Self::PATIENCE;
         loop {
-            let bound = SocketAddr::from_abstract_name("rstprobe/turn").and_then(|name| UnixDatagram::bind_addr(&name));
-            match bound {
+            match Self::bind() {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
                     thread::sleep(Duration::from_millis(5));
                 }
@@ -190,12 +193,14 @@ mod tests {
     #[test]
     fn turns_are_taken_one_after_the_other() {
         let first = Turn::wait();
-        assert!(first._socket.is_some());
-        let second = thread::spawn(|| (Turn::wait()._socket.is_some(), Instant::now()));
+        assert_eq!(Turn::bind().expect_err("it is taken").kind(), io::ErrorKind::AddrInUse);
+        let second = thread::spawn(|| (Turn::wait(), Instant::now()));
         thread::sleep(Duration::from_millis(50));
         let freed = Instant::now();
         drop(first);
-        let (taken, when) = second.join().expect("it ends");
-        assert!(taken && when >= freed);
+        let (held, when) = second.join().expect("it ends");
+        assert!(when >= freed);
+        assert!(Turn::bind().is_err(), "the second one has it");
+        drop(held);
     }
 }
