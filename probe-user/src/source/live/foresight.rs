@@ -8,7 +8,7 @@ use super::{
     ethtool,
     kernel_features::{Feature, KernelFeatures},
     link_layer::LinkLayer,
-    netdev::Netdev,
+    netdev::{Netdev, XdpFeatures},
     offloads::{self, Offload},
 };
 
@@ -125,7 +125,7 @@ impl Facts<'_> {
             None => format!("driver {driver} cannot be asked (Linux 6.3)"),
         }];
         if *mtu > PAGE_MTU {
-            let takes = features.is_some_and(|features| features.multi_buffer());
+            let takes = features.is_some_and(XdpFeatures::multi_buffer);
             known.push(match (self.frags, takes) {
                 (true, true) => format!("MTU {mtu} is no obstacle by its word"),
                 (true, false) => format!("MTU {mtu} may be above what it takes"),
@@ -141,8 +141,8 @@ impl Facts<'_> {
 /// The offload that is in the way and that nobody here can switch off.
 fn fixed_by_host(offloads: &[Offload]) -> Option<&Offload> {
     // In the order of `DECIDING`: checksums last, they mostly come with the others.
-    let fixed = |name: &&str| offloads.iter().find(|offload| offload.name == **name && offload.on && offload.fixed);
-    offloads::DECIDING.iter().find_map(|name| fixed(&name))
+    let fixed = |name: &&str| offloads.iter().find(|offload| offload.name == *name && offload.on && offload.fixed);
+    offloads::DECIDING.iter().find_map(fixed)
 }
 
 /// What to do about an attachment that was refused, by the kernel's words and what shows of the device.
@@ -197,7 +197,6 @@ fn smaller_mtu(mtu: u32, frags: bool, has_frags: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::live::netdev::XdpFeatures;
 
     fn device(driver: &str, mtu: u32, features: Option<XdpFeatures>) -> Netdev {
         Netdev {
