@@ -65,7 +65,7 @@ fn trying_tells_what_the_kernel_does_and_leaves_nothing() {
         let finished = one_shot(&place, &["doctor", "--try", "-i", SINK]);
         ended(&place, &finished, 0, &["reset the link"]);
         assert!(fact(&finished, "tried native").ends_with("attached, and detached again"));
-        assert!(fact(&finished, "would use").ends_with("native mode"));
+        assert!(fact(&finished, "would use").contains("native mode"));
         let finished = one_shot(&place, &["doctor", "--try", "-i", "lo"]);
         ended(&place, &finished, 0, &[]);
         assert!(fact(&finished, "would use").contains("--mode generic"));
@@ -109,7 +109,11 @@ fn link_types_that_are_not_understood_are_refused_by_name() {
             (824, "824 (netlink monitor)"),
         ];
         for (number, name) in types {
-            let made = place.namespace.enter(|| Tun::create("other0", number));
+            let made = place.namespace.enter(|| {
+                let tun = Tun::create("other0")?;
+                tun.pose_as(number)?;
+                Ok(tun)
+            });
             let tun = match made {
                 Ok(tun) => tun,
                 Err(why) => {

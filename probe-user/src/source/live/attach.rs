@@ -10,6 +10,7 @@ use super::{
     engine::Engine,
     ethtool::Promiscuous,
     foresight,
+    link_layer::LinkLayer,
     netdev::Netdev,
     privilege,
     xdp_trial::{self, Answer},
@@ -91,7 +92,7 @@ fn attach_one(engine: &mut Engine, name: &str, mode: Mode, promiscuous: bool) ->
         Mode::Native => XdpMode::Driver,
         Mode::Generic => XdpMode::Skb,
     };
-    let program: &mut Xdp = engine.program()?;
+    let program: &mut Xdp = program_for(engine, device.link_layer)?;
     let id = match program.attach_to_if_index(device.index, xdp_mode) {
         Ok(id) => id,
         Err(error) => return Err(explain(&device, mode, program, frags, error)),
@@ -104,6 +105,20 @@ fn attach_one(engine: &mut Engine, name: &str, mode: Mode, promiscuous: bool) ->
         .transpose()
         .map_err(|source| LiveError::Promiscuous { name: device.name.clone(), source })?;
     Ok(Attachment { device, mode, _link: link, _promiscuous: promiscuous })
+}
+
+/// The program for frames of that kind. That for interfaces without Ethernet is loaded when it is first needed.
+fn program_for(engine: &mut Engine, link_layer: LinkLayer) -> Result<&mut Xdp, LiveError> {
+    let name = match (link_layer, engine.frags()) {
+        (LinkLayer::Ip, false) => "rstprobe_ip",
+        (LinkLayer::Ip, true) => "rstprobe_ip_frags",
+        _ => return engine.program(),
+    };
+    let program: &mut Xdp = engine.named_program(name)?;
+    if program.fd().is_err() {
+        program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
+    }
+    Ok(program)
 }
 
 /// What a refused attachment means. The kernel is asked again, by netlink, for its words.

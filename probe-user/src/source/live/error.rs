@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io};
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
-use super::{link_layer::LinkLayer, privilege::Capability, verifier};
+use super::{egress::EgressRefusal, link_layer::LinkLayer, privilege::Capability, rtnetlink::Refusal, verifier};
 
 /// Why the live source cannot start or go on.
 #[derive(Debug, Error)]
@@ -98,6 +98,17 @@ pub enum LiveError {
         /// What they begin with.
         link_layer: LinkLayer,
     },
+    /// Frames of this interface are no Ethernet frames, which is what the sockets' reader reads.
+    #[error(
+        "{name}: link type {link_layer}: --datapath afxdp reads Ethernet frames only; watch it with the default \
+         --datapath count"
+    )]
+    LinkTypeOverSockets {
+        /// Interface.
+        name: String,
+        /// What its frames begin with.
+        link_layer: LinkLayer,
+    },
     /// Somebody else has the XDP hook.
     #[error(
         "{name}: the XDP hook is taken by {holder}; stop that program (`bpftool link` and `bpftool prog` show whose it is; \
@@ -158,12 +169,22 @@ pub enum LiveError {
         name: String,
     },
     /// Egress could not be attached.
-    #[error("{name}: cannot attach to egress for --host: {}; without --host only what is received is seen", chain(.source))]
+    #[error("{name}: cannot attach to egress for --host {source}; without --host only what is received is seen")]
     Egress {
         /// Interface.
         name: String,
+        /// What the kernel said to each way that was tried.
+        source: EgressRefusal,
+    },
+    /// Something of rstprobe's could not be removed from an interface.
+    #[error("{name}: cannot remove the {what}: {source}")]
+    Detach {
+        /// Interface.
+        name: String,
+        /// What.
+        what: &'static str,
         /// What the kernel said.
-        source: Box<ProgramError>,
+        source: Refusal,
     },
     /// Promiscuous membership failed.
     #[error("{name}: cannot enter promiscuous mode: {source}; it needs CAP_NET_RAW")]

@@ -88,7 +88,11 @@ impl Facts<'_> {
         }
         match driver.as_str() {
             "virtio_net" => self.virtio_net(),
-            "veth" => Foresight::Works,
+            "veth" if self.frags => Foresight::Works,
+            // It may be in another network namespace.
+            "veth" => Foresight::OnlyByTrying(format!(
+                "without multi-buffer XDP veth refuses it when the other end has an MTU above {PAGE_MTU}"
+            )),
             _ => Foresight::OnlyByTrying(self.what_is_known()),
         }
     }
@@ -255,6 +259,7 @@ mod tests {
         let of = |driver: &str, mtu, features, frags| foresee(&device(driver, mtu, features), frags, None, vec![]);
         assert_eq!(of("veth", 9000, NATIVE, true), Foresight::Works);
         assert!(matches!(of("veth", 9000, NATIVE, false), Foresight::Refused(why) if why.contains("MTU 9000")));
+        assert!(matches!(of("veth", 1500, NATIVE, false), Foresight::OnlyByTrying(why) if why.contains("other end")));
         assert!(matches!(of("mlx5_core", 1500, NATIVE, true), Foresight::OnlyByTrying(_)));
         assert!(matches!(of("mlx5_core", 1500, None, true), Foresight::OnlyByTrying(why) if why.contains("6.3")));
         assert!(matches!(of("dummy", 1500, Some(XdpFeatures::of_bits(0)), true), Foresight::Refused(_)));

@@ -7,6 +7,8 @@
 //! * `drain`: what an epoch has left, in the order of time.
 //! * [`carries`]: whether an interface carries the host's own traffic.
 //! * [`snapshots`]: first bytes of frames, through a ring buffer per CPU.
+//! * [`egress`]: what an interface sends, by tcx or a filter on clsact ([`clsact`]), of which the owner is known ([`owner`]).
+//! * [`leftover`]: what a killed rstprobe has left on interfaces.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`driver`]: what its driver counts as lost on the way in.
@@ -25,10 +27,12 @@
 pub mod attach;
 pub mod books;
 pub mod carries;
+pub mod clsact;
 pub mod delivery;
 mod desk;
 mod drain;
 pub mod driver;
+pub mod egress;
 pub mod engine;
 mod error;
 mod ethtool;
@@ -37,14 +41,16 @@ mod flood;
 pub mod foresight;
 pub mod host;
 pub mod kernel_features;
+pub mod leftover;
 pub mod link_layer;
 mod mapping;
 pub mod netdev;
 pub mod offloads;
+pub mod owner;
 mod planted;
 pub mod privilege;
 pub mod queues;
-mod rtnetlink;
+pub mod rtnetlink;
 pub mod services;
 pub mod snapshots;
 #[cfg(feature = "trace")]

@@ -145,7 +145,7 @@ fn link_counters(link: &LinkMessage) -> Option<LinkCounters> {
 
 fn dump_links() -> io::Result<Vec<LinkMessage>> {
     let mut links = Vec::new();
-    rtnetlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+    rtnetlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message: RouteNetlinkMessage| {
         if let RouteNetlinkMessage::NewLink(link) = message {
             links.push(link);
         }
