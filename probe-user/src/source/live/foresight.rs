@@ -111,12 +111,12 @@ impl Facts<'_> {
         if self.virtio.is_none() {
             return Foresight::OnlyByTrying(self.what_is_known());
         }
-        // Kernels that tell of XDP features (6.3) share transmit queues; those before 5.13 refuse.
+        // Kernels that tell of XDP features (6.3) share transmit queues; older ones may refuse.
         let wanted = self.queues.map(|most| (most, self.cpus + 1));
         match wanted.filter(|(most, wanted)| most < wanted && self.device.features.is_none()) {
             Some((most, wanted)) => Foresight::OnlyByTrying(format!(
-                "virtio_net before Linux 5.13 wants a transmit queue more for each CPU: {wanted} with one in use, and \
-                 the device has {most}"
+                "older versions of virtio_net (before Linux 5.13 and what was carried back from it) refuse it without a \
+                 transmit queue more for each CPU: {wanted} with one in use, and the device has {most}"
             )),
             None => Foresight::Works,
         }
