@@ -52,6 +52,8 @@ pub enum Command {
     Read(ReadArgs),
     /// Say what this host and these interfaces can do, and what would be used
     Doctor(DoctorArgs),
+    /// Remove what a killed rstprobe has left on interfaces
+    Detach(DetachArgs),
 }
 
 /// Options of everything that attaches to interfaces.
@@ -79,6 +81,9 @@ pub struct LiveArgs {
     /// The interfaces are this host's own: also see what it sends (tc egress), and take its kernel's reasons for resets
     #[arg(long, conflicts_with_all = ["promisc"])]
     pub host: bool,
+    /// How --host sees what is sent: a tcx link (since Linux 6.6) or a filter on the clsact qdisc
+    #[arg(long, value_enum, default_value_t = EgressArg::Auto, requires = "host", hide_short_help = true)]
+    pub egress: EgressArg,
     /// Enter promiscuous mode while watching (mirror ports)
     #[arg(long)]
     pub promisc: bool,
@@ -302,6 +307,38 @@ pub struct DoctorArgs {
     /// Interface to examine; all when none is named
     #[arg(short, long = "interface", value_name = "IFACE")]
     pub interface: Vec<String>,
+    /// Attach to these interfaces and detach at once, and tell what the kernel says. Some drivers (mlx5, ...) reset the
+    /// link when XDP comes and goes
+    #[arg(long = "try", requires = "interface")]
+    pub attempt: bool,
+}
+
+const DETACH: &str = "Examples:
+  rstprobe detach            on all interfaces of this network namespace
+  rstprobe detach -i eth0    on eth0
+
+Most of what rstprobe attaches goes by itself when rstprobe ends, even when it is killed. Before Linux 6.6 the filter by \
+which --host sees what is sent does not: after `kill -9` it stays, until rstprobe is started the next time or this is run. \
+What a running rstprobe uses is never removed.";
+
+/// `rstprobe detach`.
+#[derive(Args, Debug)]
+#[command(after_help = DETACH, after_long_help = format!("{DETACH}\n\n{EXIT_CODES}"))]
+pub struct DetachArgs {
+    /// Interface to clear; all when none is named
+    #[arg(short, long = "interface", value_name = "IFACE")]
+    pub interface: Vec<String>,
+}
+
+/// `--egress`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EgressArg {
+    /// tcx where the kernel has it, else clsact
+    Auto,
+    /// A tcx link
+    Tcx,
+    /// A filter on the clsact qdisc
+    Clsact,
 }
 
 /// `--mode`.

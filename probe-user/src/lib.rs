@@ -11,7 +11,7 @@
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
 //! | [`run`] | all of them | parsing, formatting, arithmetic |
 //!
-//! `cargo xtask tidy` checks this table. `unsafe` is admitted in `source/live/{mapping,engine,ethtool,tracefs}.rs`
+//! `cargo xtask tidy` checks this table. `unsafe` is admitted in `source/live/{mapping,engine,ethtool,kernel_features,tracefs}.rs`
 //! and `source/xsk/kernel.rs` only.
 #![deny(unsafe_code)]
 

@@ -10,7 +10,8 @@ use thiserror::Error;
 
 use crate::{
     cli::{
-        ActionArg, DatapathArg, DepthArg, DoctorArgs, FormatArg, LiveArgs, ModeArg, ReadArgs, RunArgs, SnapshotArgs,
+        ActionArg, DatapathArg, DepthArg, DetachArgs, DoctorArgs, EgressArg, FormatArg, LiveArgs, ModeArg, ReadArgs,
+        RunArgs, SnapshotArgs,
     },
     cli::{DomainArg, EncapsulationArgs},
     filter::{Filter, FilterError},
@@ -18,6 +19,7 @@ use crate::{
     source::Domain,
     source::live::{
         attach::Mode,
+        egress::EgressHook,
         engine::{Action, Depth, EngineConfig},
     },
 };
@@ -111,6 +113,8 @@ pub struct LivePlan {
     pub promiscuous: bool,
     /// Also see what this host sends, and why its kernel resets.
     pub host: bool,
+    /// How what the host sends is seen.
+    pub egress: EgressHook,
     /// How the program is loaded.
     pub engine: EngineConfig,
     /// Drain interval when the table is not filling up; `None` adapts it.
@@ -195,6 +199,21 @@ pub struct WatchPlan {
 pub struct DoctorPlan {
     /// Interfaces; empty for all.
     pub interfaces: Vec<String>,
+    /// Attach to them and detach at once.
+    pub attempt: bool,
+}
+
+/// `rstprobe detach`.
+#[derive(Clone, Debug)]
+pub struct DetachPlan {
+    /// Interfaces; empty for all.
+    pub interfaces: Vec<String>,
+}
+
+impl From<DetachArgs> for DetachPlan {
+    fn from(args: DetachArgs) -> Self {
+        Self { interfaces: args.interface }
+    }
 }
 
 /// Sets of remembered openings per CPU, of 30 each: at a million SYNs per second the last 120 milliseconds.
@@ -253,6 +272,11 @@ impl TryFrom<LiveArgs> for LivePlan {
             evidence: evidence::plan(args.evidence)?,
             promiscuous: args.promisc,
             host: args.host,
+            egress: match args.egress {
+                EgressArg::Auto => EgressHook::Auto,
+                EgressArg::Tcx => EgressHook::Tcx,
+                EgressArg::Clsact => EgressHook::Clsact,
+            },
             engine: EngineConfig {
                 depth: match args.depth {
                     DepthArg::Full => Depth::Full,
@@ -401,7 +425,7 @@ fn timers(settings: &[String]) -> Result<Timers, PlanError> {
 
 impl From<DoctorArgs> for DoctorPlan {
     fn from(args: DoctorArgs) -> Self {
-        Self { interfaces: args.interface }
+        Self { interfaces: args.interface, attempt: args.attempt }
     }
 }
 
@@ -417,7 +441,7 @@ mod tests {
         match cli.command {
             Command::Snapshot(args) => args.try_into(),
             Command::Run(args) => args.try_into(),
-            Command::Read(_) | Command::Doctor(_) => unreachable!("not asked for"),
+            Command::Read(_) | Command::Doctor(_) | Command::Detach(_) => unreachable!("not asked for"),
         }
     }
 

@@ -16,6 +16,7 @@ pub(crate) const R7: u8 = 7;
 
 const REDIRECT: i32 = 23;
 const XDP_ABORTED: i32 = 0;
+const XDP_PASS: i32 = 2;
 const TCX_PASS: i32 = 0;
 const TCX_DROP: i32 = 2;
 const ETHERTYPE_AT: i32 = 12;
@@ -175,6 +176,11 @@ pub(crate) fn maker(counter: i32, interface: i32, body: &[Instruction]) -> Vec<I
         skip_if_greater(R4, R3, count.len() + body.len() + away.len()),
     ];
     [&head[..], &count, body, &away, &[exit()]].concat()
+}
+
+/// An XDP program that lets everything pass.
+pub fn pass() -> Vec<Instruction> {
+    vec![set(R0, XDP_PASS), exit()]
 }
 
 /// A tcx program that drops IPv4 packets whose source address begins as `first` does, but for the last `bits`.

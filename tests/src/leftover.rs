@@ -31,7 +31,12 @@ pub struct Footprint {
 impl Footprint {
     /// What is attached to any interface of `namespace` now. Maps and links need bpftool; without it they stay empty.
     pub fn take(namespace: &Namespace) -> io::Result<Self> {
-        let mut footprint = Self { programs: attached(namespace)?, ..Self::default() };
+        Self::of(attached(namespace)?)
+    }
+
+    /// The same of these programs.
+    pub fn of(programs: BTreeSet<u64>) -> io::Result<Self> {
+        let mut footprint = Self { programs, ..Self::default() };
         for program in &footprint.programs {
             if let Some(shown) = bpftool(&["prog", "show", "id", &program.to_string()]) {
                 footprint.maps.extend(shown["map_ids"].as_array().into_iter().flatten().filter_map(Value::as_u64));
@@ -75,6 +80,35 @@ pub fn attached(namespace: &Namespace) -> io::Result<BTreeSet<u64>> {
     let links: Value = serde_json::from_str(&text).map_err(io::Error::other)?;
     let programs = links.as_array().into_iter().flatten().filter_map(|link| link["xdp"]["prog"]["id"].as_u64());
     Ok(programs.collect())
+}
+
+/// A filter as tc lists it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TcFilter {
+    /// Kind (`bpf`, `u32`, ...).
+    pub kind: String,
+    /// Name of a BPF filter.
+    pub name: String,
+    /// Id of its program; 0 when it has none.
+    pub program: u64,
+}
+
+/// Filters on what `interface` sends.
+pub fn egress_filters(namespace: &Namespace, interface: &str) -> io::Result<Vec<TcFilter>> {
+    let text = namespace.tc(&format!("-json filter show dev {interface} egress"))?;
+    let listed: Value = serde_json::from_str(&text).map_err(io::Error::other)?;
+    let with_options = listed.as_array().into_iter().flatten().filter(|filter| filter["options"].is_object());
+    let of = |filter: &Value| TcFilter {
+        kind: filter["kind"].as_str().unwrap_or_default().to_string(),
+        name: filter["options"]["bpf_name"].as_str().unwrap_or_default().to_string(),
+        program: filter["options"]["prog"]["id"].as_u64().unwrap_or(0),
+    };
+    Ok(with_options.map(of).collect())
+}
+
+/// Whether `interface` has a clsact qdisc.
+pub fn has_clsact(namespace: &Namespace, interface: &str) -> io::Result<bool> {
+    Ok(namespace.tc(&format!("qdisc show dev {interface}"))?.contains("qdisc clsact "))
 }
 
 /// True when bpftool can be asked about maps and links.

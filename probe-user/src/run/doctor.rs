@@ -2,17 +2,20 @@
 
 use std::{fmt::Write as _, fs};
 
-use probe_ebpf::layout::{Bucket, JournalEntry, LogEntry, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Slot};
-
-use super::{RunError, output};
+use super::{RunError, detach, output};
 use crate::{
     plan::DoctorPlan,
     source::live::{
         LiveError,
+        attach::{self, Mode},
+        delivery,
         driver::DriverCounters,
         engine::{Engine, EngineConfig},
+        foresight::{self, Foresight},
+        host::ResetFormat,
+        kernel_features::{Feature, KernelFeatures},
         netdev::{self, Netdev},
-        privilege,
+        offloads, privilege,
     },
 };
 
@@ -27,12 +30,16 @@ pub(super) fn doctor(plan: &DoctorPlan) -> Result<(), RunError> {
     };
     let mut report = Report::default();
     host(&mut report);
-    let engine = program(&mut report);
+    features(&mut report);
+    let mut engine = program(&mut report);
     for device in &devices {
-        interface(&mut report, device, engine);
+        interface(&mut report, device, engine.as_ref());
         // What nobody asked about is no obstacle.
-        if !plan.interfaces.is_empty() {
-            obstacle(&mut report, device);
+        if !plan.interfaces.is_empty() && !obstacle(&mut report, device) && plan.attempt {
+            warn(device);
+            if let Some(engine) = &mut engine {
+                attempt(&mut report, device, engine);
+            }
         }
     }
     output::data(&report.text)?;
@@ -100,36 +107,72 @@ fn host(report: &mut Report) {
 /// How much memory the default tables take: a half for each of two epochs, on every possible CPU.
 fn tables(cpus: usize) -> String {
     let config = EngineConfig::default();
-    let (slots, log) = (config.slots_per_cpu as usize, config.log_per_cpu as usize);
-    let buckets = slots / SLOTS_PER_BUCKET as usize;
-    let slot = size_of::<Slot>() + SLOT_SEGMENTS * size_of::<JournalEntry>();
-    let per_cpu = slots * slot + buckets * size_of::<Bucket>() + log * size_of::<LogEntry>();
-    let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    let (all, each) = (mebibytes(2 * cpus * per_cpu), mebibytes(2 * per_cpu));
+    let (slots, log, all) = (config.slots_per_cpu, config.log_per_cpu, config.table_bytes(cpus));
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let (all, each) = (mebibytes(all), mebibytes(config.table_bytes(1)));
     format!("{all:.1} MiB of memory that is not swapped: {each:.1} per CPU with --slots {slots} --log {log}")
 }
 
-/// What prevents watching a device that was named.
-fn obstacle(report: &mut Report, device: &Netdev) {
+/// Notes what prevents watching a device that was named; true if anything does.
+fn obstacle(report: &mut Report, device: &Netdev) -> bool {
     let name = device.name.clone();
-    if let Some(holder) = &device.xdp {
-        report.obstacle(LiveError::HookTaken { name, holder: holder.to_string() }.to_string());
+    let found = if !device.link_layer.is_understood() {
+        LiveError::LinkType { name, link_layer: device.link_layer }
+    } else if let Some(holder) = &device.xdp {
+        LiveError::HookTaken { name, holder: holder.to_string() }
     } else if !device.up {
-        report.obstacle(LiveError::InterfaceDown { name }.to_string());
-    }
+        LiveError::InterfaceDown { name }
+    } else {
+        return false;
+    };
+    report.obstacle(found.to_string());
+    true
 }
 
-/// Tries to load the program; tells which variant, if any.
-fn program(report: &mut Report) -> Option<bool> {
+/// What trying may do.
+fn warn(device: &Netdev) {
+    output::say(&format!(
+        "rstprobe: attaching to {} and detaching; some drivers (mlx5, ...) reset the link when XDP comes and goes",
+        device.name
+    ));
+}
+
+/// What this kernel has of what not every kernel has.
+fn features(report: &mut Report) {
+    report.heading("kernel features");
+    let kernel = KernelFeatures::of_this_kernel();
+    for feature in Feature::ALL {
+        let found = match kernel.has(feature) {
+            Some(true) => "yes".to_string(),
+            Some(false) => format!("no (Linux {}): {}", feature.since(), feature.without()),
+            None => "unknown (trying it was not permitted)".to_string(),
+        };
+        report.fact(feature.label(), &found);
+    }
+    if kernel.lacks(Feature::MemoryByControlGroup) {
+        let needed = EngineConfig::default().table_bytes(aya::util::nr_cpus().unwrap_or(1));
+        match privilege::raise_locked_memory(needed) {
+            Ok(()) => report.fact("locked memory", "the limit is lifted, or above what the tables take"),
+            Err(error) => {
+                report.fact("locked memory", &error.to_string());
+                report.obstacle(error.to_string());
+            }
+        }
+    }
+    let reasons = ResetFormat::of_this_kernel();
+    report.fact("reset reasons", &reasons.map_or_else(|why| format!("no: {why}"), |_| "yes".to_string()));
+}
+
+/// Tries to load the program; hands it over when it is accepted.
+fn program(report: &mut Report) -> Option<Engine> {
     report.heading("kernel program");
     let config = EngineConfig { slots_per_cpu: 64, log_per_cpu: 64, ..EngineConfig::default() };
     match Engine::load(&config) {
         Ok(engine) => {
-            let frags = engine.frags();
             report.fact("verifier", "accepts the program");
-            let text = if frags { "yes (xdp.frags): native mode at any MTU" } else { "no: native mode up to MTU 3498" };
+            let text = if engine.frags() { "yes (xdp.frags)" } else { "no: native mode up to MTU 3498" };
             report.fact("multi-buffer", text);
-            Some(frags)
+            Some(engine)
         }
         Err(error) => {
             report.fact("verifier", &error.to_string());
@@ -143,7 +186,7 @@ fn program(report: &mut Report) -> Option<bool> {
 fn native(device: &Netdev) -> String {
     let Some(features) = device.features else { return "unknown (the kernel tells since 6.3)".to_string() };
     if !features.native() {
-        return "no".to_string();
+        return "no, says the driver".to_string();
     }
     let abilities = [
         (features.multi_buffer(), "multi-buffer"),
@@ -151,7 +194,8 @@ fn native(device: &Netdev) -> String {
         (features.zero_copy(), "AF_XDP zero-copy"),
     ];
     let known: Vec<_> = abilities.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
-    if known.is_empty() { "yes".to_string() } else { format!("yes, with {}", known.join(", ")) }
+    let with = if known.is_empty() { String::new() } else { format!(", with {}", known.join(", ")) };
+    format!("yes, says the driver{with}")
 }
 
 /// Whether the driver will say what it lost.
@@ -162,43 +206,96 @@ fn loss_counters(device: &Netdev) -> String {
     }
 }
 
-fn interface(report: &mut Report, device: &Netdev, frags: Option<bool>) {
+/// Offloads that drivers refuse XDP for.
+fn deciding_offloads(device: &Netdev) -> String {
+    match offloads::deciding(&device.name) {
+        Ok(offloads) => offloads.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        Err(why) => format!("unknown: {why}"),
+    }
+}
+
+/// Receive queues, and the CPUs that they are for.
+fn queues(device: &Netdev) -> String {
+    let cpus = aya::util::nr_cpus().map_or_else(|_| "unknown".to_string(), |cpus| cpus.to_string());
+    match delivery::queue_limits(&device.name) {
+        Ok((now, most)) => format!("{now} of {most}; possible CPUs: {cpus}"),
+        Err(why) => format!("one, or unknown: {why}"),
+    }
+}
+
+fn interface(report: &mut Report, device: &Netdev, engine: Option<&Engine>) {
     report.heading(&format!("interface {}", device.name));
     report.fact("driver", &device.driver);
     report.fact("state", if device.up { "up" } else { "down" });
+    report.fact("link type", &device.link_layer.to_string());
     report.fact("MTU", &device.mtu.to_string());
-    let offload = |value: Option<bool>, consequence: &str, switch: &str| match value {
-        Some(true) => format!("on: {consequence}; `ethtool -K {} {switch} off`", device.name),
+    report.fact("queues", &queues(device));
+    report.fact("offloads", &deciding_offloads(device));
+    let strip = match device.strips_vlan {
+        Some(true) => format!(
+            "on: XDP sees no tags, --domain vlan has no effect; to keep them `ethtool -K {} rxvlan off`",
+            device.name
+        ),
         Some(false) => "off".to_string(),
         None => "unknown (the driver does not say)".to_string(),
     };
-    report.fact(
-        "VLAN strip",
-        &offload(device.strips_vlan, "XDP sees no tags, --domain vlan has no effect; to keep them", "rxvlan"),
-    );
-    report.fact("LRO", &offload(device.lro, "some drivers refuse XDP; to switch it off", "lro"));
+    report.fact("VLAN strip", &strip);
     report.fact("loss counters", &loss_counters(device));
     report.fact("native XDP", &native(device));
     match &device.xdp {
         Some(holder) => report.fact("XDP hook", &format!("taken by {holder}")),
         None => report.fact("XDP hook", "free"),
     }
-    let verdict = if device.xdp.is_some() {
-        "nothing: the hook is taken; stop its owner first (`bpftool link` and `bpftool prog` show whose it is)"
-    } else if !device.up {
-        "nothing until it is up (`ip link set NAME up`)"
-    } else if device.driver == "loopback" || device.name == "lo" {
-        "--mode generic: the loopback device has no native XDP"
-    } else if frags == Some(false) && device.mtu > 3498 {
-        "--mode generic, or a lower MTU: native needs MTU <= 3498 without multi-buffer support"
-    } else if frags.is_none() {
-        "nothing: the kernel program cannot be loaded (see above)"
-    } else {
-        match device.features {
-            Some(features) if features.native() => "native mode",
-            Some(_) => "--mode generic: the driver has no native XDP",
-            None => "native mode, if the driver has it (it is tried, never replaced silently)",
+    for left in detach::described(device) {
+        report.fact("of rstprobe's", &left);
+    }
+    report.fact("would use", &verdict(device, engine));
+}
+
+/// What would be used, and why.
+fn verdict(device: &Netdev, engine: Option<&Engine>) -> String {
+    let name = &device.name;
+    let Some(engine) = engine else { return "nothing: the kernel program cannot be loaded (see above)".to_string() };
+    if !device.link_layer.is_understood() {
+        return "nothing: frames of this link type are not understood".to_string();
+    }
+    if device.xdp.is_some() {
+        return "nothing: the hook is taken; stop its owner first (`bpftool link` and `bpftool prog` show whose it is)"
+            .to_string();
+    }
+    if !device.up {
+        return format!("nothing until it is up (`ip link set {name} up`)");
+    }
+    match foresight::native(device, engine.frags()) {
+        Foresight::Works => "native mode".to_string(),
+        Foresight::Refused(why) => format!("--mode generic: {why}"),
+        Foresight::OnlyByTrying(why) => {
+            format!(
+                "native mode, if the driver takes it: known only by trying (`rstprobe doctor --try -i {name}`): {why}"
+            )
         }
-    };
-    report.fact("would use", verdict);
+    }
+}
+
+/// Attaches and detaches at once, natively and, where that is refused, generically.
+fn attempt(report: &mut Report, device: &Netdev, engine: &mut Engine) {
+    // What is tried must neither record nor keep anything.
+    engine.arm(false);
+    let mut refusal = None;
+    for mode in [Mode::Native, Mode::Generic] {
+        let name = format!("tried {}", mode.name());
+        match attach::attach(engine, std::slice::from_ref(&device.name), mode, false) {
+            Ok(attachments) => {
+                drop(attachments);
+                return report.fact(&name, "attached, and detached again");
+            }
+            Err(error) => {
+                report.fact(&name, &error.to_string());
+                refusal.get_or_insert(error);
+            }
+        }
+    }
+    if let Some(error) = refusal {
+        report.obstacle(error.to_string());
+    }
 }

@@ -1,6 +1,7 @@
 //! The loops: source to tracker to aggregates to output. The only room that reads clocks, handles signals and writes.
 
 mod clock;
+mod detach;
 mod doctor;
 mod evidence;
 mod feed;
@@ -27,7 +28,7 @@ use thiserror::Error;
 
 use crate::{
     cli::{Cli, Command, exit},
-    plan::{DoctorPlan, PlanError, ReadPlan, WatchPlan},
+    plan::{DetachPlan, DoctorPlan, PlanError, ReadPlan, WatchPlan},
     source::{capture::CaptureError, live::LiveError},
 };
 
@@ -141,6 +142,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Run(args) => WatchPlan::try_from(args).map_err(RunError::from).and_then(|plan| watch::watch(&plan)),
         Command::Read(args) => ReadPlan::try_from(args).map_err(RunError::from).and_then(|plan| read::read(&plan)),
         Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
+        Command::Detach(args) => detach::detach(&DetachPlan::from(args)),
     };
     match result {
         Ok(()) => ExitCode::from(exit::OK),

@@ -10,6 +10,7 @@ use probe_ebpf::snapshot::OUTGOING;
 use super::{
     RunError,
     clock::{Clock, monotonic_ns},
+    detach,
     evidence::{Evidence, EvidenceBooks},
     feed::{Feed, SharedFeed},
     frames::{FrameReader, Sockets},
@@ -26,11 +27,14 @@ use crate::{
     report::{QueueUse, Received},
     source::{
         live::{
+            LiveError,
             attach::{self, Attachment},
             books::Books,
             delivery,
             engine::{Depth, Engine, EngineConfig},
             host::{HostTap, ResetFormat},
+            kernel_features::{Feature, KernelFeatures},
+            link_layer::LinkLayer,
             services::Services,
             snapshots::{Snapshots, Taken},
         },
@@ -65,6 +69,10 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 /// Snapshots of frames wait so long between two drains: other CPUs' programs may still have earlier ones in hand.
 const ON_THE_WAY_NS: u64 = 2_000_000;
 
+/// Said once, where nobody asked for it.
+const SINGLE_BUFFER: &str = "rstprobe: multi-buffer XDP needs Linux 5.18: loaded the single-buffer program; native mode up \
+                             to MTU 3498";
+
 impl Session {
     /// Loads and attaches.
     ///
@@ -72,6 +80,7 @@ impl Session {
     /// What prevents it; nothing stays attached then.
     pub(super) fn open(plan: &LivePlan) -> Result<Self, RunError> {
         attach::preflight(&plan.interfaces, plan.promiscuous)?;
+        detach::clear()?;
         let clock = Clock::start();
         let reasons = if plan.host { reset_format() } else { None };
         let reset_offsets = reasons.as_ref().map(|format| format.offsets);
@@ -80,7 +89,9 @@ impl Session {
             DataPath::AfXdp { force } => delivery::queues(&plan.interfaces, plan.mode, force)?,
         };
         let sockets = queues.len() as u32;
-        let snapshots = plan.evidence.is_some();
+        // Sockets have whole frames, also where the program cannot copy them.
+        let without = KernelFeatures::of_this_kernel().lacks(Feature::FrameBytes) && sockets > 0;
+        let snapshots = plan.evidence.is_some() && !without;
         let offset_ns = clock.offset_ns;
         // With one queue alone the books say it all. What the host sends is a place of its own.
         let by_queue = plan.host || delivery::queue_count(&plan.interfaces) > 1;
@@ -88,6 +99,9 @@ impl Session {
         let config =
             EngineConfig { reset_offsets, clock_offset_ns, by_queue, snapshots, sockets, ..plan.engine.clone() };
         let mut engine = Engine::load(&config)?;
+        if !engine.frags() && config.frags.is_none() {
+            output::say(SINGLE_BUFFER);
+        }
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
         engine.tick(monotonic_ns());
@@ -97,7 +111,7 @@ impl Session {
         // All legs begin as one: what passes while they are being attached is seen by none.
         engine.arm(false);
         let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
-        let host = plan.host.then(|| HostTap::attach(&mut engine, &plan.interfaces, reasons.is_some())).transpose()?;
+        let host = plan.host.then(|| host_tap(plan, &mut engine, &attachments, reasons.is_some())).transpose()?;
         let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
         let manners = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.manner(one)));
         let manners: Vec<_> = manners.collect();
@@ -116,7 +130,7 @@ impl Session {
             (true, true) => Basis::BeforeSegmentation,
             (true, false) => Basis::AllSegments,
         };
-        let snapshots = plan.evidence.as_ref().map(|_| Snapshots::open(&mut engine)).transpose()?;
+        let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
         let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &manners)));
         let feed = Arc::new(SharedFeed::new(Feed::new(tracker, basis, evidence.transpose()?)));
         let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;
@@ -253,16 +267,22 @@ impl Session {
         self.feed.lock().take_closed()
     }
 
+    /// Removes from the kernel what does not go by itself when this process does. Whatever happens from here on, nothing
+    /// stays; and nothing more is recorded. To be called before anything that may take long.
+    pub(super) fn detach_egress(&mut self) {
+        self.engine.arm(false);
+        if let Some(Err(error)) = self.host.as_mut().map(HostTap::detach) {
+            output::say(&format!("rstprobe: {error}; `rstprobe detach` tries it again"));
+        }
+    }
+
     /// Detaches, drains what is left, and hands everything over: also when the kernel refused the last flip.
     pub(super) fn close(mut self) -> Closed {
         // All legs end as one; then one drain reads everything there is.
-        self.engine.arm(false);
+        self.detach_egress();
         let received = self.meters.since(&self.attachments);
         let indices: Vec<u32> = self.attachments.iter().map(|one| one.device.index).collect();
         self.attachments.clear();
-        if let Some(host) = &mut self.host {
-            host.detach();
-        }
         #[cfg(feature = "trace")]
         self.tell_trace();
         // After its grace period no frame is on its way to a socket any more.
@@ -306,10 +326,27 @@ fn interfaces(attachments: &[Attachment], manners: &[&str]) -> Vec<Interface> {
         index: attachment.device.index,
         name: attachment.device.name.clone(),
         description: format!("{}, {manner}", attachment.device.driver),
-        // Ethernet.
-        link_type: 1,
+        // LINKTYPE_RAW, LINKTYPE_ETHERNET.
+        link_type: if attachment.device.link_layer == LinkLayer::Ip { 101 } else { 1 },
     };
     attachments.iter().zip(manners).map(of).collect()
+}
+
+fn host_tap(
+    plan: &LivePlan,
+    engine: &mut Engine,
+    attachments: &[Attachment],
+    with_reasons: bool,
+) -> Result<HostTap, LiveError> {
+    let devices = attachments.iter().map(|attachment| &attachment.device);
+    let tap = HostTap::attach(engine, devices, plan.egress, with_reasons)?;
+    if let Some(why) = tap.tcx_refused() {
+        output::say(&format!(
+            "rstprobe: this kernel has no tcx (Linux 6.6 and newer have it; {why}): what is sent is seen by a filter on the \
+             clsact qdisc, which stays after `kill -9` until the next start or `rstprobe detach`"
+        ));
+    }
+    Ok(tap)
 }
 
 /// The tracepoint's format, or a word on why there will be no reasons.

@@ -52,6 +52,7 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
         outcome = session.tick().and_then(|()| view.take(&mut session.take_closed())).and_then(|()| interfaces.look());
         view.progress(started.elapsed(), "");
     }
+    session.detach_egress();
     // From here on a signal is a second one, or there is nothing more to interrupt but the printing.
     signals::end_at_once_on_the_next();
     // Whatever happened, what was measured is drained and printed; a reader that has gone wants none of it.

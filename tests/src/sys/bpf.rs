@@ -29,6 +29,9 @@ struct ProgramLoad {
     log_level: u32,
     log_size: u32,
     log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
 }
 
 /// The same of `BPF_MAP_LOOKUP_ELEM`.
@@ -141,7 +144,22 @@ impl LoadedProgram {
     /// # Errors
     /// When the verifier refuses them: the error holds its log.
     pub fn load(instructions: &[Instruction]) -> io::Result<Self> {
-        load(BPF_PROG_TYPE_XDP, instructions).map(|program| Self { program })
+        Self::load_named(instructions, "")
+    }
+
+    /// Loads `instructions` as a program of that name, of at most 15 bytes.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_named(instructions: &[Instruction], name: &str) -> io::Result<Self> {
+        load(BPF_PROG_TYPE_XDP, instructions, name).map(|program| Self { program })
+    }
+
+    /// Its id, from what the kernel tells of the descriptor (proc_pid_fdinfo(5)).
+    pub fn id(&self) -> io::Result<u32> {
+        let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.program.as_raw_fd()))?;
+        let id = told.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
+        id.ok_or_else(|| io::Error::other(format!("no prog_id in {told}")))
     }
 
     /// Runs it `repeat` times on copies of `frame` that are real: what it redirects is sent. The program sees the
@@ -174,7 +192,7 @@ impl IngressFilter {
     /// # Errors
     /// When the verifier refuses them, or the kernel is too old.
     pub fn attach(instructions: &[Instruction], index: u32) -> io::Result<Self> {
-        let program = load(BPF_PROG_TYPE_SCHED_CLS, instructions)?;
+        let program = load(BPF_PROG_TYPE_SCHED_CLS, instructions, "")?;
         let mut attributes = LinkCreate {
             program: program.as_raw_fd().cast_unsigned(),
             interface: index,
@@ -189,8 +207,10 @@ impl IngressFilter {
 }
 
 /// Loads a program; when the verifier refuses it, the error holds its log.
-fn load(kind: u32, instructions: &[Instruction]) -> io::Result<OwnedFd> {
+fn load(kind: u32, instructions: &[Instruction], name: &str) -> io::Result<OwnedFd> {
     let mut log = vec![0_u8; 1 << 16];
+    let mut name_bytes = [0; 16];
+    name_bytes[..name.len()].copy_from_slice(name.as_bytes());
     let mut attributes = ProgramLoad {
         program_type: kind,
         instruction_count: instructions.len() as u32,
@@ -199,6 +219,9 @@ fn load(kind: u32, instructions: &[Instruction]) -> io::Result<OwnedFd> {
         log_level: 1,
         log_size: log.len() as u32,
         log: log.as_mut_ptr() as u64,
+        kernel_version: 0,
+        flags: 0,
+        name: name_bytes,
     };
     // SAFETY: the attributes of this command; instructions, licence and log live until it returns.
     match unsafe { bpf(BPF_PROG_LOAD, &mut attributes) } {

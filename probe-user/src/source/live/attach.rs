@@ -1,11 +1,20 @@
 //! Attaching the engine's program to interfaces, always through bpf_links: they die with the process, so nothing is
 //! left behind even after `kill -9`.
 
-use std::io;
+use std::{io, os::fd::AsFd as _};
 
-use aya::programs::{ProgramError, Xdp, XdpMode, links::FdLink};
+use aya::programs::{ProgramError, Xdp, XdpError, XdpMode, links::FdLink};
 
-use super::{LiveError, engine::Engine, ethtool::Promiscuous, netdev::Netdev, privilege};
+use super::{
+    LiveError,
+    engine::Engine,
+    ethtool::Promiscuous,
+    foresight,
+    link_layer::LinkLayer,
+    netdev::Netdev,
+    privilege,
+    xdp_trial::{self, Answer},
+};
 
 /// Where in the receive path the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,13 +58,17 @@ pub fn attach(
     interfaces.iter().map(|name| attach_one(engine, name, mode, promiscuous)).collect()
 }
 
-/// What must hold before the kernel program is even loaded: privileges, and interfaces that exist, are up and free.
+/// What must hold before the kernel program is even loaded: privileges, and interfaces that exist, are up and free,
+/// and whose frames are understood.
 ///
 /// # Errors
 /// The first thing that does not hold.
 pub fn preflight(interfaces: &[String], promiscuous: bool) -> Result<(), LiveError> {
     for name in interfaces {
         let device = Netdev::find(name)?;
+        if !device.link_layer.is_understood() {
+            return Err(LiveError::LinkType { name: device.name, link_layer: device.link_layer });
+        }
         if !device.up {
             return Err(LiveError::InterfaceDown { name: device.name });
         }
@@ -79,10 +92,12 @@ fn attach_one(engine: &mut Engine, name: &str, mode: Mode, promiscuous: bool) ->
         Mode::Native => XdpMode::Driver,
         Mode::Generic => XdpMode::Skb,
     };
-    let program: &mut Xdp = engine.program()?;
-    let id =
-        program.attach_to_if_index(device.index, xdp_mode).map_err(|error| explain(&device, mode, frags, error))?;
-    let link = program.take_link(id).map_err(|error| explain(&device, mode, frags, error))?;
+    let program: &mut Xdp = program_for(engine, device.link_layer)?;
+    let id = match program.attach_to_if_index(device.index, xdp_mode) {
+        Ok(id) => id,
+        Err(error) => return Err(explain(&device, mode, program, frags, error)),
+    };
+    let link = program.take_link(id).map_err(|source| LiveError::Program(Box::new(source)))?;
     // Dropping a link that is not an fd detaches it, so nothing stays behind on this error path either.
     let link = FdLink::try_from(link).map_err(|_| LiveError::NoLink { name: device.name.clone() })?;
     let promiscuous = promiscuous
@@ -92,38 +107,50 @@ fn attach_one(engine: &mut Engine, name: &str, mode: Mode, promiscuous: bool) ->
     Ok(Attachment { device, mode, _link: link, _promiscuous: promiscuous })
 }
 
-/// veth and most drivers hold one frame in one page: headroom (256) and skb_shared_info (320) leave this MTU, less the
-/// Ethernet header and one VLAN tag.
-const PAGE_MTU: u32 = 3498;
-
-fn explain(device: &Netdev, mode: Mode, frags: bool, error: ProgramError) -> LiveError {
-    let name = device.name.clone();
-    let source = match error {
-        ProgramError::SyscallError(error) => error.io_error,
-        other => io::Error::other(other.to_string()),
+/// The program for frames of that kind. That for interfaces without Ethernet is loaded when it is first needed.
+fn program_for(engine: &mut Engine, link_layer: LinkLayer) -> Result<&mut Xdp, LiveError> {
+    let name = match (link_layer, engine.frags()) {
+        (LinkLayer::Ip, false) => "rstprobe_ip",
+        (LinkLayer::Ip, true) => "rstprobe_ip_frags",
+        _ => return engine.program(),
     };
-    match source.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => {
-            let holder = Netdev::find(&device.name).ok().and_then(|now| now.xdp);
-            let holder = holder.map_or_else(|| "another program".to_string(), |holder| holder.to_string());
-            LiveError::HookTaken { name, holder }
+    let program: &mut Xdp = engine.named_program(name)?;
+    if program.fd().is_err() {
+        program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
+    }
+    Ok(program)
+}
+
+/// What a refused attachment means. The kernel is asked again, by netlink, for its words.
+fn explain(device: &Netdev, mode: Mode, program: &Xdp, frags: bool, error: ProgramError) -> LiveError {
+    let name = device.name.clone();
+    let source = os_error(error);
+    let holder = Netdev::find(&name).map(|now| now.xdp);
+    match (source.raw_os_error(), holder) {
+        (_, Err(gone @ LiveError::NoInterface { .. })) => return gone,
+        (Some(libc::EBUSY | libc::EEXIST), Ok(Some(holder))) => {
+            return LiveError::HookTaken { name, holder: holder.to_string() };
         }
-        // A multi-buffer program is not refused for the MTU (net/core/dev.c): then the driver has no native XDP at all.
-        Some(libc::EOPNOTSUPP) if mode == Mode::Native && (frags || device.mtu <= PAGE_MTU) => {
-            LiveError::NoNative { name, driver: device.driver.clone(), source }
+        _ => {}
+    }
+    let answer = program.fd().ok().and_then(|fd| xdp_trial::ask_why(device.index, fd.as_fd(), mode).ok());
+    let words = match answer {
+        Some(Answer::Words(words)) => format!("\"{words}\""),
+        Some(Answer::Attached) => format!("{source}, and took it, without a bpf_link, when it was asked why"),
+        Some(Answer::Nothing) | None => format!("{source}; the kernel gave no reason"),
+    };
+    let step = foresight::next_step(device, mode, frags, &words, &source);
+    LiveError::Refused { name, driver: device.driver.clone(), mode: mode.name(), words, step, source }
+}
+
+/// The error of the system call, with its number where there is one.
+fn os_error(error: ProgramError) -> io::Error {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error,
+        // aya asks by netlink where the kernel knows no link of this kind, or refuses one with EINVAL.
+        ProgramError::XdpError(XdpError::NetlinkError(error)) if error.raw_os_error().is_some() => {
+            io::Error::from_raw_os_error(error.raw_os_error().unwrap_or_default())
         }
-        Some(libc::ERANGE) if mode == Mode::Native && device.mtu <= PAGE_MTU => {
-            LiveError::PeerMtu { name, limit: PAGE_MTU }
-        }
-        Some(libc::ERANGE | libc::EINVAL | libc::EOPNOTSUPP) if mode == Mode::Native && device.mtu > PAGE_MTU => {
-            let why = if frags {
-                format!("with driver {}, which takes no multi-buffer program", device.driver)
-            } else {
-                "without frags (multi-buffer XDP, Linux 5.18)".to_string()
-            };
-            LiveError::MtuTooBig { name, mtu: device.mtu, why, limit: PAGE_MTU }
-        }
-        Some(libc::ENODEV) => LiveError::NoInterface { name, known: Vec::new() },
-        _ => LiveError::Attach { name, source },
+        other => io::Error::other(other.to_string()),
     }
 }

@@ -22,7 +22,7 @@ pub fn own_traffic(device: &Netdev) -> Result<Option<String>, LiveError> {
         return Ok(Some("it is the loopback interface".to_owned()));
     }
     let mut found = None;
-    rtnetlink::dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message| {
+    rtnetlink::dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message: RouteNetlinkMessage| {
         if let RouteNetlinkMessage::NewAddress(address) = message
             && address.header.index == device.index
         {
@@ -30,13 +30,13 @@ pub fn own_traffic(device: &Netdev) -> Result<Option<String>, LiveError> {
         }
     })
     .map_err(LiveError::Netlink)?;
-    rtnetlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+    rtnetlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message: RouteNetlinkMessage| {
         if let RouteNetlinkMessage::NewLink(link) = message {
             found = found.take().or_else(|| above(device.index, &link));
         }
     })
     .map_err(LiveError::Netlink)?;
-    rtnetlink::dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()), |message| {
+    rtnetlink::dump(RouteNetlinkMessage::GetRoute(RouteMessage::default()), |message: RouteNetlinkMessage| {
         if let RouteNetlinkMessage::NewRoute(route) = message {
             found = found.take().or_else(|| routed(device.index, &route));
         }

@@ -3,7 +3,7 @@
 use aya::maps::{HashMap, MapData, PerCpuArray, XskMap};
 use probe_ebpf::delivery::{FELL_BACK, REDIRECTED, Sockets, UNSTAMPED};
 
-use super::{LiveError, attach::Mode, carries, engine::Engine, ethtool, netdev::Netdev};
+use super::{LiveError, attach::Mode, carries, engine::Engine, ethtool, link_layer::LinkLayer, netdev::Netdev};
 use crate::source::xsk::{
     XskBooks,
     datapath::{Datapath, OpenError, QueueAt},
@@ -12,11 +12,14 @@ use crate::source::xsk::{
 /// Every receive queue of the interfaces; each gets a socket.
 ///
 /// # Errors
-/// [`LiveError::OwnTraffic`] unless `force`; an interface that is not there.
+/// [`LiveError::LinkTypeOverSockets`]; [`LiveError::OwnTraffic`] unless `force`; an interface that is not there.
 pub fn queues(interfaces: &[String], mode: Mode, force: bool) -> Result<Vec<QueueAt>, LiveError> {
     let mut queues = Vec::new();
     for name in interfaces {
         let device = Netdev::find(name)?;
+        if device.link_layer != LinkLayer::Ethernet {
+            return Err(LiveError::LinkTypeOverSockets { name: device.name, link_layer: device.link_layer });
+        }
         if !force && let Some(why) = carries::own_traffic(&device)? {
             return Err(LiveError::OwnTraffic { name: device.name, why });
         }
@@ -32,6 +35,14 @@ pub fn queues(interfaces: &[String], mode: Mode, force: bool) -> Result<Vec<Queu
 /// How many receive queues the interfaces have together. A driver that cannot be asked has one.
 pub fn queue_count(interfaces: &[String]) -> u32 {
     interfaces.iter().map(|name| ethtool::receive_queues(name).unwrap_or(1).max(1)).fold(0, u32::saturating_add)
+}
+
+/// How many receive queues an interface uses, and how many it can have at most.
+///
+/// # Errors
+/// What the ioctl says; drivers with one queue mostly lack it.
+pub fn queue_limits(interface: &str) -> std::io::Result<(u32, u32)> {
+    ethtool::queue_limits(interface)
 }
 
 /// The program's side of the sockets. They leave their map when they are closed.

@@ -28,9 +28,12 @@ use super::{
     desk::{self, Desks},
     drain::{Drain, Left, Order},
     flood::Flood,
+    kernel_features::{Feature, KernelFeatures},
     mapping::Mapping,
+    privilege,
     queues::{QueueMap, Queues},
     services::Services,
+    verifier,
 };
 use crate::source::Domain;
 
@@ -71,7 +74,7 @@ pub struct EngineConfig {
     pub domain: Domain,
     /// What is looked into, and how deep.
     pub encapsulations: Encapsulations,
-    /// Load the program that accepts multi-buffer frames: `None` tries it first and falls back to the plain one.
+    /// Load the program that accepts multi-buffer frames: `None` does where the kernel has such programs.
     pub frags: Option<bool>,
     /// Where `tcp:tcp_send_reset` keeps its fields ([`super::host::ResetFormat::offsets`]); `None` without `--host`.
     pub reset_offsets: Option<[u32; 5]>,
@@ -175,14 +178,13 @@ impl Engine {
             return Err(LiveError::TableSize { slots: config.slots_per_cpu, log: config.log_per_cpu });
         }
         let cpus = aya::util::nr_cpus().map_err(|(path, source)| LiveError::Read { what: path.to_string(), source })?;
-        match config.frags {
-            Some(frags) => Self::load_variant(config, cpus, frags),
-            None => match Self::load_variant(config, cpus, true) {
-                // xdp.frags is refused with EINVAL by kernels before 5.18.
-                Err(LiveError::Program(_)) => Self::load_variant(config, cpus, false),
-                other => other,
-            },
+        let kernel = KernelFeatures::of_this_kernel();
+        kernel.check(config)?;
+        if kernel.lacks(Feature::MemoryByControlGroup) {
+            privilege::raise_locked_memory(config.table_bytes(cpus))?;
         }
+        // A refusal of the multi-buffer program by a kernel that has such is an error, never a silent downgrade.
+        Self::load_variant(config, cpus, config.frags.unwrap_or(!kernel.lacks(Feature::Frags)))
     }
 
     fn load_variant(config: &EngineConfig, cpus: usize, frags: bool) -> Result<Self, LiveError> {
@@ -199,6 +201,7 @@ impl Engine {
         let reset = config.reset_offsets.unwrap_or_default();
         let log_level = if config.trace { LOG_EVERYTHING } else { 0 };
         let mut ebpf = EbpfLoader::new()
+            .verifier_log_level(verifier::LOG_LEVEL)
             // Present only in an object of this very layout; see probe_ebpf::layout::ABI_VERSION.
             .override_global("RSTPROBE_ABI_4", &ABI_VERSION, true)
             .override_global("SLOTS_PER_CPU", &slots, true)
@@ -441,6 +444,14 @@ impl Engine {
 }
 
 impl EngineConfig {
+    /// Memory of the tables of flows and log, bytes: a half for each of two epochs, on every possible CPU.
+    pub fn table_bytes(&self, cpus: usize) -> u64 {
+        let (slots, log) = (self.slots_per_cpu as usize, self.log_per_cpu as usize);
+        let buckets = slots / SLOTS_PER_BUCKET as usize;
+        let slot = size_of::<Slot>() + SLOT_SEGMENTS * size_of::<JournalEntry>();
+        2 * (cpus * (slots * slot + buckets * size_of::<Bucket>() + log * size_of::<LogEntry>())) as u64
+    }
+
     fn depth_value(&self) -> u32 {
         match self.depth {
             Depth::Control => DEPTH_CONTROL,

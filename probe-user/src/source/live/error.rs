@@ -5,7 +5,7 @@ use std::{error::Error as StdError, io};
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
-use super::privilege::Capability;
+use super::{egress::EgressRefusal, link_layer::LinkLayer, privilege::Capability, rtnetlink::Refusal, verifier};
 
 /// Why the live source cannot start or go on.
 #[derive(Debug, Error)]
@@ -41,7 +41,7 @@ pub enum LiveError {
     #[error("the kernel refused the maps or the object: {}{}", chain(.0), remedy(.0))]
     Load(#[source] Box<EbpfError>),
     /// The kernel refused the program.
-    #[error("the kernel refused the program: {}{}", describe_program(.0), remedy(.0))]
+    #[error("{}", describe_program(.0))]
     Program(#[source] Box<ProgramError>),
     /// There was tracefs when the session began, and now there is none.
     #[error("cannot attach to tcp:tcp_send_reset: {0}")]
@@ -87,6 +87,28 @@ pub enum LiveError {
         /// Interface.
         name: String,
     },
+    /// Frames of this interface begin with something that is not understood.
+    #[error(
+        "{name}: link type {link_layer} is not understood: Ethernet is, and IP without a link header (tun, WireGuard, PPP, \
+         IP tunnels); watch the interface on which the same traffic passes in one of these"
+    )]
+    LinkType {
+        /// Interface.
+        name: String,
+        /// What they begin with.
+        link_layer: LinkLayer,
+    },
+    /// Frames of this interface are no Ethernet frames, which is what the sockets' reader reads.
+    #[error(
+        "{name}: link type {link_layer}: --datapath afxdp reads Ethernet frames only; watch it with the default \
+         --datapath count"
+    )]
+    LinkTypeOverSockets {
+        /// Interface.
+        name: String,
+        /// What its frames begin with.
+        link_layer: LinkLayer,
+    },
     /// Somebody else has the XDP hook.
     #[error(
         "{name}: the XDP hook is taken by {holder}; stop that program (`bpftool link` and `bpftool prog` show whose it is; \
@@ -98,49 +120,45 @@ pub enum LiveError {
         /// By what.
         holder: String,
     },
-    /// The MTU does not allow native XDP without multi-buffer support.
-    #[error(
-        "{name}: MTU {mtu} is too big for native XDP {why}; use --mode generic, or lower the MTU to {limit} or less \
-         (`ip link set {name} mtu {limit}`)"
-    )]
-    MtuTooBig {
+    /// The kernel or the driver refused the attachment.
+    #[error("{name}: driver {driver} refused {mode} XDP: {words}; {step}")]
+    Refused {
         /// Interface.
         name: String,
-        /// Its MTU.
-        mtu: u32,
-        /// In which circumstances.
-        why: String,
-        /// What would do.
-        limit: u32,
-    },
-    /// The other end of a veth pair has a big MTU.
-    #[error(
-        "{name}: native XDP without frags (multi-buffer XDP, Linux 5.18) is refused because the other end of the veth pair \
-         has an MTU above {limit}; lower that one, or use --mode generic"
-    )]
-    PeerMtu {
-        /// Interface.
-        name: String,
-        /// What would do.
-        limit: u32,
-    },
-    /// The driver has no native XDP.
-    #[error("{name}: driver {driver} has no native XDP ({source}); use --mode generic")]
-    NoNative {
-        /// Interface.
-        name: String,
-        /// Driver.
+        /// Its driver.
         driver: String,
-        /// What the kernel said.
+        /// `native` or `generic`.
+        mode: &'static str,
+        /// What the kernel said: its words in quotes, or the number of its error and that it gave no reason.
+        words: String,
+        /// What to do.
+        step: String,
+        /// The error of the system call.
         source: io::Error,
     },
-    /// Attaching failed for another reason.
-    #[error("{name}: cannot attach: {source}{}", hint(.source))]
-    Attach {
-        /// Interface.
-        name: String,
-        /// What the kernel said.
-        source: io::Error,
+    /// The kernel lacks what was asked for.
+    #[error("{who} needs {what} (Linux {since}), which this kernel lacks; use {instead}")]
+    KernelLacks {
+        /// What needs it.
+        who: &'static str,
+        /// The feature.
+        what: &'static str,
+        /// The first kernel that has it.
+        since: &'static str,
+        /// What does without it.
+        instead: &'static str,
+    },
+    /// Before Linux 5.11 tables count as locked memory, and the limit is below them.
+    #[error(
+        "tables of {needed} MiB do not fit the limit of locked memory ({limit} KiB), which counts for BPF before Linux \
+         5.11, and it may not be raised here; start with `ulimit -l unlimited` (LimitMEMLOCK=infinity in a unit), grant \
+         CAP_SYS_RESOURCE, or use smaller --slots and --log"
+    )]
+    LockedMemory {
+        /// What the tables take, MiB.
+        needed: u64,
+        /// The limit, KiB.
+        limit: u64,
     },
     /// The kernel attached without a bpf_link, which would outlive this process.
     #[error(
@@ -151,12 +169,22 @@ pub enum LiveError {
         name: String,
     },
     /// Egress could not be attached.
-    #[error("{name}: cannot attach to egress for --host: {}; without --host only what is received is seen", chain(.source))]
+    #[error("{name}: cannot attach to egress for --host {source}; without --host only what is received is seen")]
     Egress {
         /// Interface.
         name: String,
+        /// What the kernel said to each way that was tried.
+        source: EgressRefusal,
+    },
+    /// Something of rstprobe's could not be removed from an interface.
+    #[error("{name}: cannot remove the {what}: {source}")]
+    Detach {
+        /// Interface.
+        name: String,
+        /// What.
+        what: &'static str,
         /// What the kernel said.
-        source: Box<ProgramError>,
+        source: Refusal,
     },
     /// Promiscuous membership failed.
     #[error("{name}: cannot enter promiscuous mode: {source}; it needs CAP_NET_RAW")]
@@ -210,16 +238,6 @@ fn list_known(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) }
 }
 
-fn hint(source: &io::Error) -> &'static str {
-    match source.raw_os_error() {
-        Some(libc::EPERM) => "; see `rstprobe doctor` for the capabilities it needs",
-        Some(libc::ENOMEM | libc::ENOSPC) => {
-            "; the driver lacks memory or queues for XDP (try `ethtool -L` with fewer)"
-        }
-        _ => "",
-    }
-}
-
 fn xsk_hint(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EBUSY) => "; another AF_XDP socket has this queue: stop that program (`ss --xdp` shows it)",
@@ -267,15 +285,19 @@ fn remedy(error: &(dyn StdError + 'static)) -> &'static str {
     }
 }
 
-/// The verifier's log is long; its last lines say why.
+/// The verifier's own words, or the number of the error where it has said nothing.
 fn describe_program(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            let tail = log.lines().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n  ");
-            format!("{io_error}\n  {tail}")
+    let ProgramError::LoadError { io_error, verifier_log } = error else {
+        return format!("the kernel refused the program: {}{}", chain(error), remedy(error));
+    };
+    match verifier::first_complaint(&verifier_log.to_string()) {
+        Some(complaint) => format!(
+            "the kernel's verifier refused the program: \"{complaint}\"; a smaller one may pass (--depth control, --encap \
+             none); please report this with the output of `rstprobe doctor`"
+        ),
+        None => {
+            format!("the kernel refused the program, and gave no reason: {io_error}{}", remedy(error))
         }
-        other => chain(other),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Questions to a driver that netlink does not answer in one message: its name, its queues, its own statistics, whether it
+//! Questions to a driver that netlink does not answer in one message: its name, its queues, its offloads, its own statistics, whether it
 //! strips VLAN tags; and the packet-socket membership that makes an interface promiscuous for as long as this process lives.
 #![expect(unsafe_code, reason = "ioctl and setsockopt with C structures")]
 
@@ -14,8 +14,10 @@ const ETHTOOL_GSTRINGS: u32 = 0x0000_001b;
 const ETHTOOL_GSTATS: u32 = 0x0000_001d;
 const ETHTOOL_GFLAGS: u32 = 0x0000_0025;
 const ETHTOOL_GSSET_INFO: u32 = 0x0000_0037;
+const ETHTOOL_GFEATURES: u32 = 0x0000_003a;
 const ETHTOOL_GCHANNELS: u32 = 0x0000_003c;
 const ETH_SS_STATS: u32 = 1;
+const ETH_SS_FEATURES: u32 = 4;
 const ETH_GSTRING_LEN: usize = 32;
 const ETH_FLAG_RXVLAN: u32 = 1 << 8;
 const ETH_FLAG_LRO: u32 = 1 << 15;
@@ -112,49 +114,92 @@ pub(super) fn vlan_strip_and_lro(interface: &str) -> io::Result<(bool, bool)> {
 /// # Errors
 /// `Unsupported` when it has none; what the ioctl says, or that they became others while they were read.
 pub(super) fn statistics(interface: &str) -> io::Result<Vec<(String, u64)>> {
-    let mut info = SetInfo { command: ETHTOOL_GSSET_INFO, reserved: 0, mask: 1 << ETH_SS_STATS, count: 0 };
-    ethtool(interface, &mut info)?;
-    let count = if info.mask == 0 { 0 } else { info.count as usize };
-    match count {
+    match set_len(interface, ETH_SS_STATS)? {
         0 => return Err(io::ErrorKind::Unsupported.into()),
         1..STATISTICS => {}
-        _ => return Err(io::Error::other(format!("{count} statistics are too many"))),
+        count => return Err(io::Error::other(format!("{count} statistics are too many"))),
     }
-    // Nobody promises that there are as many when they are asked for; but hardly twice the greatest number.
-    let names = table(interface, ETHTOOL_GSTRINGS, 12, ETH_GSTRING_LEN)?;
-    let values = table(interface, ETHTOOL_GSTATS, 8, size_of::<u64>())?;
+    let names = strings(interface, ETH_SS_STATS)?;
+    let values = table(interface, &[ETHTOOL_GSTATS, 0], size_of::<u64>())?;
     if names.len() != values.len() {
         return Err(io::Error::other("the statistics changed while they were read"));
     }
-    let name = |bytes: &Vec<u8>| {
+    let value = |bytes: &Vec<u8>| bytes.as_slice().try_into().map_or(0, u64::from_ne_bytes);
+    Ok(names.into_iter().zip(values.iter().map(value)).collect())
+}
+
+/// How many strings a set has.
+fn set_len(interface: &str, set: u32) -> io::Result<usize> {
+    let mut info = SetInfo { command: ETHTOOL_GSSET_INFO, reserved: 0, mask: 1 << set, count: 0 };
+    ethtool(interface, &mut info)?;
+    Ok(if info.mask == 0 { 0 } else { info.count as usize })
+}
+
+fn strings(interface: &str, set: u32) -> io::Result<Vec<String>> {
+    let text = |bytes: &Vec<u8>| {
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
         String::from_utf8_lossy(&bytes[..end]).into_owned()
     };
-    let value = |bytes: &Vec<u8>| bytes.as_slice().try_into().map_or(0, u64::from_ne_bytes);
-    Ok(names.iter().map(name).zip(values.iter().map(value)).collect())
+    Ok(table(interface, &[ETHTOOL_GSTRINGS, set, 0], ETH_GSTRING_LEN)?.iter().map(text).collect())
 }
 
-/// The entries of `width` bytes that follow the `head` bytes of a request, which end with how many there are.
-fn table(interface: &str, command: u32, head: usize, width: usize) -> io::Result<Vec<Vec<u8>>> {
+/// The entries of `width` bytes that follow the words of a request, the last of which the kernel replaces with how many
+/// there are.
+fn table(interface: &str, words: &[u32], width: usize) -> io::Result<Vec<Vec<u8>>> {
+    let head = size_of_val(words);
+    // Nobody promises that there are as many as were told before; but hardly twice the greatest number.
     let mut request = vec![0_u8; head + 2 * STATISTICS * width];
-    request[..4].copy_from_slice(&command.to_ne_bytes());
-    if command == ETHTOOL_GSTRINGS {
-        request[4..8].copy_from_slice(&ETH_SS_STATS.to_ne_bytes());
+    for (to, word) in request.chunks_exact_mut(size_of::<u32>()).zip(words) {
+        to.copy_from_slice(&word.to_ne_bytes());
     }
     ethtool(interface, request.as_mut_slice())?;
     let count = request[head - 4..head].try_into().map_or(0, u32::from_ne_bytes) as usize;
     Ok(request[head..].chunks_exact(width).take(count).map(<[u8]>::to_vec).collect())
 }
 
-/// How many receive queues the driver uses now.
+/// Names of the offloads that this kernel knows, by number; empty where there is none.
+///
+/// # Errors
+/// What the ioctl says.
+pub(super) fn feature_names(interface: &str) -> io::Result<Vec<String>> {
+    if set_len(interface, ETH_SS_FEATURES)? >= STATISTICS {
+        return Err(io::Error::other("there are too many offloads"));
+    }
+    strings(interface, ETH_SS_FEATURES)
+}
+
+/// The state of `count` offloads: for each 32 of them the words available, requested, active and never changed
+/// (`struct ethtool_gfeatures`).
+///
+/// # Errors
+/// What the ioctl says.
+pub(super) fn feature_states(interface: &str, count: usize) -> io::Result<Vec<[u32; 4]>> {
+    let blocks = count.div_ceil(32);
+    let mut request = vec![0_u32; 2 + 4 * blocks];
+    request[..2].copy_from_slice(&[ETHTOOL_GFEATURES, blocks as u32]);
+    // The kernel writes no more blocks than it is told that there is room for.
+    ethtool(interface, request.as_mut_slice())?;
+    Ok(request[2..].as_chunks().0.to_vec())
+}
+
+/// Receive queues: how many the driver uses now, and how many it can have at most.
 ///
 /// # Errors
 /// What the ioctl says; drivers with one queue mostly lack it.
-pub(super) fn receive_queues(interface: &str) -> io::Result<u32> {
+pub(super) fn queue_limits(interface: &str) -> io::Result<(u32, u32)> {
     let mut channels =
         Channels { command: ETHTOOL_GCHANNELS, max: [0; 4], receive: 0, transmit: 0, other: 0, combined: 0 };
     ethtool(interface, &mut channels)?;
-    Ok(channels.receive + channels.combined)
+    // Receive, transmit, other, combined.
+    Ok((channels.receive + channels.combined, channels.max[0] + channels.max[3]))
+}
+
+/// How many receive queues the driver uses now.
+///
+/// # Errors
+/// As [`queue_limits`].
+pub(super) fn receive_queues(interface: &str) -> io::Result<u32> {
+    queue_limits(interface).map(|(now, _)| now)
 }
 
 /// A packet-socket membership: the interface is promiscuous until this is dropped or the process ends, however it

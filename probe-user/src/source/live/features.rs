@@ -20,6 +20,12 @@ pub struct XdpFeatures {
 }
 
 impl XdpFeatures {
+    /// For tests of what follows from them.
+    #[cfg(test)]
+    pub(super) const fn of_bits(bits: u64) -> Self {
+        Self { bits }
+    }
+
     /// `NETDEV_XDP_ACT_BASIC`: native XDP with the actions that counting needs.
     pub fn native(self) -> bool {
         self.bits & 1 != 0

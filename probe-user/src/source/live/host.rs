@@ -5,16 +5,17 @@ use std::fs;
 
 use aya::{
     maps::{Array, MapData, RingBuf},
-    programs::{
-        SchedClassifier, TcAttachType, TracePoint,
-        tc::{self, SchedClassifierLink},
-    },
+    programs::{SchedClassifier, TracePoint},
 };
 use probe_ebpf::layout::{Endpoint, FlowKey, ResetEvent};
 
 use super::{
     LiveError,
+    egress::{Egress, EgressHook, EgressLink},
     engine::Engine,
+    link_layer::LinkLayer,
+    netdev::Netdev,
+    owner::PROGRAM,
     tracefs::{TRACEFS, with_tracefs},
 };
 
@@ -86,9 +87,10 @@ pub struct KernelReset {
     pub monotonic_ns: u64,
 }
 
-/// Egress links and the ring of resets. Dropping it detaches.
+/// Attachments to egress and the ring of resets. Dropping it detaches.
 pub struct HostTap {
-    egress: Vec<SchedClassifierLink>,
+    egress: Vec<EgressLink>,
+    tcx_refused: Option<String>,
     ring: Option<RingBuf<MapData>>,
     lost: Option<Array<MapData, u64>>,
     /// Reported, while their segments were still in the epoch that nobody had drained.
@@ -100,13 +102,18 @@ impl HostTap {
     ///
     /// # Errors
     /// Egress cannot be attached.
-    pub fn attach(engine: &mut Engine, interfaces: &[String], with_reasons: bool) -> Result<Self, LiveError> {
-        let mut tap = Self { egress: Vec::new(), ring: None, lost: None, waiting: Vec::new() };
-        let program: &mut SchedClassifier = engine.named_program("rstprobe_egress")?;
-        program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
-        for name in interfaces {
-            tap.egress.push(attach_egress(program, name)?);
+    pub fn attach<'a>(
+        engine: &mut Engine,
+        interfaces: impl IntoIterator<Item = &'a Netdev>,
+        hook: EgressHook,
+        with_reasons: bool,
+    ) -> Result<Self, LiveError> {
+        let mut tap = Self { egress: Vec::new(), tcx_refused: None, ring: None, lost: None, waiting: Vec::new() };
+        let mut egress = Egress::new(hook);
+        for device in interfaces {
+            tap.egress.push(egress.attach(classifier(engine, device.link_layer)?, device)?);
         }
+        tap.tcx_refused = egress.tcx_refused().map(ToString::to_string);
         if with_reasons {
             let program: &mut TracePoint = engine.named_program("rstprobe_send_reset")?;
             program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
@@ -120,9 +127,18 @@ impl HostTap {
         Ok(tap)
     }
 
-    /// Detaches from egress; the ring can still be read.
-    pub fn detach(&mut self) {
-        self.egress.clear();
+    /// Why filters on clsact, which are no bpf_links, took the place of tcx links, if they did.
+    pub fn tcx_refused(&self) -> Option<&str> {
+        self.tcx_refused.as_deref()
+    }
+
+    /// Detaches from egress, everywhere; the ring can still be read.
+    ///
+    /// # Errors
+    /// The first thing that the kernel kept.
+    pub fn detach(&mut self) -> Result<(), LiveError> {
+        let detached: Vec<_> = self.egress.drain(..).map(EgressLink::detach).collect();
+        detached.into_iter().collect()
     }
 
     /// Gives every reported reset to `join`, which says whether it has seen the segment. To be called after each drain:
@@ -162,19 +178,14 @@ impl HostTap {
     }
 }
 
-fn attach_egress(program: &mut SchedClassifier, name: &str) -> Result<SchedClassifierLink, LiveError> {
-    let refused = |source| LiveError::Egress { name: name.to_string(), source: Box::new(source) };
-    let id = match program.attach(name, TcAttachType::Egress) {
-        Ok(id) => id,
-        Err(first) => {
-            // Before tcx (6.6) a filter needs the clsact qdisc.
-            if tc::qdisc_add_clsact(name).is_err() {
-                return Err(refused(first));
-            }
-            program.attach(name, TcAttachType::Egress).map_err(refused)?
-        }
-    };
-    program.take_link(id).map_err(refused)
+/// The classifier for interfaces of that link layer, loaded when it is first needed.
+fn classifier(engine: &mut Engine, link_layer: LinkLayer) -> Result<&mut SchedClassifier, LiveError> {
+    let name = if link_layer == LinkLayer::Ip { "rstprobe_ip_egress" } else { PROGRAM };
+    let program: &mut SchedClassifier = engine.named_program(name)?;
+    if program.fd().is_err() {
+        program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
+    }
+    Ok(program)
 }
 
 fn decode(bytes: &[u8]) -> Option<ResetEvent> {

@@ -7,10 +7,18 @@
 //! * `drain`: what an epoch has left, in the order of time.
 //! * [`carries`]: whether an interface carries the host's own traffic.
 //! * [`snapshots`]: first bytes of frames, through a ring buffer per CPU.
+//! * [`egress`]: what an interface sends, by tcx or a filter on clsact ([`clsact`]), of which the owner is known ([`owner`]).
+//! * [`leftover`]: what a killed rstprobe has left on interfaces.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`driver`]: what its driver counts as lost on the way in.
 //! * `features`: what its driver can do with XDP.
+//! * [`foresight`]: whether native mode will do, as far as it shows before trying; what to do once it is refused.
+//! * [`kernel_features`]: what this kernel has, found by trying.
+//! * [`offloads`]: which are on, and which are fixed.
+//! * `verifier`: which line of its log says why.
+//! * `xdp_trial`: the kernel's words on a refused attachment.
+//! * [`link_layer`]: what frames of an interface begin with.
 //! * [`privilege`]: what the process may do.
 //! * [`queues`]: what came in on which interface and queue.
 //! * [`services`]: what floods are made of: counts by service, of what is not kept per flow.
@@ -19,26 +27,36 @@
 pub mod attach;
 pub mod books;
 pub mod carries;
+pub mod clsact;
 pub mod delivery;
 mod desk;
 mod drain;
 pub mod driver;
+pub mod egress;
 pub mod engine;
 mod error;
 mod ethtool;
 mod features;
 mod flood;
+pub mod foresight;
 pub mod host;
+pub mod kernel_features;
+pub mod leftover;
+pub mod link_layer;
 mod mapping;
 pub mod netdev;
+pub mod offloads;
+pub mod owner;
 mod planted;
 pub mod privilege;
 pub mod queues;
-mod rtnetlink;
+pub mod rtnetlink;
 pub mod services;
 pub mod snapshots;
 #[cfg(feature = "trace")]
 pub mod trace;
 mod tracefs;
+mod verifier;
+mod xdp_trial;
 
 pub use error::LiveError;

@@ -7,7 +7,7 @@ use netlink_packet_route::{
     link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached},
 };
 
-use super::{LiveError, ethtool, features, rtnetlink};
+use super::{LiveError, ethtool, features, link_layer::LinkLayer, rtnetlink};
 
 pub use super::features::XdpFeatures;
 
@@ -22,6 +22,8 @@ pub struct Netdev {
     pub mtu: u32,
     /// Administratively up.
     pub up: bool,
+    /// What its frames begin with.
+    pub link_layer: LinkLayer,
     /// Driver by ethtool, or the link kind (`veth`, `bridge`, ...); `unknown` when neither says.
     pub driver: String,
     /// The XDP program attached now, if any.
@@ -143,7 +145,7 @@ fn link_counters(link: &LinkMessage) -> Option<LinkCounters> {
 
 fn dump_links() -> io::Result<Vec<LinkMessage>> {
     let mut links = Vec::new();
-    rtnetlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message| {
+    rtnetlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message: RouteNetlinkMessage| {
         if let RouteNetlinkMessage::NewLink(link) = message {
             links.push(link);
         }
@@ -157,6 +159,7 @@ fn from_message(message: &LinkMessage) -> Netdev {
         index: message.header.index,
         mtu: 0,
         up: message.header.flags.contains(LinkFlags::Up),
+        link_layer: message.header.link_layer_type.into(),
         driver: String::new(),
         xdp: None,
         strips_vlan: None,

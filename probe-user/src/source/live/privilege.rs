@@ -1,6 +1,9 @@
 //! What this process may do. Facts only; what follows from them is said by whoever asks.
 
 use caps::CapSet;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::LiveError;
 
 /// A capability that rstprobe may need.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,4 +56,24 @@ pub fn missing(promiscuous: bool) -> Vec<Capability> {
     }
     needed.retain(|capability| !capability.is_held());
     needed
+}
+
+/// Lifts the limit of locked memory, against which kernels before 5.11 count tables.
+///
+/// # Errors
+/// [`LiveError::LockedMemory`] when it may not be lifted (CAP_SYS_RESOURCE) and `needed` bytes are above it.
+pub fn raise_locked_memory(needed: u64) -> Result<(), LiveError> {
+    let unlimited = Rlimit { current: None, maximum: None };
+    if setrlimit(Resource::Memlock, unlimited).is_ok() {
+        return Ok(());
+    }
+    let Rlimit { current, maximum } = getrlimit(Resource::Memlock);
+    // What may be had without privileges.
+    let raised = current != maximum && setrlimit(Resource::Memlock, Rlimit { current: maximum, maximum }).is_ok();
+    match if raised { maximum } else { current } {
+        Some(limit) if limit < needed => {
+            Err(LiveError::LockedMemory { needed: needed.div_ceil(1 << 20), limit: limit >> 10 })
+        }
+        _ => Ok(()),
+    }
 }

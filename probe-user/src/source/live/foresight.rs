@@ -1,0 +1,289 @@
+//! What decides whether a driver takes an XDP program in native mode, as far as it shows before trying: link type, the
+//! driver's own word, offloads that are fixed, MTU, queues. And what to do once it has refused.
+
+use std::{fs, io};
+
+use super::{
+    attach::Mode,
+    ethtool,
+    kernel_features::{Feature, KernelFeatures},
+    link_layer::LinkLayer,
+    netdev::{Netdev, XdpFeatures},
+    offloads::{self, Offload},
+};
+
+/// veth and most drivers hold one frame in one page: headroom (256) and skb_shared_info (320) leave this MTU, less the
+/// Ethernet header and one VLAN tag.
+pub const PAGE_MTU: u32 = 3498;
+
+/// Whether native mode will do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Foresight {
+    /// Nothing can be in the way.
+    Works,
+    /// The kernel will refuse, and why.
+    Refused(String),
+    /// Only the driver knows, and what is known.
+    OnlyByTrying(String),
+}
+
+/// What shows of a device, without the device.
+struct Facts<'a> {
+    device: &'a Netdev,
+    frags: bool,
+    offloads: Vec<Offload>,
+    /// Feature bits of a virtio device.
+    virtio: Option<u64>,
+    /// Receive queues at most.
+    queues: Option<u32>,
+    cpus: u32,
+}
+
+/// Foresees for the program with or without frags.
+pub fn native(device: &Netdev, frags: bool) -> Foresight {
+    let name = &device.name;
+    Facts {
+        device,
+        frags,
+        offloads: offloads::deciding(name).unwrap_or_default(),
+        virtio: virtio_features(name),
+        queues: ethtool::queue_limits(name).ok().map(|(_, max)| max),
+        cpus: aya::util::nr_cpus().map_or(1, |cpus| cpus as u32),
+    }
+    .foresee()
+}
+
+// include/uapi/linux/virtio_net.h.
+const VIRTIO_NET_F_CTRL_GUEST_OFFLOADS: u64 = 1 << 2;
+/// CSUM, TSO4, TSO6, ECN, UFO, USO4, USO6 of the guest.
+const VIRTIO_NET_GUEST_OFFLOADS: u64 = 1 << 1 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 54 | 1 << 55;
+
+/// Feature bits that driver and host agreed on (`/sys/class/net/NAME/device/features`); `None` for other devices.
+fn virtio_features(name: &str) -> Option<u64> {
+    virtio_bits(&fs::read_to_string(format!("/sys/class/net/{name}/device/features")).ok()?)
+}
+
+/// One digit per bit, the first for bit 0.
+fn virtio_bits(text: &str) -> Option<u64> {
+    let digits = text.trim();
+    let is_bits = digits.len() >= 64 && digits.bytes().all(|digit| matches!(digit, b'0' | b'1'));
+    let bit = |(at, digit): (usize, u8)| u64::from(digit == b'1') << at;
+    is_bits.then(|| digits.bytes().take(64).enumerate().map(bit).sum())
+}
+
+impl Facts<'_> {
+    fn foresee(&self) -> Foresight {
+        let Netdev { driver, features, mtu, link_layer, .. } = self.device;
+        if *link_layer == LinkLayer::Ip {
+            return Foresight::Refused("frames without an Ethernet header are understood in this mode".to_owned());
+        }
+        if driver == "loopback" {
+            return Foresight::Refused("the loopback device has no native XDP".to_owned());
+        }
+        if features.is_some_and(|features| !features.native()) {
+            return Foresight::Refused(format!("driver {driver} says that it has no native XDP"));
+        }
+        if *mtu > PAGE_MTU && !self.frags && matches!(driver.as_str(), "veth" | "virtio_net") {
+            return Foresight::Refused(format!("MTU {mtu} is above {PAGE_MTU}, the most without multi-buffer XDP"));
+        }
+        match driver.as_str() {
+            "virtio_net" => self.virtio_net(),
+            "veth" if self.frags => Foresight::Works,
+            // It may be in another network namespace.
+            "veth" => Foresight::OnlyByTrying(format!(
+                "without multi-buffer XDP veth refuses it when the other end has an MTU above {PAGE_MTU}"
+            )),
+            _ => Foresight::OnlyByTrying(self.what_is_known()),
+        }
+    }
+
+    /// `virtnet_xdp_set` of drivers/net/virtio_net.c.
+    fn virtio_net(&self) -> Foresight {
+        let fixed = fixed_by_host(&self.offloads);
+        let is_refused = match self.virtio {
+            Some(bits) => bits & VIRTIO_NET_F_CTRL_GUEST_OFFLOADS == 0 && bits & VIRTIO_NET_GUEST_OFFLOADS != 0,
+            None => fixed.is_some_and(|offload| offload.name != "rx-checksum"),
+        };
+        if is_refused {
+            let which = fixed.map_or_else(|| "offloads are".to_owned(), |offload| format!("{} is", offload.name));
+            return Foresight::Refused(format!("{which} fixed on by the host, and virtio_net refuses native XDP then"));
+        }
+        if self.virtio.is_none() {
+            return Foresight::OnlyByTrying(self.what_is_known());
+        }
+        // Kernels that tell of XDP features (6.3) share transmit queues; older ones may refuse.
+        let wanted = self.queues.map(|most| (most, self.cpus + 1));
+        match wanted.filter(|(most, wanted)| most < wanted && self.device.features.is_none()) {
+            Some((most, wanted)) => Foresight::OnlyByTrying(format!(
+                "older versions of virtio_net (before Linux 5.13 and what was carried back from it) refuse it without a \
+                 transmit queue more for each CPU: {wanted} with one in use, and the device has {most}"
+            )),
+            None => Foresight::Works,
+        }
+    }
+
+    fn what_is_known(&self) -> String {
+        let Netdev { driver, features, mtu, .. } = self.device;
+        let mut known = vec![match features {
+            Some(_) => format!("driver {driver} says that it has native XDP"),
+            None => format!("driver {driver} cannot be asked (Linux 6.3)"),
+        }];
+        if *mtu > PAGE_MTU {
+            let takes = features.is_some_and(XdpFeatures::multi_buffer);
+            known.push(match (self.frags, takes) {
+                (true, true) => format!("MTU {mtu} is no obstacle by its word"),
+                (true, false) => format!("MTU {mtu} may be above what it takes"),
+                (false, _) => format!("MTU {mtu} may be above what it takes without multi-buffer XDP"),
+            });
+        }
+        let merging = self.offloads.iter().filter(|offload| offload.on && offload.name != "rx-checksum");
+        known.extend(merging.map(|offload| format!("some drivers refuse it with {offload}")));
+        known.join("; ")
+    }
+}
+
+/// The offload that is in the way and that nobody here can switch off.
+fn fixed_by_host(offloads: &[Offload]) -> Option<&Offload> {
+    // In the order of `DECIDING`: checksums last, they mostly come with the others.
+    let fixed = |name: &&str| offloads.iter().find(|offload| offload.name == *name && offload.on && offload.fixed);
+    offloads::DECIDING.iter().find_map(fixed)
+}
+
+/// What to do about an attachment that was refused, by the kernel's words and what shows of the device.
+pub(super) fn next_step(device: &Netdev, mode: Mode, frags: bool, words: &str, source: &io::Error) -> String {
+    let errno = source.raw_os_error();
+    if errno == Some(libc::EPERM) {
+        return "see `rstprobe doctor` for the capabilities it needs".to_owned();
+    }
+    if mode == Mode::Generic {
+        return "`rstprobe doctor` tells what is known of the interface; a capture can be read instead".to_owned();
+    }
+    let says = |texts: &[&str]| texts.iter().any(|text| words.to_ascii_lowercase().contains(text));
+    if says(&["gro_hw", "gro-hw", "lro", "csum"]) {
+        return without_offload(&device.name, &offloads::deciding(&device.name).unwrap_or_default());
+    }
+    if says(&["mtu"]) || errno == Some(libc::ERANGE) {
+        let has_frags = !KernelFeatures::of_this_kernel().lacks(Feature::Frags);
+        return smaller_mtu(device.mtu, frags, has_frags);
+    }
+    if says(&["queue", "ring"]) || matches!(errno, Some(libc::ENOSPC | libc::ENOMEM)) {
+        return format!(
+            "change its queues (`ethtool -l {0}` shows them, `ethtool -L {0}` sets them), or {GENERIC}",
+            device.name
+        );
+    }
+    GENERIC.to_owned()
+}
+
+const GENERIC: &str = "use --mode generic";
+
+fn without_offload(name: &str, offloads: &[Offload]) -> String {
+    let changeable = offloads.iter().find(|offload| offload.on && !offload.fixed && offload.name != "rx-checksum");
+    match (fixed_by_host(offloads), changeable) {
+        (Some(fixed), _) if fixed.name != "rx-checksum" => {
+            format!("{} is fixed on by the host: {GENERIC}", fixed.name)
+        }
+        (_, Some(offload)) => format!("`ethtool -K {name} {} off` first, or {GENERIC}", offload.name),
+        (Some(fixed), None) => format!("{} is fixed on by the host: {GENERIC}", fixed.name),
+        (None, None) => GENERIC.to_owned(),
+    }
+}
+
+fn smaller_mtu(mtu: u32, frags: bool, has_frags: bool) -> String {
+    let lower = format!("lower the MTU to {PAGE_MTU} or less (of both ends of a veth pair; MTU {mtu} here)");
+    match (frags, has_frags) {
+        (true, _) => format!("lower the MTU ({mtu} here) to what the driver takes, or {GENERIC}"),
+        (false, true) => format!("leave out --single-buffer, {lower}, or {GENERIC}"),
+        (false, false) => format!("{lower}, or {GENERIC}; this kernel lacks multi-buffer XDP (Linux 5.18)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(driver: &str, mtu: u32, features: Option<XdpFeatures>) -> Netdev {
+        Netdev {
+            name: "x0".to_owned(),
+            index: 9,
+            mtu,
+            up: true,
+            link_layer: LinkLayer::Ethernet,
+            driver: driver.to_owned(),
+            xdp: None,
+            strips_vlan: None,
+            features,
+            lro: None,
+        }
+    }
+
+    fn offload(name: &str, on: bool, fixed: bool) -> Offload {
+        Offload { name: name.to_owned(), on, fixed }
+    }
+
+    fn foresee(device: &Netdev, frags: bool, virtio: Option<u64>, offloads: Vec<Offload>) -> Foresight {
+        Facts { device, frags, offloads, virtio, queues: Some(1), cpus: 2 }.foresee()
+    }
+
+    const NATIVE: Option<XdpFeatures> = Some(XdpFeatures::of_bits(3));
+
+    #[test]
+    fn virtio_bits_are_read_from_the_first() {
+        let text = format!("1100000110100000000000000000000000000000000000000000000{}\n", "1".repeat(73));
+        let bits = virtio_bits(&text).expect("digits");
+        assert_eq!(bits & 0b111, 0b11);
+        assert_ne!(bits & 1 << 55, 0);
+        assert_eq!(virtio_bits("0x1234"), None);
+    }
+
+    #[test]
+    fn virtio_net_with_offloads_that_nobody_can_switch_off_is_refused() {
+        let device = device("virtio_net", 1500, NATIVE);
+        let fixed = vec![offload("rx-checksum", true, true), offload("rx-gro-hw", true, true)];
+        let refused = foresee(&device, true, Some(1 << 1 | 1 << 7), fixed.clone());
+        assert!(matches!(&refused, Foresight::Refused(why) if why.starts_with("rx-gro-hw is fixed on")), "{refused:?}");
+        assert_eq!(foresee(&device, true, None, fixed), refused, "without sysfs, by the offloads");
+        assert_eq!(foresee(&device, true, Some(1 << 1 | 1 << 2 | 1 << 7), vec![]), Foresight::Works);
+        assert_eq!(foresee(&device, true, Some(1 << 32), vec![]), Foresight::Works);
+    }
+
+    #[test]
+    fn queues_matter_where_the_kernel_may_be_old() {
+        let device = device("virtio_net", 1500, None);
+        let found = foresee(&device, true, Some(1 << 32), vec![]);
+        assert!(matches!(&found, Foresight::OnlyByTrying(why) if why.contains("transmit queue")), "{found:?}");
+    }
+
+    #[test]
+    fn only_what_is_known_is_promised() {
+        let of = |driver: &str, mtu, features, frags| foresee(&device(driver, mtu, features), frags, None, vec![]);
+        assert_eq!(of("veth", 9000, NATIVE, true), Foresight::Works);
+        assert!(matches!(of("veth", 9000, NATIVE, false), Foresight::Refused(why) if why.contains("MTU 9000")));
+        assert!(matches!(of("veth", 1500, NATIVE, false), Foresight::OnlyByTrying(why) if why.contains("other end")));
+        assert!(matches!(of("mlx5_core", 1500, NATIVE, true), Foresight::OnlyByTrying(_)));
+        assert!(matches!(of("mlx5_core", 1500, None, true), Foresight::OnlyByTrying(why) if why.contains("6.3")));
+        assert!(matches!(of("dummy", 1500, Some(XdpFeatures::of_bits(0)), true), Foresight::Refused(_)));
+        assert!(matches!(of("loopback", 1500, None, true), Foresight::Refused(_)));
+        let mut tun = device("tun", 1500, NATIVE);
+        tun.link_layer = LinkLayer::Ip;
+        assert!(matches!(foresee(&tun, true, None, vec![]), Foresight::Refused(_)));
+    }
+
+    #[test]
+    fn what_to_do_follows_from_the_words_and_the_device() {
+        let fixed = [offload("rx-gro-hw", true, true), offload("rx-checksum", true, true)];
+        assert_eq!(without_offload("x0", &fixed), "rx-gro-hw is fixed on by the host: use --mode generic");
+        let loose = [offload("rx-lro", true, false), offload("rx-checksum", true, true)];
+        assert_eq!(without_offload("x0", &loose), "`ethtool -K x0 rx-lro off` first, or use --mode generic");
+        let step = |words, errno, frags| {
+            let source = io::Error::from_raw_os_error(errno);
+            next_step(&device("e1000e", 9000, None), Mode::Native, frags, words, &source)
+        };
+        assert!(step("Too few free TX rings available", libc::ENOMEM, true).contains("ethtool -L x0"));
+        assert!(step("MTU too large w/o XDP frags", libc::EINVAL, false).contains("MTU 9000"));
+        assert!(step("", libc::ERANGE, true).starts_with("lower the MTU (9000 here)"));
+        assert_eq!(step("", libc::EOPNOTSUPP, true), "use --mode generic");
+        assert!(step("", libc::EPERM, true).contains("rstprobe doctor"));
+        assert!(smaller_mtu(9000, false, false).ends_with("lacks multi-buffer XDP (Linux 5.18)"));
+    }
+}
