@@ -8,7 +8,13 @@
 #![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "map values and packet bytes are raw memory here"))]
 
 #[cfg(target_arch = "bpf")]
+mod account;
+
+#[cfg(target_arch = "bpf")]
 mod evidence;
+
+#[cfg(target_arch = "bpf")]
+mod frame;
 
 #[cfg(target_arch = "bpf")]
 mod program;
@@ -24,6 +30,9 @@ mod reset;
 
 #[cfg(target_arch = "bpf")]
 mod room;
+
+#[cfg(target_arch = "bpf")]
+mod step;
 
 #[cfg(target_arch = "bpf")]
 mod table;

@@ -13,7 +13,8 @@ use probe_ebpf::delivery::{DELIVERY_COUNTS, FELL_BACK, REDIRECTED, STAMP_LEN, ST
 
 use crate::{
     evidence::Origin as _,
-    program::{self, ACTION, ETHERNET, Frame},
+    frame::Frame,
+    program::{self, ACTION, ETHERNET},
     table::{self, SEGMENT, SEGMENT_AND_MORE, global},
 };
 
@@ -63,12 +64,12 @@ fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
 /// [`rstprobe_socket`]: there is none, or the agent is not ready.
 const NO_SOCKET: u32 = u32::MAX;
 
-/// Index of the socket of this interface and queue, or [`NO_SOCKET`]. Of global linkage, as [`program::rstprobe_account`].
+/// Index of the socket of this interface and queue, or [`NO_SOCKET`]. Of global linkage, as [`crate::account::rstprobe_account`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn rstprobe_socket(interface: u32, queue: u32) -> u32 {
     match socket_of((interface, queue)) {
-        // As in `program::rstprobe_account`: there always is a region, unless the agent is not ready.
+        // As in `account::rstprobe_account`: there always is a region, unless the agent is not ready.
         Some(index) if table::region().is_some() => index,
         _ => NO_SOCKET,
     }

@@ -418,6 +418,27 @@ fn a_frame_cut_by_the_capture_keeps_its_lengths_or_is_rejected() {
 }
 
 #[test]
+fn a_packet_without_a_link_header_is_read_as_the_same_packet_behind_one() {
+    let mut packets = Vec::new();
+    for payload in [tcp(FIN | ACK), tcp_with(SYN, &[2, 4, 5, 0xb4], &[]), vec![0; 7]] {
+        packets.extend([
+            v4(&payload),
+            v4_with(&[1; 8], TCP, 0, &payload),
+            v6_with(TCP, &payload),
+            v6_with(UDP, &payload),
+        ]);
+    }
+    for packet in packets {
+        let ether_type = if packet[0] >> 4 == 4 { ETHER_IPV4 } else { ETHER_IPV6 };
+        let behind = locate(&SliceReader::whole(&ether(ether_type, &packet)));
+        let expected = behind.map(|found| Located { ip: 0, tcp: found.tcp - ETHER_LEN as u16, ..found });
+        assert_eq!(locate_ip(&SliceReader::whole(&packet)), expected);
+    }
+    assert_eq!(locate_ip(&SliceReader::whole(&[0x45])), Err(Reject::ShortIp));
+    assert_eq!(locate_ip(&SliceReader::whole(&[0x55; 60])), Err(Reject::NotIp));
+}
+
+#[test]
 fn a_glance_finds_what_the_whole_way_finds() {
     let glance = |frame: &[u8]| {
         let reader = SliceReader::whole(frame);

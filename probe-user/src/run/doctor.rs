@@ -149,6 +149,16 @@ fn features(report: &mut Report) {
         };
         report.fact(feature.label(), &found);
     }
+    if kernel.lacks(Feature::MemoryByControlGroup) {
+        let needed = EngineConfig::default().table_bytes(aya::util::nr_cpus().unwrap_or(1));
+        match privilege::raise_locked_memory(needed) {
+            Ok(()) => report.fact("locked memory", "the limit is lifted, or above what the tables take"),
+            Err(error) => {
+                report.fact("locked memory", &error.to_string());
+                report.obstacle(error.to_string());
+            }
+        }
+    }
     let reasons = ResetFormat::of_this_kernel();
     report.fact("reset reasons", &reasons.map_or_else(|why| format!("no: {why}"), |_| "yes".to_string()));
 }

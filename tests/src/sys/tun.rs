@@ -39,6 +39,17 @@ impl Tun {
         Ok(Self { file })
     }
 
+    /// Gives the interface, while it is down, another link type of include/uapi/linux/if_arp.h.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn pose_as(&self, link_type: u16) -> io::Result<()> {
+        /// include/uapi/linux/if_tun.h: `_IOW('T', 205, int)`.
+        const TUNSETLINK: libc::Ioctl = 0x4004_54cd;
+        // SAFETY: a descriptor that is open; the argument is a number.
+        check(unsafe { libc::ioctl(self.file.as_raw_fd(), TUNSETLINK, libc::c_ulong::from(link_type)) }).map(drop)
+    }
+
     /// Has the interface receive `packet`, which begins with an IP header.
     pub fn receive(&self, packet: &[u8]) -> io::Result<()> {
         (&self.file).write_all(packet)

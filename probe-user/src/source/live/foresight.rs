@@ -8,7 +8,7 @@ use super::{
     ethtool,
     kernel_features::{Feature, KernelFeatures},
     link_layer::LinkLayer,
-    netdev::Netdev,
+    netdev::{Netdev, XdpFeatures},
     offloads::{self, Offload},
 };
 
@@ -88,7 +88,11 @@ impl Facts<'_> {
         }
         match driver.as_str() {
             "virtio_net" => self.virtio_net(),
-            "veth" => Foresight::Works,
+            "veth" if self.frags => Foresight::Works,
+            // It may be in another network namespace.
+            "veth" => Foresight::OnlyByTrying(format!(
+                "without multi-buffer XDP veth refuses it when the other end has an MTU above {PAGE_MTU}"
+            )),
             _ => Foresight::OnlyByTrying(self.what_is_known()),
         }
     }
@@ -107,12 +111,12 @@ impl Facts<'_> {
         if self.virtio.is_none() {
             return Foresight::OnlyByTrying(self.what_is_known());
         }
-        // Kernels that tell of XDP features (6.3) share transmit queues; those before 5.13 refuse.
+        // Kernels that tell of XDP features (6.3) share transmit queues; older ones may refuse.
         let wanted = self.queues.map(|most| (most, self.cpus + 1));
         match wanted.filter(|(most, wanted)| most < wanted && self.device.features.is_none()) {
             Some((most, wanted)) => Foresight::OnlyByTrying(format!(
-                "virtio_net before Linux 5.13 wants a transmit queue more for each CPU: {wanted} with one in use, and \
-                 the device has {most}"
+                "older versions of virtio_net (before Linux 5.13 and what was carried back from it) refuse it without a \
+                 transmit queue more for each CPU: {wanted} with one in use, and the device has {most}"
             )),
             None => Foresight::Works,
         }
@@ -125,7 +129,7 @@ impl Facts<'_> {
             None => format!("driver {driver} cannot be asked (Linux 6.3)"),
         }];
         if *mtu > PAGE_MTU {
-            let takes = features.is_some_and(|features| features.multi_buffer());
+            let takes = features.is_some_and(XdpFeatures::multi_buffer);
             known.push(match (self.frags, takes) {
                 (true, true) => format!("MTU {mtu} is no obstacle by its word"),
                 (true, false) => format!("MTU {mtu} may be above what it takes"),
@@ -141,8 +145,8 @@ impl Facts<'_> {
 /// The offload that is in the way and that nobody here can switch off.
 fn fixed_by_host(offloads: &[Offload]) -> Option<&Offload> {
     // In the order of `DECIDING`: checksums last, they mostly come with the others.
-    let fixed = |name: &&str| offloads.iter().find(|offload| offload.name == **name && offload.on && offload.fixed);
-    offloads::DECIDING.iter().find_map(|name| fixed(&name))
+    let fixed = |name: &&str| offloads.iter().find(|offload| offload.name == *name && offload.on && offload.fixed);
+    offloads::DECIDING.iter().find_map(fixed)
 }
 
 /// What to do about an attachment that was refused, by the kernel's words and what shows of the device.
@@ -197,7 +201,6 @@ fn smaller_mtu(mtu: u32, frags: bool, has_frags: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::live::netdev::XdpFeatures;
 
     fn device(driver: &str, mtu: u32, features: Option<XdpFeatures>) -> Netdev {
         Netdev {
@@ -256,6 +259,7 @@ mod tests {
         let of = |driver: &str, mtu, features, frags| foresee(&device(driver, mtu, features), frags, None, vec![]);
         assert_eq!(of("veth", 9000, NATIVE, true), Foresight::Works);
         assert!(matches!(of("veth", 9000, NATIVE, false), Foresight::Refused(why) if why.contains("MTU 9000")));
+        assert!(matches!(of("veth", 1500, NATIVE, false), Foresight::OnlyByTrying(why) if why.contains("other end")));
         assert!(matches!(of("mlx5_core", 1500, NATIVE, true), Foresight::OnlyByTrying(_)));
         assert!(matches!(of("mlx5_core", 1500, None, true), Foresight::OnlyByTrying(why) if why.contains("6.3")));
         assert!(matches!(of("dummy", 1500, Some(XdpFeatures::of_bits(0)), true), Foresight::Refused(_)));

@@ -62,7 +62,7 @@ pub fn missing(promiscuous: bool) -> Vec<Capability> {
 ///
 /// # Errors
 /// [`LiveError::LockedMemory`] when it may not be lifted (CAP_SYS_RESOURCE) and `needed` bytes are above it.
-pub(super) fn raise_locked_memory(needed: u64) -> Result<(), LiveError> {
+pub fn raise_locked_memory(needed: u64) -> Result<(), LiveError> {
     let unlimited = Rlimit { current: None, maximum: None };
     if setrlimit(Resource::Memlock, unlimited).is_ok() {
         return Ok(());
