@@ -1,8 +1,8 @@
 //! Attaching the classifier to what an interface sends: by tcx where the kernel has it (Linux 6.6), else as a filter on the
 //! clsact qdisc.
 //!
-//! Which of them is decided by trying: a distribution's kernel may have tcx at an earlier version, or lack it at a later
-//! one. A tcx link goes with the process. A filter does not: it is removed when its [`EgressLink`] is dropped, so on every
+//! Which of them is decided by trying ([`super::kernel_features`]): a distribution's kernel may have tcx at an earlier
+//! version, or lack it at a later one. A tcx link goes with the process. A filter does not: it is removed when its [`EgressLink`] is dropped, so on every
 //! end but `kill -9` and the like, and what those leave is recognised by [`super::leftover`].
 
 use std::{io, os::fd::AsFd as _, sync::Arc};
@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::{
     LiveError,
     clsact::{self, Hook},
+    kernel_features::{Feature, KernelFeatures},
     netdev::Netdev,
     owner::{Mark, Owner, Turn},
     rtnetlink::Refusal,
@@ -24,7 +25,7 @@ use super::{
 /// How to attach to egress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum EgressHook {
-    /// By tcx, and where that is refused by clsact.
+    /// By tcx, and by clsact where the kernel has no tcx.
     #[default]
     Auto,
     /// By tcx only.
@@ -94,6 +95,10 @@ impl Egress {
             EgressHook::Auto => {
                 let link = match tcx(program, to) {
                     Ok(link) => return Ok(link),
+                    // A refusal by a kernel that has tcx is an error, never a silent downgrade.
+                    Err(link) if KernelFeatures::of_this_kernel().has(Feature::Tcx) == Some(true) => {
+                        return Err(refused(link));
+                    }
                     Err(link) => link,
                 };
                 let text = link.to_string();
