@@ -23,6 +23,8 @@ const FIRST_PORT: u16 = 7001;
 /// Nobody listens here.
 const REFUSED_PORT: u16 = 6999;
 const WORKERS: u16 = 4;
+/// Connections besides those that [`play`] tells of: one for each worker, by which its listener learns that it is over.
+pub const WAKING: u64 = WORKERS as u64;
 /// No single step of a connection takes longer, unless it is stuck.
 const STUCK: Duration = Duration::from_secs(5);
 

@@ -1,10 +1,11 @@
 //! The system calls that std has no safe word for: `setns`, socket options, link-layer frames, signals; `bpf` is in [`bpf`].
 //!
-//! This file, [`bpf`] and [`measure`] are the only ones of this package with `unsafe`. Every function here is safe to call.
+//! This file, [`bpf`], [`measure`] and [`tun`] are the only ones of this package with `unsafe`. Every function here is safe to call.
 #![expect(unsafe_code, reason = "raw system calls; each block says why its arguments are valid")]
 
 pub mod bpf;
 pub mod measure;
+pub mod tun;
 
 use std::{
     ffi::{CStr, CString},
