@@ -1,19 +1,14 @@
 //! Takes snapshots of the frames whose segments are kept verbatim, when the agent has asked for them.
 
-use core::hint::black_box;
-
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, RingBuf},
     helpers::bpf_get_smp_processor_id,
     macros::{btf_map, map},
     maps::PerCpuArray,
 };
-use probe_ebpf::{
-    layout::Segment,
-    snapshot::{NO_ROOM, SNAPSHOT_BYTES, SNAPSHOT_COUNTS, Snapshot, TAKEN},
-};
+use probe_ebpf::snapshot::{NO_ROOM, SNAPSHOT_BYTES, SNAPSHOT_COUNTS, Snapshot, TAKEN};
 
-use crate::table::global;
+use crate::table::{self, global, opaque_number};
 
 /// 1 to take snapshots. Read-only data: without, the verifier removes all of it.
 #[unsafe(no_mangle)]
@@ -42,12 +37,14 @@ pub(crate) trait Origin {
     fn load(&self, to: *mut u8, len: u32) -> bool;
 }
 
-/// Keeps the first bytes of a frame.
+/// Keeps the first bytes of the frame whose segment is in the scratch memory.
 #[inline(always)]
-pub(crate) fn keep<R: Origin>(frame: &R, segment: &Segment) {
+pub(crate) fn keep<R: Origin>(frame: &R) {
     if global!(EVIDENCE) == 0 {
         return;
     }
+    let Some(scratch) = table::scratch() else { return };
+    let segment = &scratch.segment;
     // SAFETY: no conditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let Some(mut entry) = SNAPSHOT_RINGS.get(cpu).and_then(|ring| ring.reserve(0)) else { return count(NO_ROOM) };
@@ -72,11 +69,14 @@ pub(crate) fn keep<R: Origin>(frame: &R, segment: &Segment) {
 /// ways by which the verifier comes here.
 #[inline(always)]
 fn copy<R: Origin>(frame: &R, there: u32, to: *mut u8) -> u32 {
-    // Opaque, so that the comparison stays: the verifier does not see the bound that the compiler knows.
-    let len = black_box(if there < SNAPSHOT_BYTES as u32 { there } else { SNAPSHOT_BYTES as u32 });
-    if len == 0 || len > SNAPSHOT_BYTES as u32 {
+    let most = if there < SNAPSHOT_BYTES as u32 { there } else { SNAPSHOT_BYTES as u32 };
+    // One less, compared, and one added again: from a comparison with 0, verifiers before 6.12 do not learn that it is at
+    // least 1. Opaque, so that the comparison stays: the verifier does not see the bound that the compiler knows.
+    let less = opaque_number(most.wrapping_sub(1));
+    if less >= SNAPSHOT_BYTES as u32 {
         return 0;
     }
+    let len = less + 1;
     if frame.load(to, len) { len } else { 0 }
 }
 

@@ -291,6 +291,21 @@ pub fn locate<R: Reader>(reader: &R) -> Result<Located, Reject> {
     }
 }
 
+/// Finds the TCP header of a frame that begins with an IP header of either version: what interfaces without Ethernet
+/// receive and send.
+///
+/// # Errors
+/// The one [`Reject`] that says why there is none.
+#[inline(always)]
+pub fn locate_ip<R: Reader>(reader: &R) -> Result<Located, Reject> {
+    let Some(first) = reader.bytes::<2>(0) else { return Err(Reject::ShortIp) };
+    match first[0] >> 4 {
+        4 => locate_v4(reader, 0, 0),
+        6 => locate_v6(reader, 0, 0),
+        _ => Err(Reject::NotIp),
+    }
+}
+
 /// Finds the TCP header of a packet whose IPv4 header is at `ip`.
 ///
 /// # Errors

@@ -1,9 +1,10 @@
-//! Entry points: native XDP, with and without multi-buffer support, and tc egress for what a host itself sends.
+//! Entry points: XDP, with and without multi-buffer support, and tc egress for what a host itself sends; of each one for
+//! interfaces with Ethernet and one for those whose frames begin with an IP header (tun, WireGuard, PPP, IP tunnels).
 
 use core::{hint::assert_unchecked, ptr::read_volatile};
 
 use aya_ebpf::{
-    bindings::{TC_ACT_UNSPEC, xdp_action},
+    bindings::{__sk_buff, TC_ACT_UNSPEC, xdp_action, xdp_md},
     helpers::{bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
@@ -42,19 +43,34 @@ static TUNNEL_DEPTH: u32 = 0;
 #[xdp]
 #[inline(always)]
 fn rstprobe(ctx: XdpContext) -> u32 {
-    let frame = Frame::<false> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
-    run(&frame, frame.end - frame.start);
-    #[cfg(feature = "trace")]
-    trace::tell();
-    global!(ACTION)
+    receive::<false, ETHERNET>(&ctx)
 }
 
 /// For kernels with multi-buffer XDP (5.18): headers are read from the first buffer, lengths cover all of them.
 #[xdp(frags)]
 #[inline(always)]
 fn rstprobe_frags(ctx: XdpContext) -> u32 {
-    let frame = Frame::<true> { start: ctx.data(), end: ctx.data_end(), ctx: &ctx };
-    run(&frame, frame.end - frame.start);
+    receive::<true, ETHERNET>(&ctx)
+}
+
+/// As [`rstprobe`], for interfaces without Ethernet: the frame begins with an IP header.
+#[xdp]
+#[inline(always)]
+fn rstprobe_ip(ctx: XdpContext) -> u32 {
+    receive::<false, IP>(&ctx)
+}
+
+/// As [`rstprobe_frags`], for interfaces without Ethernet.
+#[xdp(frags)]
+#[inline(always)]
+fn rstprobe_ip_frags(ctx: XdpContext) -> u32 {
+    receive::<true, IP>(&ctx)
+}
+
+#[inline(always)]
+fn receive<const FRAGS: bool, const LINK: u8>(ctx: &XdpContext) -> u32 {
+    let frame = Frame::<FRAGS>::of(ctx);
+    run::<_, LINK>(&frame, frame.linear_len());
     #[cfg(feature = "trace")]
     trace::tell();
     global!(ACTION)
@@ -64,20 +80,42 @@ fn rstprobe_frags(ctx: XdpContext) -> u32 {
 #[classifier]
 #[inline(always)]
 fn rstprobe_egress(ctx: TcContext) -> i32 {
-    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize, ctx: &ctx };
-    run(&frame, frame.len);
+    send::<ETHERNET>(&ctx)
+}
+
+/// As [`rstprobe_egress`], for interfaces without Ethernet.
+#[classifier]
+#[inline(always)]
+fn rstprobe_ip_egress(ctx: TcContext) -> i32 {
+    send::<IP>(&ctx)
+}
+
+#[inline(always)]
+fn send<const LINK: u8>(ctx: &TcContext) -> i32 {
+    let frame = Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize, ctx };
+    run::<_, LINK>(&frame, frame.len);
     #[cfg(feature = "trace")]
     trace::tell();
     TC_ACT_UNSPEC
 }
 
+/// What frames begin with: an Ethernet header.
+pub(crate) const ETHERNET: u8 = 0;
+/// What frames begin with: an IP header of either version (`ARPHRD_NONE`, `ARPHRD_PPP`, `ARPHRD_TUNNEL` and the like).
+pub(crate) const IP: u8 = 1;
+
 /// Headers end before this offset: link header and tags, IP header with the longest chain followed, TCP header.
 const MAX_OFFSET: usize = 0x3ffe;
 
-/// The same frame with pointers that the verifier knows nothing of yet. What it has learned of the others differs by the
-/// way through the headers, and so would all that follows.
+/// The same frame with pointers and lengths that the verifier knows nothing of yet. What it has learned of the others
+/// differs by the way through the headers, and so would all that follows.
 pub(crate) trait Again {
+    /// Read from the context once more.
     fn again(&self) -> Self;
+    /// One step through encapsulations, from where the scratch memory says: [`WALKING`], [`ARRIVED`] or a [`Reject`].
+    fn advance(&self) -> u32;
+    /// Bytes that are counted of the frame: of its first buffer, or of an outgoing packet before segmentation.
+    fn counted_len(&self) -> u32;
 }
 
 /// Packet memory of one XDP frame.
@@ -156,6 +194,16 @@ impl<const FRAGS: bool> Again for Frame<'_, FRAGS> {
             unsafe { (read_volatile(&raw const (*context).data), read_volatile(&raw const (*context).data_end)) };
         Self { start: start as usize, end: end as usize, ctx: self.ctx }
     }
+
+    #[inline(always)]
+    fn advance(&self) -> u32 {
+        if FRAGS { rstprobe_step_frags(self.ctx.ctx) } else { rstprobe_step(self.ctx.ctx) }
+    }
+
+    #[inline(always)]
+    fn counted_len(&self) -> u32 {
+        (self.end - self.start) as u32
+    }
 }
 
 /// The linear part of an outgoing socket buffer.
@@ -194,7 +242,17 @@ impl Again for Outgoing<'_> {
         // SAFETY: as above.
         let (start, end) =
             unsafe { (read_volatile(&raw const (*context).data), read_volatile(&raw const (*context).data_end)) };
-        Self { start: start as usize, end: end as usize, len: self.len, ctx: self.ctx }
+        Self { start: start as usize, end: end as usize, len: self.len() as usize, ctx: self.ctx }
+    }
+
+    #[inline(always)]
+    fn advance(&self) -> u32 {
+        rstprobe_step_out(self.ctx.skb.skb)
+    }
+
+    #[inline(always)]
+    fn counted_len(&self) -> u32 {
+        self.len as u32
     }
 }
 
@@ -207,6 +265,54 @@ impl Reader for Outgoing<'_> {
     #[inline(always)]
     fn wire_len(&self) -> usize {
         self.len
+    }
+}
+
+/// A frame that is read at offsets which the compiler does not know. It would add such an offset once for the check and
+/// once more for the access, or keep it on the stack in between, and verifiers before 6.12 do not connect the two: here
+/// there is one number and one sum.
+struct Anywhere<'a, R>(&'a R);
+
+impl<R: Reader + Memory> Reader for Anywhere<'_, R> {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        let (start, end) = self.0.memory();
+        let offset = table::opaque_number(offset as u32) as usize;
+        if offset > MAX_OFFSET {
+            return None;
+        }
+        let at = table::opaque_at((start + offset) as *mut u8) as usize;
+        packet_bytes(at, end, 0)
+    }
+
+    #[inline(always)]
+    fn wire_len(&self) -> usize {
+        self.0.wire_len()
+    }
+
+    #[inline(always)]
+    fn reaches(&self, end: usize) -> bool {
+        self.0.reaches(end)
+    }
+}
+
+/// Where a frame's bytes lie.
+trait Memory {
+    /// Begin and end.
+    fn memory(&self) -> (usize, usize);
+}
+
+impl<const FRAGS: bool> Memory for Frame<'_, FRAGS> {
+    #[inline(always)]
+    fn memory(&self) -> (usize, usize) {
+        (self.start, self.end)
+    }
+}
+
+impl Memory for Outgoing<'_> {
+    #[inline(always)]
+    fn memory(&self) -> (usize, usize) {
+        (self.start, self.end)
     }
 }
 
@@ -229,30 +335,48 @@ fn packet_bytes<'a, const N: usize>(start: usize, end: usize, offset: usize) -> 
     }
 }
 
-/// The headers first, and what is found there into the scratch memory; then the books. Between the two nothing else is to
-/// be kept in registers, of which there are few.
+/// The headers first, and what is found there into the scratch memory; then the books.
 #[inline(always)]
-pub(crate) fn run<R: Reader + Origin + Again>(frame: &R, len: usize) {
-    let Some(scratch) = find(frame, len) else { return };
-    let Some(mut region) = begin(frame, len) else { return };
+pub(crate) fn run<R: Reader + Origin + Again, const LINK: u8>(frame: &R, len: usize) {
+    if let Some(scratch) = find::<R, LINK>(frame, len) {
+        count(frame, scratch);
+    }
+}
+
+/// Counts what [`find`] has put into the scratch memory, and keeps the frame as evidence where its segment is kept.
+#[inline(always)]
+pub(crate) fn count<R: Reader + Origin + Again>(frame: &R, scratch: &mut Scratch) {
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
     let scratch = table::opaque(scratch);
-    region.books.frames += 1;
+    if scratch.found == SEGMENT_AND_MORE {
+        parse::rest(&frame.again(), &scratch.located, &mut scratch.segment);
+    }
+    let len = frame.again().counted_len();
     #[cfg(feature = "trace")]
-    trace::note_length(scratch, len);
+    trace::note_length(table::opaque(scratch), len);
+    let (interface, queue) = queues::place_of(frame);
+    if rstprobe_account(len, interface, queue) != 0 {
+        evidence::keep(frame);
+    }
+}
+
+/// Counts the frame that is described in the scratch memory; 1 when its segment is kept verbatim.
+///
+/// A function of global linkage: the verifier checks it once and by itself (Linux 5.6), and takes a call of it for one
+/// instruction, whatever it knows of the frame. Inlined, all of this is walked once for nearly each of the many ways
+/// through the headers, which is more than kernels before 6.12 have patience for.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rstprobe_account(len: u32, interface: u32, queue: u32) -> u32 {
+    let (Some(mut region), Some(scratch)) = (begin(len, (interface, queue)), table::scratch()) else { return 0 };
+    region.books.frames += 1;
     match scratch.found {
-        found @ (SEGMENT | SEGMENT_AND_MORE) => {
+        SEGMENT | SEGMENT_AND_MORE => {
             region.books.tcp += 1;
-            if found == SEGMENT_AND_MORE {
-                parse::rest(&frame.again(), &scratch.located, &mut scratch.segment);
-            }
-            let scratch = table::opaque(scratch);
             // Of what is only counted, nothing is read from the clock.
             region.aim(&scratch.segment.key, scratch.segment.record.is_control());
-            if record(&mut scratch.segment, &mut region) {
-                evidence::keep(frame, &scratch.segment);
-            }
+            return record(&mut scratch.segment, &mut region) as u32;
         }
         PASSED_BY => {
             region.books.tcp += 1;
@@ -264,33 +388,36 @@ pub(crate) fn run<R: Reader + Origin + Again>(frame: &R, len: usize) {
             }
         }
     }
+    0
 }
 
 /// The region of this CPU, in which the frame's bytes, and the frame by its queue, are counted. It is sized for every
 /// possible CPU, so there always is one, unless the agent is not ready.
 #[inline(always)]
-fn begin<R: Origin>(frame: &R, len: usize) -> Option<Region> {
+fn begin(len: u32, place: (u32, u32)) -> Option<Region> {
     let mut region = table::region()?;
     region.books.frame_bytes += len as u64;
-    queues::count(frame, len, &mut region);
+    queues::count(place, len, &mut region);
     Some(region)
 }
 
 /// What is in `frame`, in [`Scratch::found`]; `None` when that has been counted.
 #[inline(always)]
-fn find<R: Reader + Origin>(frame: &R, len: usize) -> Option<&'static mut Scratch> {
-    // The commonest shapes first, at fixed offsets.
-    if let Some(located) = parse::glance_v4(frame) {
-        return glanced(frame, &located, len);
-    }
-    if let Some(located) = parse::glance_v6(frame) {
-        return glanced(frame, &located, len);
+pub(crate) fn find<R: Reader + Origin + Again, const LINK: u8>(frame: &R, len: usize) -> Option<&'static mut Scratch> {
+    if LINK == ETHERNET {
+        // The commonest shapes first, at fixed offsets.
+        if let Some(located) = parse::glance_v4(frame) {
+            return glanced(frame, &located, len);
+        }
+        if let Some(located) = parse::glance_v6(frame) {
+            return glanced(frame, &located, len);
+        }
     }
     let scratch = table::scratch()?;
-    scratch.found = match locate(frame, scratch) {
-        Ok(()) if passes_by(scratch.located.flags) => PASSED_BY,
-        Ok(()) => return walked(frame, scratch),
-        Err(reject) => reject as u32,
+    scratch.found = match locate::<R, LINK>(frame, scratch) {
+        ARRIVED if passes_by(scratch.located.flags) => PASSED_BY,
+        ARRIVED => return walked(frame, scratch),
+        reject => reject,
     };
     Some(scratch)
 }
@@ -299,7 +426,7 @@ fn find<R: Reader + Origin>(frame: &R, len: usize) -> Option<&'static mut Scratc
 #[inline(always)]
 fn glanced<R: Reader + Origin>(frame: &R, located: &Located, len: usize) -> Option<&'static mut Scratch> {
     if passes_by(located.flags) {
-        begin(frame, len)?.books.glanced += 1;
+        begin(len as u32, queues::place_of(frame))?.books.glanced += 1;
         return None;
     }
     let scratch = table::scratch()?;
@@ -311,25 +438,74 @@ fn glanced<R: Reader + Origin>(frame: &R, located: &Located, len: usize) -> Opti
     Some(scratch)
 }
 
-/// Into the scratch memory, so that all ways through the headers end in one place.
+/// Into the scratch memory, so that all ways through the headers end in one place: [`ARRIVED`], or a [`Reject`].
 #[inline(always)]
-pub(crate) fn locate<R: Reader>(frame: &R, scratch: &mut Scratch) -> Result<(), Reject> {
-    match parse::locate(frame) {
+fn locate<R: Reader + Again, const LINK: u8>(frame: &R, scratch: &mut Scratch) -> u32 {
+    let plain = if LINK == ETHERNET { parse::locate(frame) } else { parse::locate_ip(frame) };
+    match plain {
         Ok(located) => {
             scratch.located = located;
-            return Ok(());
+            return ARRIVED;
         }
         Err(Reject::NotIp | Reject::NotTcp | Reject::VlanDepth | Reject::ExtensionDepth) if global!(TUNNELS) != 0 => {}
-        Err(reject) => return Err(reject),
+        Err(reject) => return reject as u32,
     }
+    if LINK == ETHERNET {
+        scratch.walk.restart_at_ethernet(0);
+    } else {
+        scratch.walk.restart_at_ip(0);
+    }
+    for _ in 0..tunnel::MAX_STEPS {
+        let at = frame.advance();
+        if at != WALKING {
+            return at;
+        }
+    }
+    Reject::TunnelDepth as u32
+}
+
+/// What a step of the walk through encapsulations says: there is another header. Other numbers but [`ARRIVED`] are those
+/// of a [`Reject`].
+const WALKING: u32 = 1 << 8;
+/// A TCP header is reached.
+const ARRIVED: u32 = WALKING + 1;
+
+/// One step through encapsulations, see [`tunnel::advance`]. Of global linkage, as [`rstprobe_account`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rstprobe_step(context: *mut xdp_md) -> u32 {
+    advance(&Anywhere(&Frame::<false>::of(&XdpContext::new(context))))
+}
+
+/// The same for frames of several buffers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rstprobe_step_frags(context: *mut xdp_md) -> u32 {
+    advance(&Anywhere(&Frame::<true>::of(&XdpContext::new(context))))
+}
+
+/// The same for what the host sends.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rstprobe_step_out(context: *mut __sk_buff) -> u32 {
+    let ctx = TcContext::new(context);
+    advance(&Anywhere(&Outgoing { start: ctx.data(), end: ctx.data_end(), len: ctx.len() as usize, ctx: &ctx }))
+}
+
+#[inline(always)]
+fn advance<R: Reader>(frame: &R) -> u32 {
+    let Some(scratch) = table::scratch() else { return Reject::NotIp as u32 };
     let encapsulations = Encapsulations { enabled: global!(TUNNELS), max_depth: global!(TUNNEL_DEPTH) as u8 };
-    scratch.walk.restart_at_ethernet(0);
-    tunnel::locate(frame, encapsulations, &mut scratch.walk, &mut scratch.located)
+    match tunnel::advance(frame, encapsulations, &mut scratch.walk, &mut scratch.located) {
+        Ok(false) => WALKING,
+        Ok(true) => ARRIVED,
+        Err(reject) => reject as u32,
+    }
 }
 
 /// True for segments that the configured depth does not record.
 #[inline(always)]
-pub(crate) fn passes_by(flags: u16) -> bool {
+fn passes_by(flags: u16) -> bool {
     flags & CONTROL == 0 && global!(DEPTH) == DEPTH_CONTROL
 }
 

@@ -1,13 +1,11 @@
 //! What came in on which interface and queue, when the agent watches more than one.
 
-use core::hint::black_box;
-
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
 use probe_ebpf::layout::{QUEUE_PROBES, QUEUE_ROWS, QueueRow};
 
 use crate::{
     evidence::Origin,
-    table::{Region, global},
+    table::{Region, global, opaque_number},
 };
 
 /// Counts by interface and queue: `[cpu][epoch][row]`.
@@ -18,13 +16,18 @@ static QUEUES: Array<QueueRow> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[unsafe(no_mangle)]
 static BY_QUEUE: u32 = 0;
 
-/// Counts a frame, which the books have counted, where it came from.
+/// Interface and queue of a frame, when they are counted.
 #[inline(always)]
-pub(crate) fn count<R: Origin>(frame: &R, len: usize, region: &mut Region) {
+pub(crate) fn place_of<R: Origin>(frame: &R) -> (u32, u32) {
+    if global!(BY_QUEUE) == 0 { (0, 0) } else { frame.origin() }
+}
+
+/// Counts a frame of `len` bytes, which the books have counted, where it came from.
+#[inline(always)]
+pub(crate) fn count((interface, queue): (u32, u32), len: u32, region: &mut Region) {
     if global!(BY_QUEUE) == 0 {
         return;
     }
-    let (interface, queue) = frame.origin();
     let place = QueueRow::place(interface, queue);
     let first = QueueRow::first(place);
     let mut probe = 0;
@@ -42,7 +45,7 @@ pub(crate) fn count<R: Origin>(frame: &R, len: usize, region: &mut Region) {
             return;
         }
         // Opaque, so that the loop is not unrolled.
-        probe = black_box(probe) + 1;
+        probe = opaque_number(probe) + 1;
     }
     region.books.rowless_frames += 1;
     region.books.rowless_bytes += len as u64;

@@ -1,7 +1,7 @@
 //! Entry points that hand TCP frames to AF_XDP sockets; what has no socket is counted as ever.
 //!
-//! The map of sockets is looked into first: a frame of a queue without a socket takes the counting path with all that
-//! belongs to it, and `bpf_redirect_map` falls back to the configured action should the socket vanish in between.
+//! A frame of a queue without a socket takes the counting path with all that belongs to it, as does what is no segment to
+//! be recorded; and `bpf_redirect_map` falls back to the configured action should the socket vanish in between.
 
 use aya_ebpf::{
     helpers::{bpf_ktime_get_ns, bpf_xdp_adjust_meta},
@@ -13,9 +13,8 @@ use probe_ebpf::delivery::{DELIVERY_COUNTS, FELL_BACK, REDIRECTED, STAMP_LEN, ST
 
 use crate::{
     evidence::Origin as _,
-    program::{self, ACTION, Frame},
-    queues,
-    table::{self, global},
+    program::{self, ACTION, ETHERNET, Frame},
+    table::{self, SEGMENT, SEGMENT_AND_MORE, global},
 };
 
 /// Interfaces that can be watched by sockets at once.
@@ -48,28 +47,31 @@ fn rstprobe_redirect_frags(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     let frame = Frame::<FRAGS>::of(ctx);
-    let Some(index) = socket_of(frame.origin()) else {
-        program::run(&frame, frame.linear_len());
-        return global!(ACTION);
-    };
-    // As in `program::run`: there always is a region, unless the agent is not ready.
-    let Some(mut region) = table::region() else { return global!(ACTION) };
-    let Some(scratch) = table::scratch() else { return global!(ACTION) };
-    let found = program::locate(&frame, scratch);
-    if found.is_ok() && !program::passes_by(scratch.located.flags) {
-        return redirect(ctx, index);
-    }
-    region.books.frames += 1;
-    region.books.frame_bytes += frame.linear_len() as u64;
-    queues::count(&frame, frame.linear_len(), &mut region);
-    match found {
-        Ok(()) => {
-            region.books.tcp += 1;
-            region.books.passed_by += 1;
+    let Some(scratch) = program::find::<_, ETHERNET>(&frame, frame.linear_len()) else { return global!(ACTION) };
+    let scratch = table::opaque(scratch);
+    if matches!(scratch.found, SEGMENT | SEGMENT_AND_MORE) {
+        let (interface, queue) = frame.origin();
+        let index = rstprobe_socket(interface, queue);
+        if index != NO_SOCKET {
+            return redirect(ctx, index);
         }
-        Err(reject) => region.books.rejected[reject as usize] += 1,
     }
+    program::count(&frame, scratch);
     global!(ACTION)
+}
+
+/// [`rstprobe_socket`]: there is none, or the agent is not ready.
+const NO_SOCKET: u32 = u32::MAX;
+
+/// Index of the socket of this interface and queue, or [`NO_SOCKET`]. Of global linkage, as [`program::rstprobe_account`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rstprobe_socket(interface: u32, queue: u32) -> u32 {
+    match socket_of((interface, queue)) {
+        // As in `program::rstprobe_account`: there always is a region, unless the agent is not ready.
+        Some(index) if table::region().is_some() => index,
+        _ => NO_SOCKET,
+    }
 }
 
 #[inline(always)]

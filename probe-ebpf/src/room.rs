@@ -21,7 +21,7 @@ use probe_ebpf::{
 
 use crate::{
     program::DEPTH,
-    table::{HASH_SEED, LOG, LOG_PER_CPU, Refusal, Region, SLOTS_PER_CPU, global},
+    table::{HASH_SEED, LOG, LOG_PER_CPU, Refusal, Region, SLOTS_PER_CPU, global, opaque_number},
 };
 
 /// Counts by service: `[cpu][epoch][row]`.
@@ -170,7 +170,7 @@ impl Region {
             self.recall_one(at, lowest(ways), key);
             ways &= ways - 1;
             // Opaque, so that the loop is not unrolled.
-            left = black_box(left) - 1;
+            left = opaque_number(left) - 1;
         }
     }
 
@@ -201,7 +201,7 @@ impl Region {
     fn keep_opening(&mut self, segment: &Segment) {
         let Some((at, set)) = self.opening_set() else { return };
         let way = if set.next < OPENING_WAYS as u32 { set.next } else { 0 };
-        let way = black_box(way) & 31;
+        let way = opaque_number(way) & 31;
         if way >= OPENING_WAYS as u32 {
             return;
         }
@@ -229,12 +229,12 @@ impl Region {
 /// would walk each.
 #[inline(always)]
 fn same_tag(set: &OpeningSet, tag: u16) -> u32 {
-    let (mut found, mut way) = (0_u32, 0_usize);
-    while way < OPENING_WAYS {
-        let differs = (set.tags[way] ^ tag) as u32;
+    let (mut found, mut way) = (0_u32, 0_u32);
+    while way < OPENING_WAYS as u32 {
+        let differs = (set.tags[way as usize] ^ tag) as u32;
         found |= (differs.wrapping_sub(1) >> 31) << way;
         // Opaque, so that the loop is not unrolled.
-        way = black_box(way) + 1;
+        way = opaque_number(way) + 1;
     }
     black_box(found)
 }
@@ -278,7 +278,7 @@ fn service_row(at: u32, key: &FlowKey, record: &SegmentRecord) -> Option<&'stati
             free = place;
         }
         // Opaque, so that the loop is not unrolled.
-        probe = black_box(probe) + 1;
+        probe = opaque_number(probe) + 1;
     }
     if free == rows {
         return None;

@@ -3,10 +3,7 @@
 //! Every map is one mmapable array of N CPUs times two epochs; `Region` is the part that this CPU may write in the
 //! current epoch. Slots are handed out in order (`0..slots`); a hashed index of one-cache-line buckets leads to them.
 
-use core::{
-    hint::black_box,
-    ptr::{read_volatile, write_volatile},
-};
+use core::ptr::{read_volatile, write_volatile};
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -81,7 +78,7 @@ macro_rules! global {
 pub(crate) use global;
 
 /// The same reference, of which the compiler knows nothing any more, neither where it points nor what lies there. As
-/// [`black_box`], but without the way through memory, which the loads that follow would wait for.
+/// [`core::hint::black_box`], but without the way through memory, which the loads that follow would wait for.
 #[inline(always)]
 pub(crate) fn opaque<T>(it: &mut T) -> &mut T {
     // SAFETY: the pointer is the same afterwards.
@@ -96,6 +93,16 @@ pub(crate) fn opaque_at<T>(it: *mut T) -> *mut T {
     // SAFETY: changes nothing.
     unsafe { core::arch::asm!("{0} = {0}", inout(reg) at, options(nostack, preserves_flags)) };
     at
+}
+
+/// The same number, of which the compiler knows nothing any more: a loop that counts with it is not unrolled, and a bound
+/// that follows is checked and used in this very register. The verifier still knows what it is.
+#[inline(always)]
+pub(crate) fn opaque_number(number: u32) -> u32 {
+    let mut it = u64::from(number);
+    // SAFETY: changes nothing.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) it, options(nomem, nostack, preserves_flags)) };
+    it as u32
 }
 
 /// Where the segment at hand lies while it is being parsed and recorded.
@@ -189,7 +196,7 @@ pub(crate) fn region() -> Option<Region> {
         return None;
     }
     for turn in 0..global!(LINGER) {
-        black_box(turn);
+        opaque_number(turn);
     }
     // SAFETY: no precondition.
     let cpu = unsafe { bpf_get_smp_processor_id() };
@@ -271,13 +278,14 @@ impl Region {
         let bucket = unsafe { &mut *self.bucket? };
         let first = self.at * global!(SLOTS_PER_CPU);
         let (mut free, mut old) = (BUCKET_ENTRIES as u32, 0);
-        let home = (self.hash >> 24) as usize;
-        for turn in 0..=BUCKET_ENTRIES {
-            let position = (home ^ turn) & BUCKET_ENTRIES;
+        let home = (self.hash >> 24) as u32;
+        for turn in 0..=BUCKET_ENTRIES as u32 {
+            // A sum, which verifiers before 6.9 keep a bound of; of an exclusive or they know nothing.
+            let position = opaque_number(home.wrapping_add(turn)) & BUCKET_ENTRIES as u32;
             // What is beyond the last entry is none.
-            let Some(&entry) = bucket.entries.get(position) else { continue };
+            let Some(&entry) = bucket.entries.get(position as usize) else { continue };
             if entry == 0 {
-                free = position as u32;
+                free = position;
                 break;
             }
             if entry & !ENTRY_SLOT_MASK != tag {
@@ -295,7 +303,7 @@ impl Region {
                 return Some(slot);
             }
             // The new slot takes the old one's place in the index: reconnects cannot fill a bucket.
-            free = position as u32;
+            free = position;
             old = entry & ENTRY_SLOT_MASK;
             break;
         }
@@ -317,7 +325,8 @@ impl Region {
         }
         self.row = None;
         self.recall(key, record);
-        let entry = bucket.entries.get_mut(free as usize)?;
+        // Checked and used in one register, after the look-up: verifiers before 6.12 do not connect it with its copies.
+        let entry = bucket.entries.get_mut(opaque_number(free) as usize)?;
         self.open(entry, first, tag, key, self.bucket_at())
     }
 

@@ -66,8 +66,8 @@ static TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
 
 /// Keeps the length of the frame's first buffer, in bytes, for the line that may be written of it.
 #[inline(always)]
-pub(crate) fn note_length(scratch: &mut Scratch, len: usize) {
-    scratch.frame_len = len as u32;
+pub(crate) fn note_length(scratch: &mut Scratch, len: u32) {
+    scratch.frame_len = len;
 }
 
 /// Logs a line when the frame at hand was the first of its kind in this epoch. To be called where all ways through the

@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     netns::{Family, Network},
-    sys,
+    sys, tier,
 };
 
 /// First port of the listeners; one for each worker.
@@ -95,7 +95,7 @@ fn serve(listener: &TcpListener, stop: &AtomicBool) -> io::Result<()> {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        stream.set_read_timeout(Some(STUCK))?;
+        stream.set_read_timeout(Some(tier::patient(STUCK)))?;
         let mut request = [0];
         stream.read_exact(&mut request)?;
         match request[0] {
@@ -165,7 +165,7 @@ fn connect(port: u16, number: u32, played: &mut Played) -> io::Result<()> {
         };
     }
     let mut stream = TcpStream::connect(SocketAddr::new(Family::V4.server(), port))?;
-    stream.set_read_timeout(Some(STUCK))?;
+    stream.set_read_timeout(Some(tier::patient(STUCK)))?;
     stream.write_all(&[way])?;
     if way == SERVER_RST {
         expect_reset(&mut stream)?;

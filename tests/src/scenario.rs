@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     netns::{Family, Network},
-    sys,
+    sys, tier,
 };
 
 mod abort;
@@ -195,7 +195,7 @@ const CROSSING: Duration = Duration::from_millis(50);
 
 /// Waits until `happened` says so, looking every millisecond, for two seconds at most.
 fn wait_until(what: &str, mut happened: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
-    let end = Instant::now() + Duration::from_secs(2);
+    let end = Instant::now() + tier::patient(Duration::from_secs(2));
     while !happened()? {
         if Instant::now() > end {
             return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{what} did not happen")));

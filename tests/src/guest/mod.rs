@@ -57,18 +57,18 @@ const fn check(name: &'static str, seconds: u64, run: fn() -> Outcome) -> Check 
 
 /// All checks.
 pub const CHECKS: &[Check] = &[
-    check("load", 400, load::every_variant),
-    check("load-decisive", 120, load::decisive_variants),
-    check("demo", 150, traffic::demo),
-    check("two-legs", 90, traffic::two_legs),
-    check("generic", 120, traffic::generic),
-    check("afxdp", 90, traffic::afxdp),
-    check("nonroot", 90, privileges::four_capabilities),
-    check("kill9", 180, killed::every_mode),
-    check("mtu", 120, events::mtu),
-    check("events", 90, events::down_up_gone),
-    check("tun", 90, tun::five_connections),
-    check("nics", 700, nics::all),
+    check("load", 900, load::every_variant),
+    check("load-decisive", 300, load::decisive_variants),
+    check("demo", 300, traffic::demo),
+    check("two-legs", 180, traffic::two_legs),
+    check("generic", 180, traffic::generic),
+    check("afxdp", 180, traffic::afxdp),
+    check("nonroot", 240, privileges::four_capabilities),
+    check("kill9", 400, killed::every_mode),
+    check("mtu", 300, events::mtu),
+    check("events", 180, events::down_up_gone),
+    check("tun", 180, tun::five_connections),
+    check("nics", 1500, nics::all),
 ];
 
 /// Exit codes of a check's process.

@@ -3,7 +3,7 @@
 use std::{io, net::TcpStream, thread, time::Duration};
 
 use super::{CROSSING, Expectation, NONE, ONE_RST, ORDERLY, SILENT, SOME, Scenario, Sent, Stage};
-use crate::frame::TcpFrame;
+use crate::{frame::TcpFrame, tier};
 
 /// Source ports of raw frames: below the ephemeral range, apart from the servers'.
 pub(super) const RAW_PORT_OFFSET: u16 = 5_000;
@@ -90,7 +90,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 }
 
 fn refused_port(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    match stage.dial(stage.service(), Duration::from_secs(2)) {
+    match stage.dial(stage.service(), tier::patient(Duration::from_secs(2))) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(vec![]),
         Err(error) => Err(error),
         Ok(_) => Err(io::Error::other("somebody listens")),

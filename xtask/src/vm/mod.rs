@@ -101,8 +101,10 @@ pub(crate) fn vm(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let lines = lines(&options.kernels)?;
     let checks = |line: &Line| -> Vec<String> {
         let all: &[&str] = if *line == DRIVERS { &[NICS] } else { &CHECKS };
-        let is_meant = |check: &str| options.only.is_empty() || options.only.iter().any(|only| only == check);
-        all.iter().filter(|check| is_meant(check)).map(|&check| check.to_owned()).collect()
+        if options.only.is_empty() {
+            return owned(all);
+        }
+        options.only.iter().filter(|only| (*only == NICS) == (*line == DRIVERS)).cloned().collect()
     };
     let known = |only: &String| CHECKS.contains(&&**only) || TIER.contains(&&**only) || only == NICS;
     if let Some(unknown) = options.only.iter().find(|only| !known(only)) {
@@ -117,7 +119,6 @@ pub(crate) fn vm(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
 pub(crate) fn tier(workspace: &Workspace, extent: Extent) -> Result<Account> {
     let options =
         Options { kernels: vec![], only: vec![], refresh: false, accept: false, binary: None, markdown: false };
-    let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let jobs = if extent == Extent::All {
         let kernels = LINES.map(|line| (line, owned(&CHECKS)));
         [(DRIVERS, owned(&[NICS]))].into_iter().chain(kernels).collect()
@@ -126,6 +127,10 @@ pub(crate) fn tier(workspace: &Workspace, extent: Extent) -> Result<Account> {
         lines.map(|line| (line, owned(&TIER))).collect()
     };
     run(workspace, jobs, &options)
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
 }
 
 /// Why guests cannot be run here, and it is not our fault.

@@ -19,7 +19,7 @@ use crate::sh;
 /// What emulates; Debian's package has more names in it than its program.
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// No guest runs longer, all checks together.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(2400);
 const MEMORY_MIB: &str = "1536";
 const CPUS: &str = "2";
 /// Lines of the console that are shown when something failed.
