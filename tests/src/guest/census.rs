@@ -38,6 +38,7 @@ impl Census {
     }
 
     /// What has come since `before`.
+    #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self { objects: self.objects.difference(&before.objects).cloned().collect() }
     }

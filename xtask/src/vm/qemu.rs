@@ -19,7 +19,7 @@ use crate::sh;
 /// What emulates; Debian's package has more names in it than its program.
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// No guest runs longer, all checks together.
-const LIMIT: Duration = Duration::from_secs(2400);
+const LIMIT: Duration = Duration::from_mins(40);
 const MEMORY_MIB: &str = "1536";
 const CPUS: &str = "2";
 /// Lines of the console that are shown when something failed.
@@ -58,7 +58,7 @@ impl Guest<'_> {
         let stdout = child.stdout.take().context("no pipe")?;
         thread::spawn(move || {
             let lines = BufReader::new(stdout).split(b'\n').map_while(std::io::Result::ok);
-            lines.for_each(|line| drop(sender.send(String::from_utf8_lossy(&line).trim_end().to_owned())));
+            lines.for_each(|line| drop(sender.send(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())));
         });
         let stderr = child.stderr.take().context("no pipe")?;
         let complaint = thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());

@@ -111,8 +111,11 @@ impl Pair {
             frames.extend(Conversation::new(client, server, [u32::from(port), 0]).frames(SCRIPT)?);
         }
         if let Some(vlan) = vlan {
-            let tag = [[0x81, 0], vlan.to_be_bytes()].concat();
-            frames.iter_mut().for_each(|frame| drop(frame.splice(12..12, tag.iter().copied())));
+            let [high, low] = vlan.to_be_bytes();
+            let tag = [0x81, 0, high, low];
+            for frame in &mut frames {
+                drop(frame.splice(12..12, tag));
+            }
         }
         self.far.enter(|| {
             let outlet = Outlet::open(&self.peer)?;

@@ -118,7 +118,7 @@ pub(super) fn changes(pair: &Pair, native: Native) -> Outcome {
     pair.near.ip(&format!("link set {} up", pair.card))?;
     pair.await_carrier()?;
     pair.connect(CONNECTIONS)?;
-    let mut note = "link down and up".to_owned();
+    let mut notes = vec!["link down and up".to_owned()];
     let mut connected = 2 * CONNECTIONS;
     if let Some((most, now)) = queues(pair) {
         for count in [most.min(now).saturating_sub(1).max(1), most] {
@@ -127,15 +127,15 @@ pub(super) fn changes(pair: &Pair, native: Native) -> Outcome {
                     pair.await_carrier()?;
                     pair.connect(CONNECTIONS)?;
                     connected += CONNECTIONS;
-                    note.push_str(&format!(", {count} queues"));
+                    notes.push(format!("{count} queues"));
                 }
-                Err(error) => note.push_str(&format!(", {count} queues refused: {error}")),
+                Err(error) => notes.push(format!("{count} queues refused: {error}")),
             }
         }
     }
     let snapshot = settled(probe)?;
     is_counted(&snapshot, connected)?;
-    Ok(Verdict::Holds(note))
+    Ok(Verdict::Holds(notes.join(", ")))
 }
 
 /// Most queues that can be set, and those in use; nothing with a single one.
