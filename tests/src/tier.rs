@@ -25,6 +25,12 @@ pub fn patient(limit: Duration) -> Duration {
     limit * times
 }
 
+/// How many of `all` scenarios go on at a time: all, or few on a machine that is slow by nature, where so many at once
+/// would keep each other from what they stage.
+pub fn at_once(all: usize) -> usize {
+    if patient(Duration::from_secs(1)) > Duration::from_secs(1) { 6 } else { all.max(1) }
+}
+
 /// Why a privileged test cannot run here, or `None` when it can.
 pub fn obstacle() -> Option<String> {
     if std::env::var("RSTPROBE_PRIVILEGED").as_deref() != Ok("1") {

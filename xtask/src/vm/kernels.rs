@@ -35,7 +35,7 @@ pub(super) const LINES: [Line; 5] = [
     Line { name: "newest", prefix: "", flavour: "cloud-amd64" },
 ];
 /// The line of the driver guests.
-pub(super) const DRIVERS: Line = Line { name: "drivers", prefix: "6.12.", flavour: "amd64" };
+pub(super) const DRIVERS: Line = Line { name: "drivers", prefix: "6.18.", flavour: "amd64" };
 /// First major version that `newest` may be.
 const NEWEST_FROM: u64 = 7;
 
@@ -166,7 +166,7 @@ mod tests {
             "6.1.0-47-cloud-amd64",
             "6.12-cloud-amd64",
             "6.12.117+deb13-cloud-amd64",
-            "6.12.118+deb13-amd64",
+            "6.18.15+deb13-amd64",
             "6.12.118+deb13-amd64-unsigned",
             "7.2.13+deb14-cloud-amd64",
             "7.3.4+deb13-cloud-amd64",
@@ -175,7 +175,7 @@ mod tests {
         let found: Vec<_> = LINES.iter().map(|line| newest(&names, *line)).collect();
         let expected = [Some("5.10.0-46"), Some("6.1.0-47"), Some("6.12.117+deb13"), None, Some("7.3.4+deb13")];
         assert_eq!(found, expected);
-        assert_eq!(newest(&names, DRIVERS), Some("6.12.118+deb13"));
+        assert_eq!(newest(&names, DRIVERS), Some("6.18.15+deb13"));
     }
 
     #[test]

@@ -61,7 +61,12 @@ pub(super) fn afxdp(pair: &Pair, native: Native, zero_copy: bool) -> Outcome {
     lost_nothing(&snapshot)?;
     let segments = snapshot["summary"]["books"]["afxdp.segments"].as_u64().unwrap_or(0);
     let expected = u64::from(CONVERSATIONS) * SEGMENTS;
-    ensure(segments == expected, format!("{segments} segments of {expected}"))?;
+    let seen = connections(&snapshot).len();
+    let told = format!(
+        "{segments} segments of {expected}, {seen} connections of {CONVERSATIONS}: {}",
+        snapshot["summary"]["books"]
+    );
+    ensure(segments == expected, told)?;
     let is_zero_copy = said.contains("AF_XDP zero-copy");
     ensure(is_zero_copy == zero_copy, format!("zero-copy {is_zero_copy}, expected {zero_copy}: {said}"))?;
     let how = if is_zero_copy { "zero-copy" } else { "copy" };
@@ -95,7 +100,7 @@ pub(super) fn vlan(pair: &Pair, native: Native) -> Outcome {
     let port = |one: &Value| one["client"]["port"].as_u64().unwrap_or(0);
     let tagged = |from: u64| {
         let these = found.iter().filter(|one| (from..from + 10_000).contains(&port(one)));
-        these.filter(|one| one["domain"]["id"].as_u64() == Some(u64::from(VLAN))).count()
+        these.filter(|one| one["domain"].as_u64() == Some(u64::from(VLAN))).count()
     };
     let note: Vec<String> = notes
         .iter()
