@@ -192,7 +192,9 @@ pub fn play_each(network: &Network, cases: &[Case], gate: Option<&Gate>) -> Vec<
 }
 
 /// Time for a frame to cross two veth pairs and be answered, where no socket can tell that it has.
-const CROSSING: Duration = Duration::from_millis(50);
+fn crossing() -> Duration {
+    tier::patient(Duration::from_millis(50))
+}
 
 /// Waits until `happened` says so, looking every millisecond, for two seconds at most.
 fn wait_until(what: &str, mut happened: impl FnMut() -> io::Result<bool>) -> io::Result<()> {

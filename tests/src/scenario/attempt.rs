@@ -2,7 +2,7 @@
 
 use std::{io, net::TcpStream, thread, time::Duration};
 
-use super::{CROSSING, Expectation, NONE, ONE_RST, ORDERLY, SILENT, SOME, Scenario, Sent, Stage};
+use super::{Expectation, NONE, ONE_RST, ORDERLY, SILENT, SOME, Scenario, Sent, Stage, crossing};
 use crate::{frame::TcpFrame, tier};
 
 /// Source ports of raw frames: below the ephemeral range, apart from the servers'.
@@ -111,14 +111,14 @@ fn syn_scan(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     let scanner = stage.client_station(stage.port + RAW_PORT_OFFSET);
     stage.send_from_client(&TcpFrame::new(scanner, stage.server_station(), ISN).syn())?;
     // The RST must reach the listener's half-open connection before the listener goes away.
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     Ok(vec![])
 }
 
 fn syn_then_rst(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     let (client, nobody) = (stage.client_station(stage.port + RAW_PORT_OFFSET), stage.nobody_station());
     stage.send_from_client(&TcpFrame::new(client, nobody, ISN).syn())?;
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     stage.send_from_client(&TcpFrame::new(client, nobody, ISN + 1).rst())?;
     Ok(vec![])
 }

@@ -21,7 +21,7 @@ struct Nic {
 
 /// `guest_*=off`: a host that offloads nothing to the guest. `iommu_platform`: without it virtio_net has no zero-copy AF_XDP.
 /// In the order of the pairs; `tests/src/guest/nics.rs` has the same.
-const NICS: [Nic; 6] = [
+const NICS: [Nic; 7] = [
     Nic {
         model: "virtio-net-pci",
         options: "iommu_platform=on,disable-legacy=on,guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off",
@@ -33,6 +33,7 @@ const NICS: [Nic; 6] = [
         queues: 4,
     },
     Nic { model: "virtio-net-pci", options: "", queues: 1 },
+    Nic { model: "virtio-net-pci", options: "ctrl_guest_offloads=off", queues: 1 },
     Nic { model: "vmxnet3", options: "", queues: 1 },
     Nic { model: "e1000e", options: "", queues: 1 },
     Nic { model: "igb", options: "", queues: 1 },
@@ -42,7 +43,7 @@ const NICS: [Nic; 6] = [
 const SCRIPT: &str = r#"
 set -e
 ip link set lo up
-for pair in 0 1 2 3 4 5; do
+for pair in 0 1 2 3 4 5 6; do
   ip link add name br$pair type bridge mcast_snooping 0
   ip link set br$pair addrgenmode none up
   for end in a b; do
@@ -91,6 +92,6 @@ mod tests {
         let words = devices();
         assert_eq!(words.iter().filter(|word| *word == "-device").count(), 2 * NICS.len());
         assert!(words.iter().any(|word| word.contains("ifname=a1") && word.ends_with("queues=4")));
-        assert!(SCRIPT.contains("0 1 2 3 4 5;") && NICS.len() == 6);
+        assert!(SCRIPT.contains("0 1 2 3 4 5 6;") && NICS.len() == 7);
     }
 }
