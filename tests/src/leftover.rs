@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::netns::Namespace;
+use crate::{netns::Namespace, tier};
 
 /// The kernel frees programs and maps some grace periods after the last reference.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl Footprint {
 
     /// Waits until nothing of it is left, and names what stays.
     pub fn remains(&self) -> Vec<String> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + tier::patient(PATIENCE);
         loop {
             let remains = self.now();
             if remains.is_empty() || Instant::now() > end {

@@ -26,6 +26,7 @@
 //! * [`connlog`]: Zeek's conn.log, and how far two of them agree.
 //! * [`oracle`]: captures with independent answers.
 //! * [`lab`]: every cause from several views, against the kernel's own reasons.
+//! * [`guest`]: checks inside virtual machines, on kernels and network cards that are not this machine's.
 //! * [`bench`]: what it costs, against what it costs others.
 //! * [`tier`]: the rule by which privileged tests skip out loud.
 
@@ -36,6 +37,7 @@ pub mod conversation;
 pub mod endurance;
 pub mod frame;
 pub mod generator;
+pub mod guest;
 pub mod lab;
 pub mod leftover;
 pub mod load;

@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     netns::{Family, Network},
-    sys,
+    sys, tier,
 };
 
 /// First port of the listeners; one for each worker.
@@ -23,6 +23,8 @@ const FIRST_PORT: u16 = 7001;
 /// Nobody listens here.
 const REFUSED_PORT: u16 = 6999;
 const WORKERS: u16 = 4;
+/// Connections besides those that [`play`] tells of: one for each worker, by which its listener learns that it is over.
+pub const WAKING: u64 = WORKERS as u64;
 /// No single step of a connection takes longer, unless it is stuck.
 const STUCK: Duration = Duration::from_secs(5);
 
@@ -93,7 +95,7 @@ fn serve(listener: &TcpListener, stop: &AtomicBool) -> io::Result<()> {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        stream.set_read_timeout(Some(STUCK))?;
+        stream.set_read_timeout(Some(tier::patient(STUCK)))?;
         let mut request = [0];
         stream.read_exact(&mut request)?;
         match request[0] {
@@ -163,7 +165,7 @@ fn connect(port: u16, number: u32, played: &mut Played) -> io::Result<()> {
         };
     }
     let mut stream = TcpStream::connect(SocketAddr::new(Family::V4.server(), port))?;
-    stream.set_read_timeout(Some(STUCK))?;
+    stream.set_read_timeout(Some(tier::patient(STUCK)))?;
     stream.write_all(&[way])?;
     if way == SERVER_RST {
         expect_reset(&mut stream)?;

@@ -96,7 +96,8 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    fn create(role: &str) -> io::Result<Self> {
+    /// Makes one with nothing in it but the loopback interface.
+    pub(crate) fn create(role: &str) -> io::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{role}-{}-{number}", process::id());
@@ -354,7 +355,8 @@ fn remove(name: &str) {
     }
 }
 
-fn ip(words: &[&str]) -> io::Result<String> {
+/// Runs `ip <words>`.
+pub(crate) fn ip(words: &[&str]) -> io::Result<String> {
     run("ip", words)
 }
 

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     netns::Namespace,
     probe::{Finished, binary},
-    sys,
+    sys, tier,
 };
 
 /// Nothing that is run here takes longer.
@@ -66,7 +66,7 @@ impl OneShot {
         // The parent's copy of a pipe's end would keep the pipe open.
         drop(self.command);
         let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + tier::patient(PATIENCE);
         let status: ExitStatus = loop {
             if let Some(status) = child.try_wait()? {
                 break status;

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     netns::{CLIENT_LEG, Namespace, SERVER_LEG},
-    sys,
+    sys, tier,
 };
 
 /// Line on the probe's stderr that says that every interface is attached.
@@ -118,8 +118,13 @@ impl Probe {
         self.child.id()
     }
 
+    /// Its stderr up to the line that says that it is attached.
+    pub fn said(&self) -> &str {
+        &self.stderr
+    }
+
     fn await_ready(&mut self) -> io::Result<()> {
-        let end = Instant::now() + START;
+        let end = Instant::now() + tier::patient(START);
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -147,7 +152,7 @@ impl Probe {
     /// Sends SIGINT and waits for the end.
     pub fn stop(self) -> io::Result<Finished> {
         sys::interrupt(self.child.id())?;
-        self.wait(STOP)
+        self.wait(tier::patient(STOP))
     }
 
     /// Waits until it ends by itself, `patience` at most.
@@ -177,7 +182,7 @@ impl Drop for Probe {
     fn drop(&mut self) {
         // Already reaped after `wait`; otherwise a failing test must not leave it attached.
         if matches!(self.child.try_wait(), Ok(None)) && self.child.kill().is_ok() && self.child.wait().is_err() {
-            crate::tier::say(&format!("rstprobe {} could not be reaped", self.child.id()));
+            tier::say(&format!("rstprobe {} could not be reaped", self.child.id()));
         }
     }
 }

@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     netns::{Family, Network},
-    sys,
+    sys, tier,
 };
 
 mod abort;
@@ -158,7 +158,7 @@ pub fn number(scenarios: Vec<Scenario>, first: u16) -> Vec<Case> {
         .collect()
 }
 
-/// Plays all `cases` at once, each on a thread of its own, all on one CPU: what a veth carries waits in a queue of the CPU
+/// Plays all `cases` at once (few at a time in guests), each on a thread of its own, all on one CPU: what a veth carries waits in a queue of the CPU
 /// that sent it, so two CPUs can let a RST overtake the data before it (a RST leaves by the kernel's control socket, with
 /// another hash than its connection). Then the kernel's own story changes, to a challenge ACK for one, and a verdict that
 /// tells it rightly is not the one that the scenario is about.
@@ -169,7 +169,8 @@ pub fn number(scenarios: Vec<Scenario>, first: u16) -> Vec<Case> {
 /// # Panics
 /// When a scenario panics.
 pub fn play(network: &Network, cases: &[Case]) -> io::Result<Vec<TcpStream>> {
-    let played: io::Result<Vec<_>> = play_each(network, cases, None).into_iter().collect();
+    let groups = cases.chunks(tier::at_once(cases.len()));
+    let played: io::Result<Vec<_>> = groups.flat_map(|group| play_each(network, group, None)).collect();
     Ok(played?.into_iter().flatten().collect())
 }
 
@@ -191,11 +192,13 @@ pub fn play_each(network: &Network, cases: &[Case], gate: Option<&Gate>) -> Vec<
 }
 
 /// Time for a frame to cross two veth pairs and be answered, where no socket can tell that it has.
-const CROSSING: Duration = Duration::from_millis(50);
+fn crossing() -> Duration {
+    tier::patient(Duration::from_millis(50))
+}
 
 /// Waits until `happened` says so, looking every millisecond, for two seconds at most.
 fn wait_until(what: &str, mut happened: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
-    let end = Instant::now() + Duration::from_secs(2);
+    let end = Instant::now() + tier::patient(Duration::from_secs(2));
     while !happened()? {
         if Instant::now() > end {
             return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{what} did not happen")));

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The probe is interrupted when the scenarios are done; this is only its limit if that goes wrong.
-const LIMIT: &str = "60s";
+const LIMIT: &str = "10m";
 
 /// How a run is done.
 #[derive(Clone, Debug)]

@@ -3,7 +3,10 @@
 //! `SKIP <name>: <reason>` or `RAN <tier> <name>` on stderr, one line each, so that a suite of nothing but skips
 //! cannot pass for a suite that ran.
 
-use std::io::{Write, stderr};
+use std::{
+    io::{Write, stderr},
+    time::Duration,
+};
 
 use crate::sys;
 
@@ -14,6 +17,18 @@ pub fn say(line: &str) {
     if stderr().write_all(line.as_bytes()).is_err() {
         // Nobody listens.
     }
+}
+
+/// A limit of waiting, longer on a machine that is slow by nature: `RSTPROBE_PATIENCE` times as long (whole times).
+pub fn patient(limit: Duration) -> Duration {
+    let times = std::env::var("RSTPROBE_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    limit * times
+}
+
+/// How many of `all` scenarios go on at a time: all, or few on a machine that is slow by nature, where so many at once
+/// would keep each other from what they stage.
+pub fn at_once(all: usize) -> usize {
+    if patient(Duration::from_secs(1)) > Duration::from_secs(1) { 6 } else { all.max(1) }
 }
 
 /// Why a privileged test cannot run here, or `None` when it can.

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{ebpf, sh, tidy, tiers, workspace::Workspace};
+use crate::{ebpf, sh, tidy, tiers, vm, workspace::Workspace};
 
 /// The subcommand.
 pub(crate) fn ci(workspace: &Workspace) -> Result<ExitCode> {
@@ -15,7 +15,7 @@ pub(crate) fn ci(workspace: &Workspace) -> Result<ExitCode> {
     step("clippy, trace", || sh::run(&mut workspace.cargo(&traced)))?;
     step("tidy", || tidy::tidy(workspace.root()))?;
     step("ebpf", || ebpf::ebpf(workspace, false, false))?;
-    step("test", || match tiers::test(workspace)? {
+    step("test", || match tiers::test(workspace, vm::Extent::All)? {
         code if code == ExitCode::SUCCESS => Ok(()),
         _ => bail!("tests failed"),
     })?;

@@ -21,7 +21,8 @@ use crate::{
 
 /// The kernel's limit.
 const STACK_LIMIT: u64 = 512;
-const GROWTH_PERCENT: u64 = 10;
+/// What a cost may grow by without being accepted again.
+pub(crate) const GROWTH_PERCENT: u64 = 10;
 const BUDGET: &str = "probe-ebpf/budget.json";
 /// What the names of programs and of functions of global linkage begin with.
 const GLOBAL: &str = "rstprobe_";
@@ -34,7 +35,17 @@ struct Accepted {
 }
 
 type Costs = BTreeMap<String, Cost>;
-type Budget = BTreeMap<String, Accepted>;
+
+/// The budget file.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Budget {
+    /// Instructions that verifiers processed, by line of kernels, then by program and variant; `vm` writes and checks it.
+    #[serde(default)]
+    pub(crate) verified: BTreeMap<String, BTreeMap<String, u64>>,
+    /// By program.
+    #[serde(flatten)]
+    programs: BTreeMap<String, Accepted>,
+}
 
 /// The subcommand.
 pub(crate) fn ebpf(workspace: &Workspace, disassemble: bool, accept: bool) -> Result<()> {
@@ -52,10 +63,11 @@ pub(crate) fn ebpf(workspace: &Workspace, disassemble: bool, accept: bool) -> Re
     let path = workspace.root().join(BUDGET);
     let mut broken = forbidden(&costs);
     if accept {
-        write_budget(&path, &costs)?;
+        let mut budget = read_budget(workspace)?;
+        budget.programs = accepted(&costs);
+        write_budget(workspace, &budget)?;
     } else if path.exists() {
-        let text = fs::read_to_string(&path)?;
-        broken.extend(over(&costs, &serde_json::from_str(&text).with_context(|| format!("reading {BUDGET}"))?));
+        broken.extend(over(&costs, &read_budget(workspace)?.programs));
     } else {
         sh::say(format_args!("no {BUDGET}, so no budget to hold: `cargo xtask ebpf --accept` writes it"));
     }
@@ -95,7 +107,7 @@ fn forbidden(costs: &Costs) -> Vec<String> {
     found
 }
 
-fn over(costs: &Costs, budget: &Budget) -> Vec<String> {
+fn over(costs: &Costs, budget: &BTreeMap<String, Accepted>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, cost) in costs {
         let Some(accepted) = budget.get(name) else {
@@ -119,10 +131,24 @@ fn over(costs: &Costs, budget: &Budget) -> Vec<String> {
     found
 }
 
-fn write_budget(path: &Path, costs: &Costs) -> Result<()> {
+fn accepted(costs: &Costs) -> BTreeMap<String, Accepted> {
     let accepted = |cost: &Cost| Accepted { instructions: cost.instructions, stack: cost.stack };
-    let budget: Budget = costs.iter().map(|(name, cost)| (name.clone(), accepted(cost))).collect();
-    fs::write(path, serde_json::to_string_pretty(&budget)? + "\n").with_context(|| format!("writing {BUDGET}"))?;
+    costs.iter().map(|(name, cost)| (name.clone(), accepted(cost))).collect()
+}
+
+/// The budget file as it is; an empty budget without one.
+pub(crate) fn read_budget(workspace: &Workspace) -> Result<Budget> {
+    match fs::read_to_string(workspace.root().join(BUDGET)) {
+        Ok(text) => serde_json::from_str(&text).with_context(|| format!("reading {BUDGET}")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Budget::default()),
+        Err(error) => Err(error).with_context(|| format!("reading {BUDGET}")),
+    }
+}
+
+/// Writes the budget file.
+pub(crate) fn write_budget(workspace: &Workspace, budget: &Budget) -> Result<()> {
+    let text = serde_json::to_string_pretty(budget)? + "\n";
+    fs::write(workspace.root().join(BUDGET), text).with_context(|| format!("writing {BUDGET}"))?;
     sh::say(format_args!("accepted: {BUDGET}"));
     Ok(())
 }
@@ -135,7 +161,7 @@ mod tests {
         [("xdp".to_owned(), Cost { instructions, stack, calls: Vec::new() })].into()
     }
 
-    fn budget(instructions: u64, stack: u64) -> Budget {
+    fn budget(instructions: u64, stack: u64) -> BTreeMap<String, Accepted> {
         [("xdp".to_owned(), Accepted { instructions, stack })].into()
     }
 
@@ -148,8 +174,14 @@ mod tests {
 
     #[test]
     fn programs_and_budget_name_the_same() {
-        assert!(over(&costs(1, 1), &Budget::new())[0].contains("not in"));
+        assert!(over(&costs(1, 1), &BTreeMap::new())[0].contains("not in"));
         assert!(over(&Costs::new(), &budget(1, 1))[0].contains("not built"));
+    }
+
+    #[test]
+    fn a_budget_without_verifiers_is_read() {
+        let budget: Budget = serde_json::from_str(r#"{"xdp": {"instructions": 1, "stack": 2}}"#).unwrap();
+        assert!(budget.verified.is_empty() && budget.programs["xdp"].stack == 2);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod sh;
 mod tidy;
 mod tiers;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -61,6 +62,8 @@ enum Task {
     },
     /// Run all tiers of tests, and say which ran
     Test,
+    /// Build, then check it inside the kernels that people have, booted in QEMU: `5.10 6.1 --only load`
+    Vm(vm::Options),
     /// Build, then show rstprobe at work
     Demo(Passed),
     /// Build, then run the laboratory
@@ -99,7 +102,8 @@ fn start(task: Task) -> Result<ExitCode> {
         Task::Build { debug, trace: false } => drop(object::build(&workspace, debug)?),
         Task::Build { debug, trace: true } => drop(object::build_traced(&workspace, debug)?),
         Task::Ebpf { disasm, accept } => ebpf::ebpf(&workspace, disasm, accept)?,
-        Task::Test => return tiers::test(&workspace),
+        Task::Test => return tiers::test(&workspace, vm::Extent::Decisive),
+        Task::Vm(options) => return vm::vm(&workspace, &options),
         Task::Demo(passed) => return lab::run(&workspace, "demo", &passed.arguments),
         Task::Lab(passed) => return lab::run(&workspace, "lab", &passed.arguments),
         Task::Bench(passed) => return lab::run(&workspace, "bench", &passed.arguments),

@@ -88,19 +88,29 @@ fn look(workspace: &Workspace, scope: Scope) -> Missing {
         missing.packages.extend(absent.flat_map(|(_, packages)| packages.iter().map(|&name| name.to_owned())));
     }
     if scope == Scope::All {
-        let absent: Vec<String> = workspace.bpf().test_packages.iter().filter(|p| !is_usable(p)).cloned().collect();
-        missing.notes.push(match &absent[..] {
-            [] => format!("test tools: {}", workspace.bpf().test_packages.join(" ")),
-            absent => format!("test tools: missing {}", absent.join(" ")),
-        });
-        missing.packages.extend(absent);
+        let bpf = workspace.bpf();
+        for (what, packages) in [("test tools", &bpf.test_packages), ("tools of virtual machines", &bpf.vm_packages)] {
+            let absent: Vec<String> = packages.iter().filter(|p| !is_usable(p)).cloned().collect();
+            missing.notes.push(match &absent[..] {
+                [] => format!("{what}: {}", packages.join(" ")),
+                absent => format!("{what}: missing {}", absent.join(" ")),
+            });
+            missing.packages.extend(absent);
+        }
     }
     missing
 }
 
-/// A test tool counts by its program, however it came here.
-fn is_usable(package: &str) -> bool {
-    sh::on_path(if package == "iproute2" { "ip" } else { package }).is_some()
+/// A tool counts by its program, however it came here.
+pub(crate) fn is_usable(package: &str) -> bool {
+    let program = match package {
+        "iproute2" => "ip",
+        "qemu-system-x86" => "qemu-system-x86_64",
+        "util-linux" => "setpriv",
+        "xz-utils" => "xz",
+        other => other,
+    };
+    sh::on_path(program).is_some()
 }
 
 fn install(workspace: &Workspace, missing: &Missing) -> Result<()> {

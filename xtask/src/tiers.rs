@@ -16,7 +16,7 @@ use crate::{
     caps, object,
     outcome::{self, Outcome},
     setup::{self, Scope},
-    sh,
+    sh, vm,
     workspace::{TESTS, Target, Workspace},
 };
 
@@ -39,8 +39,8 @@ struct Tier {
     note: String,
 }
 
-/// The subcommand.
-pub(crate) fn test(workspace: &Workspace) -> Result<ExitCode> {
+/// The subcommand. `guests` says which virtual machines are booted.
+pub(crate) fn test(workspace: &Workspace, guests: vm::Extent) -> Result<ExitCode> {
     let mut tiers = vec![timed("build", || build(workspace))];
     let built = tiers[0].outcome.failed == 0;
     tiers.push(timed("unit", || unit(workspace)));
@@ -60,6 +60,7 @@ pub(crate) fn test(workspace: &Workspace) -> Result<ExitCode> {
     let any = !workspace.targets(TESTS, "test").is_empty();
     let absent = REQUIRED.iter().filter(|name| any && !privileged.iter().any(|t| t.name == **name));
     tiers.extend(absent.map(|name| timed(name, || broken(format!("package {TESTS} has no test target `{name}`")))));
+    tiers.push(timed("vm", || if built { virtual_machines(workspace, guests) } else { not_built() }));
     close(&tiers, lacking.is_some() && !privileged.is_empty())
 }
 
@@ -131,6 +132,23 @@ fn in_kernel(workspace: &Workspace, target: &Target) -> (Outcome, String) {
         Ok(outcome) => {
             let ran = format!("{} in the kernel", outcome.ran);
             (outcome, ran)
+        }
+        Err(error) => broken(format!("{error:#}")),
+    }
+}
+
+/// Kernels other than this machine's.
+fn virtual_machines(workspace: &Workspace, extent: vm::Extent) -> (Outcome, String) {
+    if let Some(why) = vm::obstacle(workspace) {
+        let failed = u64::from(vm::is_strict());
+        let note = format!("NOT RUN: {why}");
+        return (Outcome { failed, skipped: vec![note.clone()], ..Outcome::default() }, note);
+    }
+    match vm::tier(workspace, extent) {
+        Ok(account) => {
+            let note = format!("{} checks in guests", account.passed + account.failed.len() as u64);
+            let failed = account.failed.len() as u64;
+            (Outcome { passed: account.passed, failed, skipped: account.skipped, ran: account.passed }, note)
         }
         Err(error) => broken(format!("{error:#}")),
     }

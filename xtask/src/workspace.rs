@@ -49,6 +49,8 @@ pub(crate) struct Bpf {
     pub(crate) llvm_prefix: PathBuf,
     /// Packages of Debian with the programs that tests call.
     pub(crate) test_packages: Vec<String>,
+    /// Packages of Debian with the programs that `vm` calls or puts into its guests.
+    pub(crate) vm_packages: Vec<String>,
 }
 
 #[derive(Deserialize)]

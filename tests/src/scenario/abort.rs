@@ -217,6 +217,8 @@ fn download_aborted(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
         downloaded += client.read(&mut [0; 10_000])?;
     }
     fill(&mut server)?;
+    // Only with something unread does a close abort.
+    client.peek(&mut [0])?;
     drop(client);
     expect_reset(&server)?;
     Ok(vec![])

@@ -2,8 +2,8 @@
 
 use std::{io, net::TcpStream, thread, time::Duration};
 
-use super::{CROSSING, Expectation, NONE, ONE_RST, ORDERLY, SILENT, SOME, Scenario, Sent, Stage};
-use crate::frame::TcpFrame;
+use super::{Expectation, NONE, ONE_RST, ORDERLY, SILENT, SOME, Scenario, Sent, Stage, crossing};
+use crate::{frame::TcpFrame, tier};
 
 /// Source ports of raw frames: below the ephemeral range, apart from the servers'.
 pub(super) const RAW_PORT_OFFSET: u16 = 5_000;
@@ -90,7 +90,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 }
 
 fn refused_port(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    match stage.dial(stage.service(), Duration::from_secs(2)) {
+    match stage.dial(stage.service(), tier::patient(Duration::from_secs(2))) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(vec![]),
         Err(error) => Err(error),
         Ok(_) => Err(io::Error::other("somebody listens")),
@@ -111,14 +111,14 @@ fn syn_scan(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     let scanner = stage.client_station(stage.port + RAW_PORT_OFFSET);
     stage.send_from_client(&TcpFrame::new(scanner, stage.server_station(), ISN).syn())?;
     // The RST must reach the listener's half-open connection before the listener goes away.
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     Ok(vec![])
 }
 
 fn syn_then_rst(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     let (client, nobody) = (stage.client_station(stage.port + RAW_PORT_OFFSET), stage.nobody_station());
     stage.send_from_client(&TcpFrame::new(client, nobody, ISN).syn())?;
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     stage.send_from_client(&TcpFrame::new(client, nobody, ISN + 1).rst())?;
     Ok(vec![])
 }

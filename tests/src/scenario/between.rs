@@ -3,8 +3,9 @@
 use std::{io, net::TcpStream, thread};
 
 use super::{
-    CROSSING, Expectation, NONE, ONE_RST, ORDERLY, SILENT, SOME, Scenario, Sent, Stage,
+    Expectation, NONE, ONE_RST, ORDERLY, SILENT, SOME, Scenario, Sent, Stage,
     attempt::{ISN, RAW_PORT_OFFSET},
+    crossing,
     forged::{DEVICE_IP_ID, DEVICE_TTL, busy},
     stage::{Ends, expect_fin, expect_reset},
 };
@@ -131,12 +132,12 @@ fn refused_by_firewall(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     drop(client);
     expect_fin(&mut server)?;
     drop(server);
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     // To a MAC of nobody: the server must not answer as well.
     let near = stage.client_station(stage.port + RAW_PORT_OFFSET);
     let far = Station { mac: NOBODY_MAC, ..stage.server_station() };
     stage.send_from_client(&TcpFrame::new(near, far, ISN).syn())?;
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     let refusal = TcpFrame::new(far, near, 0).rst().ack(ISN + 1).window(0).stamped(DEVICE_TTL, 0);
     stage.send_from_server(&refusal)?;
     Ok(vec![])
@@ -155,7 +156,7 @@ fn unknown_address(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     let wrong = Station { ip: stage.family.second_server(), ..stage.server_station() };
     let data = TcpFrame::new(wrong, stage.client_station(port), next.receive).ack(next.send).payload(&[b'x'; 100]);
     stage.send_from_server(&data)?;
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     drop(client);
     expect_fin(&mut server)?;
     Ok(vec![])
@@ -163,7 +164,7 @@ fn unknown_address(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 
 fn challenge_confirmed(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     let (Ends { client, server }, next, port) = busy(stage)?;
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     sys::forget(client)?;
     let inexact = TcpFrame::new(stage.client_station(port), stage.server_station(), next.send + INEXACT).rst();
     stage.send_from_client(&inexact)?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    CROSSING, Expectation, FIN, NONE, ONE, ONE_RST, ORDERLY, SILENT, SOME, Scenario, Sent, Stage, ports,
+    Expectation, FIN, NONE, ONE, ONE_RST, ORDERLY, SILENT, SOME, Scenario, Sent, Stage, crossing, ports,
     stage::{Ends, expect_fin, expect_reset},
 };
 use crate::{frame::TcpFrame, sys};
@@ -130,7 +130,7 @@ fn rst_after_close(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     let (port, _) = ports(&client)?;
     drop(client);
     // The server is in TIME-WAIT and the client's socket is gone once the last ACK has arrived: it says so by RST.
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     let again = TcpFrame::new(stage.server_station(), stage.client_station(port), next.receive).ack(next.send + 1);
     stage.send_from_server(&again)?;
     Ok(vec![])
@@ -142,7 +142,7 @@ fn no_state(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     ends.answer()?;
     let Ends { mut client, server } = ends;
     // The client's ACK of the answer must find the server still there.
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     sys::forget(server)?;
     client.write_all(b"still there?")?;
     expect_reset(&client)?;

@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
-    CROSSING, Expectation, ORDERLY, Scenario, Sent, Stage,
+    Expectation, ORDERLY, Scenario, Sent, Stage,
     abort::THINKING,
+    crossing,
     stage::{Ends, expect_fin, expect_reset},
 };
 use crate::sys;
@@ -90,7 +91,7 @@ fn reused_after_close(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     expect_fin(&mut client)?;
     let from = client.local_addr()?;
     drop(client);
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     second(stage, &listener, from)?;
     Ok(vec![])
 }
@@ -119,7 +120,7 @@ fn stale_connection_syn(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     let Ends { client, server } = ends;
     let from = client.local_addr()?;
     // The ACK of the answer must have left.
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     sys::forget(client)?;
     // Challenged, reset; Linux then repeats the SYN at once.
     second(stage, &listener, from)?;

@@ -11,6 +11,7 @@ use crate::{
     frame::{Station, TcpFrame},
     netns::{CLIENT_MAC, ENDPOINT_INTERFACE, Family, NOBODY_MAC, Network, SERVER_MAC},
     sys::Outlet,
+    tier,
 };
 
 /// No single step of a scenario takes longer; a read that does has found a mistake.
@@ -94,7 +95,7 @@ impl<'a> Stage<'a> {
     /// The same from a given port of the client.
     pub fn meet_from(&self, listener: &TcpListener, port: u16) -> io::Result<Ends> {
         let (from, service) = (SocketAddr::new(self.family.client(), port), self.service());
-        let client = self.at_client(|| crate::sys::connect_from(from, service, PATIENCE))?;
+        let client = self.at_client(|| crate::sys::connect_from(from, service, tier::patient(PATIENCE)))?;
         prepare(&client)?;
         if let Some(gate) = self.gate {
             gate.pass();
@@ -106,7 +107,7 @@ impl<'a> Stage<'a> {
 
     /// A client that `listener` has not accepted yet.
     pub fn reach(&self, listener: &TcpListener) -> io::Result<TcpStream> {
-        let client = self.dial(listener.local_addr()?, PATIENCE)?;
+        let client = self.dial(listener.local_addr()?, tier::patient(PATIENCE))?;
         prepare(&client)?;
         if let Some(gate) = self.gate {
             gate.pass();
@@ -173,8 +174,8 @@ impl Ends {
 }
 
 fn prepare(end: &TcpStream) -> io::Result<()> {
-    end.set_read_timeout(Some(PATIENCE))?;
-    end.set_write_timeout(Some(PATIENCE))?;
+    end.set_read_timeout(Some(tier::patient(PATIENCE)))?;
+    end.set_write_timeout(Some(tier::patient(PATIENCE)))?;
     end.set_nodelay(true)
 }
 

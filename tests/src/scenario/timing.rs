@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    CROSSING, Expectation, ORDERLY, SILENT, SOME, Scenario, Sent, Stage,
+    Expectation, ORDERLY, SILENT, SOME, Scenario, Sent, Stage, crossing,
     stage::{Ends, expect_reset},
 };
 use crate::sys;
@@ -74,7 +74,7 @@ fn vanished(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
     ends.ask()?;
     ends.answer()?;
     let Ends { mut client, server } = ends;
-    thread::sleep(CROSSING);
+    thread::sleep(crossing());
     sys::deafen(&server)?;
     sys::set_tcp_option(&client, libc::TCP_USER_TIMEOUT, USER_TIMEOUT_MS)?;
     client.write_all(&[b'x'; 100])?;

@@ -1,0 +1,182 @@
+//! What is asked of each card.
+
+use std::{io, thread, time::Duration};
+
+use serde_json::Value;
+
+use super::{
+    Native, inside, lasting,
+    link::{Pair, SEGMENTS},
+    words,
+};
+use crate::{
+    guest::{
+        Outcome, Verdict, ensure,
+        traffic::{connections, document, lost_nothing},
+    },
+    oneshot::OneShot,
+    probe::Probe,
+};
+
+const CONNECTIONS: u64 = 10;
+const CONVERSATIONS: u16 = 40;
+const VLAN: u16 = 7;
+/// Kernel, driver or interface cannot do it as asked.
+const UNABLE: i32 = 5;
+/// Time for the last drain.
+const SETTLE: Duration = Duration::from_millis(1500);
+
+/// Native mode: counts and the driver's counters, or the refusal.
+pub(super) fn native(pair: &Pair, expected: Native) -> Outcome {
+    if let Native::Refused(why) = expected {
+        return refused(pair, &[], why);
+    }
+    let probe = Probe::start(&pair.near, &words(&pair.card, &[]))?;
+    pair.connect(CONNECTIONS)?;
+    let snapshot = settled(probe)?;
+    is_counted(&snapshot, CONNECTIONS)?;
+    let shown = inside(&pair.near, &["ethtool", "-S", &pair.card])?;
+    let counters = shown.lines().filter(|line| line.contains(": ")).count();
+    let received = &snapshot["window"]["interfaces"][0]["received"];
+    ensure(received.is_object(), format!("no counters of the interface: {received}"))?;
+    Ok(Verdict::Holds(format!("attached, counts exact, {counters} driver counters")))
+}
+
+/// Generic mode, which needs no driver.
+pub(super) fn generic(pair: &Pair) -> Outcome {
+    let probe = Probe::start(&pair.near, &words(&pair.card, &["--mode", "generic"]))?;
+    pair.connect(CONNECTIONS)?;
+    is_counted(&settled(probe)?, CONNECTIONS)?;
+    Ok(Verdict::Holds("counts exact".to_owned()))
+}
+
+/// Through sockets: each frame is a segment, and whether it was copied is the socket's own word. A driver may add queues as
+/// a program is attached (virtio_net does, one for each CPU); those have no socket, and their frames are counted in the
+/// kernel.
+pub(super) fn afxdp(pair: &Pair, native: Native, zero_copy: bool) -> Outcome {
+    let mode: &[&str] = if native == Native::Works { &[] } else { &["--mode", "generic"] };
+    let more = [&["--datapath", "afxdp", "--force", "--action", "drop"], mode].concat();
+    let probe = Probe::start(&pair.near, &words(&pair.card, &more))?;
+    let said = probe.said().to_owned();
+    pair.send(CONVERSATIONS, 20_000, None)?;
+    let snapshot = settled(probe)?;
+    let (found, books) = (connections(&snapshot).len(), &snapshot["summary"]["books"]);
+    let book = |name: &str| books[name].as_u64().unwrap_or(0);
+    let (segments, counted) = (book("afxdp.segments"), book("tcp"));
+    let expected = u64::from(CONVERSATIONS) * SEGMENTS;
+    let is_all = segments + counted == expected && segments > 0 && found == usize::from(CONVERSATIONS);
+    ensure(is_all, format!("{segments} and {counted} segments of {expected}, {found} connections: {books}"))?;
+    let is_zero_copy = said.contains("AF_XDP zero-copy");
+    ensure(is_zero_copy == zero_copy, format!("zero-copy {is_zero_copy}, expected {zero_copy}: {said}"))?;
+    let how = if is_zero_copy { "zero-copy" } else { "copy" };
+    let mode = if mode.is_empty() { "native" } else { "generic" };
+    let rest =
+        if counted == 0 { String::new() } else { format!(", {counted} of {expected} on queues without a socket") };
+    Ok(Verdict::Holds(format!("{how}, {mode}, counts exact{rest}")))
+}
+
+/// Tagged frames, with the card taking the tag off and leaving it: counted either way, and the VLAN known when it is left.
+pub(super) fn vlan(pair: &Pair, native: Native) -> Outcome {
+    let mode: &[&str] = if native == Native::Works { &[] } else { &["--mode", "generic"] };
+    let probe = Probe::start(&pair.near, &words(&pair.card, &[&["--domain", "vlan", "--promisc"], mode].concat()))?;
+    let mut notes = vec![];
+    let mut sent = 0;
+    for (state, port) in [("off", 20_000), ("on", 30_000)] {
+        let is_set = inside(&pair.near, &["ethtool", "-K", &pair.card, "rxvlan", state]).is_ok();
+        let shown = inside(&pair.near, &["ethtool", "-k", &pair.card])?;
+        let now = shown.lines().find_map(|line| line.trim().strip_prefix("rx-vlan-offload: ")).unwrap_or("?");
+        if is_set && now.starts_with(state) {
+            pair.await_carrier()?;
+            pair.send(CONVERSATIONS, port, Some(VLAN))?;
+            sent += u64::from(CONVERSATIONS);
+            notes.push(format!("stripping {state}: "));
+        } else {
+            notes.push(format!("stripping stays {now}"));
+        }
+    }
+    let snapshot = settled(probe)?;
+    lost_nothing(&snapshot)?;
+    let found = connections(&snapshot);
+    ensure(found.len() as u64 == sent, format!("{} connections of {sent}", found.len()))?;
+    let port = |one: &Value| one["client"]["port"].as_u64().unwrap_or(0);
+    let tagged = |from: u64| {
+        let these = found.iter().filter(|one| (from..from + 10_000).contains(&port(one)));
+        these.filter(|one| one["domain"].as_u64() == Some(u64::from(VLAN))).count()
+    };
+    let note: Vec<String> = notes
+        .iter()
+        .zip([20_000, 30_000])
+        .map(|(note, from)| {
+            if note.ends_with(' ') { format!("{note}{} of {CONVERSATIONS} tagged", tagged(from)) } else { note.clone() }
+        })
+        .collect();
+    Ok(Verdict::Holds(note.join(", ")))
+}
+
+/// The link goes down and up, the number of queues changes: what comes afterwards is counted all the same.
+pub(super) fn changes(pair: &Pair, native: Native) -> Outcome {
+    let mode: &[&str] = if native == Native::Works { &[] } else { &["--mode", "generic"] };
+    let probe = Probe::start(&pair.near, &words(&pair.card, mode))?;
+    pair.connect(CONNECTIONS)?;
+    thread::sleep(SETTLE);
+    pair.near.ip(&format!("link set {} down", pair.card))?;
+    thread::sleep(Duration::from_secs(3));
+    pair.near.ip(&format!("link set {} up", pair.card))?;
+    pair.await_carrier()?;
+    pair.connect(CONNECTIONS)?;
+    let mut notes = vec!["link down and up".to_owned()];
+    let mut connected = 2 * CONNECTIONS;
+    if let Some(most) = queues(pair) {
+        for count in [1, most] {
+            match inside(&pair.near, &["ethtool", "-L", &pair.card, "combined", &count.to_string()]) {
+                Ok(_) => {
+                    pair.await_carrier()?;
+                    pair.connect(CONNECTIONS)?;
+                    connected += CONNECTIONS;
+                    notes.push(format!("{count} queues"));
+                }
+                Err(error) => notes.push(format!("{count} queues refused: {error}")),
+            }
+        }
+    }
+    let snapshot = settled(probe)?;
+    is_counted(&snapshot, connected)?;
+    Ok(Verdict::Holds(notes.join(", ")))
+}
+
+/// Most queues that can be set; nothing with a single one.
+fn queues(pair: &Pair) -> Option<u32> {
+    let shown = inside(&pair.near, &["ethtool", "-l", &pair.card]).ok()?;
+    let counts = shown.lines().filter_map(|line| line.strip_prefix("Combined:")?.trim().parse().ok());
+    let counts: Vec<u32> = counts.collect();
+    let most = *counts.first()?;
+    (most > 1).then_some(most)
+}
+
+fn refused(pair: &Pair, more: &[&str], why: &str) -> Outcome {
+    let done = OneShot::new(lasting("1s", &pair.card, more)).run_in(&pair.near)?;
+    ensure(done.status.code() == Some(UNABLE), format!("not refused: {}: {}", done.status, done.stderr))?;
+    ensure(done.stderr.contains(why), format!("the refusal does not tell `{why}`: {}", done.stderr))?;
+    ensure(
+        done.stderr.contains("--mode generic"),
+        format!("the refusal does not tell the next step: {}", done.stderr),
+    )?;
+    Ok(Verdict::Holds(format!("refused: {}", done.stderr.trim())))
+}
+
+fn settled(probe: Probe) -> io::Result<Value> {
+    thread::sleep(SETTLE);
+    document(probe)
+}
+
+/// One SYN and one FIN of each client, whatever the kernel repeated besides; nothing lost.
+fn is_counted(snapshot: &Value, expected: u64) -> io::Result<()> {
+    lost_nothing(snapshot)?;
+    let found = connections(snapshot);
+    ensure(found.len() as u64 == expected, format!("{} connections of {expected}", found.len()))?;
+    for name in ["syn", "fin"] {
+        let count: u64 = found.iter().filter_map(|one| one["from_client"][name].as_u64()).sum();
+        ensure(count == expected, format!("{count} segments with {name} of {expected}"))?;
+    }
+    Ok(())
+}
