@@ -9,7 +9,7 @@ use crate::{
     netns::{self, Network},
     probe::{Finished, Probe},
     scenario::{self, Case},
-    tier::say,
+    tier::{self, say},
     verdict::{self, Judgement},
     wire::Wire,
 };
@@ -50,19 +50,28 @@ impl Report {
 
 /// Plays `cases` under a probe, and once more those that came out wrong: on a busy machine the kernel itself may take
 /// another turn than the scenario staged (a timer that fires first), and then the right verdict is another one too. Says
-/// so. What is wrong twice stays wrong; counts, losses and remains are never forgiven.
+/// so. What is wrong each time stays wrong: twice, and four times in guests, where an emulated processor takes milliseconds
+/// for what is to happen at once; counts, losses and remains are never forgiven.
 ///
 /// # Errors
 /// Those of [`run`].
 pub fn run_settled(cases: &[Case], plan: &Plan) -> io::Result<Report> {
     let mut report = run(cases, plan)?;
-    let wrong: Vec<Case> = report.wrong().map(|(case, _)| case.clone()).collect();
-    if wrong.is_empty() {
-        return Ok(report);
+    for _ in 1..tier::tries() {
+        if report.wrong().next().is_none() {
+            break;
+        }
+        once_more(&mut report, plan)?;
     }
+    Ok(report)
+}
+
+/// Plays the cases that came out wrong, and puts the new judgements into their places.
+fn once_more(report: &mut Report, plan: &Plan) -> io::Result<()> {
     for (case, judgement) in report.wrong() {
         say(&format!("ONCE MORE {}: said {} because {}", case.name(), judgement.said, judgement.evidence));
     }
+    let wrong: Vec<Case> = report.wrong().map(|(case, _)| case.clone()).collect();
     let again = run(&wrong, plan)?;
     for (case, judgement) in again.judgements {
         let first = report.judgements.iter_mut().find(|(known, _)| known.name() == case.name());
@@ -75,7 +84,7 @@ pub fn run_settled(cases: &[Case], plan: &Plan) -> io::Result<Report> {
     if report.probe.status.success() {
         report.probe = again.probe;
     }
-    Ok(report)
+    Ok(())
 }
 
 /// Plays `cases` under a probe.

@@ -25,10 +25,20 @@ pub fn patient(limit: Duration) -> Duration {
     limit * times
 }
 
+/// How often a scenario is played at most before its verdict is believed to be wrong.
+pub fn tries() -> u32 {
+    if is_slow() { 4 } else { 2 }
+}
+
 /// How many of `all` scenarios go on at a time: all, or few on a machine that is slow by nature, where so many at once
 /// would keep each other from what they stage.
 pub fn at_once(all: usize) -> usize {
-    if patient(Duration::from_secs(1)) > Duration::from_secs(1) { 6 } else { all.max(1) }
+    if is_slow() { 6 } else { all.max(1) }
+}
+
+/// Whether this machine is one that is slow by nature.
+fn is_slow() -> bool {
+    patient(Duration::from_secs(1)) > Duration::from_secs(1)
 }
 
 /// Why a privileged test cannot run here, or `None` when it can.

@@ -229,11 +229,11 @@ impl Account {
     }
 }
 
-/// Builds the program that is the guests' first process, without optimisation like all tests, and takes its debug
-/// information off: it is copied into each guest's memory.
+/// Builds the program that is the guests' first process, optimised, because the processor that runs it is emulated, and
+/// takes its debug information off: it is copied into each guest's memory.
 fn guest(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
-    sh::run(&mut workspace.cargo(&["build", "--locked", "--package", TESTS, "--bin", "guest"]))?;
-    let built = workspace.binary("debug").with_file_name("guest");
+    sh::run(&mut workspace.cargo(&["build", "--release", "--locked", "--package", TESTS, "--bin", "guest"]))?;
+    let built = workspace.binary("release").with_file_name("guest");
     let stripped = folder.join("guest");
     sh::run(std::process::Command::new("strip").arg("-o").arg(&stripped).arg(&built))?;
     Ok(stripped)

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     guest::{
         Outcome, Verdict, ensure,
-        traffic::{connections, document, lost_nothing},
+        traffic::{NO_LOSS, connections, document, lost_nothing, lost_nothing_but},
     },
     oneshot::OneShot,
     probe::Probe,
@@ -58,8 +58,12 @@ pub(super) fn afxdp(pair: &Pair, native: Native, zero_copy: bool) -> Outcome {
     let more = [&["--datapath", "afxdp", "--force", "--action", "drop"], mode].concat();
     let probe = Probe::start(&pair.near, &words(&pair.card, &more))?;
     let said = probe.said().to_owned();
+    // Some drivers reset the link for a program or a socket.
+    thread::sleep(SETTLE);
+    pair.await_carrier()?;
     pair.send(CONVERSATIONS, 20_000, None)?;
     let snapshot = settled(probe)?;
+    lost_nothing_but(&snapshot, &NO_LOSS)?;
     let (found, books) = (connections(&snapshot).len(), &snapshot["summary"]["books"]);
     let book = |name: &str| books[name].as_u64().unwrap_or(0);
     let (segments, counted) = (book("afxdp.segments"), book("tcp"));
