@@ -8,10 +8,10 @@ use probe_ebpf::{
 
 use crate::{
     queues,
-    table::{self, PASSED_BY, Region, SEGMENT, SEGMENT_AND_MORE},
+    table::{self, PASSED_BY, Region, opaque_number},
 };
 
-/// Counts the frame that is described in the scratch memory; 1 when its segment is kept verbatim.
+/// Counts a frame whose segment is in the scratch memory, and the segment; 1 when it is kept verbatim.
 ///
 /// A function of global linkage: the verifier checks it once and by itself (Linux 5.6), and takes a call of it for one
 /// instruction, whatever it knows of the frame. Inlined, all of this is walked once for nearly each of the many ways
@@ -21,24 +21,24 @@ use crate::{
 pub(crate) extern "C" fn rstprobe_account(len: u32, interface: u32, queue: u32) -> u32 {
     let (Some(mut region), Some(scratch)) = (begin(len, (interface, queue)), table::scratch()) else { return 0 };
     region.books.frames += 1;
-    match scratch.found {
-        SEGMENT | SEGMENT_AND_MORE => {
-            region.books.tcp += 1;
-            // Of what is only counted, nothing is read from the clock.
-            region.aim(&scratch.segment.key, scratch.segment.record.is_control());
-            return record(&mut scratch.segment, &mut region) as u32;
-        }
-        PASSED_BY => {
-            region.books.tcp += 1;
-            region.books.passed_by += 1;
-        }
-        reject => {
-            if let Some(count) = region.books.rejected.get_mut(reject as usize) {
-                *count += 1;
-            }
-        }
+    region.books.tcp += 1;
+    // Of what is only counted, nothing is read from the clock.
+    region.aim(&scratch.segment.key, scratch.segment.record.is_control());
+    record(&mut scratch.segment, &mut region) as u32
+}
+
+/// Counts a frame of which nothing is recorded: `found` is [`PASSED_BY`] or the number of a reject. Inlined: on processors
+/// that guard each return a call would cost more than this.
+#[inline(always)]
+pub(crate) fn set_aside(found: u32, len: u32, place: (u32, u32)) {
+    let Some(region) = begin(len, place) else { return };
+    region.books.frames += 1;
+    if found == PASSED_BY {
+        region.books.tcp += 1;
+        region.books.passed_by += 1;
+    } else if let Some(count) = region.books.rejected.get_mut(opaque_number(found) as usize) {
+        *count += 1;
     }
-    0
 }
 
 /// The region of this CPU, in which the frame's bytes, and the frame by its queue, are counted. It is sized for every

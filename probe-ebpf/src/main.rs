@@ -32,13 +32,13 @@ mod reset;
 mod room;
 
 #[cfg(target_arch = "bpf")]
-mod step;
-
-#[cfg(target_arch = "bpf")]
 mod table;
 
 #[cfg(all(target_arch = "bpf", feature = "trace"))]
 mod trace;
+
+#[cfg(target_arch = "bpf")]
+mod walk;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

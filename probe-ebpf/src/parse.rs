@@ -220,8 +220,8 @@ pub const MAX_VLAN_TAGS: usize = 2;
 pub const MAX_EXTENSIONS: usize = 8;
 
 const ETHER_LEN: usize = 14;
-const ETHER_IPV4: u16 = 0x0800;
-const ETHER_IPV6: u16 = 0x86dd;
+pub(crate) const ETHER_IPV4: u16 = 0x0800;
+pub(crate) const ETHER_IPV6: u16 = 0x86dd;
 const PROTOCOL_TCP: u8 = 6;
 
 #[inline(always)]

@@ -15,12 +15,12 @@ use probe_ebpf::{
 #[cfg(feature = "trace")]
 use crate::trace;
 use crate::{
-    account::{begin, rstprobe_account},
+    account::{begin, rstprobe_account, set_aside},
     evidence::{self, Origin},
     frame::{Again, Frame, Outgoing},
     queues,
-    step::{ARRIVED, Steps, TUNNELS, WALKING},
-    table::{self, PASSED_BY, SEGMENT_AND_MORE, Scratch, global},
+    table::{self, PASSED_BY, SEGMENT, SEGMENT_AND_MORE, Scratch, global},
+    walk::{ARRIVED, TUNNELS, Walks},
 };
 
 // Set by the loader; read-only data that the verifier folds into the program.
@@ -100,7 +100,7 @@ pub(crate) const IP: u8 = 1;
 
 /// The headers first, and what is found there into the scratch memory; then the books.
 #[inline(always)]
-pub(crate) fn run<R: Reader + Origin + Again + Steps, const LINK: u8>(frame: &R, len: usize) {
+pub(crate) fn run<R: Reader + Origin + Again + Walks, const LINK: u8>(frame: &R, len: usize) {
     if let Some(scratch) = find::<R, LINK>(frame, len) {
         count(frame, scratch);
     }
@@ -112,13 +112,16 @@ pub(crate) fn count<R: Reader + Origin + Again>(frame: &R, scratch: &mut Scratch
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
     let scratch = table::opaque(scratch);
+    let len = frame.again().counted_len();
+    #[cfg(feature = "trace")]
+    trace::note_length(scratch, len);
+    let (interface, queue) = queues::place_of(frame);
+    if !matches!(scratch.found, SEGMENT | SEGMENT_AND_MORE) {
+        return set_aside(scratch.found, len, (interface, queue));
+    }
     if scratch.found == SEGMENT_AND_MORE {
         parse::rest(&frame.again(), &scratch.located, &mut scratch.segment);
     }
-    let len = frame.again().counted_len();
-    #[cfg(feature = "trace")]
-    trace::note_length(table::opaque(scratch), len);
-    let (interface, queue) = queues::place_of(frame);
     if rstprobe_account(len, interface, queue) != 0 {
         evidence::keep(frame);
     }
@@ -126,7 +129,7 @@ pub(crate) fn count<R: Reader + Origin + Again>(frame: &R, scratch: &mut Scratch
 
 /// What is in `frame`, in [`Scratch::found`]; `None` when that has been counted.
 #[inline(always)]
-pub(crate) fn find<R: Reader + Origin + Again + Steps, const LINK: u8>(
+pub(crate) fn find<R: Reader + Origin + Again + Walks, const LINK: u8>(
     frame: &R,
     len: usize,
 ) -> Option<&'static mut Scratch> {
@@ -166,28 +169,26 @@ fn glanced<R: Reader + Origin>(frame: &R, located: &Located, len: usize) -> Opti
 
 /// Into the scratch memory, so that all ways through the headers end in one place: [`ARRIVED`], or a [`Reject`].
 #[inline(always)]
-fn locate<R: Reader + Steps, const LINK: u8>(frame: &R, scratch: &mut Scratch) -> u32 {
+fn locate<R: Reader + Walks, const LINK: u8>(frame: &R, scratch: &mut Scratch) -> u32 {
     let plain = if LINK == ETHERNET { parse::locate(frame) } else { parse::locate_ip(frame) };
-    match plain {
+    let reject = match plain {
         Ok(located) => {
             scratch.located = located;
             return ARRIVED;
         }
-        Err(Reject::NotIp | Reject::NotTcp | Reject::VlanDepth | Reject::ExtensionDepth) if global!(TUNNELS) != 0 => {}
-        Err(reject) => return reject as u32,
+        Err(reject) => reject,
+    };
+    let leads_on = matches!(reject, Reject::NotIp | Reject::NotTcp | Reject::VlanDepth | Reject::ExtensionDepth)
+        && global!(TUNNELS) != 0;
+    if !leads_on || (LINK == ETHERNET && tunnel::is_plain(frame, reject)) {
+        return reject as u32;
     }
     if LINK == ETHERNET {
         scratch.walk.restart_at_ethernet(0);
     } else {
         scratch.walk.restart_at_ip(0);
     }
-    for _ in 0..tunnel::MAX_STEPS {
-        let at = frame.advance();
-        if at != WALKING {
-            return at;
-        }
-    }
-    Reject::TunnelDepth as u32
+    frame.walk()
 }
 
 /// True for segments that the configured depth does not record.

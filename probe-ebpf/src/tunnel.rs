@@ -62,6 +62,9 @@ const GTP_U_PORT: u16 = 2152;
 const GTP_C_PORT: u16 = 2123;
 const TEREDO_PORT: u16 = 3544;
 
+/// EtherTypes that lead on, but for IP and VLAN tags: MPLS, PPPoE sessions, transparent Ethernet bridging, VN-Tag.
+const ETHERTYPES: [u16; 5] = [0x8847, 0x8848, 0x8864, 0x6558, 0x8926];
+
 /// What is looked into, and how deep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Encapsulations {
@@ -207,29 +210,13 @@ pub fn locate<R: Reader>(
     into: &mut Located,
 ) -> Result<(), Reject> {
     for _ in 0..MAX_STEPS {
-        if advance(reader, encapsulations, walk, into)? {
-            return Ok(());
+        let walk = black_box(&mut *walk);
+        if walk.layer == layer::IP_PROTOCOL && walk.protocol == 6 {
+            return finish(reader, walk, into);
         }
+        step(reader, encapsulations, walk)?;
     }
     Err(Reject::TunnelDepth)
-}
-
-/// One step of [`locate`]: over one header, or, true, to the TCP header that the walk has come to. The XDP program has
-/// this as a function that the verifier checks by itself, so that it walks no path through the headers twice.
-///
-/// # Errors
-/// As [`locate`].
-#[inline(always)]
-pub fn advance<R: Reader>(
-    reader: &R,
-    encapsulations: Encapsulations,
-    walk: &mut Walk,
-    into: &mut Located,
-) -> Result<bool, Reject> {
-    if walk.layer == layer::IP_PROTOCOL && walk.protocol == 6 {
-        return finish(reader, walk, into).map(|()| true);
-    }
-    step(reader, encapsulations, walk).map(|()| false)
 }
 
 #[inline(always)]
@@ -572,8 +559,10 @@ fn ppp<R: Reader>(reader: &R, walk: &mut Walk) -> Result<(), Reject> {
     Ok(())
 }
 
+mod plain;
 mod whole;
 
+pub use plain::is_plain;
 pub use whole::locate_whole;
 
 #[cfg(test)]

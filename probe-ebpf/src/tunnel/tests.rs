@@ -1,1 +1,70 @@
 //! Tests of the walk through encapsulations.
+
+extern crate std;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::parse::{self, SliceReader};
+
+/// EtherTypes, protocols and ports at which ways part, and others.
+fn frame() -> impl Strategy<Value = std::vec::Vec<u8>> {
+    let ether_types = std::vec![0x0800_u16, 0x86dd, 0x0806, 0x8847, 0x8100, 0x88a8, 0x8864, 0x6558, 0x8926, 0x0026];
+    let protocols = std::vec![1_u8, 4, 6, 17, 41, 47, 50, 51, 58, 60, 132, 137];
+    let ports = std::vec![53_u16, VXLAN_PORT, VXLAN_GPE_PORT, GENEVE_PORT, GTP_U_PORT, GTP_C_PORT, TEREDO_PORT];
+    let port = prop::sample::select(ports);
+    let kind = (prop::sample::select(ether_types), prop::sample::select(protocols), 0x44_u8..0x47, any::<bool>());
+    (kind, port.clone(), port, prop::collection::vec(any::<u8>(), 14..120)).prop_map(
+        |((ether_type, protocol, version, fragment), src, dst, mut bytes)| {
+            let len = bytes.len();
+            let mut put = |at: usize, what: &[u8]| {
+                if at + what.len() <= len {
+                    bytes[at..at + what.len()].copy_from_slice(what);
+                }
+            };
+            put(12, &ether_type.to_be_bytes());
+            let (v4, rest) = (ether_type == 0x0800, len.saturating_sub(14) as u16);
+            put(14, &[if v4 { version } else { 0x60 }]);
+            put(if v4 { 16 } else { 18 }, &(if v4 { rest } else { rest.saturating_sub(40) }).to_be_bytes());
+            if v4 {
+                put(20, &[u8::from(fragment) << 5, 0]);
+            }
+            put(if v4 { 23 } else { 20 }, &[protocol]);
+            let udp = if v4 { 34 } else { 54 };
+            put(udp, &src.to_be_bytes());
+            put(udp + 2, &dst.to_be_bytes());
+            bytes
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #[test]
+    fn what_is_plain_ends_in_the_walk_with_the_same_reject(bytes in frame()) {
+        let reader = SliceReader::whole(&bytes);
+        if let Err(reject) = parse::locate(&reader)
+            && is_plain(&reader, reject)
+        {
+            let (mut walk, mut located) = (Walk::ethernet(0), Located::default());
+            let every = Encapsulations { enabled: ALL, max_depth: 4 };
+            prop_assert_eq!(locate(&reader, every, &mut walk, &mut located), Err(reject));
+        }
+    }
+}
+
+#[test]
+fn arp_dns_and_icmp_are_plain_and_tunnels_are_not() {
+    let mut frame = std::vec![0_u8; 80];
+    frame[12..14].copy_from_slice(&[0x08, 0x06]);
+    assert!(is_plain(&SliceReader::whole(&frame), Reject::NotIp));
+    frame[12..24].copy_from_slice(&[0x08, 0, 0x45, 0, 0, 66, 0, 0, 0, 0, 64, 17]);
+    frame[36..38].copy_from_slice(&53_u16.to_be_bytes());
+    assert!(is_plain(&SliceReader::whole(&frame), Reject::NotTcp));
+    frame[36..38].copy_from_slice(&VXLAN_PORT.to_be_bytes());
+    assert!(!is_plain(&SliceReader::whole(&frame), Reject::NotTcp));
+    frame[23] = 1;
+    assert!(is_plain(&SliceReader::whole(&frame), Reject::NotTcp));
+    frame[23] = 47;
+    assert!(!is_plain(&SliceReader::whole(&frame), Reject::NotTcp));
+}

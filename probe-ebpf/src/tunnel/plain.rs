@@ -1,0 +1,58 @@
+//! The commonest frames that are neither TCP nor an encapsulation, told at offsets that are known beforehand: what ARP,
+//! DNS, QUIC and ICMP cost is then no walk through headers.
+
+use super::{
+    ETHERTYPES, GENEVE_PORT, GTP_C_PORT, GTP_U_PORT, TEREDO_PORT, VXLAN_GPE_PORT, VXLAN_LINUX_PORT, VXLAN_PORT,
+};
+use crate::parse::{ETHER_IPV4, ETHER_IPV6, Reader, Reject, be16, is_vlan};
+
+const UDP: u8 = 17;
+/// What in IP may lead on: IPv4, TCP, IPv6, GRE, an authentication header, MPLS; UDP is told by its ports.
+const LEADS_ON: [u8; 6] = [4, 6, 41, 47, 51, 137];
+/// Ethernet header and IPv4 header without options.
+const V4_PAYLOAD: usize = 14 + 20;
+/// Ethernet header and IPv6 header.
+const V6_PAYLOAD: usize = 14 + 40;
+
+/// True when a frame that [`crate::parse::locate`] gave up with `reject` certainly holds no encapsulation: the walk would
+/// end with the same `reject`. False says nothing.
+#[inline(always)]
+#[must_use]
+pub fn is_plain<R: Reader>(reader: &R, reject: Reject) -> bool {
+    let Some(ether) = reader.bytes::<14>(0) else { return false };
+    let ether_type = be16(ether, 12);
+    match reject {
+        Reject::NotIp => !is_vlan(ether_type) && !ETHERTYPES.contains(&ether_type),
+        Reject::NotTcp if ether_type == ETHER_IPV4 => {
+            let Some(header) = reader.bytes::<V4_PAYLOAD>(0) else { return false };
+            match header[23] {
+                UDP => header[14] == 0x45 && has_ports_of_none::<R, V4_PAYLOAD>(reader),
+                protocol => !LEADS_ON.contains(&protocol),
+            }
+        }
+        Reject::NotTcp if ether_type == ETHER_IPV6 => {
+            let Some(header) = reader.bytes::<V6_PAYLOAD>(0) else { return false };
+            match header[20] {
+                UDP => has_ports_of_none::<R, V6_PAYLOAD>(reader),
+                // ICMPv6; other numbers may be extension headers.
+                protocol => protocol == 58,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// True when the UDP header at `AT` can be read and has no port of a tunnel.
+#[inline(always)]
+fn has_ports_of_none<R: Reader, const AT: usize>(reader: &R) -> bool {
+    let Some(ports) = reader.bytes::<4>(AT) else { return false };
+    let (src, dst) = (be16(ports, 0), be16(ports, 2));
+    let either = |port: u16| (src == port) | (dst == port);
+    !((dst == VXLAN_PORT)
+        | (dst == VXLAN_LINUX_PORT)
+        | (dst == VXLAN_GPE_PORT)
+        | (dst == GENEVE_PORT)
+        | either(GTP_U_PORT)
+        | either(GTP_C_PORT)
+        | either(TEREDO_PORT))
+}

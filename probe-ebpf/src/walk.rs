@@ -1,0 +1,79 @@
+//! The walk through encapsulations, for each kind of frame a function that the verifier checks by itself.
+//!
+//! Inlined, it is walked once for each of the many ways through the plain headers, and all that follows once for each of
+//! its own.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, xdp_md},
+    programs::{TcContext, XdpContext},
+};
+use probe_ebpf::{
+    parse::{Reader, Reject},
+    tunnel::{self, Encapsulations},
+};
+
+use crate::{
+    frame::{Anywhere, Frame, Outgoing},
+    table::{self, global},
+};
+
+/// Encapsulations that are looked into (bits of `tunnel`); what is off is removed by the verifier. Set by the loader.
+#[unsafe(no_mangle)]
+pub(crate) static TUNNELS: u32 = 0;
+/// Tunnels within tunnels that are followed. Set by the loader.
+#[unsafe(no_mangle)]
+static TUNNEL_DEPTH: u32 = 0;
+
+/// A TCP header is reached. Other numbers are those of a [`Reject`].
+pub(crate) const ARRIVED: u32 = 1 << 8;
+
+/// Frames whose encapsulations can be walked through.
+pub(crate) trait Walks {
+    /// From where the scratch memory says to a TCP header: [`ARRIVED`] or the number of a [`Reject`].
+    fn walk(&self) -> u32;
+}
+
+impl<const FRAGS: bool> Walks for Frame<'_, FRAGS> {
+    #[inline(always)]
+    fn walk(&self) -> u32 {
+        if FRAGS { rstprobe_walk_frags(self.context()) } else { rstprobe_walk(self.context()) }
+    }
+}
+
+impl Walks for Outgoing<'_> {
+    #[inline(always)]
+    fn walk(&self) -> u32 {
+        rstprobe_walk_out(self.context())
+    }
+}
+
+/// See [`tunnel::locate`]. Of global linkage, as [`crate::account::rstprobe_account`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rstprobe_walk(context: *mut xdp_md) -> u32 {
+    walk(&Anywhere(&Frame::<false>::of(&XdpContext::new(context))))
+}
+
+/// The same for frames of several buffers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rstprobe_walk_frags(context: *mut xdp_md) -> u32 {
+    walk(&Anywhere(&Frame::<true>::of(&XdpContext::new(context))))
+}
+
+/// The same for what the host sends.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn rstprobe_walk_out(context: *mut __sk_buff) -> u32 {
+    walk(&Anywhere(&Outgoing::of(&TcContext::new(context))))
+}
+
+#[inline(always)]
+fn walk<R: Reader>(frame: &R) -> u32 {
+    let Some(scratch) = table::scratch() else { return Reject::NotIp as u32 };
+    let encapsulations = Encapsulations { enabled: global!(TUNNELS), max_depth: global!(TUNNEL_DEPTH) as u8 };
+    match tunnel::locate(frame, encapsulations, &mut scratch.walk, &mut scratch.located) {
+        Ok(()) => ARRIVED,
+        Err(reject) => reject as u32,
+    }
+}
