@@ -139,7 +139,7 @@ fn in_kernel(workspace: &Workspace, target: &Target) -> (Outcome, String) {
 
 /// Kernels other than this machine's.
 fn virtual_machines(workspace: &Workspace, extent: vm::Extent) -> (Outcome, String) {
-    if let Some(why) = vm::obstacle(workspace) {
+    if let Some(why) = vm::obstacle(workspace).or_else(|| vm::no_kernels(workspace, extent)) {
         let failed = u64::from(vm::is_strict());
         let note = format!("NOT RUN: {why}");
         return (Outcome { failed, skipped: vec![note.clone()], ..Outcome::default() }, note);

@@ -44,6 +44,7 @@ pub fn is_plain<R: Reader>(reader: &R, reject: Reject) -> bool {
 
 /// True when the UDP header at `AT` can be read and has no port of a tunnel.
 #[inline(always)]
+#[expect(clippy::needless_bitwise_bool, reason = "each branch would be a way of its own for the verifier")]
 fn has_ports_of_none<R: Reader, const AT: usize>(reader: &R) -> bool {
     let Some(ports) = reader.bytes::<4>(AT) else { return false };
     let (src, dst) = (be16(ports, 0), be16(ports, 2));

@@ -33,6 +33,16 @@ pub(super) fn detach(plan: &DetachPlan) -> Result<(), RunError> {
     for one in unknown.iter().chain(&owned(&devices)) {
         text.write_fmt(format_args!("{}: stays: {one}\n", one.name)).expect("a String takes everything");
     }
+    for device in &devices {
+        if let Some(holder) = device.xdp.as_ref().filter(|holder| holder.program_name.is_none()) {
+            let id = holder.program_id;
+            text.write_fmt(format_args!(
+                "{}: stays: XDP program id {id} ({}): its name, and so whose it is, is told to CAP_SYS_ADMIN only\n",
+                device.name, holder.mode
+            ))
+            .expect("a String takes everything");
+        }
+    }
     if text.is_empty() && errors.is_empty() {
         let on = if plan.interfaces.is_empty() { "any interface".to_string() } else { plan.interfaces.join(", ") };
         text = format!("nothing of rstprobe's is left on {on}\n");

@@ -35,6 +35,7 @@ use crate::{
             host::{HostTap, ResetFormat},
             kernel_features::{Feature, KernelFeatures},
             link_layer::LinkLayer,
+            privilege::Capability,
             services::Services,
             snapshots::{Snapshots, Taken},
         },
@@ -79,8 +80,11 @@ impl Session {
     /// # Errors
     /// What prevents it; nothing stays attached then.
     pub(super) fn open(plan: &LivePlan) -> Result<Self, RunError> {
+        // First: what nobody owns must not look like another's program. Who may not, is told so by the next.
+        if Capability::NetAdmin.is_held() {
+            detach::clear()?;
+        }
         attach::preflight(&plan.interfaces, plan.promiscuous)?;
-        detach::clear()?;
         let clock = Clock::start();
         let reasons = if plan.host { reset_format() } else { None };
         let reset_offsets = reasons.as_ref().map(|format| format.offsets);

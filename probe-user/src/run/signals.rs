@@ -7,9 +7,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::RunError;
 use crate::cli::exit;
 
-/// SIGINT, SIGTERM and SIGHUP: each ends watching, after the final drain and the summary.
+/// SIGINT, SIGQUIT, SIGTERM and SIGHUP: each ends watching, after the final drain and the summary.
 pub(super) struct Signals {
     interrupt: Signal,
+    quit: Signal,
     terminate: Signal,
     hangup: Option<Signal>,
 }
@@ -23,6 +24,7 @@ impl Signals {
         let of = |kind| signal(kind).map_err(RunError::Runtime);
         Ok(Self {
             interrupt: of(SignalKind::interrupt())?,
+            quit: of(SignalKind::quit())?,
             terminate: of(SignalKind::terminate())?,
             // A handler would undo nohup(1).
             hangup: if ignores_hangup() { None } else { Some(of(SignalKind::hangup())?) },
@@ -39,6 +41,7 @@ impl Signals {
         };
         tokio::select! {
             _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
             _ = self.terminate.recv() => {}
             _ = hangup => {}
         }

@@ -137,15 +137,30 @@ fn variants(check: &str, is_meant: impl Fn(&Variant) -> bool) -> Outcome {
     Ok(Verdict::Holds(note))
 }
 
-fn is_loaded(namespace: &Namespace, words: &[OsString], name: &str) -> io::Result<()> {
+/// The first kernel that tells how many instructions its verifier processed (`bpf_prog_info.verified_insns`).
+const TELLS_COUNTS: (u32, u32) = (5, 16);
+
+/// Starts a probe and tells what the verifier processed of its programs.
+///
+/// # Errors
+/// It does not start, or the kernel tells nothing of its programs although it could.
+pub(super) fn start_counted(namespace: &Namespace, words: &[OsString], name: &str) -> io::Result<Probe> {
     let before: Vec<u32> = loaded_programs().flatten().map(|program| program.id()).collect();
     let probe = Probe::start(namespace, words)?;
+    let mut told = 0;
     for program in loaded_programs().flatten().filter(|program| !before.contains(&program.id())) {
         let title = program.name_as_str().unwrap_or("unnamed");
         if let Some(count) = program.verified_instruction_count() {
             tell(&["INSNS", title, name, &count.to_string()]);
+            told += 1;
         }
     }
+    ensure(told > 0 || kernel() < TELLS_COUNTS, "no program tells what the verifier processed")?;
+    Ok(probe)
+}
+
+fn is_loaded(namespace: &Namespace, words: &[OsString], name: &str) -> io::Result<()> {
+    let probe = start_counted(namespace, words, name)?;
     let done = probe.stop()?;
     ensure(done.status.success(), format!("ended with {}: {}", done.status, done.stderr))
 }

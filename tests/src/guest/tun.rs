@@ -4,13 +4,13 @@ use std::{ffi::OsString, io, thread, time::Duration};
 
 use super::{
     Outcome, Verdict, ensure,
+    load::start_counted,
     traffic::{connections, document},
 };
 use crate::{
     conversation::Conversation,
     frame::Station,
     netns::{CLIENT_MAC, Family, Loop, SERVER_MAC},
-    probe::Probe,
     sys::tun::Tun,
 };
 
@@ -26,7 +26,7 @@ const SCRIPTS: [&str; 5] = [
     ">S <SA >A >A10 <A",
 ];
 
-/// Generic mode, the way for devices without Ethernet.
+/// Generic mode, the way for devices without Ethernet, and egress.
 ///
 /// # Errors
 /// When the five are not reported as five.
@@ -36,8 +36,8 @@ pub fn five_connections() -> Outcome {
     let device = network.namespace.enter(|| Tun::create(DEVICE))?;
     network.namespace.ip(&format!("address add 10.79.0.1/24 dev {DEVICE}"))?;
     network.namespace.ip(&format!("link set {DEVICE} up"))?;
-    let words = ["snapshot", "-i", DEVICE, "--mode", "generic", "--for", "1h", "--format", "json"];
-    let probe = Probe::start(&network.namespace, &words.map(OsString::from))?;
+    let words = ["snapshot", "-i", DEVICE, "--mode", "generic", "--host", "--for", "1h", "--format", "json"];
+    let probe = start_counted(&network.namespace, &words.map(OsString::from), "tun host")?;
     for (number, script) in SCRIPTS.iter().enumerate() {
         let port = 40_000 + u16::try_from(number).map_err(io::Error::other)?;
         let client = Station { mac: CLIENT_MAC, ip: Family::V4.client(), port };

@@ -119,14 +119,27 @@ pub(crate) fn vm(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
 pub(crate) fn tier(workspace: &Workspace, extent: Extent) -> Result<Account> {
     let options =
         Options { kernels: vec![], only: vec![], refresh: false, accept: false, binary: None, markdown: false };
-    let jobs = if extent == Extent::All {
+    run(workspace, jobs(extent), &options)
+}
+
+fn jobs(extent: Extent) -> Vec<(Line, Vec<String>)> {
+    if extent == Extent::All {
         let kernels = LINES.map(|line| (line, owned(&CHECKS)));
-        [(DRIVERS, owned(&[NICS]))].into_iter().chain(kernels).collect()
-    } else {
-        let lines = LINES.into_iter().filter(|line| TIER_LINES.contains(&line.name));
-        lines.map(|line| (line, owned(&TIER))).collect()
-    };
-    run(workspace, jobs, &options)
+        return [(DRIVERS, owned(&[NICS]))].into_iter().chain(kernels).collect();
+    }
+    let lines = LINES.into_iter().filter(|line| TIER_LINES.contains(&line.name));
+    lines.map(|line| (line, owned(&TIER))).collect()
+}
+
+/// Why the kernels of the tier cannot be had here; they are fetched otherwise.
+pub(crate) fn no_kernels(workspace: &Workspace, extent: Extent) -> Option<String> {
+    let lines: Vec<Line> = jobs(extent).into_iter().map(|(line, _)| line).collect();
+    kernels::find(&cache(workspace), &lines, false).err().map(|error| format!("{error:#}"))
+}
+
+/// Where kernels are kept.
+fn cache(workspace: &Workspace) -> PathBuf {
+    std::env::var_os(CACHE).map_or_else(|| workspace.root().join("target/vm"), PathBuf::from)
 }
 
 fn owned(names: &[&str]) -> Vec<String> {
@@ -169,8 +182,11 @@ fn lines(named: &[String]) -> Result<Vec<Line>> {
 fn run(workspace: &Workspace, jobs: Vec<(Line, Vec<String>)>, options: &Options) -> Result<Account> {
     let start = Instant::now();
     let folder = workspace.root().join("target/vm");
-    let cache = std::env::var_os(CACHE).map_or_else(|| folder.clone(), PathBuf::from);
+    let cache = cache(workspace);
     let jobs: Vec<_> = jobs.into_iter().filter(|(_, checks)| !checks.is_empty()).collect();
+    if jobs.is_empty() {
+        bail!("nothing to run: {NICS} is of `drivers`, the other checks are of kernels");
+    }
     let lines: Vec<Line> = jobs.iter().map(|(line, _)| *line).collect();
     let kernels = kernels::find(&cache, &lines, options.refresh)?;
     let jobs: Vec<Job> = kernels

@@ -7,7 +7,7 @@
 use std::process::Command;
 
 use super::qemu::PROGRAM;
-use crate::caps;
+use crate::{caps, sh};
 
 /// A card under test.
 struct Nic {
@@ -65,10 +65,18 @@ pub(super) fn in_namespace() -> Command {
     command
 }
 
-/// Arguments of QEMU for all pairs.
-pub(super) fn devices() -> Vec<String> {
+/// What this QEMU says of the devices that it has; igb came with QEMU 8.0.
+pub(super) fn models() -> String {
+    sh::output(Command::new(PROGRAM).args(["-device", "help"])).unwrap_or_default()
+}
+
+/// Arguments of QEMU for all pairs whose card is among `models`, and the word of the kernel's command line that names them:
+/// a guest that does not find one of these has lost it.
+pub(super) fn devices(models: &str) -> (Vec<String>, String) {
     let mut words = Vec::new();
-    for (pair, nic) in NICS.iter().enumerate() {
+    let has = |nic: &Nic| models.contains(&format!("name \"{}\"", nic.model));
+    let pairs: Vec<(usize, &Nic)> = NICS.iter().enumerate().filter(|(_, nic)| has(nic)).collect();
+    for (pair, nic) in &pairs {
         let more = if nic.queues > 1 { format!(",queues={}", nic.queues) } else { String::new() };
         for (end, more) in [("a", more.as_str()), ("b", "")] {
             words.push("-netdev".to_owned());
@@ -80,7 +88,8 @@ pub(super) fn devices() -> Vec<String> {
         words.push("-device".to_owned());
         words.push(format!("virtio-net-pci,netdev=b{pair},mac=52:54:00:00:{pair:02x}:02,romfile="));
     }
-    words
+    let numbers: Vec<String> = pairs.iter().map(|(pair, _)| pair.to_string()).collect();
+    (words, format!(" rstprobe.pairs={}", numbers.join(",")))
 }
 
 #[cfg(test)]
@@ -89,8 +98,12 @@ mod tests {
 
     #[test]
     fn each_pair_is_two_cards_on_two_taps() {
-        let words = devices();
+        let all = NICS.map(|nic| format!("name \"{}\", bus PCI\n", nic.model)).concat();
+        let (words, pairs) = devices(&all);
         assert_eq!(words.iter().filter(|word| *word == "-device").count(), 2 * NICS.len());
+        assert_eq!(pairs, " rstprobe.pairs=0,1,2,3,4,5,6");
+        let (fewer, pairs) = devices(&all.replace("igb", "e1000"));
+        assert_eq!((words.len() - fewer.len(), pairs.as_str()), (8, " rstprobe.pairs=0,1,2,3,4,5"));
         assert!(words.iter().any(|word| word.contains("ifname=a1") && word.ends_with("queues=4")));
         assert!(SCRIPT.contains("0 1 2 3 4 5 6;") && NICS.len() == 7);
     }

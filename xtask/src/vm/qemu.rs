@@ -89,6 +89,9 @@ impl Guest<'_> {
             };
             rows.fail(check, &why);
         }
+        if !is_over && !status.success() {
+            rows.fail("the guest's end", &format!("QEMU ended with {status}: {}", said.trim().replace('\n', "; ")));
+        }
         Ok(Run { rows, seconds: start.elapsed().as_secs_f64() })
     }
 
@@ -110,12 +113,11 @@ impl Guest<'_> {
         command.arg("-serial").arg(format!("file:{}", self.log.display())).args(["-serial", "stdio"]);
         command.arg("-kernel").arg(self.kernel.image()).arg("-initrd").arg(self.initramfs);
         let checks = self.checks.join(",");
-        command
-            .arg("-append")
-            .arg(format!("console=ttyS0 panic=-1 loglevel=4 net.ifnames=0 rdinit=/init rstprobe.checks={checks}"));
-        if self.nics {
-            command.args(nics::devices());
-        }
+        let (devices, pairs) = if self.nics { nics::devices(&nics::models()) } else { (vec![], String::new()) };
+        command.arg("-append").arg(format!(
+            "console=ttyS0 panic=-1 loglevel=4 net.ifnames=0 rdinit=/init rstprobe.checks={checks}{pairs}"
+        ));
+        command.args(devices);
         sh::without_our_cargo(&mut command);
         command
     }

@@ -133,7 +133,11 @@ fn explain(device: &Netdev, mode: Mode, program: &Xdp, frags: bool, error: Progr
         }
         _ => {}
     }
-    let answer = program.fd().ok().and_then(|fd| xdp_trial::ask_why(device.index, fd.as_fd(), mode).ok());
+    let answer = match program.fd().map(|fd| xdp_trial::ask_why(device.index, fd.as_fd(), mode)) {
+        Ok(Ok(answer)) => Some(answer),
+        Ok(Err(source)) => return LiveError::Detach { name, what: "XDP program attached to be told why", source },
+        Err(_) => None,
+    };
     let words = match answer {
         Some(Answer::Words(words)) => format!("\"{words}\""),
         Some(Answer::Attached) => format!("{source}, and took it, without a bpf_link, when it was asked why"),

@@ -17,7 +17,7 @@ use aya::{
 };
 use probe_ebpf::layout::{
     ABI_VERSION, Bucket, Control, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey, JournalEntry,
-    LogEntry, OPENING_WAYS, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Segment, Slot,
+    LogEntry, OPENING_WAYS, Opening, OpeningSet, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Segment, Slot,
 };
 use probe_ebpf::tunnel::{self, Encapsulations};
 
@@ -444,12 +444,15 @@ impl Engine {
 }
 
 impl EngineConfig {
-    /// Memory of the tables of flows and log, bytes: a half for each of two epochs, on every possible CPU.
+    /// Memory of the tables of flows and log, a half for each of two epochs, and of openings, on every possible CPU, bytes.
     pub fn table_bytes(&self, cpus: usize) -> u64 {
         let (slots, log) = (self.slots_per_cpu as usize, self.log_per_cpu as usize);
         let buckets = slots / SLOTS_PER_BUCKET as usize;
         let slot = size_of::<Slot>() + SLOT_SEGMENTS * size_of::<JournalEntry>();
-        2 * (cpus * (slots * slot + buckets * size_of::<Bucket>() + log * size_of::<LogEntry>())) as u64
+        let tables = 2 * (slots * slot + buckets * size_of::<Bucket>() + log * size_of::<LogEntry>());
+        // Openings that floods are told by, of which a set has its ways.
+        let openings = self.opening_sets as usize * (size_of::<OpeningSet>() + OPENING_WAYS * size_of::<Opening>());
+        (cpus * (tables + openings)) as u64
     }
 
     fn depth_value(&self) -> u32 {

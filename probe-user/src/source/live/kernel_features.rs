@@ -17,7 +17,7 @@ use aya::{
     sys::{BpfHelper, is_helper_supported, is_map_supported},
 };
 
-use super::{LiveError, engine::EngineConfig};
+use super::{LiveError, engine::EngineConfig, privilege};
 
 /// What some kernel that is in use may lack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,7 +98,11 @@ impl KernelFeatures {
     /// Tries once; later calls answer the same.
     pub fn of_this_kernel() -> &'static Self {
         static FOUND: OnceLock<KernelFeatures> = OnceLock::new();
-        FOUND.get_or_init(|| Self { found: Feature::ALL.map(probe) })
+        FOUND.get_or_init(|| {
+            // Before 5.11 even a trial counts against the limit of locked memory, which another rstprobe may have used up.
+            privilege::lift_locked_memory();
+            Self { found: Feature::ALL.map(probe) }
+        })
     }
 
     /// Whether the kernel has it; `None` when that could not be found out.

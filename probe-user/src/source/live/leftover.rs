@@ -5,9 +5,12 @@
 //! [`super::owner`]. An XDP program of rstprobe's that has no link was attached by something else than rstprobe, which
 //! refuses such attachments: nobody alive owns it.
 
-use std::fmt;
+use std::{
+    fmt, io,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
-use aya::programs::loaded_links;
+use aya::programs::{loaded_links, loaded_programs};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkMessage, LinkXdp},
@@ -201,8 +204,15 @@ impl fmt::Display for Leftover {
     }
 }
 
-/// As `ip link set dev NAME xdp off`, in the mode in which it is attached. The kernel refuses it where there is a link.
+/// As `ip link set dev NAME xdp off`, in the mode in which it is attached and only while it is this very program. The kernel
+/// refuses it where there is a link.
 fn detach_xdp(index: u32, holder: &XdpHolder) -> Result<(), rtnetlink::Refusal> {
+    /// include/uapi/linux/if_link.h.
+    const XDP_FLAGS_REPLACE: u32 = 1 << 4;
+    let gone = |error: &dyn fmt::Display| rtnetlink::Refusal::from(io::Error::other(error.to_string()));
+    let info = loaded_programs().filter_map(Result::ok).find(|program| program.id() == holder.program_id);
+    let info = info.ok_or_else(|| gone(&"the program has gone meanwhile"))?;
+    let program = info.fd().map_err(|error| gone(&error))?;
     // include/uapi/linux/if_link.h: XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE.
     let flags = match holder.mode {
         "generic" => 1 << 1,
@@ -212,7 +222,11 @@ fn detach_xdp(index: u32, holder: &XdpHolder) -> Result<(), rtnetlink::Refusal> 
     };
     let mut message = LinkMessage::default();
     message.header.index = index;
-    message.attributes.push(LinkAttribute::Xdp(vec![LinkXdp::Fd(-1), LinkXdp::Flags(flags)]));
+    message.attributes.push(LinkAttribute::Xdp(vec![
+        LinkXdp::Fd(-1),
+        LinkXdp::Flags(flags | XDP_FLAGS_REPLACE),
+        LinkXdp::ExpectedFd(program.as_fd().as_raw_fd().cast_unsigned()),
+    ]));
     rtnetlink::change(RouteNetlinkMessage::SetLink(message), 0)
 }
 

@@ -58,19 +58,25 @@ pub fn missing(promiscuous: bool) -> Vec<Capability> {
     needed
 }
 
-/// Lifts the limit of locked memory, against which kernels before 5.11 count tables.
-///
-/// # Errors
-/// [`LiveError::LockedMemory`] when it may not be lifted (CAP_SYS_RESOURCE) and `needed` bytes are above it.
-pub fn raise_locked_memory(needed: u64) -> Result<(), LiveError> {
+/// Lifts the limit of locked memory, against which kernels before 5.11 count tables, as far as that is allowed; tells what it
+/// is then, bytes, `None` without one.
+pub fn lift_locked_memory() -> Option<u64> {
     let unlimited = Rlimit { current: None, maximum: None };
     if setrlimit(Resource::Memlock, unlimited).is_ok() {
-        return Ok(());
+        return None;
     }
     let Rlimit { current, maximum } = getrlimit(Resource::Memlock);
     // What may be had without privileges.
     let raised = current != maximum && setrlimit(Resource::Memlock, Rlimit { current: maximum, maximum }).is_ok();
-    match if raised { maximum } else { current } {
+    if raised { maximum } else { current }
+}
+
+/// The same, where tables of `needed` bytes are to be made.
+///
+/// # Errors
+/// [`LiveError::LockedMemory`] when it may not be lifted (CAP_SYS_RESOURCE) and `needed` bytes are above it.
+pub fn raise_locked_memory(needed: u64) -> Result<(), LiveError> {
+    match lift_locked_memory() {
         Some(limit) if limit < needed => {
             Err(LiveError::LockedMemory { needed: needed.div_ceil(1 << 20), limit: limit >> 10 })
         }

@@ -37,6 +37,7 @@ pub(super) fn native(pair: &Pair, expected: Native) -> Outcome {
     is_counted(&snapshot, CONNECTIONS)?;
     let shown = inside(&pair.near, &["ethtool", "-S", &pair.card])?;
     let counters = shown.lines().filter(|line| line.contains(": ")).count();
+    ensure(counters > 0, format!("no driver counters: {shown}"))?;
     let received = &snapshot["window"]["interfaces"][0]["received"];
     ensure(received.is_object(), format!("no counters of the interface: {received}"))?;
     Ok(Verdict::Holds(format!("attached, counts exact, {counters} driver counters")))
@@ -107,6 +108,13 @@ pub(super) fn vlan(pair: &Pair, native: Native) -> Outcome {
         let these = found.iter().filter(|one| (from..from + 10_000).contains(&port(one)));
         these.filter(|one| one["domain"].as_u64() == Some(u64::from(VLAN))).count()
     };
+    ensure(sent > 0, "stripping can be neither on nor off")?;
+    let left = notes[0].ends_with(' ') || notes[0].ends_with("off [fixed]");
+    let seen = tagged(20_000);
+    ensure(
+        !left || seen == usize::from(CONVERSATIONS),
+        format!("tags are left, and {seen} of {CONVERSATIONS} were seen"),
+    )?;
     let note: Vec<String> = notes
         .iter()
         .zip([20_000, 30_000])
