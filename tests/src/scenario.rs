@@ -158,7 +158,8 @@ pub fn number(scenarios: Vec<Scenario>, first: u16) -> Vec<Case> {
         .collect()
 }
 
-/// Plays all `cases` at once (few at a time in guests), each on a thread of its own, all on one CPU: what a veth carries waits in a queue of the CPU
+/// Plays all `cases` at once (few at a time in guests), each on a thread of its own, all on one CPU: what a veth carries
+/// waits in a queue of the CPU
 /// that sent it, so two CPUs can let a RST overtake the data before it (a RST leaves by the kernel's control socket, with
 /// another hash than its connection). Then the kernel's own story changes, to a challenge ACK for one, and a verdict that
 /// tells it rightly is not the one that the scenario is about.
