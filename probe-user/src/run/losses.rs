@@ -38,6 +38,8 @@ pub(super) struct Unseen {
     pub(super) interfaces_gone: u64,
     /// Frames that the NICs lost before the program could see them.
     pub(super) missed_by_nic: u64,
+    /// Packets that the interfaces received while the programs were given none.
+    pub(super) not_given: u64,
 }
 
 /// What a live session could not put, or not fully, into connections.
@@ -57,6 +59,7 @@ pub(super) fn live(books: &Books, stats: &TrackerStats, unseen: &Unseen) -> Vec<
         matters("books.difference", books.difference()),
         matters("interfaces.gone", unseen.interfaces_gone),
         matters("nic.missed", unseen.missed_by_nic),
+        matters("interfaces.not_given", unseen.not_given),
         matters("kernel.resets_lost", unseen.resets_lost),
         Loss { name: "kernel.resets_unmatched", count: stats.unmatched_resets, matters: false },
     ];

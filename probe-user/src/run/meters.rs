@@ -19,11 +19,16 @@ pub(super) struct Meters {
 impl Meters {
     /// Reads them.
     pub(super) fn read(attachments: &[Attachment]) -> Self {
-        let indices: Vec<u32> = attachments.iter().map(|attachment| attachment.device.index).collect();
-        let links = netdev::counters(&indices).unwrap_or_else(|_| vec![None; indices.len()]);
+        let links = Self::links(attachments);
         let driver =
             |attachment: &Attachment| DriverCounters::read(&attachment.device.name).map_err(|error| error.to_string());
         Self { links, drivers: attachments.iter().map(driver).collect() }
+    }
+
+    /// The kernel's counters of the interfaces alone.
+    pub(super) fn links(attachments: &[Attachment]) -> Vec<Option<LinkCounters>> {
+        let indices: Vec<u32> = attachments.iter().map(|attachment| attachment.device.index).collect();
+        netdev::counters(&indices).unwrap_or_else(|_| vec![None; indices.len()])
     }
 
     /// Says whose drivers have no counters of their own.

@@ -18,6 +18,7 @@ mod session;
 mod shown;
 mod sieve;
 mod signals;
+mod silence;
 mod view;
 mod watch;
 mod writer;

@@ -17,6 +17,7 @@ use super::{
     meters::Meters,
     output,
     pace::Pace,
+    silence::{Finding, Silence},
 };
 #[cfg(feature = "trace")]
 use crate::source::live::trace::Trace;
@@ -35,6 +36,7 @@ use crate::{
             host::{HostTap, ResetFormat},
             kernel_features::{Feature, KernelFeatures},
             link_layer::LinkLayer,
+            netdev::LinkCounters,
             privilege::Capability,
             services::Services,
             snapshots::{Snapshots, Taken},
@@ -61,6 +63,7 @@ pub(super) struct Session {
     last_drain: Instant,
     /// Counters of the interfaces when watching began.
     meters: Meters,
+    silence: Silence,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
 }
@@ -155,6 +158,7 @@ impl Session {
             pace,
             last_drain: Instant::now(),
             meters,
+            silence: Silence::new(),
             started_ns: clock.unix_ns(),
         })
     }
@@ -190,11 +194,30 @@ impl Session {
             return Ok(());
         }
         let begin = Instant::now();
+        let counters = self.silence.is_due().then(|| Meters::links(&self.attachments));
         self.drain()?;
+        if let Some(counters) = counters {
+            self.look_for_silence(&counters);
+        }
         self.pace.drained(occupancy, begin.elapsed());
         let (service, all) = self.pace.budget();
         self.engine.set_budget(service, all);
         Ok(())
+    }
+
+    /// Says when the programs are given nothing of what the interfaces receive, and attaches them anew.
+    fn look_for_silence(&mut self, counters: &[Option<LinkCounters>]) {
+        let Finding::Silent(packets) = self.silence.compare(counters, self.books.frames) else { return };
+        let names: Vec<_> = self.attachments.iter().map(|one| one.device.name.as_str()).collect();
+        let names = names.join(", ");
+        output::say(&format!(
+            "rstprobe: {names}: {packets} packets were received, and the driver handed the program none; attaching it anew"
+        ));
+        for attachment in &mut self.attachments {
+            if let Err(error) = attachment.renew(&mut self.engine) {
+                output::say(&format!("rstprobe: {error}; start rstprobe again, or use --mode generic"));
+            }
+        }
     }
 
     /// Frames that the program kept until then (monotonic), before the records of their connections are made.
@@ -315,6 +338,7 @@ impl Session {
             received,
             queues,
             resets_lost,
+            unseen: self.silence.unseen(),
             rest,
             books: self.books,
             services: self.engine.services().cloned().unwrap_or_default(),
@@ -386,6 +410,8 @@ pub(super) struct Closed {
     pub(super) queues: Vec<Vec<QueueUse>>,
     /// Resets that the kernel reported and that could not be taken.
     pub(super) resets_lost: u64,
+    /// Packets that the interfaces received while the programs were given none.
+    pub(super) unseen: u64,
     /// When watching ended, nanoseconds since the Unix epoch.
     pub(super) ended_ns: u64,
 }

@@ -75,7 +75,12 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
         interface.queues = queues;
     }
     let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
-    let unseen = Unseen { resets_lost: closed.resets_lost, interfaces_gone: gone, missed_by_nic: missed };
+    let unseen = Unseen {
+        resets_lost: closed.resets_lost,
+        interfaces_gone: gone,
+        missed_by_nic: missed,
+        not_given: closed.unseen,
+    };
     let mut losses = losses::live(&closed.books, &closed.stats, &unseen);
     let mut books = losses::live_books(&closed.books);
     let xsk = closed.xsk.unwrap_or_default();

@@ -41,7 +41,7 @@ pub struct Attachment {
     pub device: Netdev,
     /// How.
     pub mode: Mode,
-    _link: FdLink,
+    link: Option<FdLink>,
     _promiscuous: Option<Promiscuous>,
 }
 
@@ -87,6 +87,27 @@ pub fn preflight(interfaces: &[String], promiscuous: bool) -> Result<(), LiveErr
 
 fn attach_one(engine: &mut Engine, name: &str, mode: Mode, promiscuous: bool) -> Result<Attachment, LiveError> {
     let device = Netdev::find(name)?;
+    let link = Some(link(engine, &device, mode)?);
+    let promiscuous = promiscuous
+        .then(|| Promiscuous::enter(device.index))
+        .transpose()
+        .map_err(|source| LiveError::Promiscuous { name: device.name.clone(), source })?;
+    Ok(Attachment { device, mode, link, _promiscuous: promiscuous })
+}
+
+impl Attachment {
+    /// Detaches the program and attaches it again: drivers set up their receive queues anew for that. Some reset the link.
+    ///
+    /// # Errors
+    /// It cannot be attached again; nothing is attached then.
+    pub fn renew(&mut self, engine: &mut Engine) -> Result<(), LiveError> {
+        self.link = None;
+        self.link = Some(link(engine, &self.device, self.mode)?);
+        Ok(())
+    }
+}
+
+fn link(engine: &mut Engine, device: &Netdev, mode: Mode) -> Result<FdLink, LiveError> {
     let frags = engine.frags();
     let xdp_mode = match mode {
         Mode::Native => XdpMode::Driver,
@@ -95,16 +116,11 @@ fn attach_one(engine: &mut Engine, name: &str, mode: Mode, promiscuous: bool) ->
     let program: &mut Xdp = program_for(engine, device.link_layer)?;
     let id = match program.attach_to_if_index(device.index, xdp_mode) {
         Ok(id) => id,
-        Err(error) => return Err(explain(&device, mode, program, frags, error)),
+        Err(error) => return Err(explain(device, mode, program, frags, error)),
     };
     let link = program.take_link(id).map_err(|source| LiveError::Program(Box::new(source)))?;
     // Dropping a link that is not an fd detaches it, so nothing stays behind on this error path either.
-    let link = FdLink::try_from(link).map_err(|_| LiveError::NoLink { name: device.name.clone() })?;
-    let promiscuous = promiscuous
-        .then(|| Promiscuous::enter(device.index))
-        .transpose()
-        .map_err(|source| LiveError::Promiscuous { name: device.name.clone(), source })?;
-    Ok(Attachment { device, mode, _link: link, _promiscuous: promiscuous })
+    FdLink::try_from(link).map_err(|_| LiveError::NoLink { name: device.name.clone() })
 }
 
 /// The program for frames of that kind. That for interfaces without Ethernet is loaded when it is first needed.

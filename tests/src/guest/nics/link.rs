@@ -101,6 +101,22 @@ impl Pair {
         })
     }
 
+    /// Frames that are no TCP (EtherType of local experiments), for so long.
+    pub(super) fn chatter(&self, time: Duration) -> io::Result<()> {
+        let [near, far] = self.macs;
+        let mut frame = [&near[..], &far, &[0x88, 0xb5]].concat();
+        frame.resize(60, 0);
+        let end = Instant::now() + time;
+        self.far.enter(|| {
+            let outlet = Outlet::open(&self.peer)?;
+            while Instant::now() < end {
+                outlet.send(&frame)?;
+                thread::sleep(Duration::from_millis(100));
+            }
+            Ok(())
+        })
+    }
+
     /// `count` conversations as frames, [`SEGMENTS`] each, written onto the wire by the peer, with a VLAN tag or without.
     pub(super) fn send(&self, count: u16, first_port: u16, vlan: Option<u16>) -> io::Result<()> {
         let [near, far] = self.macs;

@@ -23,6 +23,10 @@ const CONVERSATIONS: u16 = 40;
 const VLAN: u16 = 7;
 /// Kernel, driver or interface cannot do it as asked.
 const UNABLE: i32 = 5;
+/// Packets that an interface received while its driver gave the program none.
+const NOT_GIVEN: &str = "interfaces.not_given";
+/// Longer than it takes to notice that.
+const CHATTER: Duration = Duration::from_secs(8);
 /// Time for the last drain.
 const SETTLE: Duration = Duration::from_millis(1500);
 
@@ -135,6 +139,9 @@ pub(super) fn changes(pair: &Pair, native: Native) -> Outcome {
     thread::sleep(Duration::from_secs(3));
     pair.near.ip(&format!("link set {} up", pair.card))?;
     pair.await_carrier()?;
+    // Drivers that hand the program nothing from here on are noticed, and attached anew.
+    pair.chatter(CHATTER)?;
+    pair.await_carrier()?;
     pair.connect(CONNECTIONS)?;
     let mut notes = vec!["link down and up".to_owned()];
     let mut connected = 2 * CONNECTIONS;
@@ -152,7 +159,10 @@ pub(super) fn changes(pair: &Pair, native: Native) -> Outcome {
         }
     }
     let snapshot = settled(probe)?;
-    is_counted(&snapshot, connected)?;
+    is_complete(&snapshot, connected)?;
+    if let Some(count) = snapshot["summary"]["losses"][NOT_GIVEN].as_u64().filter(|&count| count > 0) {
+        notes.push(format!("the driver kept {count} packets from the program until it was attached anew"));
+    }
     Ok(Verdict::Holds(notes.join(", ")))
 }
 
@@ -181,7 +191,7 @@ fn settled(probe: Probe) -> io::Result<Value> {
     document(probe)
 }
 
-/// One SYN and one FIN of each client, whatever the kernel repeated besides; nothing lost.
+/// One SYN and one FIN of each client; nothing lost.
 fn is_counted(snapshot: &Value, expected: u64) -> io::Result<()> {
     lost_nothing(snapshot)?;
     let found = connections(snapshot);
@@ -189,6 +199,18 @@ fn is_counted(snapshot: &Value, expected: u64) -> io::Result<()> {
     for name in ["syn", "fin"] {
         let count: u64 = found.iter().filter_map(|one| one["from_client"][name].as_u64()).sum();
         ensure(count == expected, format!("{count} segments with {name} of {expected}"))?;
+    }
+    Ok(())
+}
+
+/// A SYN and a FIN of each client, whatever was sent again while link or queues changed.
+fn is_complete(snapshot: &Value, expected: u64) -> io::Result<()> {
+    lost_nothing_but(snapshot, &[NOT_GIVEN])?;
+    let found = connections(snapshot);
+    ensure(found.len() as u64 == expected, format!("{} connections of {expected}", found.len()))?;
+    for name in ["syn", "fin"] {
+        let without = found.iter().filter(|one| one["from_client"][name].as_u64().unwrap_or(0) == 0).count();
+        ensure(without == 0, format!("{without} connections without {name}"))?;
     }
     Ok(())
 }
