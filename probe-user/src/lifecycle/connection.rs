@@ -19,6 +19,8 @@ pub struct Connection {
     pub domain: u32,
     /// How `orig` and `resp` are known.
     pub orientation: Orientation,
+    /// Zeek takes the other one for the originator: an earlier record of the same connection tells better.
+    pub is_reversed: bool,
     /// Time of the first segment, nanoseconds in the source's clock (Unix epoch after the agent's conversion).
     pub start_ns: u64,
     /// From the first to the last segment that counts (Zeek: the last before both sides had closed), nanoseconds.
@@ -42,6 +44,8 @@ pub struct Connection {
     /// How long it had been idle when the reset came, or the FIN that a request crossed; nanoseconds. `None` below one
     /// second, and without RST: an idle timeout is then no explanation.
     pub idle_gap_ns: Option<u64>,
+    /// From the first SYN to the first answer to it, SYN-ACK or RST, as seen here; nanoseconds.
+    pub answered_after_ns: Option<u64>,
     /// Why the record was written now.
     pub written: Written,
     /// How complete the packet and byte counts are.
@@ -100,6 +104,8 @@ pub struct Side {
     pub retransmits: u64,
     /// Bytes that the other side acknowledged and that were never seen (Zeek's missed_bytes, this direction).
     pub missed_bytes: u64,
+    /// Payload of this side that the other side's host discarded, as far as seen; bytes.
+    pub lost_bytes: u64,
     /// TTL or hop limit of its last segment without RST; 0 when there was none.
     pub ttl: u8,
     /// TTL or hop limit of its first RST; 0 when there was none.
@@ -213,8 +219,27 @@ pub struct Verdict {
     pub cause: Cause,
     /// How sure.
     pub confidence: Confidence,
+    /// What was lost.
+    pub impact: Impact,
     /// What it rests on, in the order of weight.
     pub evidence: Vec<Evidence>,
+}
+
+/// What the end of a connection cost, whatever its cause.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Impact {
+    /// All that was sent was acknowledged, or what was not was a TLS close_notify.
+    None,
+    /// A request was not received, or its receiver discarded it.
+    RequestLost,
+    /// A request was received, and its answer never arrived.
+    ResponseLost,
+    /// Payload was on the way, or its sender went on.
+    TransferCut,
+    /// There was no connection.
+    AttemptFailed,
+    /// Too little was seen to say.
+    Unknown,
 }
 
 /// How sure a verdict is.
@@ -300,4 +325,22 @@ pub enum Cause {
     Vanished,
     /// The RST carries a diagnostic payload that says why.
     Explained,
+    /// A TLS close_notify met a side that had closed.
+    CloseNotifyAfterClose,
+    /// The client closed or reset while it waited for an answer.
+    ClientGaveUp,
+    /// The client stopped while it was sending.
+    ClientAbortUpload,
+    /// The server's accept queue was full.
+    AcceptQueueFull,
+    /// Payload was sent again and again without acknowledgement.
+    RetransmissionTimeout,
+    /// The SYN-ACK was never answered.
+    SynAckUnanswered,
+    /// An ICMP error said that the other side cannot be reached.
+    IcmpUnreachable,
+    /// A TLS alert ended it.
+    TlsAlert,
+    /// A monitor that looks at steady intervals whether the service accepts connections.
+    HealthCheck,
 }

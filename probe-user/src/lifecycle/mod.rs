@@ -14,7 +14,6 @@
 )]
 
 mod buckets;
-mod cause;
 mod config;
 mod connection;
 mod copies;
@@ -28,8 +27,10 @@ mod hash;
 mod history;
 mod index;
 mod injection;
+mod ledger;
 mod machine;
 mod names;
+mod outcome;
 mod reassembly;
 mod render;
 mod server_ports;

@@ -14,6 +14,15 @@ pub(super) const RESP: usize = 1;
 /// Coarse times within a connection count units of 2^20 ns, about a millisecond.
 pub(super) const TICK_SHIFT: u32 = 20;
 
+/// [`Track::marks`]: it began without SYN, a while after another of the same 5-tuple had ended.
+pub(super) const AFTER_END: u8 = 1;
+/// [`Track::marks`]: its client is Zeek's responder: an earlier connection of the same 5-tuple told so.
+pub(super) const REVERSED: u8 = 2;
+/// [`Track::marks`]: somebody sent payload.
+pub(super) const SPOKE: u8 = 4;
+/// [`Track::marks`]: the responder sent payload last.
+pub(super) const SPOKE_RESP: u8 = 8;
+
 /// "Not armed" for a timer.
 pub(super) const NEVER: u64 = u64::MAX;
 
@@ -70,6 +79,28 @@ impl Counting {
     }
 }
 
+/// A duration in 16 bits, to a 1/2048: microseconds with 11 bits of mantissa and 5 of exponent. 0 is unknown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Brief(u16);
+
+impl Brief {
+    /// Below a microsecond is one.
+    pub(super) fn of(ns: u64) -> Self {
+        let us = (ns / 1000).clamp(1, (1 << 40) - 1);
+        let shift = us.ilog2().saturating_sub(10);
+        Self((shift as u16) << 11 | (us >> shift) as u16)
+    }
+
+    pub(super) fn is_known(self) -> bool {
+        self.0 != 0
+    }
+
+    /// 0 when not known.
+    pub(super) fn nanoseconds(self) -> u64 {
+        (u64::from(self.0 & 0x7ff) << (self.0 >> 11)) * 1000
+    }
+}
+
 /// Histories stop growing here: a peer that alternates sequence numbers of RSTs must not eat memory.
 const LONGEST_HISTORY: usize = 4096;
 
@@ -80,8 +111,8 @@ const LONGEST_HISTORY: usize = 4096;
 pub(super) struct Track {
     pub(super) key: FlowKey,
     pub(super) rare: Option<Box<Rare>>,
-    /// From the SYN to its SYN-ACK as seen here, microseconds; 0 when not seen.
-    pub(super) handshake_us: u32,
+    /// From the SYN to its SYN-ACK as seen here, and to the acknowledgement of that: a round trip wherever one watches.
+    handshakes: [Brief; 2],
     /// What was already noted in the history.
     pub(super) noted: u16,
     pub(super) patience: Patience,
@@ -96,10 +127,10 @@ pub(super) struct Track {
     pub(super) is_active: bool,
     /// Zeek's `is_partial`.
     pub(super) is_partial: bool,
-    /// Zeek's `close_deferred`.
-    pub(super) close_deferred: bool,
-    /// It began without SYN, a short while after another of the same 5-tuple had ended.
-    pub(super) after_end: bool,
+    /// The longest that the originator waited for an answer, in the scale of [`super::ledger`]; 0 before the first.
+    pub(super) answer: u8,
+    /// [`AFTER_END`] and others.
+    pub(super) marks: u8,
     pub(super) ends: [Endpoint; 2],
     pub(super) history: History,
     /// Number in the order of creation.
@@ -127,7 +158,7 @@ impl Track {
             id,
             start_ns: record.time_ns,
             last_ns: record.time_ns,
-            handshake_us: 0,
+            handshakes: [Brief::default(); 2],
             check_ns: NEVER,
             second_ns: NEVER,
             armed_ns: NEVER,
@@ -140,8 +171,8 @@ impl Track {
             phase: Phase::Plain,
             is_active: true,
             is_partial: false,
-            close_deferred: false,
-            after_end: false,
+            answer: 0,
+            marks: 0,
         }
     }
 
@@ -155,6 +186,59 @@ impl Track {
                 end.held = 0;
             }
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn has(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    /// Zeek's `close_deferred`.
+    #[inline(always)]
+    pub(super) fn close_deferred(&self) -> bool {
+        self.noted & seen::CLOSE_DEFERRED != 0
+    }
+
+    /// Sets [`Self::close_deferred`].
+    #[inline(always)]
+    pub(super) fn set_close_deferred(&mut self, deferred: bool) {
+        self.noted = self.noted & !seen::CLOSE_DEFERRED | if deferred { seen::CLOSE_DEFERRED } else { 0 };
+    }
+
+    /// From the SYN to its SYN-ACK as seen here.
+    pub(super) fn handshake(&self) -> Brief {
+        self.handshakes[0]
+    }
+
+    /// From the SYN to the acknowledgement of its SYN-ACK: a round trip.
+    pub(super) fn round_trip(&self) -> Brief {
+        self.handshakes[1]
+    }
+
+    /// The SYN-ACK came so long after the SYN; the first one counts.
+    pub(super) fn answered_after(&mut self, ns: u64) {
+        if !self.handshakes[0].is_known() {
+            self.handshakes[0] = Brief::of(ns);
+        }
+    }
+
+    /// The originator answered the SYN-ACK so long after its SYN; the first answer counts.
+    pub(super) fn opened_after(&mut self, ns: u64) {
+        if self.handshakes[0].is_known() && !self.handshakes[1].is_known() {
+            self.handshakes[1] = Brief::of(ns);
+        }
+    }
+
+    /// How long the connection had been idle before the first segment of this record, where an earlier record of it is
+    /// remembered; nanoseconds, or 0.
+    pub(super) fn idle_before_ns(&self) -> u64 {
+        self.rare().and_then(|rare| rare.odd.as_ref()).map_or(0, |odd| odd.idle_before_ns)
+    }
+
+    /// Side that sent payload last.
+    #[inline(always)]
+    pub(super) fn spoke_last(&self) -> Option<usize> {
+        self.has(SPOKE).then(|| usize::from(self.has(SPOKE_RESP)))
     }
 
     /// Index of the side that sent `record`. A connection of an endpoint with itself has one side only.
@@ -176,6 +260,8 @@ impl Track {
             }
         }
         self.last_side ^= 1;
+        self.marks ^= SPOKE_RESP;
+        self.answer = 0;
         self.is_partial = false;
         self.push_history(b'^');
     }
@@ -198,7 +284,7 @@ impl Track {
     #[inline]
     pub(super) fn touch_ends(&self) -> u64 {
         let [orig, resp] = &self.ends;
-        orig.ip_bytes ^ resp.ip_bytes
+        orig.payload_bytes ^ resp.payload_bytes
     }
 
     /// Reads something of each line of its own.
@@ -360,7 +446,8 @@ impl Track {
                 self.noted |= seen::BACKDATED;
             }
         }
-        end.previous = end.state;
+        let before = end.state;
+        end.set_previous(before);
         end.state = state;
     }
 
@@ -427,7 +514,16 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         assert_eq!((size_of::<Option<Track>>(), size_of::<Endpoint>()), (256, 64));
-        assert_eq!((size_of::<Rare>(), size_of::<Rst>()), (128, 128));
+        assert_eq!((size_of::<Rare>(), size_of::<Rst>()), (192, 192));
+    }
+
+    #[test]
+    fn brief_durations_are_exact_to_a_thousandth() {
+        for us in [1_u64, 7, 2047, 2048, 10_315, 999_999, 55_000_000, 1 << 35] {
+            let kept = Brief::of(us * 1000).nanoseconds() / 1000;
+            assert!(kept <= us && us - kept <= us / 1000, "{us}: {kept}");
+        }
+        assert!(!Brief::default().is_known() && Brief::of(0).is_known());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::evidence::KernelReason;
 use super::spare::Spare;
 use super::table::{Place, Table};
 use super::tombstone::Tombstones;
-use super::track::{Counting, NEVER, Phase, RESP, Track};
+use super::track::{AFTER_END, Counting, NEVER, Phase, RESP, Track};
 use super::wheel::Wheel;
 use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
 
@@ -117,7 +117,7 @@ impl Tracker {
             }
             return;
         }
-        let (last_ns, patience, was_deferred) = (track.last_ns, track.patience, track.close_deferred);
+        let (last_ns, patience, was_deferred) = (track.last_ns, track.patience, track.close_deferred());
         machine::step_plain(track, segment, extra, &self.config);
         if copies::is_sampled(record) {
             self.copies.data(record, place.hash);
@@ -333,7 +333,7 @@ impl Tracker {
             track.orientation = Orientation::ServicePort;
         }
         if record.flags & (SYN | ACK) != SYN && self.tombstones.contains(place.hash, record.time_ns) {
-            track.after_end = true;
+            track.marks |= AFTER_END;
             self.stats.late_segments += 1;
         } else if record.flags & (SYN | RST) == RST {
             self.stats.unattributed_rst += 1;
@@ -442,24 +442,32 @@ pub(super) fn dispensable(track: &Track) -> u8 {
 fn count_one(track: &mut Track, record: &SegmentRecord) {
     let side = track.side_of(record);
     let end = &mut track.ends[side];
-    end.ip_bytes += u64::from(record.ip_len());
     end.payload_bytes += u64::from(record.payload_len);
     end.packets = end.packets.wrapping_add(1);
-    if end.packets == 0 {
-        track.odd_mut(side).packets_high += 1;
+    let over;
+    (end.header_bytes, over) = end.header_bytes.overflowing_add(u32::from(record.header_len));
+    if end.packets == 0 || over {
+        let wrapped = end.packets == 0;
+        let odd = track.odd_mut(side);
+        odd.packets_high += u32::from(wrapped);
+        odd.header_bytes_high += u32::from(over);
     }
 }
 
 fn add_counters(track: &mut Track, side: usize, counters: &DirectionCounters) {
     let end = &mut track.ends[side];
-    end.ip_bytes += counters.ip_bytes;
+    let headers = u64::from(end.header_bytes) + counters.ip_bytes.saturating_sub(counters.payload_bytes);
+    end.header_bytes = headers as u32;
     end.payload_bytes += counters.payload_bytes;
     let (packets, over) = end.packets.overflowing_add(counters.packets);
     end.packets = packets;
     track.add_syns(side, counters.syn, counters.syn_ack);
     track.add_ends(side, counters.fin, counters.rst);
-    if over {
-        track.odd_mut(side).packets_high += 1;
+    let headers_high = (headers >> 32) as u32;
+    if over || headers_high > 0 {
+        let odd = track.odd_mut(side);
+        odd.packets_high += u32::from(over);
+        odd.header_bytes_high += headers_high;
     }
 }
 

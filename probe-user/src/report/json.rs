@@ -47,6 +47,8 @@ struct SideJson {
     payload_bytes: Option<u64>,
     retransmits: Option<u64>,
     missed_bytes: Option<u64>,
+    /// Payload of this side that the other side's host discarded, as far as seen.
+    lost_bytes: Option<u64>,
     ttl: Option<u8>,
     rst_ttl: Option<u8>,
 }
@@ -68,6 +70,7 @@ impl SideJson {
             payload_bytes: counted(side.payload_bytes),
             retransmits: counted(side.retransmits),
             missed_bytes: counted(missed_bytes),
+            lost_bytes: counted(side.lost_bytes),
             ttl,
             rst_ttl,
         }
@@ -118,6 +121,8 @@ struct ConnectionJson<'a> {
     closing: &'static str,
     reset_by: &'static str,
     idle_gap_s: Option<f64>,
+    /// What was lost.
+    impact: &'static str,
     cause: CauseJson<'a>,
     from_client: SideJson,
     from_server: SideJson,
@@ -147,6 +152,7 @@ impl<'a> ConnectionJson<'a> {
             closing: connection.closing.as_str(),
             reset_by: connection.reset_by.as_str(),
             idle_gap_s: connection.idle_gap_ns.map(|ns| ns as f64 / 1e9),
+            impact: verdict.impact.as_str(),
             cause: CauseJson {
                 id: verdict.cause.id(),
                 text: verdict.cause.explanation(),
