@@ -10,6 +10,7 @@ pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig:
         resp: server.parse().expect("an address"),
         domain: 0,
         orientation: Orientation::Syn,
+        is_reversed: false,
         start_ns: 0,
         duration_ns: 5_000_000,
         from_orig: orig,
@@ -19,8 +20,14 @@ pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig:
         opening,
         closing,
         reset_by: if resp.rst > 0 { ResetBy::Server } else { ResetBy::None },
-        verdict: Verdict { cause: Cause::None, confidence: Confidence::High, evidence: Vec::new() },
+        verdict: Verdict {
+            cause: Cause::None,
+            confidence: Confidence::High,
+            impact: Impact::None,
+            evidence: Vec::new(),
+        },
         idle_gap_ns: None,
+        answered_after_ns: None,
         written: Written::Closed,
         basis: Basis::AllSegments,
     }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::lifecycle::{
-    Basis, Cause, Closing, Confidence, ConnState, Connection, Opening, Orientation, ResetBy, Side, Written,
+    Basis, Cause, Closing, Confidence, ConnState, Connection, Impact, Opening, Orientation, ResetBy, Side, Written,
 };
 
 /// One row of the table.
@@ -208,6 +208,15 @@ pub(super) static FIELDS: &[Field] = &[
             "how sure the cause is, in this order",
         )
     },
+    Field {
+        of_verdict: true,
+        ..field(["impact", "", ""], names!(Impact, |one| one.verdict.impact as u8), "what was lost")
+    },
+    field(
+        sides!("lost_bytes"),
+        Kind::Sides(Unit::Bytes, |side, basis| counted(side.lost_bytes, basis)),
+        "payload that the other side's host discarded, as far as seen",
+    ),
     Field {
         of_verdict: true,
         ..field(["reset_by", "", ""], names!(ResetBy, |one| one.reset_by as u8), "who reset it")

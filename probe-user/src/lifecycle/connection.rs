@@ -121,6 +121,8 @@ pub enum Orientation {
     SynAck,
     /// By a well-known service port (Zeek's likely_server_ports).
     ServicePort,
+    /// By an earlier connection: of the same addresses and ports, or of the server.
+    Remembered,
     /// The sender of the first segment is taken as the originator: a guess.
     FirstSender,
 }
@@ -240,6 +242,13 @@ pub enum Impact {
     AttemptFailed,
     /// Too little was seen to say.
     Unknown,
+}
+
+impl Impact {
+    /// Whether an application was deprived of something that it had sent or waited for.
+    pub const fn is_loss(self) -> bool {
+        matches!(self, Self::RequestLost | Self::ResponseLost | Self::TransferCut)
+    }
 }
 
 /// How sure a verdict is.

@@ -82,10 +82,6 @@ pub(super) struct Seen {
     pub(super) idle_ns: u64,
     /// Who spoke last.
     pub(super) talk: Talk,
-    /// Sequence number after what the other side had sent until then.
-    pub(super) peer_next: u32,
-    /// What the other side had acknowledged of its sender's.
-    pub(super) acked: u32,
 }
 
 /// Who had sent payload last, and when each side had, at the moment of a FIN or an RST.
@@ -105,13 +101,11 @@ impl Talk {
 }
 
 impl Seen {
-    fn new(time_ns: u64, idle_ns: u64, track: &Track, side: usize) -> Self {
+    fn new(time_ns: u64, idle_ns: u64, track: &Track) -> Self {
         Self {
             time_ns: NonZeroU64::MIN.saturating_add(time_ns),
             idle_ns,
             talk: Talk::of(track),
-            peer_next: track.ends[1 - side].last_seq,
-            acked: track.ends[side].ack_seq,
         }
     }
 
@@ -230,7 +224,7 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
     let idle_ns = time_ns.saturating_sub(track.previous_ns());
     if flags & FIN != 0 {
         if track.rare_mut().sides[side].fin.is_none() {
-            let seen = Seen::new(time_ns, idle_ns, track, side);
+            let seen = Seen::new(time_ns, idle_ns, track);
             track.rare_mut().sides[side].fin = Some(seen);
         }
     }
@@ -260,6 +254,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     let sender = Before::of(&track.ends[side]);
     let peer = Before::of(&track.ends[1 - side]);
     let talk = Talk::of(track);
+    let peer_ack = track.ends[side].ack_seq;
     let answers_peer = track.last_side as usize != side && peer.kind != Kind::Nothing;
     let Rare { rsts, blank, .. } = track.rare_mut();
     let kept = &mut rsts[side];
@@ -292,7 +287,8 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     if record.seq != std::mem::replace(&mut first.last_seq, record.seq) {
         first.distinct = first.distinct.saturating_add(1);
         let above = |bound: u32| record.seq.wrapping_sub(bound).cast_signed() > 2;
-        if above(first.record.seq) && above(first.sender.next_seq) {
+        // A true reply bears the number of the acknowledgement that it answers.
+        if above(first.record.seq) && above(first.sender.next_seq) && record.seq != peer_ack {
             first.climbed = true;
         }
     }

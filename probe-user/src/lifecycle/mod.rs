@@ -33,6 +33,7 @@ mod names;
 mod outcome;
 mod reassembly;
 mod render;
+mod roles;
 mod server_ports;
 mod spare;
 mod table;

@@ -32,6 +32,7 @@ names!(Orientation {
     Syn => "syn", "the client's SYN was seen";
     SynAck => "syn_ack", "only the server's SYN-ACK was seen";
     ServicePort => "service_port", "told by a well-known service port";
+    Remembered => "remembered", "told by an earlier connection: of the same ports, or to the same server";
     FirstSender => "first_sender", "a guess: who sent the first segment seen";
 });
 

@@ -7,7 +7,7 @@ use super::endpoint::{Kind, State};
 use super::injection;
 use super::track::{ORIG, RESP, Track};
 use super::verdict::Case;
-use super::{Cause, Closing, Opening, Orientation, ResetBy, Side, Written};
+use super::{Cause, Closing, Opening, ResetBy, Side, Written};
 
 /// How the handshake went.
 pub(super) fn opening(track: &Track, sides: [&Side; 2], config: &TrackerConfig) -> Opening {
@@ -100,7 +100,7 @@ pub(super) fn reset_by(case: &Case<'_>, sender: ResetBy, cause: Cause) -> ResetB
     if of_a_device || cause == Cause::NoState && is_first_rst_foreign(case.track) {
         return ResetBy::Middle;
     }
-    if case.track.orientation == Orientation::FirstSender { ResetBy::Unknown } else { sender }
+    if case.is_guess { ResetBy::Unknown } else { sender }
 }
 
 fn is_first_rst_foreign(track: &Track) -> bool {

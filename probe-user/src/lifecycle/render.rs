@@ -7,8 +7,8 @@ use probe_ebpf::layout;
 use super::config::TrackerConfig;
 use super::endpoint::{Endpoint, Kind, State};
 use super::evidence::Beyond;
-use super::track::{ORIG, RESP, REVERSED, Track};
-use super::{Basis, ConnState, Connection, Side, Written, outcome, verdict};
+use super::track::{ORIG, RESP, Track};
+use super::{Basis, ConnState, Connection, Orientation, Side, Written, outcome, verdict};
 
 /// The record of `track` as it stands, written at `now` for the reason `written`.
 pub(super) fn connection(
@@ -17,6 +17,7 @@ pub(super) fn connection(
     now: u64,
     config: &TrackerConfig,
     watched_from: u64,
+    (orientation, reversed): (Orientation, bool),
 ) -> Connection {
     let (lo, hi) = (track.key.lo(), track.key.hi());
     let (mut orig, mut resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
@@ -28,17 +29,19 @@ pub(super) fn connection(
     let closing = outcome::closing(track, sides, opening, written, now);
     let mut case = verdict::Case {
         track,
+        client: if reversed { RESP } else { ORIG },
+        is_guess: orientation == Orientation::FirstSender,
         sides,
         opening,
         closing,
         watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(watched_from) } else { 0 },
+        is_cut_short: written == Written::Reused && now.saturating_sub(track.start_ns) < 1_000_000_000,
         acks_seen: config.pure_acks_seen && track.counting.basis() != Basis::ControlOnly,
         evidence: config.evidence,
         kernel_reasons: &config.kernel_reasons,
         ledger: verdict::Ledger::default(),
     };
     let (verdict, reset_by, lost) = verdict::verdict(&mut case);
-    let reversed = track.has(REVERSED);
     if reversed {
         (orig, resp) = (resp, orig);
         (from_orig, from_resp) = (from_resp, from_orig);
@@ -49,7 +52,7 @@ pub(super) fn connection(
         orig: socket(orig),
         resp: socket(resp),
         domain: track.key.domain(),
-        orientation: track.orientation,
+        orientation,
         is_reversed: reversed,
         start_ns: track.start_ns,
         duration_ns: track.last_ns.saturating_sub(track.start_ns),

@@ -8,12 +8,13 @@ use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
 use super::copies::{self, Copies};
 use super::deadline::{Deadlines, FEW, deadline, expire};
 use super::endpoint::{DID_CLOSE, State};
+use super::roles::{self, Servers};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
 use super::spare::Spare;
 use super::table::{Place, Table};
 use super::tombstone::Tombstones;
-use super::track::{AFTER_END, Counting, NEVER, Phase, RESP, Track};
+use super::track::{Counting, NEVER, Phase, RESP, Track};
 use super::wheel::Wheel;
 use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
 
@@ -38,6 +39,7 @@ pub struct Tracker {
     quiet_until: u64,
     closed: Vec<Connection>,
     tombstones: Tombstones,
+    servers: Servers,
     spare: Spare,
     next_id: u64,
     /// Where the search for a victim goes on.
@@ -55,6 +57,7 @@ impl Tracker {
         Self {
             table: Table::new(config.hash_seed),
             tombstones: Tombstones::new(),
+            servers: Servers::default(),
             wheel: Wheel::new(),
             now: 0,
             quiet_until: 0,
@@ -258,7 +261,10 @@ impl Tracker {
     pub fn snapshot(&self, now_ns: u64) -> Vec<Connection> {
         let tracks = self.table.slots().filter_map(|slot| self.table.get(slot));
         let mut all: Vec<Connection> = tracks
-            .map(|track| render::connection(track, Written::StillTracked, now_ns, &self.config, self.watched_from))
+            .map(|track| {
+                let roles = self.servers.roles(track);
+                render::connection(track, Written::StillTracked, now_ns, &self.config, self.watched_from, roles)
+            })
             .collect();
         all.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         all
@@ -332,9 +338,16 @@ impl Tracker {
             track.flip();
             track.orientation = Orientation::ServicePort;
         }
-        if record.flags & (SYN | ACK) != SYN && self.tombstones.contains(place.hash, record.time_ns) {
-            track.marks |= AFTER_END;
-            self.stats.late_segments += 1;
+        if track.orientation == Orientation::FirstSender
+            && record.flags & SYN == 0
+            && roles::starts_at_service(track, record, &self.config.likely_server_ports)
+        {
+            track.orientation = Orientation::ServicePort;
+        }
+        let end = (record.flags & (SYN | ACK) != SYN).then(|| self.tombstones.find(place.hash, record.time_ns)).flatten();
+        if let Some(end) = end {
+            roles::continues(track, end);
+            self.stats.late_segments += u64::from(!end.silent);
         } else if record.flags & (SYN | RST) == RST {
             self.stats.unattributed_rst += 1;
         }
@@ -379,11 +392,13 @@ impl Tracker {
     fn write(&mut self, slot: u32, written: Written, now: u64) {
         let Some(track) = self.table.get(slot) else { return };
         let hash = self.table.hash(&track.key);
-        if track.ends.iter().any(|end| matches!(end.state, State::Closed | State::Reset)) {
-            self.tombstones.add(hash, now);
+        let roles = self.servers.roles(track);
+        self.servers.learn(track);
+        if let Some(end) = roles::remembered(track, written, roles.1) {
+            self.tombstones.add(hash, end, now);
         }
         self.stats.written += 1;
-        let record = || render::connection(track, written, now, &self.config, self.watched_from);
+        let record = || render::connection(track, written, now, &self.config, self.watched_from, roles);
         // Not pushed: room is made before, so that it is put together where it stays.
         self.closed.extend(std::iter::once_with(record));
         if let Some(rare) = self.table.remove(slot, hash) {

@@ -186,12 +186,16 @@ struct TotalsJson {
     reset_by: ResetByJson,
     /// RSTs of connections with a completed handshake / such connections.
     rst_per_conn: Option<f64>,
+    /// RSTs of connections with a completed handshake that lost something / connections with a completed handshake.
+    rst_lossy_per_conn: Option<f64>,
     /// Connections with an RST / connections.
     rst_ratio: Option<f64>,
     /// Refused attempts / attempts.
     refused_ratio: Option<f64>,
     /// SYNs of clients / attempts.
     syn_per_conn: Option<f64>,
+    /// Connections with an RST, and those without that lost something or failed, by impact.
+    impacts: Counters,
     packets: u64,
     ip_bytes: u64,
 }
@@ -235,6 +239,8 @@ impl From<&Totals> for TotalsJson {
                 unknown: totals.reset_by_unknown,
             },
             rst_per_conn: totals.rst_per_conn(),
+            rst_lossy_per_conn: totals.rst_lossy_per_conn(),
+            impacts: counters(totals.impacts.each().map(|(impact, count)| (impact.as_str(), count))),
             rst_ratio: totals.rst_ratio(),
             refused_ratio: totals.refused_ratio(),
             syn_per_conn: totals.syn_per_conn(),

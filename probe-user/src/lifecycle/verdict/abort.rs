@@ -73,7 +73,8 @@ impl Reset<'_> {
     /// the reply, or was never acknowledged; or the RST followed the reply before anybody could have acknowledged it.
     fn replied_early(&self) -> bool {
         let client = 1 - self.side;
-        if self.case.is_half_seen() || self.case.sides[client].fin > 0 {
+        let both_spoke = self.case.sides.iter().all(|side| side.payload_bytes > 0);
+        if self.case.is_half_seen() || self.case.sides[client].fin > 0 || !both_spoke {
             return false;
         }
         let time_ns = self.rst.record.time_ns;

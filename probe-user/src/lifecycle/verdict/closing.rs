@@ -56,9 +56,11 @@ pub(super) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
         return Some(client_had_closed(reset, lost));
     }
     let after_fin = reset.rst.record.time_ns.saturating_sub(own_fin.time_ns());
-    let client_was_silent_ns = reset.case.since_tick(own_fin.talk.data_ticks[peer], own_fin.time_ns());
-    let is_idle = own_fin.idle_ns >= IDLE_NS || client_was_silent_ns >= IDLE_NS;
-    let was_sending = own_fin.talk.last.is_some() && client_was_silent_ns <= reset.case.soon_ns();
+    let silent_ns = |side: usize| reset.case.since_tick(own_fin.talk.data_ticks[side], own_fin.time_ns());
+    // Of who closed: a request may already be on its way.
+    let is_idle = own_fin.idle_ns >= IDLE_NS || silent_ns(reset.side) >= IDLE_NS;
+    let soon_ns = reset.case.soon_ns();
+    let was_sending = own_fin.talk.last.is_some() && silent_ns(peer) <= soon_ns && silent_ns(reset.side) <= soon_ns;
     if reset.case.sides[reset.side].bytes > 0
         && reset.case.sides[peer].bytes > u64::from(lost)
         && was_sending

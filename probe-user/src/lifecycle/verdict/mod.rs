@@ -26,19 +26,25 @@ use probe_ebpf::layout::SegmentRecord;
 use super::endpoint::Kind;
 use super::evidence::{Before, Rst, Seen};
 use super::form::Form;
-use super::track::{ORIG, RESP, REVERSED, TICK_SHIFT, Track};
+use super::track::{TICK_SHIFT, Track};
 use super::{Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injection, outcome};
 pub(super) use ledger::Ledger;
 
 /// What the rules look at.
 pub(super) struct Case<'a> {
     pub(super) track: &'a Track,
+    /// The client's side.
+    pub(super) client: usize,
+    /// Who is client is a guess.
+    pub(super) is_guess: bool,
     /// By side: originator, responder.
     pub(super) sides: [&'a Side; 2],
     pub(super) opening: Opening,
     pub(super) closing: Closing,
     /// How long every segment had been seen before its first, nanoseconds.
     pub(super) watched_ns: u64,
+    /// A new connection took its place within a second.
+    pub(super) is_cut_short: bool,
     /// Every acknowledgement was seen, unless it was lost on the way here.
     pub(super) acks_seen: bool,
     /// List what the verdict rests on.
@@ -151,7 +157,7 @@ fn ttl_differs(record: &SegmentRecord, sender: &Before) -> bool {
 impl<'a> Case<'a> {
     /// The client's side.
     pub(super) fn client(&self) -> usize {
-        if self.track.has(REVERSED) { RESP } else { ORIG }
+        self.client
     }
 
     fn has_payload(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use super::super::{
     Cause, Closing, Confidence, Opening,
-    endpoint::{Kind, SENT_ACK},
+    endpoint::Kind,
     form::Form,
     track::{ORIG, RESP},
 };
@@ -101,9 +101,4 @@ pub(super) fn half_open(reset: &Reset<'_>) -> Option<Finding> {
         }
         _ => found(Cause::HalfOpenScan, Confidence::Low),
     }
-}
-
-/// The client has shown that it got the SYN-ACK.
-pub(super) fn is_acknowledged(reset: &Reset<'_>) -> bool {
-    reset.case.track.ends[ORIG].has(SENT_ACK)
 }

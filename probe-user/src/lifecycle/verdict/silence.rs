@@ -18,6 +18,8 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
         return found;
     }
     match case.closing {
+        // Another SYN took its place before an answer could come.
+        Closing::NeverAnswered if case.is_cut_short => (Cause::None, Confidence::Low),
         // Whether no answer came or none was seen, packets cannot tell.
         Closing::NeverAnswered => (Cause::NeverAnswered, Confidence::Medium),
         Closing::OneSided => (Cause::None, Confidence::Low),
@@ -32,9 +34,11 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
 fn of_opening(case: &Case<'_>) -> Option<(Cause, Confidence)> {
     let [client, server] = case.sides;
     let [orig, resp] = &case.track.ends;
-    let is_quiet = server.bytes == 0 && server.fin == 0 && client.fin == 0;
-    if client.syn > 1 && server.syn + server.syn_ack == 0 && resp.has(SENT_ACK) && is_quiet {
-        // Every SYN is answered by the acknowledgement of another connection (RFC 5961 4.2).
+    let is_quiet = server.payload_bytes == 0 && server.fin == 0 && client.fin == 0;
+    let is_believed = orig.ack_seq == orig.start_seq.wrapping_add(1);
+    let opens = client.syn > 0 && server.syn + server.syn_ack == 0 && client.payload_bytes == 0;
+    if opens && (resp.has(SENT_ACK) || server.payload_bytes > 0) && !is_believed {
+        // The SYN is answered by the acknowledgement, or by payload, of another connection (RFC 5961 4.2).
         return Some((Cause::StaleConnectionSyn, Confidence::Medium));
     }
     if server.syn_ack < REPEATED || !is_quiet {
