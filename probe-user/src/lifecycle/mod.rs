@@ -13,10 +13,12 @@
     reason = "what a segment goes through is compiled as one, once for each kind of segment"
 )]
 
+mod brief;
 mod buckets;
 mod config;
 mod connection;
 mod copies;
+mod counting;
 mod deadline;
 mod endpoint;
 mod evict;

@@ -7,8 +7,8 @@ use probe_ebpf::layout;
 use super::config::TrackerConfig;
 use super::endpoint::{Endpoint, Kind, State};
 use super::evidence::Beyond;
-use super::track::{ORIG, RESP, Track};
-use super::{Basis, ConnState, Connection, Orientation, Side, Written, outcome, verdict};
+use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, Track};
+use super::{Basis, ConnState, Connection, Opening, Orientation, Side, Stage, Written, outcome, verdict};
 
 /// The record of `track` as it stands, written at `now` for the reason `written`.
 pub(super) fn connection(
@@ -64,10 +64,30 @@ pub(super) fn connection(
         closing,
         reset_by,
         idle_gap_ns: verdict::idle_gap_ns(track, verdict.cause),
+        stage: stage(track, opening, from_orig.packets),
         answered_after_ns: answered_after_ns(track),
         verdict,
         written,
         basis: track.counting.basis(),
+    }
+}
+
+/// How far it had come when the first RST was sent (Cloudflare Radar, `TCP resets and timeouts`).
+fn stage(track: &Track, opening: Opening, client_packets: u64) -> Option<Stage> {
+    /// Segments of the client within which a reset is [`Stage::Later`].
+    const FIRST: u64 = 10;
+    let side = outcome::first_rst(track)?;
+    let rst = track.rare()?.rsts[side].as_ref()?;
+    match opening {
+        Opening::Refused | Opening::HalfOpen | Opening::Unanswered => return Some(Stage::PostSyn),
+        Opening::NotSeen | Opening::OneSided => return None,
+        Opening::Completed => {}
+    }
+    let has = |mark: u8| rst.talk.marks & mark != 0;
+    match (has(ORIG_SPOKE), has(ORIG_SPOKE_AGAIN)) {
+        (false, _) => Some(Stage::PostAck),
+        (true, false) => Some(Stage::PostPsh),
+        (true, true) => (client_packets <= FIRST).then_some(Stage::Later),
     }
 }
 

@@ -1,22 +1,21 @@
 //! Segments and counters in, connection records out.
 
-use probe_ebpf::layout::{
-    ACK, DirectionCounters, FIN, FlowKey, MARK_PENDING, MARK_SEQ, RST, SYN, Segment, SegmentRecord,
-};
+use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
 
 use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
 use super::copies::{self, Copies};
+use super::counting::{add_counters, count_one, settle_side};
 use super::deadline::{Deadlines, FEW, deadline, expire};
 use super::endpoint::{DID_CLOSE, State};
-use super::roles::{self, Servers};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
+use super::roles::{self, Servers};
 use super::spare::Spare;
 use super::table::{Place, Table};
 use super::tombstone::Tombstones;
 use super::track::{Counting, NEVER, Phase, RESP, Track};
 use super::wheel::Wheel;
-use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
+use super::{Basis, Connection, Orientation, Written, machine, render};
 
 /// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
 /// before a reply (`tcp_v4_send_reset`) and after an abort (`tcp_send_active_reset`); between lie a queue, a preemption, or
@@ -344,7 +343,8 @@ impl Tracker {
         {
             track.orientation = Orientation::ServicePort;
         }
-        let end = (record.flags & (SYN | ACK) != SYN).then(|| self.tombstones.find(place.hash, record.time_ns)).flatten();
+        let end =
+            (record.flags & (SYN | ACK) != SYN).then(|| self.tombstones.find(place.hash, record.time_ns)).flatten();
         if let Some(end) = end {
             roles::continues(track, end);
             self.stats.late_segments += u64::from(!end.silent);
@@ -450,57 +450,5 @@ pub(super) fn dispensable(track: &Track) -> u8 {
         1
     } else {
         2
-    }
-}
-
-#[inline(always)]
-fn count_one(track: &mut Track, record: &SegmentRecord) {
-    let side = track.side_of(record);
-    let end = &mut track.ends[side];
-    end.payload_bytes += u64::from(record.payload_len);
-    end.packets = end.packets.wrapping_add(1);
-    let over;
-    (end.header_bytes, over) = end.header_bytes.overflowing_add(u32::from(record.header_len));
-    if end.packets == 0 || over {
-        let wrapped = end.packets == 0;
-        let odd = track.odd_mut(side);
-        odd.packets_high += u32::from(wrapped);
-        odd.header_bytes_high += u32::from(over);
-    }
-}
-
-fn add_counters(track: &mut Track, side: usize, counters: &DirectionCounters) {
-    let end = &mut track.ends[side];
-    let headers = u64::from(end.header_bytes) + counters.ip_bytes.saturating_sub(counters.payload_bytes);
-    end.header_bytes = headers as u32;
-    end.payload_bytes += counters.payload_bytes;
-    let (packets, over) = end.packets.overflowing_add(counters.packets);
-    end.packets = packets;
-    track.add_syns(side, counters.syn, counters.syn_ack);
-    track.add_ends(side, counters.fin, counters.rst);
-    let headers_high = (headers >> 32) as u32;
-    if over || headers_high > 0 {
-        let odd = track.odd_mut(side);
-        odd.packets_high += u32::from(over);
-        odd.header_bytes_high += headers_high;
-    }
-}
-
-fn settle_side(track: &mut Track, side: usize, counters: &DirectionCounters) {
-    track.ends[side].counted_up_to((counters.marks & MARK_SEQ != 0).then_some(counters.seq_end), None);
-    // RSTs may acknowledge anything.
-    let ack = (counters.last_ack != 0 && counters.rst == 0).then_some(counters.last_ack);
-    track.ends[1 - side].counted_up_to(None, ack);
-    if counters.marks & MARK_PENDING != 0 {
-        evidence::counted_last(track, side, counters);
-    }
-    for _ in 0..counters.retransmits {
-        track.note_retransmit(side);
-    }
-    for _ in 0..counters.zero_windows {
-        let odd = track.odd_mut(side);
-        odd.zero_windows = odd.zero_windows.saturating_add(1);
-        let count = odd.zero_windows;
-        track.note_scaled(side, b'W', count);
     }
 }

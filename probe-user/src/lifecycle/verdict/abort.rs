@@ -84,7 +84,7 @@ impl Reset<'_> {
         }
         let asked_soon = self.case.since_tick(self.rst.talk.data_ticks[client], time_ns) <= self.case.soon_ns() * 2;
         let acknowledges_more = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed() > 0;
-        let came_after = self.rst.talk.last.map(usize::from) == Some(client)
+        let came_after = self.rst.talk.last() == Some(client)
             || self.case.ledger.lost(client) > 0
             || acknowledges_more && self.rst.record.has(ACK)
             || self.rst.sender.kind == Kind::PureAck && asked_soon;

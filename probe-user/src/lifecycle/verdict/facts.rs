@@ -8,7 +8,7 @@ use super::super::{
     injection, ledger,
     track::TICK_SHIFT,
 };
-use super::{Case, IDLE_NS, Reset, silence_ns, silence};
+use super::{Case, IDLE_NS, Reset, silence, silence_ns};
 
 impl Reset<'_> {
     /// The facts, weightiest first.
@@ -123,7 +123,6 @@ pub(super) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Evidence> {
     facts.push(Evidence { name: "silent_ms", value: Value::Milliseconds(u64::from(silent_ticks) << TICK_SHIFT) });
     facts
 }
-
 
 /// What came directly before the RST, and from whom.
 fn kind_name(rst: &Rst, is_by_client: bool) -> &'static str {

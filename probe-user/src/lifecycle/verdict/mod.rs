@@ -226,7 +226,7 @@ impl Reset<'_> {
     fn waited_ns(&self) -> Option<u64> {
         let (time_ns, talk) = self.decision();
         let client = self.case.client();
-        let is_waiting = talk.last.map(usize::from) == Some(client);
+        let is_waiting = talk.last() == Some(client);
         is_waiting.then(|| self.case.since_tick(talk.data_ticks[client], time_ns))
     }
 
@@ -238,7 +238,7 @@ impl Reset<'_> {
     /// The server has sent payload since the client's last, or before it.
     fn has_answered(&self) -> bool {
         let (_, talk) = self.decision();
-        talk.last.map(usize::from) == Some(1 - self.case.client())
+        talk.last() == Some(1 - self.case.client())
     }
 
     /// Every request but the lost one was answered.
@@ -250,7 +250,7 @@ impl Reset<'_> {
     fn was_streaming(&self, side: usize) -> bool {
         let (time_ns, talk) = self.decision();
         let is_recent = self.case.since_tick(talk.data_ticks[side], time_ns) <= self.case.soon_ns();
-        talk.last.map(usize::from) == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
+        talk.last() == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
     }
 
     /// More than one segment of `side` was not acknowledged when the end was decided, or more came afterwards.

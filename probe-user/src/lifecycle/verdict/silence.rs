@@ -58,5 +58,7 @@ fn of_opening(case: &Case<'_>) -> Option<(Cause, Confidence)> {
 
 /// Side whose payload was sent again in vain, if any.
 pub(super) fn unheard(case: &Case<'_>) -> Option<usize> {
-    [ORIG, RESP].into_iter().find(|&side| case.track.ends[side].repeats > 0 && case.track.ends[side].kind() != Kind::Nothing)
+    [ORIG, RESP]
+        .into_iter()
+        .find(|&side| case.track.ends[side].repeats > 0 && case.track.ends[side].kind() != Kind::Nothing)
 }
