@@ -9,6 +9,9 @@ use super::super::{
 };
 use super::{Finding, Reset, found};
 
+/// Times within a connection are kept to about a millisecond: shorter paths cannot be told by.
+const TELLING_NS: u64 = 3_000_000;
+
 /// 22: the RST's payload says why.
 pub(super) fn explained(reset: &Reset<'_>) -> Option<Finding> {
     if form::explained(reset.rst.note).is_some() {
@@ -89,7 +92,8 @@ impl Reset<'_> {
             || acknowledges_more && self.rst.record.has(ACK)
             || self.rst.sender.kind == Kind::PureAck && asked_soon;
         // Half a round trip: whoever waits for the reply to be acknowledged takes a whole one.
-        let at_once = self.rst.sender.kind == Kind::Data && since_reply_ns < self.case.round_trip_ns() / 2;
+        let half_ns = self.case.round_trip_ns() / 2;
+        let at_once = self.rst.sender.kind == Kind::Data && since_reply_ns < half_ns && half_ns >= TELLING_NS;
         came_after || at_once && asked_soon
     }
 }

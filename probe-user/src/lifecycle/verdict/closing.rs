@@ -9,7 +9,9 @@ use super::{Finding, IDLE_NS, PATIENCE_NS, RACE_NS, Reset, found, ledger::Tail};
 /// application's.
 pub(super) fn close_notify(reset: &Reset<'_>) -> Option<Finding> {
     let ledger = &reset.case.ledger;
-    let sender = [0, 1].into_iter().find(|&side| ledger.is_alert(side))?;
+    // Of two goodbyes that nobody received, that to who closed first.
+    let first = reset.case.closed_first().unwrap_or(reset.side);
+    let sender = [1 - first, first].into_iter().find(|&side| ledger.is_alert(side))?;
     let other = 1 - sender;
     let closed = reset.case.sides[other].fin > 0 || reset.case.sides[sender].fin > 0 && reset.side == other;
     if !closed || ledger.lost(other) > 0 || reset.awaits_answer() && sender == other {
@@ -65,6 +67,7 @@ pub(super) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
     if reset.case.sides[reset.side].bytes > 0
         && reset.case.sides[peer].bytes > u64::from(lost)
         && was_sending
+        && lost >= PART_OF_UPLOAD
         && after_fin <= reset.case.soon_ns()
     {
         return found(Cause::ServerReplyThenReset, Confidence::Medium);
@@ -109,6 +112,10 @@ pub(super) fn orphan(reset: &Reset<'_>) -> Option<Finding> {
     let cause = if reset.is_by_client() { Cause::ClientGaveUp } else { Cause::DataAfterClose };
     found(cause, Confidence::Low)
 }
+
+/// Payload that makes a part of an upload: a segment of the least size that every path takes (RFC 9293 3.7.1). Less is a
+/// request of its own.
+const PART_OF_UPLOAD: u32 = 536;
 
 impl Reset<'_> {
     /// The server had answered everything that the client had asked before the server's FIN.

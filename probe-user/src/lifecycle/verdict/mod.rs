@@ -189,6 +189,17 @@ impl<'a> Case<'a> {
         self.track.rare()?.sides[side].fin.as_ref()
     }
 
+    /// The side whose FIN came first.
+    fn closed_first(&self) -> Option<usize> {
+        let time = |side: usize| self.fin_of(side).map(Seen::time_ns);
+        match (time(0), time(1)) {
+            (Some(orig), Some(resp)) => Some(usize::from(resp < orig)),
+            (Some(_), None) => Some(0),
+            (None, Some(_)) => Some(1),
+            (None, None) => None,
+        }
+    }
+
     /// Nanoseconds from tick `tick` of the connection to `time_ns`.
     fn since_tick(&self, tick: u32, time_ns: u64) -> u64 {
         u64::from(self.track.tick_of(time_ns).saturating_sub(tick)) << TICK_SHIFT
