@@ -563,7 +563,10 @@ mod plain;
 mod whole;
 
 pub use plain::is_plain;
-pub use whole::locate_whole;
+pub use whole::{
+    ALL_OF_CAPTURES, CISCO_METADATA, ETHERIP, FABRICPATH, Known, L2TP, NAMES_OF_CAPTURES, OF_CAPTURES, TZSP, Unknown,
+    locate_whole,
+};
 
 #[cfg(test)]
 mod tests;
