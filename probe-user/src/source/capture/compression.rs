@@ -127,7 +127,9 @@ impl ZstdFrames {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             }
             let magic = magic.to_le_bytes();
-            self.decoder.reset((&magic[..]).chain(&mut self.source)).map_err(io::Error::other)?;
+            if let Err(error) = self.decoder.reset((&magic[..]).chain(&mut self.source)) {
+                return Err(self.failed(error));
+            }
             self.is_in_frame = true;
             return Ok(true);
         }
@@ -145,11 +147,21 @@ impl ZstdFrames {
         if skipped < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
+    /// What went wrong within a frame: nothing but that there are no more bytes, if there are none.
+    fn failed(&mut self, error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+        if self.source.fill_buf().is_ok_and(<[u8]>::is_empty) {
+            return io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends in the middle of a zstd frame");
+        }
+        io::Error::other(error)
+    }
+
     /// What the current frame has next; nothing at its end.
     fn read_frame(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
             let blocks = BlockDecodingStrategy::UptoBlocks(1);
-            self.decoder.decode_blocks(&mut self.source, blocks).map_err(io::Error::other)?;
+            if let Err(error) = self.decoder.decode_blocks(&mut self.source, blocks) {
+                return Err(self.failed(error));
+            }
         }
         let read = self.decoder.read(buffer)?;
         if read == 0 {
@@ -180,3 +192,6 @@ impl Read for ZstdFrames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use probe_ebpf::tunnel::{
 
 use super::checksum::{holds, sum};
 use super::ieee80211;
+use super::link::Unread;
 use super::teredo::is_teredo;
 
 /// Cisco's FabricPath: a second Ethernet header follows the tag (Wireshark's packet-cisco-fp.c).
@@ -149,7 +150,7 @@ fn tzsp(reader: &SliceReader<'_>, encapsulations: Encapsulations, at: usize, wal
 
 /// An 802.11 frame in a tunnel.
 fn wireless(reader: &SliceReader<'_>, at: usize, walk: &mut Walk) -> Result<(), Reject> {
-    let (ether_type, at) = ieee80211::ether_type(reader, at, false).map_err(|unread| unread.in_a_tunnel())?;
+    let (ether_type, at) = ieee80211::ether_type(reader, at, false).map_err(Unread::in_a_tunnel)?;
     walk.go_on(Known::EtherType(ether_type), at)
 }
 

@@ -38,9 +38,8 @@ impl Record {
     /// `None` when no record begins like that.
     fn read(header: &[u8; HEADER]) -> Option<Self> {
         let half = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
-        let [a, b, c, d, e, f, g, h, ..] = *header;
         let record = Self {
-            time: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            time: u64::from_le_bytes(std::array::from_fn(|at| header[at])),
             kind: header[8] & !EXTENDED,
             len: half(10),
             wire_len: half(14),
@@ -55,7 +54,7 @@ impl Record {
 
     /// Binary fractions of a second, in the lower half.
     fn nanoseconds(&self) -> u64 {
-        let fraction = (self.time & 0xffff_ffff) * 1_000_000_000 >> 32;
+        let fraction = ((self.time & 0xffff_ffff) * 1_000_000_000) >> 32;
         self.seconds() * 1_000_000_000 + fraction
     }
 }

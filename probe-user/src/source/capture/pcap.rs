@@ -44,8 +44,8 @@ pub(super) fn is_magic(magic: u32) -> bool {
 /// that nobody uses, which of a record would be its length.
 #[cold]
 pub(super) fn is_file_header(input: &mut Input) -> Result<bool, CaptureError> {
-    input.fill(FILE_HEADER)?;
-    let Some(header) = input.available().first_chunk::<FILE_HEADER>() else { return Ok(false) };
+    input.fill(RECORD_HEADER)?;
+    let Some(header) = input.available().first_chunk::<RECORD_HEADER>() else { return Ok(false) };
     let version = if header[0] == 0xa1 { [header[4], header[5]] } else { [header[5], header[4]] };
     Ok(version == [0, 2] && header[8..16] == [0; 8])
 }
