@@ -177,10 +177,10 @@ fn filter_help() -> String {
 #[derive(Args, Debug)]
 pub struct EncapsulationArgs {
     /// Encapsulations to look into: all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan
-    /// (more than two tags); of captures also fabricpath, cmd (Cisco metadata), etherip, l2tp, tzsp
+    /// (more than two tags); of captures also etherip, l2tp, tzsp
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
     pub encap: Vec<String>,
-    /// Also look into VXLAN sent to this UDP port (may be repeated); 4789, 4790 and 8472 are known. Of captures only
+    /// Also look into VXLAN sent to this UDP port, besides 4789, 4790 and 8472; of captures, several may be named
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub vxlan_port: Vec<u16>,
     /// Tunnels within tunnels that are followed (1 to 8)

@@ -74,7 +74,7 @@ pub enum PlanError {
     /// An encapsulation.
     #[error(
         "--encap {0}: must be all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan; of \
-         captures also fabricpath, cmd, etherip, l2tp, tzsp"
+         captures also etherip, l2tp, tzsp"
     )]
     Encapsulation(String),
     /// An encapsulation that only captures are looked into for.
@@ -91,12 +91,12 @@ pub enum PlanError {
         /// What it belongs to.
         of: &'static str,
     },
-    /// VXLAN on other ports, live.
+    /// VXLAN on several further ports, live.
     #[error(
-        "--vxlan-port {0}: the kernel program knows VXLAN on ports 4789, 4790 and 8472 only, and only `rstprobe read` on \
-         others; leave it out, or capture the traffic and read the capture"
+        "--vxlan-port {0} and {1}: the kernel program looks at one port besides 4789, 4790 and 8472; name one, or capture the \
+         traffic and use `rstprobe read`, which takes any number"
     )]
-    VxlanPortLive(u16),
+    VxlanPortsLive(u16, u16),
     /// Standard input twice.
     #[error("`-` (standard input) can be read only once")]
     StdinTwice,

@@ -4,24 +4,19 @@
 use super::{ALL, Encapsulations, MAX_STEPS, TEREDO, Walk, finish, layer, step};
 use crate::parse::{Located, Reader, Reject};
 
-/// Cisco FabricPath, EtherType 0x8903.
-pub const FABRICPATH: u32 = 1 << 10;
-/// Cisco metadata, EtherType 0x8909.
-pub const CISCO_METADATA: u32 = 1 << 11;
 /// EtherIP (RFC 3378).
-pub const ETHERIP: u32 = 1 << 12;
+pub const ETHERIP: u32 = 1 << 10;
 /// L2TP versions 2 and 3 (RFC 2661, RFC 3931).
-pub const L2TP: u32 = 1 << 13;
+pub const L2TP: u32 = 1 << 11;
 /// TZSP.
-pub const TZSP: u32 = 1 << 14;
+pub const TZSP: u32 = 1 << 12;
 /// Everything that captures are looked into for, and the kernel program is not.
-pub const OF_CAPTURES: u32 = FABRICPATH | CISCO_METADATA | ETHERIP | L2TP | TZSP;
+pub const OF_CAPTURES: u32 = ETHERIP | L2TP | TZSP;
 /// Everything that captures are looked into for.
 pub const ALL_OF_CAPTURES: u32 = ALL | OF_CAPTURES;
 
 /// Names of [`OF_CAPTURES`], for options.
-pub const NAMES_OF_CAPTURES: [(&str, u32); 5] =
-    [("fabricpath", FABRICPATH), ("cmd", CISCO_METADATA), ("etherip", ETHERIP), ("l2tp", L2TP), ("tzsp", TZSP)];
+pub const NAMES_OF_CAPTURES: [(&str, u32); 3] = [("etherip", ETHERIP), ("l2tp", L2TP), ("tzsp", TZSP)];
 
 /// What a walk stopped before, as it knows no more of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,28 +12,37 @@ use crate::{
 /// own.
 const OTHERS: [(u16, &str); 4] = [(6081, "GENEVE"), (2152, "GTP-U"), (2123, "GTP-U"), (3544, "Teredo")];
 
-/// Of captures.
+/// Ports of VXLAN that the shared parser knows.
+const KNOWN: [u16; 3] = [4789, 4790, 8472];
+
+/// Of captures; the ports of VXLAN are those of the arguments.
 pub(super) fn of_captures(args: &EncapsulationArgs) -> Result<(Encapsulations, Domain), PlanError> {
+    encapsulations(args, tunnel::ALL_OF_CAPTURES)
+}
+
+/// Of live traffic: the kernel program has one port of VXLAN besides those that it knows.
+pub(super) fn live(args: &EncapsulationArgs) -> Result<(Encapsulations, Domain), PlanError> {
+    let (planned, domain) = encapsulations(args, tunnel::ALL)?;
+    let mut own: Vec<u16> = args.vxlan_port.iter().copied().filter(|port| !KNOWN.contains(port)).collect();
+    own.sort_unstable();
+    own.dedup();
+    match own[..] {
+        [] => Ok((planned, domain)),
+        [port] => Ok((planned.with_vxlan_port(port), domain)),
+        [first, second, ..] => Err(PlanError::VxlanPortsLive(first, second)),
+    }
+}
+
+fn refuse_ports_of_others(args: &EncapsulationArgs, enabled: u32) -> Result<(), PlanError> {
     for &port in &args.vxlan_port {
         if let Some(&(_, of)) = OTHERS.iter().find(|(other, _)| *other == port) {
             return Err(PlanError::VxlanPort { port, of });
         }
-    }
-    let planned = encapsulations(args, tunnel::ALL_OF_CAPTURES)?;
-    match args.vxlan_port.first() {
-        Some(&port) if planned.0.enabled & tunnel::VXLAN == 0 => {
-            Err(PlanError::VxlanPort { port, of: "nothing, as --encap leaves out vxlan" })
+        if enabled & tunnel::VXLAN == 0 {
+            return Err(PlanError::VxlanPort { port, of: "nothing, as --encap leaves out vxlan" });
         }
-        _ => Ok(planned),
     }
-}
-
-/// Of live traffic.
-pub(super) fn live(args: &EncapsulationArgs) -> Result<(Encapsulations, Domain), PlanError> {
-    if let Some(&port) = args.vxlan_port.first() {
-        return Err(PlanError::VxlanPortLive(port));
-    }
-    encapsulations(args, tunnel::ALL)
+    Ok(())
 }
 
 fn encapsulations(args: &EncapsulationArgs, all: u32) -> Result<(Encapsulations, Domain), PlanError> {
@@ -49,6 +58,7 @@ fn encapsulations(args: &EncapsulationArgs, all: u32) -> Result<(Encapsulations,
     if enabled & tunnel::ERSPAN != 0 {
         enabled |= tunnel::GRE;
     }
+    refuse_ports_of_others(args, enabled)?;
     let domain = match args.domain {
         DomainArg::None => Domain::None,
         DomainArg::Vlan => Domain::Vlan,
@@ -105,7 +115,12 @@ mod tests {
     fn ports_of_vxlan_are_heeded_or_refused() {
         assert_eq!(read("--vxlan-port 10800 --vxlan-port 4790").expect("valid").vxlan_ports, [10800, 4790]);
         assert_eq!(read("--vxlan-port 2152").err(), Some(PlanError::VxlanPort { port: 2152, of: "GTP-U" }));
-        assert_eq!(watch("--vxlan-port 10800").err(), Some(PlanError::VxlanPortLive(10800)));
+        let enabled = |more| watch(more).map(|plan| plan.engine.encapsulations);
+        let all = Encapsulations { enabled: tunnel::ALL, max_depth: 4 };
+        assert_eq!(enabled("--vxlan-port 10800 --vxlan-port 4789"), Ok(all.with_vxlan_port(10800)));
+        assert_eq!(enabled("--vxlan-port 4789"), Ok(all));
+        assert_eq!(watch("--vxlan-port 2 --vxlan-port 1").err(), Some(PlanError::VxlanPortsLive(1, 2)));
+        assert_eq!(watch("--vxlan-port 6081").err(), Some(PlanError::VxlanPort { port: 6081, of: "GENEVE" }));
         assert_eq!(
             read("--vxlan-port 10800 --encap none").err(),
             Some(PlanError::VxlanPort { port: 10800, of: "nothing, as --encap leaves out vxlan" })

@@ -1,24 +1,18 @@
-//! Encapsulations that captures are looked into for beyond those of the shared parser: FabricPath, Cisco metadata, LLC with
-//! SNAP, EtherIP, L2TP, GRE in UDP, TZSP, VXLAN on ports of one's own, Teredo on any port.
+//! Encapsulations that captures are looked into for beyond those of the shared parser: LLC with SNAP, EtherIP, L2TP, GRE in
+//! UDP, TZSP, VXLAN on ports of one's own, Teredo on any port.
 //!
 //! Each leads the walk to a header that the shared parser knows, which does the rest.
 //!
 //! Must not know: link types, fragments, what is done with the segment.
 
 use probe_ebpf::parse::{Reader, Reject, SliceReader};
-use probe_ebpf::tunnel::{
-    CISCO_METADATA, ETHERIP, Encapsulations, FABRICPATH, GRE, Known, L2TP, TEREDO, TZSP, Unknown, VXLAN, Walk,
-};
+use probe_ebpf::tunnel::{ETHERIP, Encapsulations, GRE, Known, L2TP, TEREDO, TZSP, Unknown, VXLAN, Walk};
 
 use super::checksum::{holds, sum};
 use super::ieee80211;
 use super::link::Unread;
 use super::teredo::is_teredo;
 
-/// Cisco's FabricPath: a second Ethernet header follows the tag (Wireshark's packet-cisco-fp.c).
-const ETHER_FABRICPATH: u16 = 0x8903;
-/// Cisco metadata (Wireshark's packet-cisco-metadata.c).
-const ETHER_CISCO_METADATA: u16 = 0x8909;
 /// Values up to here are the length of an 802.3 frame, which begins with LLC.
 const LARGEST_LENGTH: u16 = 1500;
 /// IANA's protocol numbers.
@@ -46,13 +40,6 @@ pub(super) fn lead_on(
             let (ether_type, at) = ieee80211::llc(reader, at)?;
             walk.go_on(Known::EtherType(ether_type), at)?;
         }
-        // Source and destination switch, and a tag of two bytes that says which tree.
-        Some((Unknown::EtherType(ETHER_FABRICPATH), at)) if enabled(FABRICPATH) => {
-            walk.go_on(Known::Ethernet, at + 2)?;
-        }
-        Some((Unknown::EtherType(ETHER_CISCO_METADATA), at)) if enabled(CISCO_METADATA) => {
-            cisco_metadata(reader, at, walk)?;
-        }
         Some((Unknown::IpProtocol(IP_ETHERIP), at)) if enabled(ETHERIP) => {
             etherip(reader, encapsulations, at, walk)?;
         }
@@ -63,17 +50,6 @@ pub(super) fn lead_on(
         _ => return Ok(false),
     }
     Ok(true)
-}
-
-/// Version, length, one option with a security group, then the next EtherType.
-fn cisco_metadata(reader: &SliceReader<'_>, at: usize, walk: &mut Walk) -> Result<(), Reject> {
-    let Some(&[version, length, _, _, _, _, high, low]) = reader.bytes::<8>(at) else {
-        return Err(Reject::ShortTunnel);
-    };
-    if (version, length) != (1, 1) {
-        return Err(Reject::TunnelHeader);
-    }
-    walk.go_on(Known::EtherType(u16::from_be_bytes([high, low])), at + 8)
 }
 
 /// Version 3 and twelve bits of nothing, then an Ethernet frame (RFC 3378 3).
