@@ -217,13 +217,14 @@ fn socket_address(endpoint: Endpoint) -> SocketAddr {
     SocketAddr::new(ip, endpoint.port)
 }
 
-/// Types of link that are not understood, with how many frames they have; nothing when there are none.
+/// How many frames are of a type of link that is not understood, and of which; nothing when there are none.
 pub(super) fn not_understood(books: &capture::Books) -> Option<String> {
-    let listed = books.unsupported.iter().map(|(what, frames)| format!("{frames} frames of {what}"));
+    let listed = books.unsupported.iter().map(|(what, frames)| format!("{what} ({frames} frames)"));
     let rest = books.link_unsupported.saturating_sub(books.unsupported.values().sum());
-    let rest = (rest > 0).then(|| format!("{rest} frames of further types"));
+    let rest = (rest > 0).then(|| format!("others ({rest} frames)"));
     let all = listed.chain(rest).collect::<Vec<_>>().join(", ");
-    (books.link_unsupported > 0).then(|| format!("{all}, which rstprobe does not understand"))
+    let (unread, frames) = (books.link_unsupported, books.frames);
+    (unread > 0).then(|| format!("{unread} of {frames} frames were not read: {all} is not understood"))
 }
 
 /// What was read of the captures.

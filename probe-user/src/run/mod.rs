@@ -82,8 +82,8 @@ pub enum RunError {
     },
     /// Frames of types of link that are not understood. Everything else has been printed.
     #[error(
-        "not all was read: {0}; every other frame was. If they are of a type that is understood and only labelled wrongly, \
-         relabel them (`editcap -T ether IN OUT`)"
+        "{0}. If they are of a type that is understood and only labelled wrongly, relabel them (`editcap -T ether IN OUT` \
+         for Ethernet)"
     )]
     LinkTypes(String),
     /// Evidence cannot be written.

@@ -326,3 +326,6 @@ fn arrival(decoded: Decoded) -> Arrival {
     };
     Arrival { segment, extra: Extra { bad_checksum, payload_cut, header } }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,9 +88,9 @@ pub(super) fn ether_type(reader: &SliceReader<'_>, at: usize, is_padded: bool) -
         return llc(reader, body).map_err(Unread::from);
     }
     let Some(subframe) = reader.bytes::<SUBFRAME_HEADER>(body) else { return Err(Reject::ShortLink.into()) };
-    let rest = body + SUBFRAME_HEADER + usize::from(u16::from_be_bytes([subframe[12], subframe[13]]));
-    // Another subframe begins at the next multiple of four; what is shorter is a frame check sequence.
-    if reader.reaches(rest.next_multiple_of(4) + SUBFRAME_HEADER) {
+    let len = SUBFRAME_HEADER + usize::from(u16::from_be_bytes([subframe[12], subframe[13]]));
+    // Another subframe begins after padding to four bytes; what is shorter is a frame check sequence.
+    if reader.reaches(body + len.next_multiple_of(4) + SUBFRAME_HEADER) {
         return Err(Unread::Aggregate);
     }
     llc(reader, body + SUBFRAME_HEADER).map_err(Unread::from)
