@@ -1,9 +1,11 @@
 //! Encapsulations that captures are looked into for beyond those of the shared parser: LLC with SNAP, EtherIP, L2TP, GRE in
-//! UDP, TZSP, VXLAN on ports of one's own, Teredo on any port.
+//! UDP, 802.11 in GRE, TZSP, VXLAN on ports of one's own, Teredo on any port.
 //!
 //! Each leads the walk to a header that the shared parser knows, which does the rest.
 //!
 //! Must not know: link types, fragments, what is done with the segment.
+
+use std::ops::RangeInclusive;
 
 use probe_ebpf::parse::{Reader, Reject, SliceReader};
 use probe_ebpf::tunnel::{ETHERIP, Encapsulations, GRE, Known, L2TP, TEREDO, TZSP, Unknown, VXLAN, Walk};
@@ -15,6 +17,8 @@ use super::teredo::is_teredo;
 
 /// Values up to here are the length of an 802.3 frame, which begins with LLC.
 const LARGEST_LENGTH: u16 = 1500;
+/// 802.11 frames between Aruba's access points and controllers, by queue (Wireshark's packet-gre.h).
+const ETHER_ARUBA: RangeInclusive<u16> = 0x8200..=0x83ff;
 /// IANA's protocol numbers.
 const IP_ETHERIP: u16 = 97;
 const IP_L2TP: u16 = 115;
@@ -39,6 +43,12 @@ pub(super) fn lead_on(
         Some((Unknown::EtherType(length), at)) if length <= LARGEST_LENGTH => {
             let (ether_type, at) = ieee80211::llc(reader, at)?;
             walk.go_on(Known::EtherType(ether_type), at)?;
+        }
+        // Only ever within GRE.
+        Some((Unknown::EtherType(ether_type), at))
+            if ETHER_ARUBA.contains(&ether_type) && walk.surroundings().0 > 0 =>
+        {
+            wireless(reader, at, walk)?;
         }
         Some((Unknown::IpProtocol(IP_ETHERIP), at)) if enabled(ETHERIP) => {
             etherip(reader, encapsulations, at, walk)?;

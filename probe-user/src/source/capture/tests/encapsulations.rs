@@ -49,6 +49,7 @@ fn all() -> Vec<(&'static str, u32, u8, Vec<u8>)> {
         ("EtherIP", ETHERIP, 1, in_ip(97, &with(&[0x30, 0], &frame))),
         ("EtherIP in IPv6", ETHERIP, 1, ethernet(0x86dd, &ipv6(97, &with(&[0x30, 0], &frame)))),
         ("GRE in UDP", GRE, 1, in_udp(4754, &with(&[0, 0, 8, 0], &frame[14..]))),
+        ("802.11 in GRE", GRE, 1, in_ip(47, &with(&[0, 0, 0x82, 0x40], &wireless()))),
         ("TZSP", TZSP, 1, in_udp(37_008, &with(&[1, 0, 0, 1, 0, 10, 1, 99, 1], &frame))),
         ("TZSP of 802.11", TZSP, 1, in_udp(37_008, &with(&[1, 0, 0, 18, 1], &wireless()))),
         ("VXLAN", VXLAN, 1, in_udp(OWN_PORT, &with(&[8, 0, 0, 0, 0, 0, 5, 0], &frame))),
@@ -96,6 +97,9 @@ fn tunnels_nest_within_bounds() {
 
 #[test]
 fn what_carries_no_packet_is_something_else() {
+    assert_eq!(rejected(&ethernet(0x8240, &wireless())), Some(Reject::NotIp), "not within GRE");
+    let aggregate = [&[0, 0, 0x82, 0x40, 0x88, 2][..], &[0; 22], &[0x80, 0], &[0; 90]].concat();
+    assert_eq!(rejected(&in_ip(47, &aggregate)), Some(Reject::TunnelHeader), "several packets, none of which is read");
     assert_eq!(rejected(&in_udp(1701, &[0xc8, 2, 0, 12, 0, 1, 0, 0, 0, 0, 0, 0])), Some(Reject::NotTcp), "control");
     assert_eq!(rejected(&in_ip(115, &[0, 0, 0, 0, 0xc8, 3])), Some(Reject::NotTcp), "control");
     assert_eq!(rejected(&in_ip(115, &[7; 60])), Some(Reject::NotTcp), "nothing that could be a frame");
