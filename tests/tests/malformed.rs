@@ -52,10 +52,12 @@ fn accounted(books: &Books) -> u64 {
     let Books {
         frames: _,
         short_wire_lengths: _,
+        unsupported: _,
         tcp,
         bad_tcp_checksum,
         bad_ip_checksum,
         link_unsupported,
+        aggregates,
         fragments_held,
         fragments_refused,
         rejected,
@@ -63,6 +65,7 @@ fn accounted(books: &Books) -> u64 {
     tcp + bad_tcp_checksum
         + bad_ip_checksum
         + link_unsupported
+        + aggregates
         + fragments_held
         + fragments_refused
         + rejected.iter().sum::<u64>()

@@ -119,6 +119,7 @@ pub(super) fn capture(books: &capture::Books, pieces: &capture::Reassembled, sta
         matters("checksum.tcp", books.bad_tcp_checksum),
         matters("checksum.ip", books.bad_ip_checksum),
         matters("link_unsupported", books.link_unsupported),
+        matters("ieee80211.aggregates", books.aggregates),
         matters("fragments.refused", books.fragments_refused),
         matters("fragments.packets_incomplete", pieces.expired),
         matters("fragments.packets_evicted", pieces.evicted),
@@ -214,6 +215,16 @@ fn flooding(counts: &ServiceCounts) -> Flooding {
 fn socket_address(endpoint: Endpoint) -> SocketAddr {
     let ip = IpAddr::V6(Ipv6Addr::from(endpoint.octets())).to_canonical();
     SocketAddr::new(ip, endpoint.port)
+}
+
+/// How many frames are of a type of link that is not understood, and of which; nothing when there are none.
+pub(super) fn not_understood(books: &capture::Books) -> Option<String> {
+    let listed = books.unsupported.iter().map(|(what, frames)| format!("{what} ({frames} frames)"));
+    let rest = books.link_unsupported.saturating_sub(books.unsupported.values().sum());
+    let rest = (rest > 0).then(|| format!("others ({rest} frames)"));
+    let all = listed.chain(rest).collect::<Vec<_>>().join(", ");
+    let (unread, frames) = (books.link_unsupported, books.frames);
+    (unread > 0).then(|| format!("{unread} of {frames} frames were not read: {all} is not understood"))
 }
 
 /// What was read of the captures.

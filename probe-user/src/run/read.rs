@@ -6,7 +6,7 @@ use std::{path::Path, time::Instant};
 
 use probe_ebpf::layout::Segment;
 
-use super::{RunError, kept::Kept, losses, output, view::View, writer::Stdout};
+use super::{RunError, kept::Kept, losses, output, place, view::View, writer::Stdout};
 use crate::{
     lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
     plan::ReadPlan,
@@ -28,38 +28,37 @@ const PROGRESS_FRAMES: u64 = 1 << 16;
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
 pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
-    let mut reading = Reading {
-        decoder: Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain),
-        tracker: Tracker::new(TrackerConfig {
-            timers: plan.timers,
-            max_connections: plan.max_connections,
-            evidence: plan.view.shows_evidence() || plan.evidence.is_some(),
-            hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
-            ..TrackerConfig::default()
-        }),
-        view: View::open(&plan.view, Stdout::Direct)?,
-        kept: plan.evidence.as_ref().map(|evidence| Kept::open(evidence, &plan.files)).transpose()?,
-        window: Window::default(),
-        started: Instant::now(),
-        arrivals: Box::new([Arrival { segment: Segment::default(), extra: Extra::default() }; ARRIVALS]),
-        gathered: 0,
-        progress_at: PROGRESS_FRAMES,
-        closed: Vec::new(),
-    };
-    let mut outcome = Ok(());
-    for file in &plan.files {
-        if let Err(error) = reading.file(file) {
-            outcome = Err(error);
+    place::refuse_overwriting(plan.view.json_out.as_ref(), plan.evidence.as_ref(), &plan.files)?;
+    let Some((first, others)) = plan.files.split_first() else { return Ok(()) };
+    // Before anything is begun that could take the place of something else: a name may be mistyped.
+    let capture = open(first)?;
+    let mut reading = Reading::begin(plan)?;
+    let mut outcome = reading.file(first, capture);
+    for file in others {
+        if outcome.is_err() {
             break;
         }
+        outcome = open(file).and_then(|capture| reading.file(file, capture));
     }
     reading.view.end_progress();
     match outcome {
         Err(RunError::BrokenPipe) => reading.abandon(),
         // Nothing was read, and there is nothing to say of it.
         Err(error) if reading.decoder.books().frames == 0 => Err(error),
-        outcome => reading.finish().and(outcome),
+        outcome => {
+            let not_understood = losses::not_understood(reading.decoder.books());
+            let finished = reading.finish();
+            finished.and(outcome).and(not_understood.map_or(Ok(()), |what| Err(RunError::LinkTypes(what))))
+        }
     }
+}
+
+fn open(path: &Path) -> Result<CaptureFile, RunError> {
+    CaptureFile::open(path).map_err(|source| named(path, source))
+}
+
+fn named(path: &Path, source: CaptureError) -> RunError {
+    RunError::Capture { file: path.display().to_string(), source }
 }
 
 struct Reading {
@@ -81,9 +80,31 @@ struct Reading {
 }
 
 impl Reading {
-    fn file(&mut self, path: &Path) -> Result<(), RunError> {
-        let named = |source: CaptureError| RunError::Capture { file: path.display().to_string(), source };
-        let mut capture = CaptureFile::open(path).map_err(named)?;
+    /// With its outputs open.
+    fn begin(plan: &ReadPlan) -> Result<Self, RunError> {
+        let decoder = Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain);
+        Ok(Self {
+            decoder: decoder.with_vxlan_ports(&plan.vxlan_ports),
+            tracker: Tracker::new(TrackerConfig {
+                timers: plan.timers,
+                max_connections: plan.max_connections,
+                evidence: plan.view.shows_evidence() || plan.evidence.is_some(),
+                hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
+                ..TrackerConfig::default()
+            }),
+            view: View::open(&plan.view, Stdout::Direct)?,
+            kept: plan.evidence.as_ref().map(|evidence| Kept::open(evidence, &plan.files)).transpose()?,
+            window: Window::default(),
+            started: Instant::now(),
+            arrivals: Box::new([Arrival { segment: Segment::default(), extra: Extra::default() }; ARRIVALS]),
+            gathered: 0,
+            progress_at: PROGRESS_FRAMES,
+            closed: Vec::new(),
+        })
+    }
+
+    fn file(&mut self, path: &Path, mut capture: CaptureFile) -> Result<(), RunError> {
+        let named = |source: CaptureError| named(path, source);
         if let Some(mut kept) = self.kept.take() {
             let read = self.file_with_evidence(&mut kept, path, &mut capture, named);
             self.kept = Some(kept);
@@ -305,3 +326,6 @@ fn arrival(decoded: Decoded) -> Arrival {
     };
     Arrival { segment, extra: Extra { bad_checksum, payload_cut, header } }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,23 +1,28 @@
 //! Frames to segments, and the books of what became of each frame.
 
+use std::collections::BTreeMap;
+
 use probe_ebpf::layout::{Segment, TCP_FLAGS};
 use probe_ebpf::parse::{Located, Reader, Reject, SliceReader, locate, segment};
-use probe_ebpf::tunnel::{self, Encapsulations, TEREDO, Walk};
+use probe_ebpf::tunnel::{self, Encapsulations, MAX_STEPS, Walk};
 
 use super::address::{self, Addresses};
 use super::checksum::{add, holds, sum};
+use super::encapsulation;
 use super::file::Frame;
 use super::fragment::{self, Fragment};
-use super::link::{LinkType, start};
+use super::link::{LinkType, Unread, Unsupported, start};
 use super::plain;
 use super::reassembly::{Outcome, Reassembled, Reassembler};
-use super::teredo::is_teredo;
 use crate::source::Domain;
 
 /// Packets in pieces within packets in pieces that are put together.
 const MAX_NESTED: u8 = 4;
+/// Link types that are not understood and are told apart.
+const MAX_UNSUPPORTED: usize = 64;
 
-/// What became of the frames: each is counted in exactly one field, `frames` and `short_wire_lengths` aside. A frame that
+/// What became of the frames: each is counted in exactly one field, `frames`, `short_wire_lengths` and
+/// `unsupported` aside. A frame that
 /// completes a fragmented packet is counted as what that packet is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Books {
@@ -31,6 +36,10 @@ pub struct Books {
     pub bad_ip_checksum: u64,
     /// Frames of a link type that is not understood.
     pub link_unsupported: u64,
+    /// The same by which one it is; of ever more of them the further ones are only in the sum.
+    pub unsupported: BTreeMap<Unsupported, u64>,
+    /// 802.11 frames with several packets (A-MSDU), which are not taken apart.
+    pub aggregates: u64,
     /// Fragments that are kept until their packet is whole, or were until it was given up.
     pub fragments_held: u64,
     /// Fragments that fit into no packet.
@@ -42,6 +51,19 @@ pub struct Books {
 }
 
 impl Books {
+    fn unread(&mut self, why: Unread) {
+        match why {
+            Unread::Rejected(reason) => self.rejected[reason as usize] += 1,
+            Unread::Aggregate => self.aggregates += 1,
+            Unread::Unsupported(what) => {
+                self.link_unsupported += 1;
+                if self.unsupported.len() < MAX_UNSUPPORTED || self.unsupported.contains_key(&what) {
+                    *self.unsupported.entry(what).or_default() += 1;
+                }
+            }
+        }
+    }
+
     /// Reasons and counts of rejected frames, zeros left out.
     pub fn rejections(&self) -> impl Iterator<Item = (Reject, u64)> {
         Reject::ALL.into_iter().map(|reason| (reason, self.rejected[reason as usize])).filter(|entry| entry.1 > 0)
@@ -87,6 +109,7 @@ pub enum Header {
 pub struct Decoder {
     verify: bool,
     encapsulations: Encapsulations,
+    vxlan_ports: Vec<u16>,
     domain: Domain,
     books: Books,
     reassembler: Reassembler,
@@ -96,7 +119,21 @@ impl Decoder {
     /// `verify`: look at IPv4 and TCP checksums. `encapsulations`: what is looked into. `domain`: which id keeps
     /// connections apart.
     pub fn new(verify: bool, encapsulations: Encapsulations, domain: Domain) -> Self {
-        Self { verify, encapsulations, domain, books: Books::default(), reassembler: Reassembler::default() }
+        Self {
+            verify,
+            encapsulations,
+            vxlan_ports: Vec::new(),
+            domain,
+            books: Books::default(),
+            reassembler: Reassembler::default(),
+        }
+    }
+
+    /// Also looks into VXLAN that is sent to these ports.
+    #[must_use]
+    pub fn with_vxlan_ports(mut self, ports: &[u16]) -> Self {
+        self.vxlan_ports = ports.to_vec();
+        self
     }
 
     /// What became of the frames so far.
@@ -150,10 +187,9 @@ impl Decoder {
 
     fn walk(&mut self, reader: &SliceReader<'_>, frame: &Frame<'_>) -> Option<Decoded> {
         match start(reader, frame.link) {
-            Some(Ok(walk)) => self.follow(reader, walk, frame.time_ns, 0),
-            Some(Err(reason)) => self.reject(reason),
-            None => {
-                self.books.link_unsupported += 1;
+            Ok(walk) => self.follow(reader, walk, frame.time_ns, 0),
+            Err(why) => {
+                self.books.unread(why);
                 None
             }
         }
@@ -184,17 +220,16 @@ impl Decoder {
 
     /// The TCP header of a frame, or where the walk to it ended.
     fn find(&self, reader: &SliceReader<'_>, walk: &mut Walk) -> Result<Located, Reject> {
-        loop {
+        for _ in 0..MAX_STEPS {
             let found = tunnel::locate_whole(reader, self.encapsulations, walk);
-            match (found, walk.udp_at()) {
-                (Err(Reject::NotTcp), Some(udp))
-                    if self.encapsulations.enabled & TEREDO != 0 && is_teredo(reader, udp, walk.end()) =>
-                {
-                    walk.enter_teredo(self.encapsulations)?;
-                }
-                (found, _) => return found,
+            let (Err(Reject::NotTcp | Reject::NotIp), true) = (found, self.encapsulations.enabled != 0) else {
+                return found;
+            };
+            if !encapsulation::lead_on(reader, self.encapsulations, &self.vxlan_ports, walk)? {
+                return found;
             }
         }
+        Err(Reject::TunnelDepth)
     }
 
     /// One more piece of a packet.

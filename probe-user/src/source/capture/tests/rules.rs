@@ -17,12 +17,12 @@ fn decode(frames: &[Vec<u8>]) -> (Vec<Decoded>, Decoder) {
     (found, decoder)
 }
 
-fn ethernet(ether_type: u16, packet: &[u8]) -> Vec<u8> {
+pub(super) fn ethernet(ether_type: u16, packet: &[u8]) -> Vec<u8> {
     [&[0; 12][..], &ether_type.to_be_bytes(), packet].concat()
 }
 
 /// An IPv4 packet, checksum right; `bits` are fragment flags and offset.
-fn ipv4(protocol: u8, bits: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn ipv4(protocol: u8, bits: u16, payload: &[u8]) -> Vec<u8> {
     let total = (20 + payload.len() as u16).to_be_bytes();
     let mut packet = vec![0x45, 0, total[0], total[1], 0, 77];
     packet.extend(bits.to_be_bytes());
@@ -34,7 +34,7 @@ fn ipv4(protocol: u8, bits: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An IPv6 packet from fd00::1 to fd00::2.
-fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend((payload.len() as u16).to_be_bytes());
     packet.extend([next, 64]);
@@ -46,11 +46,11 @@ fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The TCP part of [`syn`].
-fn tcp() -> Vec<u8> {
+pub(super) fn tcp() -> Vec<u8> {
     syn()[34..].to_vec()
 }
 
-fn udp(source: u16, target: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn udp(source: u16, target: u16, payload: &[u8]) -> Vec<u8> {
     let len = (8 + payload.len() as u16).to_be_bytes();
     [&source.to_be_bytes()[..], &target.to_be_bytes(), &len, &[0, 0], payload].concat()
 }
