@@ -52,9 +52,13 @@ fn accounted(books: &Books) -> u64 {
     let Books {
         frames: _,
         short_wire_lengths: _,
+        cropped: _,
+        options_cut: _,
         tcp,
         bad_tcp_checksum,
         bad_ip_checksum,
+        icmp_errors,
+        bad_icmp_checksum,
         link_unsupported,
         fragments_held,
         fragments_refused,
@@ -62,6 +66,8 @@ fn accounted(books: &Books) -> u64 {
     } = books;
     tcp + bad_tcp_checksum
         + bad_ip_checksum
+        + icmp_errors
+        + bad_icmp_checksum
         + link_unsupported
         + fragments_held
         + fragments_refused

@@ -1,7 +1,7 @@
 //! The same walk for those who put fragments together and look again: captures, not the kernel program.
 
 use super::{Encapsulations, MAX_STEPS, TEREDO, Walk, finish, layer, step};
-use crate::parse::{Located, Reader, Reject};
+use crate::parse::{IcmpPlace, Located, Reader, Reject};
 
 impl Walk {
     /// From an IP header of either version at `at` in other bytes, which are what this walk stands at, put together
@@ -22,6 +22,18 @@ impl Walk {
     #[must_use]
     pub fn udp_at(&self) -> Option<usize> {
         (self.layer == layer::UDP).then_some(self.at as usize)
+    }
+
+    /// Where the ICMP packet lies when the walk stands before one that is not in pieces (ICMP in IPv4, ICMPv6 in IPv6).
+    #[must_use]
+    pub fn icmp(&self) -> Option<IcmpPlace> {
+        let is_icmp = matches!((self.ip_version, self.protocol), (4, 1) | (6, 58));
+        (self.layer == layer::IP_PROTOCOL && self.fragment == 0 && is_icmp).then_some(IcmpPlace {
+            version: self.ip_version,
+            ip: self.ip as usize,
+            icmp: self.at as usize,
+            end: self.end as usize,
+        })
     }
 
     /// End of the enclosing IP packet, 0 while there is none.

@@ -26,12 +26,15 @@ mod fact;
 mod form;
 mod hash;
 mod history;
+mod icmp;
 mod index;
 mod injection;
 mod machine;
 mod names;
+mod offload;
 mod reassembly;
 mod render;
+mod reset_options;
 mod server_ports;
 mod spare;
 mod table;
@@ -45,6 +48,9 @@ pub use config::{Arrival, CopyCounts, Extra, Header, SAMPLED_ONE_IN, Timers, Tra
 pub use connection::*;
 pub use fact::{Evidence, Value};
 pub use history::Letters;
+pub use icmp::{IcmpCounts, IcmpReport};
+pub use offload::OffloadCounts;
+pub use reset_options::ResetOptions;
 pub use server_ports::LIKELY_SERVER_PORTS;
 pub use tracker::{Left, Tracker};
 

@@ -1,5 +1,7 @@
 //! The loops: source to tracker to aggregates to output. The only room that reads clocks, handles signals and writes.
 
+mod capture_clock;
+mod checksums;
 mod clock;
 mod detach;
 mod doctor;

@@ -1,7 +1,7 @@
 //! Frames to segments, and the books of what became of each frame.
 
-use probe_ebpf::layout::{Segment, TCP_FLAGS};
-use probe_ebpf::parse::{Located, Reader, Reject, SliceReader, locate, segment};
+use probe_ebpf::layout::{RST, Segment, TCP_FLAGS};
+use probe_ebpf::parse::{Located, Reader, Reject, SliceReader, icmp_quote, locate, segment};
 use probe_ebpf::tunnel::{self, Encapsulations, TEREDO, Walk};
 
 use super::address::{self, Addresses};
@@ -11,14 +11,15 @@ use super::fragment::{self, Fragment};
 use super::link::{LinkType, start};
 use super::plain;
 use super::reassembly::{Outcome, Reassembled, Reassembler};
+use super::remark::{self, Remark};
 use super::teredo::is_teredo;
 use crate::source::Domain;
 
 /// Packets in pieces within packets in pieces that are put together.
 const MAX_NESTED: u8 = 4;
 
-/// What became of the frames: each is counted in exactly one field, `frames` and `short_wire_lengths` aside. A frame that
-/// completes a fragmented packet is counted as what that packet is.
+/// What became of the frames: each is counted in exactly one field, but for `frames`, `short_wire_lengths`, `cropped` and
+/// `options_cut`, which count some of them once more. A frame that completes a fragmented packet is counted as what that packet is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Books {
     /// All frames.
@@ -29,6 +30,10 @@ pub struct Books {
     pub bad_tcp_checksum: u64,
     /// Packets whose IPv4 header checksum is wrong.
     pub bad_ip_checksum: u64,
+    /// ICMP errors that quote a TCP segment ([`Remark::Icmp`]).
+    pub icmp_errors: u64,
+    /// ICMP errors whose checksum is wrong.
+    pub bad_icmp_checksum: u64,
     /// Frames of a link type that is not understood.
     pub link_unsupported: u64,
     /// Fragments that are kept until their packet is whole, or were until it was given up.
@@ -37,6 +42,11 @@ pub struct Books {
     pub fragments_refused: u64,
     /// Frames of which more was captured than their length on the wire is said to be: the former is believed.
     pub short_wire_lengths: u64,
+    /// TCP segments whose frame was whole and yet ended before the packet did, by its IP header: a mirror cropped them. The
+    /// IP header is believed.
+    pub cropped: u64,
+    /// TCP segments whose options were not captured, or not all of them: they count, and nothing is known of the options.
+    pub options_cut: u64,
     /// Frames without a readable TCP header, by [`Reject`] discriminant.
     pub rejected: [u64; Reject::ALL.len()],
 }
@@ -76,7 +86,7 @@ pub struct Payload {
 pub enum Header {
     /// All of it.
     Whole,
-    /// Its options end after what was captured, or after the packet.
+    /// Its options end after the packet; or, as Zeek sees it, after what was captured ([`Decoder::as_zeek`]).
     Cut,
     /// It claims to be shorter than 20 bytes.
     Contradictory,
@@ -86,17 +96,38 @@ pub enum Header {
 #[derive(Debug)]
 pub struct Decoder {
     verify: bool,
+    as_zeek: bool,
     encapsulations: Encapsulations,
     domain: Domain,
     books: Books,
     reassembler: Reassembler,
+    remark: Option<Remark>,
 }
 
 impl Decoder {
     /// `verify`: look at IPv4 and TCP checksums. `encapsulations`: what is looked into. `domain`: which id keeps
     /// connections apart.
     pub fn new(verify: bool, encapsulations: Encapsulations, domain: Domain) -> Self {
-        Self { verify, encapsulations, domain, books: Books::default(), reassembler: Reassembler::default() }
+        let (books, reassembler) = (Books::default(), Reassembler::default());
+        Self { verify, as_zeek: false, encapsulations, domain, books, reassembler, remark: None }
+    }
+
+    /// As Zeek does it: a packet that its IP header says is longer than the frame is dropped (`truncated_IP`), and a segment
+    /// whose options were not captured begins a connection and nothing more.
+    #[must_use]
+    pub fn as_zeek(self, as_zeek: bool) -> Self {
+        Self { as_zeek, ..self }
+    }
+
+    /// What the last frame said beyond a segment, once.
+    pub fn take_remark(&mut self) -> Option<Remark> {
+        self.remark.take()
+    }
+
+    /// True when there is something to take.
+    #[inline(always)]
+    pub fn has_remark(&self) -> bool {
+        self.remark.is_some()
     }
 
     /// What became of the frames so far.
@@ -128,19 +159,26 @@ impl Decoder {
         self.books.frames += 1;
         let tally = if payload.bad_checksum { &mut self.books.bad_tcp_checksum } else { &mut self.books.tcp };
         *tally += 1;
+        if into.record.flags & RST != 0 && !payload.bad_checksum {
+            self.remark = remark::plain_reset(frame, into);
+        }
         Some(payload)
     }
 
     fn general(&mut self, reader: &SliceReader<'_>, frame: &Frame<'_>) -> Option<Decoded> {
         if frame.link == LinkType::Ethernet {
             match locate(reader) {
-                Ok(located) if located.fragment == 0 && is_captured(reader, &located) => {
+                Ok(located) if located.fragment == 0 && self.is_enough(reader, &located) => {
                     return self.take(reader, &located, frame.time_ns);
                 }
-                Err(reason @ (Reject::NotIp | Reject::NotTcp | Reject::VlanDepth))
-                    if self.encapsulations.enabled == 0 =>
-                {
+                Err(reason @ (Reject::NotIp | Reject::VlanDepth)) if self.encapsulations.enabled == 0 => {
                     return self.reject(reason);
+                }
+                Err(reason @ Reject::NotTcp) if self.encapsulations.enabled == 0 => {
+                    let mut walk = Walk::ethernet(0);
+                    // Only where it ends is of interest.
+                    let _nowhere = self.find(reader, &mut walk);
+                    return self.without_tcp(reader, &walk, reason, frame.time_ns);
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -162,7 +200,7 @@ impl Decoder {
     fn follow(&mut self, reader: &SliceReader<'_>, begin: Walk, time_ns: u64, nested: u8) -> Option<Decoded> {
         let mut walk = begin;
         match self.find(reader, &mut walk) {
-            Ok(located) if is_captured(reader, &located) => self.take(reader, &located, time_ns),
+            Ok(located) if self.is_enough(reader, &located) => self.take(reader, &located, time_ns),
             Ok(_) => self.headless(reader, &walk, Reject::TruncatedTcp, time_ns),
             Err(Reject::TcpDataOffset) => self.headless(reader, &walk, Reject::TcpDataOffset, time_ns),
             Err(Reject::LaterFragment) => {
@@ -178,8 +216,25 @@ impl Decoder {
                     None => self.cut_fragment(reader, &fragment, begin, time_ns),
                 }
             }
-            Err(reason) => self.reject(reason),
+            Err(reason) => self.without_tcp(reader, &walk, reason, time_ns),
         }
+    }
+
+    /// No segment: perhaps somebody's word on one.
+    fn without_tcp(&mut self, reader: &SliceReader<'_>, walk: &Walk, reason: Reject, time_ns: u64) -> Option<Decoded> {
+        if reason == Reject::NotTcp
+            && let Some(place) = walk.icmp()
+            && let Some(quote) = icmp_quote(reader, &place, walk.headless().domain(self.domain.value()))
+        {
+            if self.verify && !remark::icmp_checksums_hold(reader, &place) {
+                self.books.bad_icmp_checksum += 1;
+            } else {
+                self.books.icmp_errors += 1;
+                self.remark = Some(Remark::Icmp { quote, time_ns });
+            }
+            return None;
+        }
+        self.reject(reason)
     }
 
     /// The TCP header of a frame, or where the walk to it ended.
@@ -232,7 +287,7 @@ impl Decoder {
         }
         let mut located = Located::default();
         match tunnel::locate(reader, self.encapsulations, &mut begin, &mut located) {
-            Ok(()) if is_captured(reader, &located) => self.take(reader, &located, time_ns),
+            Ok(()) if self.is_enough(reader, &located) => self.take(reader, &located, time_ns),
             Ok(()) => self.headless(reader, &begin, Reject::TruncatedTcp, time_ns),
             Err(reason) => self.reject(reason),
         }
@@ -243,11 +298,27 @@ impl Decoder {
         None
     }
 
+    /// Whether so much of a TCP header was captured that its segment counts.
+    #[inline]
+    fn is_enough(&self, reader: &SliceReader<'_>, located: &Located) -> bool {
+        !self.as_zeek || is_captured(reader, located)
+    }
+
     #[inline]
     fn take(&mut self, reader: &SliceReader<'_>, located: &Located, time_ns: u64) -> Option<Decoded> {
+        let is_cropped = located.is_cropped(reader);
+        if is_cropped && self.as_zeek {
+            return self.reject(Reject::IpTotalLength);
+        }
         let addresses = address::effective(reader, located);
         let segment = self.segment(reader, located, addresses, time_ns)?;
-        Some(self.judged(reader, located, addresses, segment))
+        let decoded = self.judged(reader, located, addresses, segment);
+        self.books.cropped += u64::from(is_cropped);
+        self.books.options_cut += u64::from(!is_captured(reader, located));
+        if segment.record.flags & RST != 0 && !decoded.bad_checksum {
+            self.remark = remark::reset(reader, located, &segment);
+        }
+        Some(decoded)
     }
 
     /// With what its bytes say beyond the header: whether they are whole and right.
@@ -277,6 +348,9 @@ impl Decoder {
     #[cold]
     fn headless(&mut self, reader: &SliceReader<'_>, walk: &Walk, reason: Reject, time_ns: u64) -> Option<Decoded> {
         let mut located = walk.headless();
+        if self.as_zeek && located.is_cropped(reader) {
+            return self.reject(Reject::IpTotalLength);
+        }
         let offset_and_flags =
             reader.bytes::<2>(usize::from(located.tcp) + 12).map_or(0, |&bytes| u16::from_be_bytes(bytes));
         located.flags = offset_and_flags & TCP_FLAGS;

@@ -23,6 +23,7 @@ mod pcap;
 mod pcapng;
 mod plain;
 mod reassembly;
+mod remark;
 mod teredo;
 
 pub use decode::{Books, Decoded, Decoder, Header, Payload};
@@ -30,6 +31,7 @@ pub use error::CaptureError;
 pub use file::{CaptureFile, CapturedOn, Frame, Take, Took};
 pub use link::LinkType;
 pub use reassembly::Reassembled;
+pub use remark::{RST_TEXT_LEN, Remark};
 
 #[cfg(test)]
 mod tests;

@@ -290,6 +290,7 @@ fn tags_and_labels_beyond_the_kernel_parser() {
 }
 
 mod plain_frames;
+mod remarks;
 mod rules;
 
 proptest::proptest! {

@@ -17,12 +17,12 @@ fn decode(frames: &[Vec<u8>]) -> (Vec<Decoded>, Decoder) {
     (found, decoder)
 }
 
-fn ethernet(ether_type: u16, packet: &[u8]) -> Vec<u8> {
+pub(super) fn ethernet(ether_type: u16, packet: &[u8]) -> Vec<u8> {
     [&[0; 12][..], &ether_type.to_be_bytes(), packet].concat()
 }
 
 /// An IPv4 packet, checksum right; `bits` are fragment flags and offset.
-fn ipv4(protocol: u8, bits: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn ipv4(protocol: u8, bits: u16, payload: &[u8]) -> Vec<u8> {
     let total = (20 + payload.len() as u16).to_be_bytes();
     let mut packet = vec![0x45, 0, total[0], total[1], 0, 77];
     packet.extend(bits.to_be_bytes());
@@ -34,7 +34,7 @@ fn ipv4(protocol: u8, bits: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An IPv6 packet from fd00::1 to fd00::2.
-fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend((payload.len() as u16).to_be_bytes());
     packet.extend([next, 64]);
@@ -46,7 +46,7 @@ fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The TCP part of [`syn`].
-fn tcp() -> Vec<u8> {
+pub(super) fn tcp() -> Vec<u8> {
     syn()[34..].to_vec()
 }
 
@@ -129,16 +129,65 @@ fn a_header_that_ends_too_early_names_its_connection_only() {
     assert_eq!((decoder.books().tcp, decoder.books().rejected[Reject::TcpDataOffset as usize]), (0, 2));
 }
 
-#[test]
-fn options_that_were_not_captured_make_a_cut_header() {
-    let mut tcp = [tcp(), vec![1; 4]].concat();
+/// The SYN of [`syn`] with four bytes of options and four of data.
+fn syn_with_options() -> Vec<u8> {
+    let mut tcp = [tcp(), vec![2, 4, 5, 0xb4, 1, 2, 3, 4]].concat();
     tcp[12] = 0x60;
-    let whole = ethernet(0x0800, &ipv4(6, 0, &tcp));
-    let bytes = &whole[..whole.len() - 2];
-    let mut decoder = Decoder::new(false, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::None);
-    let frame = Frame { time_ns: 0, wire_len: whole.len(), link: LinkType::Ethernet, bytes };
-    assert_eq!(decoder.decode(&frame).map(|found| found.header), Some(Header::Cut));
-    assert_eq!(decoder.books().rejected[Reject::TruncatedTcp as usize], 1);
+    ethernet(0x0800, &ipv4(6, 0, &tcp))
+}
+
+#[test]
+fn options_that_were_not_captured_are_unknown_and_the_rest_counts() {
+    let whole = syn_with_options();
+    for len in 0..whole.len() {
+        let frame = Frame { time_ns: 0, wire_len: whole.len(), link: LinkType::Ethernet, bytes: &whole[..len] };
+        for as_zeek in [false, true] {
+            let encapsulations = Encapsulations { enabled: ALL, max_depth: 4 };
+            let mut decoder = Decoder::new(false, encapsulations, Domain::None).as_zeek(as_zeek);
+            let found = decoder.decode(&frame);
+            let books = decoder.books();
+            assert_eq!(found.is_some(), len >= 54, "{len}");
+            let Some(found) = found else { continue };
+            let is_cut = len < 58;
+            assert_eq!(found.header, if as_zeek && is_cut { Header::Cut } else { Header::Whole });
+            assert_eq!(books.rejected[Reject::TruncatedTcp as usize], u64::from(as_zeek && is_cut));
+            assert_eq!(
+                (books.tcp, books.options_cut),
+                if as_zeek { (u64::from(!is_cut), 0) } else { (1, u64::from(is_cut)) }
+            );
+            let record = &found.segment.record;
+            assert_eq!((record.flags & SYN, record.seq, record.window), (SYN, 7, 0xfaf0));
+            if !as_zeek {
+                assert_eq!((record.option_len, record.payload_len, found.payload_cut), (4, 4, len < whole.len()));
+                assert_eq!(record.mss, if is_cut { 0 } else { 1460 });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cropped_frame_counts_with_the_length_that_its_packet_had() {
+    let whole = syn_with_options();
+    let packet = &whole[14..];
+    let erspan = [&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 7, 0, 0, 0, 0][..], &whole[..58]].concat();
+    let frames = [
+        whole[..60].to_vec(),
+        ethernet(0x8100, &[&[0, 5, 0x08, 0][..], &packet[..46]].concat()),
+        // The outer packet was made of the cropped frame.
+        ethernet(0x0800, &ipv4(47, 0, &erspan)),
+    ];
+    for bytes in &frames {
+        let (found, decoder) = decode(std::slice::from_ref(bytes));
+        let [found] = found.try_into().expect("a segment");
+        assert_eq!((found.segment.record.payload_len, found.segment.record.mss), (4, 1460));
+        assert!(found.payload_cut && !found.bad_checksum);
+        let books = decoder.books();
+        assert_eq!((books.tcp, books.cropped, books.options_cut, books.rejections().count()), (1, 1, 0, 0));
+        let mut zeek = Decoder::new(true, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::None).as_zeek(true);
+        let frame = Frame { time_ns: 0, wire_len: bytes.len(), link: LinkType::Ethernet, bytes };
+        assert!(zeek.decode(&frame).is_none());
+        assert_eq!(zeek.books().rejections().collect::<Vec<_>>(), [(Reject::IpTotalLength, 1)]);
+    }
 }
 
 #[test]
