@@ -54,6 +54,7 @@ fn accounted(books: &Books) -> u64 {
         short_wire_lengths: _,
         cropped: _,
         options_cut: _,
+        offloaded_checksums: _,
         tcp,
         bad_tcp_checksum,
         bad_ip_checksum,

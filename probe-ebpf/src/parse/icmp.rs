@@ -149,8 +149,10 @@ pub fn icmp_quote<R: Reader>(reader: &R, place: &IcmpPlace, domain: u32) -> Opti
 fn quoted_v4<R: Reader>(reader: &R, ip: usize) -> Option<(Endpoint, Endpoint, usize)> {
     let header = reader.bytes::<20>(ip)?;
     let header_len = (header[0] & 0x0f) as usize * 4;
-    let is_first_of_tcp = be16(header, 6) & 0x1fff == 0 && header[9] == PROTOCOL_TCP;
-    (header[0] >> 4 == 4 && header_len >= 20 && is_first_of_tcp)
+    if header[9] != PROTOCOL_TCP || be16(header, 6) & 0x1fff != 0 {
+        return None;
+    }
+    (header[0] >> 4 == 4 && header_len >= 20)
         .then(|| (Endpoint::v4(ne32(header, 12), 0), Endpoint::v4(ne32(header, 16), 0), ip + header_len))
 }
 

@@ -105,7 +105,7 @@ pub enum Header {
     /// All of it.
     #[default]
     Whole,
-    /// Its options end after what was captured, or after the packet.
+    /// Its options end after the packet or, where Zeek is followed to the letter, after what was captured.
     Cut,
     /// It claims to be shorter than 20 bytes: not even its flags are believed where a connection is known.
     Contradictory,

@@ -98,7 +98,7 @@ impl Quality {
         if implausible > 0 && !self.shed {
             notices.push(format!(
                 "in {implausible} of {connections} whole connections an acknowledgement or sequence number jumps: more bytes lie \
-                 between than a window can hold (1 GiB) or was seen of them, and are not counted as lost"
+                 between than a window can hold (1 GiB) and than were seen; they are not counted as lost"
             ));
         }
         notices

@@ -26,7 +26,7 @@ pub(super) struct CaptureClock {
 
 impl CaptureClock {
     /// Takes the time of the next frame.
-    #[inline(always)]
+    #[inline]
     pub(super) fn see(&mut self, time_ns: u64) {
         if time_ns < self.last_ns {
             self.went_back(self.last_ns - time_ns);
@@ -57,7 +57,7 @@ impl CaptureClock {
     }
 
     /// True until the first frame of the file was seen.
-    #[inline(always)]
+    #[inline]
     pub(super) fn awaits_first(&self) -> bool {
         self.first_ns.is_none()
     }

@@ -128,6 +128,7 @@ pub(super) fn capture(books: &capture::Books, pieces: &capture::Reassembled, sta
         matters("icmp.unkept", stats.icmp.unkept),
         Loss { name: "short_wire_lengths", count: books.short_wire_lengths, matters: false },
         Loss { name: "cropped", count: books.cropped, matters: false },
+        Loss { name: "checksum.offloaded", count: books.offloaded_checksums, matters: false },
         Loss { name: "options_cut", count: books.options_cut, matters: false },
     ];
     losses.extend(tracker(stats));

@@ -5,21 +5,22 @@ use probe_ebpf::parse::{Located, Reader, Reject, SliceReader, icmp_quote, locate
 use probe_ebpf::tunnel::{self, Encapsulations, TEREDO, Walk};
 
 use super::address::{self, Addresses};
-use super::checksum::{add, holds, sum};
+use super::checksum::{holds, sum};
 use super::file::Frame;
 use super::fragment::{self, Fragment};
 use super::link::{LinkType, start};
 use super::plain;
 use super::reassembly::{Outcome, Reassembled, Reassembler};
 use super::remark::{self, Remark};
+use super::tcp_checksum;
 use super::teredo::is_teredo;
 use crate::source::Domain;
 
 /// Packets in pieces within packets in pieces that are put together.
 const MAX_NESTED: u8 = 4;
 
-/// What became of the frames: each is counted in exactly one field, but for `frames`, `short_wire_lengths`, `cropped` and
-/// `options_cut`, which count some of them once more. A frame that completes a fragmented packet is counted as what that packet is.
+/// What became of the frames: each is counted in exactly one field, but for `frames`, `short_wire_lengths`, `cropped`,
+/// `offloaded_checksums` and `options_cut`, which count some of them once more. A frame that completes a fragmented packet is counted as what that packet is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Books {
     /// All frames.
@@ -45,6 +46,8 @@ pub struct Books {
     /// TCP segments whose frame was whole and yet ended before the packet did, by its IP header: a mirror cropped them. The
     /// IP header is believed.
     pub cropped: u64,
+    /// TCP segments whose checksum was left to the NIC of the host that captured them: they count.
+    pub offloaded_checksums: u64,
     /// TCP segments whose options were not captured, or not all of them: they count, and nothing is known of the options.
     pub options_cut: u64,
     /// Frames without a readable TCP header, by [`Reject`] discriminant.
@@ -112,7 +115,7 @@ impl Decoder {
         Self { verify, as_zeek: false, encapsulations, domain, books, reassembler, remark: None }
     }
 
-    /// As Zeek does it: a packet that its IP header says is longer than the frame is dropped (`truncated_IP`), and a segment
+    /// As Zeek does it: a checksum that was left to a NIC is a wrong one, a packet that its IP header says is longer than the frame is dropped (`truncated_IP`), and a segment
     /// whose options were not captured begins a connection and nothing more.
     #[must_use]
     pub fn as_zeek(self, as_zeek: bool) -> Self {
@@ -155,8 +158,11 @@ impl Decoder {
     /// for all others, `into` left as it was. It finds what the other finds, where that is known to be.
     #[inline(always)]
     pub fn decode_plain(&mut self, frame: &Frame<'_>, into: &mut Segment) -> Option<Payload> {
-        let payload = plain::read(frame, self.verify, into)?;
+        let mut payload = plain::read(frame, self.verify, into)?;
         self.books.frames += 1;
+        if payload.bad_checksum {
+            payload.bad_checksum = !self.forgives(|| tcp_checksum::is_plain_offloaded(frame, into));
+        }
         let tally = if payload.bad_checksum { &mut self.books.bad_tcp_checksum } else { &mut self.books.tcp };
         *tally += 1;
         if into.record.flags & RST != 0 && !payload.bad_checksum {
@@ -321,6 +327,14 @@ impl Decoder {
         Some(decoded)
     }
 
+    /// Whether a segment is believed although its checksum is wrong: the host that captured it left that to its NIC.
+    #[cold]
+    fn forgives(&mut self, is_offloaded: impl Fn() -> bool) -> bool {
+        let forgives = !self.as_zeek && is_offloaded();
+        self.books.offloaded_checksums += u64::from(forgives);
+        forgives
+    }
+
     /// With what its bytes say beyond the header: whether they are whole and right.
     #[inline(always)]
     fn judged(
@@ -334,7 +348,8 @@ impl Decoder {
         let whole = reader.bytes.get(tcp..tcp + located.tcp_len as usize);
         let bad_checksum = self.verify
             && located.fragment == 0
-            && whole.is_some_and(|tcp| !tcp_checksum_holds(reader, located, addresses, tcp));
+            && whole.is_some_and(|tcp| !tcp_checksum::is_right(reader, located, addresses, tcp));
+        let bad_checksum = bad_checksum && !self.forgives(|| tcp_checksum::is_offloaded(reader, located, addresses));
         if bad_checksum {
             self.books.bad_tcp_checksum += 1;
         } else {
@@ -402,20 +417,4 @@ fn ip_checksum_holds(reader: &SliceReader<'_>, located: &Located) -> bool {
     let ip = usize::from(located.ip);
     let header_len = reader.bytes::<1>(ip).map_or(0, |byte| usize::from(byte[0] & 0x0f) * 4);
     reader.bytes.get(ip..ip + header_len).is_none_or(|header| holds(sum(header, 0)))
-}
-
-/// Whether the TCP checksum over pseudo header and `tcp` is right (RFC 9293 3.1, RFC 8200 8.1).
-#[inline(always)]
-fn tcp_checksum_holds(reader: &SliceReader<'_>, located: &Located, instead: Option<Addresses>, tcp: &[u8]) -> bool {
-    let ip = usize::from(located.ip);
-    let (addresses, len) = if located.ip_version == 6 { (ip + 8, 32) } else { (ip + 12, 8) };
-    let Some(addresses) = reader.bytes.get(addresses..addresses + len) else { return true };
-    let addresses = match instead {
-        Some(Addresses { source, target }) => sum(&target, sum(&source, 0)),
-        None => sum(addresses, 0),
-    };
-    // Protocol number and length, each in network byte order; both below 2^16 unless it is a jumbogram.
-    let len = tcp.len() as u32;
-    let rest = u64::from(6_u16.to_be()) + u64::from((len as u16).to_be()) + u64::from(((len >> 16) as u16).to_be());
-    holds(sum(tcp, add(addresses, rest)))
 }

@@ -24,6 +24,7 @@ mod pcapng;
 mod plain;
 mod reassembly;
 mod remark;
+mod tcp_checksum;
 mod teredo;
 
 pub use decode::{Books, Decoded, Decoder, Header, Payload};

@@ -129,6 +129,29 @@ fn a_header_that_ends_too_early_names_its_connection_only() {
     assert_eq!((decoder.books().tcp, decoder.books().rejected[Reject::TcpDataOffset as usize]), (0, 2));
 }
 
+#[test]
+fn a_checksum_that_was_left_to_the_nic_is_none_and_a_wrong_one_is() {
+    let pseudo = |len: u8| [10, 0, 0, 1, 10, 0, 0, 2, 0, 6, 0, len];
+    for (len, is_offloaded) in [(20, true), (0, true), (21, false)] {
+        let mut bytes = syn();
+        bytes[50..52].copy_from_slice(&checksum::fold(checksum::sum(&pseudo(len), 0)).to_ne_bytes());
+        let tagged = ethernet(0x8100, &[&[0, 5, 0x08, 0][..], &bytes[14..]].concat());
+        for bytes in [bytes, tagged] {
+            for as_zeek in [false, true] {
+                let encapsulations = Encapsulations { enabled: ALL, max_depth: 4 };
+                let mut decoder = Decoder::new(true, encapsulations, Domain::None).as_zeek(as_zeek);
+                let frame = Frame { time_ns: 0, wire_len: bytes.len(), link: LinkType::Ethernet, bytes: &bytes };
+                let found = decode_quickly(&mut decoder, &frame).expect("a segment");
+                let believed = is_offloaded && !as_zeek;
+                assert_eq!(found.bad_checksum, !believed, "length {len}");
+                let books = decoder.books();
+                let expected = if believed { (1, 0, 1) } else { (0, 1, 0) };
+                assert_eq!((books.tcp, books.bad_tcp_checksum, books.offloaded_checksums), expected);
+            }
+        }
+    }
+}
+
 /// The SYN of [`syn`] with four bytes of options and four of data.
 fn syn_with_options() -> Vec<u8> {
     let mut tcp = [tcp(), vec![2, 4, 5, 0xb4, 1, 2, 3, 4]].concat();
