@@ -64,7 +64,8 @@ impl CaptureClock {
 
     /// What is to be said of the file that `begin` began.
     pub(super) fn notices(&self, file: &Path) -> Vec<String> {
-        let file = file.display();
+        let name = file.display().to_string();
+        let file = if name == "-" { "standard input" } else { &name };
         let mut notices = Vec::new();
         if let Some(early_ns) = self.first_ns.and_then(|first_ns| self.before_ns.checked_sub(first_ns))
             && early_ns > ORDINARY_NS
