@@ -153,6 +153,8 @@ pub struct ViewPlan {
     pub filter: Option<Filter>,
     /// Print connections as they end, not all at the end.
     pub follow: bool,
+    /// What is printed is final: what may be judged otherwise once all connections are known waits until then (captures).
+    pub is_final: bool,
 }
 
 impl ViewPlan {
@@ -346,7 +348,7 @@ impl TryFrom<RunArgs> for WatchPlan {
 /// Zeek's formats have no summary to wait for: they are always streamed.
 fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, follow: bool) -> ViewPlan {
     let streamed = matches!(format, FormatArg::Zeek | FormatArg::ZeekJson) && json_out.is_none();
-    ViewPlan { format: format.into(), rows, json_out, filter: None, follow: follow || streamed }
+    ViewPlan { format: format.into(), rows, json_out, filter: None, follow: follow || streamed, is_final: false }
 }
 
 fn filter(expression: Option<String>) -> Result<Option<Filter>, PlanError> {
@@ -374,7 +376,11 @@ impl TryFrom<ReadArgs> for ReadPlan {
             timers: timers(&args.timers)?,
             max_connections: args.max_connections,
             evidence: evidence::plan(args.evidence)?,
-            view: ViewPlan { filter: filter(args.filter)?, ..view(args.format, args.top, args.json_out, follow) },
+            view: ViewPlan {
+                filter: filter(args.filter)?,
+                is_final: true,
+                ..view(args.format, args.top, args.json_out, follow)
+            },
         })
     }
 }

@@ -3,14 +3,15 @@
 //! A row takes sums over a run of connections, not each: lanes as wide as a run needs are added at once by any processor.
 //! That a run gives what its connections give one by one is for a test to say.
 
-use super::totals::{FlagTotals, Totals};
-use crate::lifecycle::{Closing, Connection, Opening, ResetBy};
+use super::totals::{FlagTotals, Impacts, Totals};
+use crate::lifecycle::{Cause, Closing, Connection, Impact, Opening, ResetBy};
 
 /// See the module.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[repr(align(32))]
 pub(super) struct Fact {
-    /// Which of the sums that a connection raises by one at most it does raise, a [`Lane`] each; above these, its cause.
+    /// Which of the sums that a connection raises by one at most it does raise, a [`Lane`] each; above these, its impact and
+    /// its cause.
     ones: u64,
     /// SYN, SYN-ACK, FIN and RST, of the client and of the server: [`FLAG_BITS`] each.
     flags: u64,
@@ -45,7 +46,20 @@ const LANE_BITS: usize = 5;
 const LANE_MOST: usize = (1 << LANE_BITS) - 1;
 /// Where the lanes end.
 const CAUSE_SHIFT: usize = LANES * LANE_BITS;
-const _: () = assert!(CAUSE_SHIFT + u8::BITS as usize <= u64::BITS as usize);
+const IMPACT_BITS: usize = 3;
+const _: () = assert!(Impact::ALL.len() <= 1 << IMPACT_BITS);
+const _: () = assert!(Cause::ALL.len() << IMPACT_BITS <= 1 << (u64::BITS as usize - CAUSE_SHIFT));
+
+/// By impact: whether anything was lost.
+const IS_LOSS: [bool; 1 << IMPACT_BITS] = {
+    let mut is_loss = [false; 1 << IMPACT_BITS];
+    let mut at = 0;
+    while at < Impact::ALL.len() {
+        is_loss[at] = Impact::ALL[at].is_loss();
+        at += 1;
+    }
+    is_loss
+};
 
 const FLAG_BITS: usize = 8;
 /// More flags of a kind are rare, and not for a fact.
@@ -77,7 +91,9 @@ impl Fact {
         let (orig, resp) = (&connection.from_orig, &connection.from_resp);
         let rsts = connection.rst_count() as u32;
         Self {
-            ones: ones(connection) | (connection.verdict.cause as u64) << CAUSE_SHIFT,
+            ones: ones(connection)
+                | (connection.verdict.impact as u64) << CAUSE_SHIFT
+                | (connection.verdict.cause as u64) << (CAUSE_SHIFT + IMPACT_BITS),
             flags: counts(connection).into_iter().rev().fold(0, |word, count| word << FLAG_BITS | count),
             ip_bytes: orig.ip_bytes.wrapping_add(resp.ip_bytes) as u32,
             packets: orig.packets.wrapping_add(resp.packets) as u32,
@@ -134,6 +150,9 @@ pub(super) struct Sums {
     packets: u64,
     ip_bytes: u64,
     rst_of_completed: u64,
+    rst_lossy_of_completed: u64,
+    /// Of those with RST, and of those without.
+    impacts: [[u32; 1 << IMPACT_BITS]; 2],
 }
 
 /// What facts have as words, lane by lane.
@@ -152,7 +171,13 @@ impl Sums {
             let (mut ones, mut flags) = (0, 0);
             for &number in piece {
                 let fact = &facts[number as usize];
-                cause((fact.ones >> CAUSE_SHIFT) as usize);
+                cause((fact.ones >> (CAUSE_SHIFT + IMPACT_BITS)) as usize);
+                let impact = (fact.ones >> CAUSE_SHIFT) as usize & ((1 << IMPACT_BITS) - 1);
+                let is_without = usize::from(fact.ones & Lane::WithRst.one() == 0);
+                sums.impacts[is_without][impact] += 1;
+                if IS_LOSS[impact] {
+                    sums.rst_lossy_of_completed += u64::from(fact.rst_of_completed);
+                }
                 ones += fact.ones & ((1 << CAUSE_SHIFT) - 1);
                 flags += fact.flags;
                 sums.packets += u64::from(fact.packets);
@@ -162,6 +187,14 @@ impl Sums {
             sums.lanes.add(ones, flags);
         }
         sums
+    }
+
+    fn impacts(&self) -> Impacts {
+        let [with, without] = &self.impacts;
+        Impacts::of(|impact| {
+            let of_silence = if impact == Impact::None { 0 } else { u64::from(without[impact as usize]) };
+            u64::from(with[impact as usize]) + of_silence
+        })
     }
 
     /// The same, as sums over any number.
@@ -183,6 +216,8 @@ impl Sums {
             client: FlagTotals { syn, syn_ack, fin, rst },
             server: FlagTotals { syn: their_syn, syn_ack: their_syn_ack, fin: their_fin, rst: their_rst },
             rst_of_completed: self.rst_of_completed,
+            rst_lossy_of_completed: self.rst_lossy_of_completed,
+            impacts: self.impacts(),
             one_sided: one(Lane::OneSided),
             rst_unattributed: 0,
             packets: self.packets,

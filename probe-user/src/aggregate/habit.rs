@@ -6,8 +6,8 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use super::places::Places;
-use crate::lifecycle::{Cause, Confidence, Connection, Evidence, ResetBy, Value};
+use super::{monitor::Monitors, places::Places};
+use crate::lifecycle::{Cause, Confidence, Connection, Evidence, Impact, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
 const MIN_CLOSES: u64 = 5;
@@ -15,6 +15,8 @@ const MIN_CLOSES: u64 = 5;
 const MIN_SHARE_PER_CENT: u64 = 80;
 /// Accepted connections of the same TTL from which that is the host's.
 const MIN_ANSWERS: u32 = 3;
+/// A host that answers sooner is too near for its answers to tell anything by their time, nanoseconds.
+const LONG_WAY_NS: u64 = 1_000_000;
 /// Services remembered; later ones are not judged.
 const MAX_SERVICES: usize = u16::MAX as usize + 1;
 
@@ -47,6 +49,8 @@ struct HostTtl {
     ttl: u8,
     /// Connections in a row with this TTL. An address with several hosts behind it never gets far.
     seen: u32,
+    /// The least time that a SYN-ACK of it took, nanoseconds; 0 when not known.
+    answer_ns: u64,
 }
 
 impl HostTtl {
@@ -58,6 +62,17 @@ impl HostTtl {
         self.seen = if ttl == self.ttl { self.seen + 1 } else { 1 };
         self.ttl = ttl;
         true
+    }
+
+    fn see_answer(&mut self, after_ns: Option<u64>) {
+        if let Some(after_ns) = after_ns.filter(|&ns| ns > 0) {
+            self.answer_ns = if self.answer_ns == 0 { after_ns } else { self.answer_ns.min(after_ns) };
+        }
+    }
+
+    /// A refusal that comes in a fraction of the time in which the host ever answered is of a box before it.
+    fn is_too_soon(self, after_ns: u64) -> bool {
+        self.answer_ns >= LONG_WAY_NS && after_ns < self.answer_ns / 8
     }
 
     /// Whether `ttl` may be the host's own: as many hops away, whatever it began with (sockets may have a TTL of their own
@@ -80,7 +95,9 @@ pub(super) enum Question {
     /// Is this how this service always ends them?
     Habit { service: ServiceNumber, closer: ResetBy },
     /// Is this the TTL of the host that refused?
-    Refusal { host: IpAddr, ttl: u8 },
+    Refusal { host: IpAddr, ttl: u8, after_ns: u64 },
+    /// Does this client come at steady intervals?
+    Monitor { pair: u32 },
 }
 
 /// How the services seen so far end their connections, and from how far their hosts answer.
@@ -90,12 +107,16 @@ pub struct Habits {
     /// Numbers of services.
     places: Places,
     closes: Vec<Closes>,
+    monitors: Monitors,
 }
 
 impl Habits {
     /// Counts one ended connection.
     pub fn observe(&mut self, connection: &Connection) {
         self.count(connection, is_candidate(connection), &mut None);
+        if Monitors::is_candidate(connection) {
+            self.monitors.see(connection);
+        }
     }
 
     /// As [`Self::observe`]; what else its cause depends on. `number` is that of its service where it is known, and is
@@ -107,6 +128,9 @@ impl Habits {
         let service = self.count(connection, is_candidate, number);
         if is_candidate {
             return Some(Question::Habit { service: service?, closer: connection.reset_by });
+        }
+        if Monitors::is_candidate(connection) {
+            return self.monitors.see(connection).map(|pair| Question::Monitor { pair });
         }
         self.ask_who_refused(connection)
     }
@@ -160,8 +184,11 @@ impl Habits {
         let (host, ttl) = (connection.resp.ip(), connection.from_resp.ttl);
         if let Some(known) = self.hosts.get_mut(&host) {
             known.see(ttl);
+            known.see_answer(connection.answered_after_ns);
         } else if self.hosts.len() < MAX_SERVICES {
-            self.hosts.insert(host, HostTtl { ttl, seen: 1 });
+            let mut known = HostTtl { ttl, seen: 1, answer_ns: 0 };
+            known.see_answer(connection.answered_after_ns);
+            self.hosts.insert(host, known);
         }
     }
 
@@ -170,6 +197,9 @@ impl Habits {
             let service = self.places.find(&connection.resp.into())?;
             return Some(Question::Habit { service: ServiceNumber(service as u16), closer: connection.reset_by });
         }
+        if Monitors::is_candidate(connection) {
+            return self.monitors.find(connection).map(|pair| Question::Monitor { pair });
+        }
         self.ask_who_refused(connection)
     }
 
@@ -177,13 +207,17 @@ impl Habits {
     fn ask_who_refused(&self, connection: &Connection) -> Option<Question> {
         let ttl = refusal_ttl(connection)?;
         let host = connection.resp.ip();
-        let is_open = self.hosts.get(&host).is_none_or(|known| known.seen < MIN_ANSWERS || !known.may_be(ttl));
-        is_open.then_some(Question::Refusal { host, ttl })
+        let after_ns = connection.answered_after_ns.unwrap_or(u64::MAX);
+        let is_open = self
+            .hosts
+            .get(&host)
+            .is_none_or(|known| known.seen < MIN_ANSWERS || !known.may_be(ttl) || known.is_too_soon(after_ns));
+        is_open.then_some(Question::Refusal { host, ttl, after_ns })
     }
 
     /// Whether [`Self::judge`] may say something else of the connection when more of its service and host is known.
     pub fn may_change(connection: &Connection) -> bool {
-        is_candidate(connection) || refusal_ttl(connection).is_some()
+        is_candidate(connection) || Monitors::is_candidate(connection) || refusal_ttl(connection).is_some()
     }
 
     /// The cause that all connections together give, if it is another one than that of one alone.
@@ -193,10 +227,11 @@ impl Habits {
                 let is_habit = self.closes.get(usize::from(service.0)).is_some_and(|closes| closes.is_habit(closer));
                 is_habit.then_some(Cause::RstInsteadOfFin)
             }
-            Question::Refusal { host, ttl } => {
+            Question::Refusal { host, ttl, after_ns } => {
                 let known = self.hosts.get(&host).filter(|known| known.seen >= MIN_ANSWERS)?;
-                (!known.may_be(ttl)).then_some(Cause::RefusedByFirewall)
+                (!known.may_be(ttl) || known.is_too_soon(after_ns)).then_some(Cause::RefusedByFirewall)
             }
+            Question::Monitor { pair } => self.monitors.steady(pair).map(|_| Cause::HealthCheck),
         }
     }
 
@@ -213,11 +248,21 @@ impl Habits {
                 put(0, "service.closed_by_rst", Value::OfConnections(closes.by(closer), closes.all));
                 put(1, "cause.of_one_alone", of_one_alone);
             }
-            Question::Refusal { host, ttl } => {
+            Question::Refusal { host, ttl, after_ns } => {
                 connection.reset_by = ResetBy::Middle;
-                let own = self.hosts.get(&host).map_or(0, |known| known.ttl);
-                put(0, "rst.ttl", Value::Instead(ttl.into(), own.into()));
+                let own = self.hosts.get(&host).copied().unwrap_or_default();
+                put(0, "rst.ttl", Value::Instead(ttl.into(), own.ttl.into()));
                 put(1, "cause.of_one_alone", of_one_alone);
+                if own.is_too_soon(after_ns) {
+                    put(0, "host.answers_after_ms", Value::Milliseconds(own.answer_ns));
+                }
+            }
+            Question::Monitor { pair } => {
+                let (interval_ns, seen) = self.monitors.steady(pair).unwrap_or_default();
+                put(0, "monitor.interval_ms", Value::Milliseconds(interval_ns));
+                put(1, "monitor.connections", Value::Number(seen.into()));
+                put(2, "cause.of_one_alone", of_one_alone);
+                connection.verdict.impact = Impact::None;
             }
         }
         let verdict = &mut connection.verdict;
@@ -232,18 +277,18 @@ fn refusal_ttl(connection: &Connection) -> Option<u8> {
     (connection.verdict.cause == Cause::RefusedClosedPort && ttl != 0).then_some(ttl)
 }
 
-/// True when the closer actively aborted and sent no FIN of its own: a habit of the service would explain it.
+/// True when the closer actively aborted and sent no FIN of its own, and nothing was lost: a habit of the service would
+/// explain it. A habit never hides a loss, so that there must be proof of success: a request that was answered.
 pub(super) fn is_candidate(connection: &Connection) -> bool {
     let closer = match connection.reset_by {
         ResetBy::Server => &connection.from_resp,
         ResetBy::Client => &connection.from_orig,
         _ => return false,
     };
-    let aborted = matches!(
-        connection.verdict.cause,
-        Cause::AppAbort | Cause::AbortNoData | Cause::ServerReplyThenReset | Cause::RstInsteadOfFin
-    );
-    connection.is_established() && aborted && closer.fin == 0 && closer.rst > 0
+    let aborted = matches!(connection.verdict.cause, Cause::AppAbort | Cause::RstInsteadOfFin);
+    let succeeded =
+        connection.verdict.impact == Impact::None && connection.from_orig.bytes > 0 && connection.from_resp.bytes > 0;
+    connection.is_established() && aborted && succeeded && closer.fin == 0 && closer.rst > 0
 }
 
 #[cfg(test)]
@@ -255,8 +300,9 @@ mod tests {
     };
 
     fn aborted(server: &str) -> Connection {
-        let rst = Side { rst: 1, ..Side::default() };
-        let mut connection = connection(server, Opening::Completed, Closing::RstOnly, Side::default(), rst);
+        let rst = Side { rst: 1, bytes: 9, ..Side::default() };
+        let asked = Side { bytes: 9, ..Side::default() };
+        let mut connection = connection(server, Opening::Completed, Closing::RstOnly, asked, rst);
         connection.verdict.cause = Cause::AppAbort;
         connection
     }
@@ -323,6 +369,39 @@ mod tests {
                 (totals.reset_by_middle, totals.reset_by_server),
                 if by == ResetBy::Middle { (1, 0) } else { (0, 1) }
             );
+        }
+    }
+
+    #[test]
+    fn a_habit_never_hides_a_loss() {
+        let aborts = vec![aborted("10.0.0.2:80"); 9];
+        let mut habits = Habits::default();
+        for connection in &aborts {
+            habits.observe(connection);
+        }
+        for impact in [Impact::RequestLost, Impact::ResponseLost, Impact::TransferCut, Impact::Unknown] {
+            let mut last = aborted("10.0.0.2:80");
+            last.verdict.impact = impact;
+            habits.judge(&mut last);
+            assert_eq!(last.verdict.cause, Cause::AppAbort, "{impact}");
+        }
+        let mut unanswered = aborted("10.0.0.2:80");
+        unanswered.from_resp.bytes = 0;
+        habits.judge(&mut unanswered);
+        assert_eq!(unanswered.verdict.cause, Cause::AppAbort, "nothing was ever answered");
+    }
+
+    #[test]
+    fn a_refusal_sooner_than_the_host_ever_answers_is_of_a_box_before_it() {
+        let mut habits = Habits::default();
+        for _ in 0..3 {
+            let answering = Connection { answered_after_ns: Some(10_300_000), ..answering(63) };
+            habits.observe(&answering);
+        }
+        for (after_ns, cause) in [(30_000, Cause::RefusedByFirewall), (9_900_000, Cause::RefusedClosedPort)] {
+            let mut one = Connection { answered_after_ns: Some(after_ns), ..refused(63) };
+            habits.judge(&mut one);
+            assert_eq!(one.verdict.cause, cause);
         }
     }
 

@@ -11,6 +11,7 @@ mod gaps;
 mod gathered;
 mod group;
 mod habit;
+mod monitor;
 mod places;
 mod tally;
 mod totals;
@@ -20,13 +21,13 @@ mod whole_bytes;
 pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
-pub use totals::{FlagTotals, Totals};
+pub use totals::{FlagTotals, Impacts, Totals};
 pub use unsettled::Unsettled;
 pub use whole_bytes::WholeBytes;
 
 use tally::Tally;
 
-use crate::lifecycle::{Cause, Closing, Connection, ResetBy};
+use crate::lifecycle::{Cause, Closing, Connection, Impact, ResetBy};
 
 /// Totals, groups and counts by cause and closing.
 #[derive(Clone, Debug)]
@@ -98,14 +99,17 @@ impl Aggregate {
         self.whole_bytes.add(connection);
     }
 
-    /// A connection that was added with one cause, and as reset by somebody, has another.
-    fn judge(&mut self, (of_one, reset_by): (Cause, ResetBy), cause: Cause, rows: Rows) {
+    /// A connection that was added with one cause and impact, and as reset by somebody, has another.
+    fn judge(&mut self, (of_one, reset_by, impact): (Cause, ResetBy, Impact), cause: Cause, rows: Rows) {
+        let now = if cause == Cause::HealthCheck { Impact::None } else { impact };
         let by = if cause == Cause::RefusedByFirewall { ResetBy::Middle } else { reset_by };
         self.causes.change(of_one as usize, cause as usize);
         self.totals.change_reset_by(reset_by, by);
+        self.totals.impacts.change(impact, now);
         for group in self.groups(Some(rows)) {
             group.change_cause(of_one, cause);
             group.totals.change_reset_by(reset_by, by);
+            group.totals.impacts.change(impact, now);
         }
     }
 

@@ -29,7 +29,14 @@ prop_compose! {
 prop_compose! {
     fn any_connection()(
         ends in (1..9_u16, 1..9_u8),
-        words in (0..OPENINGS.len(), 0..Closing::ALL.len(), 0..RESETS.len(), 0..Cause::ALL.len()),
+        words in (
+            0..OPENINGS.len(),
+            0..Closing::ALL.len(),
+            0..RESETS.len(),
+            0..Cause::ALL.len(),
+            0..Impact::ALL.len(),
+        ),
+        start_ns in 0..1_u64 << 40,
         sides in [side(), side()],
         // Up to 18 minutes; some longer than a fact holds, which is 72 minutes.
         duration_ns in prop_oneof![9 => 0..1_u64 << 40, 1 => 0..1_u64 << 50],
@@ -40,6 +47,7 @@ prop_compose! {
         let mut one = connection(&format!("10.0.0.2:{}", ends.0), opening, closing, orig, resp);
         one.orig.set_ip([10, 1, 0, ends.1].into());
         (one.reset_by, one.verdict.cause) = (RESETS[words.2], Cause::ALL[words.3]);
+        (one.verdict.impact, one.start_ns) = (Impact::ALL[words.4], start_ns);
         (one.duration_ns, one.idle_gap_ns) = (duration_ns, idle_gap_s.map(|gap| gap * 1_000_000_000));
         if closing == Closing::RstWithoutConnection {
             (one.opening, one.verdict.cause) = (Opening::NotSeen, Cause::RstWithoutConnection);
@@ -167,13 +175,15 @@ fn more_than_are_gathered_at_once() {
 fn each_connection_is_judged_by_its_own_service() {
     // By service: connections, and how many of them it aborted. A habit, none, too few of all, too few.
     const SERVICES: [(u16, usize, usize); 4] = [(1, 10, 10), (2, 10, 0), (3, 10, 5), (4, 4, 4)];
-    let (fin, rst) = (Side { fin: 1, ..Side::default() }, Side { rst: 1, ..Side::default() });
+    // Requests that were answered.
+    let (fin, rst) = (Side { fin: 1, ..Side::default() }, Side { rst: 1, bytes: 9, ..Side::default() });
+    let asked = Side { bytes: 9, ..Side::default() };
     let mut connections = Vec::new();
     for round in 0..10 {
         for (port, _, aborted) in SERVICES.into_iter().filter(|one| round < one.1) {
             let (is_abort, server) = (round < aborted, format!("10.0.0.2:{port}"));
             let (closing, resp) = if is_abort { (Closing::RstOnly, rst) } else { (Closing::TwoFins, fin) };
-            let mut one = connection(&server, Opening::Completed, closing, Side::default(), resp);
+            let mut one = connection(&server, Opening::Completed, closing, asked, resp);
             if is_abort {
                 one.verdict.cause = Cause::AppAbort;
             }

@@ -1,6 +1,6 @@
 //! Sums over connections, and the rates made of them. Each rate names its denominator and is `None` where that is 0.
 
-use crate::lifecycle::{Closing, Connection, Opening, ResetBy};
+use crate::lifecycle::{Closing, Connection, Impact, Opening, ResetBy};
 
 /// SYN, FIN and RST of one direction, or of everything on one side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -21,6 +21,54 @@ impl FlagTotals {
         self.syn_ack += other.syn_ack;
         self.fin += other.fin;
         self.rst += other.rst;
+    }
+}
+
+/// Connections by impact: those with an RST, and those without one that lost something or failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Impacts {
+    counts: [u64; Impact::ALL.len()],
+}
+
+impl Impacts {
+    /// From a count of each.
+    pub(super) fn of(count: impl Fn(Impact) -> u64) -> Self {
+        let mut impacts = Self::default();
+        for (sum, &impact) in impacts.counts.iter_mut().zip(Impact::ALL) {
+            *sum = count(impact);
+        }
+        impacts
+    }
+
+    /// How many had this impact.
+    pub fn count(&self, impact: Impact) -> u64 {
+        self.counts[impact as usize]
+    }
+
+    /// Those that occurred, in their order.
+    pub fn each(&self) -> impl Iterator<Item = (Impact, u64)> {
+        Impact::ALL.iter().map(|&impact| (impact, self.count(impact))).filter(|entry| entry.1 > 0)
+    }
+
+    /// How many lost something.
+    pub fn losses(&self) -> u64 {
+        self.each().filter(|(impact, _)| impact.is_loss()).map(|entry| entry.1).sum()
+    }
+
+    fn add(&mut self, impact: Impact, has_rst: bool) {
+        self.counts[impact as usize] += u64::from(has_rst || impact != Impact::None);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (sum, count) in self.counts.iter_mut().zip(other.counts) {
+            *sum += count;
+        }
+    }
+
+    /// One with an RST that was counted under one has another.
+    pub(super) fn change(&mut self, from: Impact, to: Impact) {
+        self.counts[from as usize] = self.counts[from as usize].saturating_sub(1);
+        self.counts[to as usize] += 1;
     }
 }
 
@@ -55,6 +103,10 @@ pub struct Totals {
     pub server: FlagTotals,
     /// RST segments of connections with a completed handshake: the numerator of `rst_per_conn`.
     pub rst_of_completed: u64,
+    /// Of these, RSTs of connections that lost something: the numerator of `rst_lossy_per_conn`.
+    pub rst_lossy_of_completed: u64,
+    /// By impact.
+    pub impacts: Impacts,
     /// Connections of which only one direction was seen.
     pub one_sided: u64,
     /// RST segments of `rst_without_connection`: who is client there is a guess, so they are in neither direction.
@@ -94,6 +146,8 @@ impl Totals {
         self.client.merge(&other.client);
         self.server.merge(&other.server);
         self.rst_of_completed += other.rst_of_completed;
+        self.rst_lossy_of_completed += other.rst_lossy_of_completed;
+        self.impacts.merge(&other.impacts);
         self.one_sided += other.one_sided;
         self.rst_unattributed += other.rst_unattributed;
         self.packets += other.packets;
@@ -116,9 +170,14 @@ impl Totals {
         self.never_answered += u64::from(connection.opening == Opening::Unanswered);
         self.with_rst += u64::from(connection.rst_count() > 0);
         self.one_sided += u64::from(connection.is_one_sided());
+        let impact = connection.verdict.impact;
         if connection.is_established() {
             self.rst_of_completed += connection.rst_count();
+            if impact.is_loss() {
+                self.rst_lossy_of_completed += connection.rst_count();
+            }
         }
+        self.impacts.add(impact, connection.rst_count() > 0);
         if let Some(sum) = self.reset_by(connection.reset_by) {
             *sum += 1;
         }
@@ -153,6 +212,11 @@ impl Totals {
     /// RSTs of connections with a completed handshake, per such connection (`rst.per_conn`).
     pub fn rst_per_conn(&self) -> Option<f64> {
         ratio(self.rst_of_completed, self.completed_handshakes)
+    }
+
+    /// RSTs of connections with a completed handshake that lost something, per such connection (`rst_lossy.per_conn`).
+    pub fn rst_lossy_per_conn(&self) -> Option<f64> {
+        ratio(self.rst_lossy_of_completed, self.completed_handshakes)
     }
 
     /// Connections with an RST per connection (`rst.ratio`).

@@ -9,7 +9,7 @@ use super::{
     gathered::Gathered,
     habit::{Habits, Question, ServiceNumber},
 };
-use crate::lifecycle::{Cause, Closing, Connection, ResetBy};
+use crate::lifecycle::{Cause, Closing, Connection, Impact, ResetBy};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ pub struct Unsettled {
     connections: u64,
     aborted: Chunks<Aborted, 4096>,
     refused: Vec<Refused>,
+    watched: Vec<Watched>,
     /// By server row: the number of its service among the habits.
     services: Vec<Option<ServiceNumber>>,
 }
@@ -42,9 +43,20 @@ const _: () = assert!(size_of::<Aborted>() == 12);
 struct Refused {
     host: IpAddr,
     ttl: u8,
+    after_ns: u64,
+    impact: Impact,
     reset_by: ResetBy,
     server: u32,
     client: u32,
+}
+
+/// An empty connection that was added before all was known of when its client comes.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    pair: u32,
+    server: u32,
+    client: u32,
+    of_one: (Cause, ResetBy, Impact),
 }
 
 /// Connections that wait for judgement at most; further ones are judged by what is known when they are added.
@@ -62,6 +74,7 @@ impl Unsettled {
             connections: 0,
             aborted: Chunks::default(),
             refused: Vec::new(),
+            watched: Vec::new(),
             services: Vec::new(),
         }
     }
@@ -136,7 +149,7 @@ impl Unsettled {
 
     #[cold]
     fn leave_open(&mut self, question: Question, connection: &mut Connection, habits: &Habits, rows: Rows) {
-        if self.aborted.len() + self.refused.len() >= MAX_OPEN {
+        if self.aborted.len() + self.refused.len() + self.watched.len() >= MAX_OPEN {
             habits.judge(connection);
             return;
         }
@@ -146,8 +159,14 @@ impl Unsettled {
                 let one = Aborted { server, client, service, closer, cause: connection.verdict.cause };
                 self.aborted.push(one);
             }
-            Question::Refusal { host, ttl } => {
-                self.refused.push(Refused { host, ttl, reset_by: connection.reset_by, server, client });
+            Question::Refusal { host, ttl, after_ns } => {
+                let (reset_by, impact) = (connection.reset_by, connection.verdict.impact);
+                self.refused.push(Refused { host, ttl, after_ns, impact, reset_by, server, client });
+            }
+            Question::Monitor { pair } => {
+                let verdict = &connection.verdict;
+                let of_one = (verdict.cause, connection.reset_by, verdict.impact);
+                self.watched.push(Watched { pair, server, client, of_one });
             }
         }
     }
@@ -164,13 +183,20 @@ impl Unsettled {
         for one in self.aborted.iter() {
             let question = Question::Habit { service: one.service, closer: one.closer };
             if let Some(cause) = habits.answer(question) {
-                aggregate.judge((one.cause, one.closer), cause, [one.server, one.client]);
+                // What loses something is no habit.
+                aggregate.judge((one.cause, one.closer, Impact::None), cause, [one.server, one.client]);
             }
         }
         for one in self.refused {
-            let question = Question::Refusal { host: one.host, ttl: one.ttl };
+            let question = Question::Refusal { host: one.host, ttl: one.ttl, after_ns: one.after_ns };
             if let Some(cause) = habits.answer(question) {
-                aggregate.judge((Cause::RefusedClosedPort, one.reset_by), cause, [one.server, one.client]);
+                let of_one = (Cause::RefusedClosedPort, one.reset_by, one.impact);
+                aggregate.judge(of_one, cause, [one.server, one.client]);
+            }
+        }
+        for one in self.watched {
+            if let Some(cause) = habits.answer(Question::Monitor { pair: one.pair }) {
+                aggregate.judge(one.of_one, cause, [one.server, one.client]);
             }
         }
         aggregate

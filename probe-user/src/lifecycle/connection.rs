@@ -19,6 +19,8 @@ pub struct Connection {
     pub domain: u32,
     /// How `orig` and `resp` are known.
     pub orientation: Orientation,
+    /// Zeek takes the other one for the originator: an earlier record of the same connection tells better.
+    pub is_reversed: bool,
     /// Time of the first segment, nanoseconds in the source's clock (Unix epoch after the agent's conversion).
     pub start_ns: u64,
     /// From the first to the last segment that counts (Zeek: the last before both sides had closed), nanoseconds.
@@ -42,6 +44,10 @@ pub struct Connection {
     /// How long it had been idle when the reset came, or the FIN that a request crossed; nanoseconds. `None` below one
     /// second, and without RST: an idle timeout is then no explanation.
     pub idle_gap_ns: Option<u64>,
+    /// How far the client had come when the first RST was sent; `None` without RST, and where a stage has no name.
+    pub stage: Option<Stage>,
+    /// From the first SYN to the first answer to it, SYN-ACK or RST, as seen here; nanoseconds.
+    pub answered_after_ns: Option<u64>,
     /// Why the record was written now.
     pub written: Written,
     /// How complete the packet and byte counts are.
@@ -69,6 +75,23 @@ impl Connection {
     pub fn rst_per_second(&self) -> Option<f64> {
         let seconds = (self.duration_ns as f64 / 1e9).max(1.0);
         (self.rst_count() > 0).then(|| self.rst_count() as f64 / seconds)
+    }
+
+    /// What was seen of it, as Wireshark's `tcp.completeness` (packet-tcp.c): 1 SYN, 2 SYN-ACK, 4 ACK, 8 payload, 16 FIN, 32 RST.
+    /// `None` where only control segments were counted.
+    pub fn completeness(&self) -> Option<u8> {
+        let (orig, resp) = (&self.from_orig, &self.from_resp);
+        let acknowledged = self.history.contains(['A', 'a', 'D', 'd', 'F', 'f']);
+        let bits = [
+            orig.syn + resp.syn > 0,
+            orig.syn_ack + resp.syn_ack > 0,
+            acknowledged,
+            orig.payload_bytes + resp.payload_bytes > 0,
+            self.fin_count() > 0,
+            self.rst_count() > 0,
+        ];
+        let value = bits.into_iter().enumerate().map(|(bit, is_set)| u8::from(is_set) << bit).sum();
+        (self.basis != Basis::ControlOnly).then_some(value)
     }
 
     /// True when only one direction was ever seen although the other must exist.
@@ -100,6 +123,8 @@ pub struct Side {
     pub retransmits: u64,
     /// Bytes that the other side acknowledged and that were never seen (Zeek's missed_bytes, this direction).
     pub missed_bytes: u64,
+    /// Payload of this side that the other side's host discarded, as far as seen; bytes.
+    pub lost_bytes: u64,
     /// TTL or hop limit of its last segment without RST; 0 when there was none.
     pub ttl: u8,
     /// TTL or hop limit of its first RST; 0 when there was none.
@@ -115,6 +140,8 @@ pub enum Orientation {
     SynAck,
     /// By a well-known service port (Zeek's likely_server_ports).
     ServicePort,
+    /// By an earlier connection: of the same addresses and ports, or of the server.
+    Remembered,
     /// The sender of the first segment is taken as the originator: a guess.
     FirstSender,
 }
@@ -213,8 +240,47 @@ pub struct Verdict {
     pub cause: Cause,
     /// How sure.
     pub confidence: Confidence,
+    /// What was lost.
+    pub impact: Impact,
     /// What it rests on, in the order of weight.
     pub evidence: Vec<Evidence>,
+}
+
+/// How far a connection had come when it was reset, as Cloudflare Radar counts: by what came from the client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Stage {
+    /// After its SYN, before its acknowledgement of the SYN-ACK.
+    PostSyn,
+    /// After the handshake, before any payload of it.
+    PostAck,
+    /// After its first payload.
+    PostPsh,
+    /// After more payload, within its first ten segments.
+    Later,
+}
+
+/// What the end of a connection cost, whatever its cause.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Impact {
+    /// All that was sent was acknowledged, or what was not was a TLS close_notify.
+    None,
+    /// A request was not received, or its receiver discarded it.
+    RequestLost,
+    /// A request was received, and its answer never arrived.
+    ResponseLost,
+    /// Payload was on the way, or its sender went on.
+    TransferCut,
+    /// There was no connection.
+    AttemptFailed,
+    /// Too little was seen to say.
+    Unknown,
+}
+
+impl Impact {
+    /// Whether an application was deprived of something that it had sent or waited for.
+    pub const fn is_loss(self) -> bool {
+        matches!(self, Self::RequestLost | Self::ResponseLost | Self::TransferCut)
+    }
 }
 
 /// How sure a verdict is.
@@ -300,4 +366,22 @@ pub enum Cause {
     Vanished,
     /// The RST carries a diagnostic payload that says why.
     Explained,
+    /// A TLS close_notify met a side that had closed.
+    CloseNotifyAfterClose,
+    /// The client closed or reset while it waited for an answer.
+    ClientGaveUp,
+    /// The client stopped while it was sending.
+    ClientAbortUpload,
+    /// The server's accept queue was full.
+    AcceptQueueFull,
+    /// Payload was sent again and again without acknowledgement.
+    RetransmissionTimeout,
+    /// The SYN-ACK was never answered.
+    SynAckUnanswered,
+    /// An ICMP error said that the other side cannot be reached.
+    IcmpUnreachable,
+    /// A TLS alert ended it.
+    TlsAlert,
+    /// A monitor that looks at steady intervals whether the service accepts connections.
+    HealthCheck,
 }

@@ -81,14 +81,14 @@ pub(super) enum Kind {
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
 pub(super) struct Endpoint {
-    /// IP bytes sent.
-    pub(super) ip_bytes: u64,
     /// Payload bytes sent, retransmissions included.
     pub(super) payload_bytes: u64,
     /// Relative sequence number up to which the stream was seen or given up (Zeek `last_reassem_seq`).
     pub(super) delivered: u64,
     /// How far `delivered` is ahead of what was acknowledged and forgotten (Zeek `trim_seq`).
     pub(super) held: i32,
+    /// IP bytes sent that are no payload; beyond 2^32 in [`super::evidence::OddSide`].
+    pub(super) header_bytes: u32,
     /// Segments sent.
     pub(super) packets: u32,
     /// Initial sequence number, or one before the first seen.
@@ -99,6 +99,8 @@ pub(super) struct Endpoint {
     pub(super) ack_seq: u32,
     /// Milliseconds (2^20 ns) from the connection's start to its last segment.
     pub(super) last_tick: u32,
+    /// The same of its last segment with payload that it had not sent before.
+    pub(super) data_tick: u32,
     /// Times `last_seq` went round.
     pub(super) seq_wraps: u16,
     /// Times `ack_seq` went round.
@@ -109,27 +111,68 @@ pub(super) struct Endpoint {
     pub(super) ip_id: u16,
     /// State now.
     pub(super) state: State,
-    /// Previous distinct state.
-    pub(super) previous: State,
+    /// Previous distinct state, and what its last segment was.
+    past: Past,
     /// [`DID_CLOSE`] and others.
     pub(super) marks: u8,
     /// TTL of its last segment other than an RST.
     pub(super) ttl: u8,
-    /// What its last segment was.
-    pub(super) kind: Kind,
     /// Keep-alive probes since the peer's last segment.
     pub(super) probes: u8,
+    /// Payload segments sent again since the peer last acknowledged anything new.
+    pub(super) repeats: u8,
     /// Segments with SYN and without ACK.
     pub(super) syn: u8,
     /// Segments with SYN and ACK.
     pub(super) syn_ack: u8,
 }
 
+/// A [`State`] and a [`Kind`] in one byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Past(u8);
+
+const STATES: [State; 8] = [
+    State::Inactive,
+    State::SynSent,
+    State::SynAckSent,
+    State::Partial,
+    State::Established,
+    State::Closed,
+    State::Reset,
+    State::Inactive,
+];
+const KINDS: [Kind; 8] =
+    [Kind::Nothing, Kind::Syn, Kind::SynAck, Kind::PureAck, Kind::Data, Kind::Fin, Kind::Rst, Kind::KeepAlive];
+
 impl Endpoint {
     /// Before its first segment.
     pub(super) fn new(followed: bool) -> Self {
         let marks = if followed { 0 } else { NOT_FOLLOWED };
         Self { delivered: u64::from(followed), marks, ..Self::default() }
+    }
+
+    /// Previous distinct state.
+    #[inline(always)]
+    pub(super) fn previous(&self) -> State {
+        STATES[usize::from(self.past.0 & 7)]
+    }
+
+    /// Sets [`Self::previous`].
+    #[inline(always)]
+    pub(super) fn set_previous(&mut self, state: State) {
+        self.past.0 = self.past.0 & !7 | state as u8;
+    }
+
+    /// What its last segment was.
+    #[inline(always)]
+    pub(super) fn kind(&self) -> Kind {
+        KINDS[usize::from(self.past.0 >> 3 & 7)]
+    }
+
+    /// Sets [`Self::kind`].
+    #[inline(always)]
+    pub(super) fn set_kind(&mut self, kind: Kind) {
+        self.past.0 = self.past.0 & 7 | (kind as u8) << 3;
     }
 
     #[inline(always)]
@@ -211,6 +254,7 @@ impl Endpoint {
                 self.ack_wraps = self.ack_wraps.wrapping_add(1);
             }
             self.ack_seq = ack;
+            self.repeats = 0;
         }
     }
 
@@ -300,7 +344,7 @@ impl Endpoint {
     /// Payload bytes by sequence numbers (Zeek `TCP_Endpoint::Size`).
     pub(super) fn size(&self, peer: State) -> u64 {
         let aborted_half_open =
-            self.previous == State::SynSent && self.state == State::Reset && peer == State::Inactive;
+            self.previous() == State::SynSent && self.state == State::Reset && peer == State::Inactive;
         if aborted_half_open && !self.no_data_acked() {
             return 0;
         }
@@ -318,6 +362,18 @@ fn full(seq: u32, wraps: u16) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_and_a_kind_share_a_byte() {
+        let mut end = Endpoint::new(true);
+        for state in STATES {
+            for kind in KINDS {
+                end.set_kind(kind);
+                end.set_previous(state);
+                assert_eq!((end.previous(), end.kind()), (state, kind));
+            }
+        }
+    }
 
     #[test]
     fn sizes_leave_out_syn_and_fin() {

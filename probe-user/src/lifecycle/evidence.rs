@@ -5,8 +5,9 @@ use std::num::NonZeroU64;
 use probe_ebpf::layout::{ACK, CONTROL, DirectionCounters, FIN, HAS_TIMESTAMPS, RST, SYN, Segment, SegmentRecord};
 
 use super::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN, State};
+use super::ledger;
 use super::reassembly::Pieces;
-use super::track::Track;
+use super::track::{ORIG, SPOKE, SPOKE_RESP, Track};
 
 /// Kept for one direction as soon as there is a FIN or an RST: small, as nearly every connection gets there.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,12 @@ pub(super) struct RareSide {
     pub(super) last_rst: u64,
     /// Its first FIN.
     pub(super) fin: Option<Seen>,
+    /// First payload bytes of the first segment that it sent after the other side's FIN, 0 when not known.
+    pub(super) late_note: u64,
+    /// Payload bytes of that segment.
+    pub(super) late_len: u32,
+    /// New payload that it sent after the other side's FIN, bytes.
+    pub(super) late_bytes: u32,
     /// Segments with FIN.
     pub(super) fins: u32,
     /// Segments with RST.
@@ -51,6 +58,8 @@ pub(super) struct OddSide {
     pub(super) zero_windows: u32,
     /// Packets beyond 2^32.
     pub(super) packets_high: u32,
+    /// Header bytes beyond 2^32.
+    pub(super) header_bytes_high: u32,
     /// Other counts beyond their counters.
     pub(super) beyond: Beyond,
 }
@@ -64,18 +73,40 @@ pub(super) struct KernelReason {
     pub(super) provoked: bool,
 }
 
-/// When and in what surroundings a control segment came.
+/// When and in what surroundings a FIN came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     /// When, and one more: never 0.
     time_ns: NonZeroU64,
     /// Time since the connection's previous segment, nanoseconds.
     pub(super) idle_ns: u64,
+    /// Who spoke last.
+    pub(super) talk: Talk,
+}
+
+/// Who had sent payload last, and when each side had, at the moment of a FIN or an RST.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Talk {
+    /// By side, in ticks from the connection's start.
+    pub(super) data_ticks: [u32; 2],
+    /// Marks of the connection (`Track::marks`).
+    pub(super) marks: u8,
+}
+
+impl Talk {
+    fn of(track: &Track) -> Self {
+        Self { data_ticks: [track.ends[0].data_tick, track.ends[1].data_tick], marks: track.marks }
+    }
+
+    /// The side that had sent payload last, if any had.
+    pub(super) fn last(&self) -> Option<usize> {
+        (self.marks & SPOKE != 0).then(|| usize::from(self.marks & SPOKE_RESP != 0))
+    }
 }
 
 impl Seen {
-    fn new(time_ns: u64, idle_ns: u64) -> Self {
-        Self { time_ns: NonZeroU64::MIN.saturating_add(time_ns), idle_ns }
+    fn new(time_ns: u64, idle_ns: u64, track: &Track) -> Self {
+        Self { time_ns: NonZeroU64::MIN.saturating_add(time_ns), idle_ns, talk: Talk::of(track) }
     }
 
     /// When.
@@ -104,6 +135,8 @@ pub(super) struct Rst {
     pub(super) sender: Before,
     /// The other side before it.
     pub(super) peer: Before,
+    /// Who spoke last.
+    pub(super) talk: Talk,
     /// Whether the segment just before it came from the other side.
     pub(super) answers_peer: bool,
     /// Highest sequence number among them was above everything sent, after one that was not.
@@ -129,6 +162,7 @@ pub(super) struct Before {
     pub(super) ttl: u8,
     pub(super) kind: Kind,
     pub(super) probes: u8,
+    pub(super) repeats: u8,
     pub(super) marks: u8,
     pub(super) fin: bool,
 }
@@ -143,8 +177,9 @@ impl Before {
             last_tick: end.last_tick,
             ip_id: end.ip_id,
             ttl: end.ttl,
-            kind: end.kind,
+            kind: end.kind(),
             probes: end.probes,
+            repeats: end.repeats,
             marks: end.marks,
             fin: end.has(SENT_FIN),
         }
@@ -172,20 +207,25 @@ pub(super) struct Odd {
     pub(super) sides: [OddSide; 2],
     /// Letters of the history that found no room inline.
     pub(super) history: Vec<u8>,
+    /// Idle time before the first segment, where an earlier record of the same connection is remembered, nanoseconds.
+    pub(super) idle_before_ns: u64,
 }
 
 /// Before a segment with these flags changes anything: what it will be judged by later.
 #[inline(always)]
 pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segment) {
+    if segment.record.payload_len > 0 && flags & RST == 0 && track.ends[1 - side].has(SENT_FIN) {
+        note_late(track, side, segment);
+    }
     if flags & (FIN | RST) == 0 {
         return;
     }
     let time_ns = segment.record.time_ns;
     let idle_ns = time_ns.saturating_sub(track.previous_ns());
     if flags & FIN != 0 {
-        let fin = &mut track.rare_mut().sides[side].fin;
-        if fin.is_none() {
-            *fin = Some(Seen::new(time_ns, idle_ns));
+        if track.rare_mut().sides[side].fin.is_none() {
+            let seen = Seen::new(time_ns, idle_ns, track);
+            track.rare_mut().sides[side].fin = Some(seen);
         }
     }
     if flags & RST != 0 {
@@ -193,10 +233,28 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
     }
 }
 
+/// Payload of `side` after the other side's FIN: how much, and how it begins.
+#[cold]
+fn note_late(track: &mut Track, side: usize, segment: &Segment) {
+    let record = &segment.record;
+    let end = &track.ends[side];
+    let beyond = record.seq.wrapping_add(record.payload_len).wrapping_sub(end.last_seq).cast_signed();
+    if beyond <= 0 || end.has(SENT_FIN) {
+        return;
+    }
+    let late = &mut track.rare_mut().sides[side];
+    if late.late_bytes == 0 {
+        (late.late_note, late.late_len) = (segment.rst_note, record.payload_len);
+    }
+    late.late_bytes = late.late_bytes.saturating_add(beyond.cast_unsigned());
+}
+
 fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     let record = &segment.record;
     let sender = Before::of(&track.ends[side]);
     let peer = Before::of(&track.ends[1 - side]);
+    let talk = Talk::of(track);
+    let peer_ack = track.ends[side].ack_seq;
     let answers_peer = track.last_side as usize != side && peer.kind != Kind::Nothing;
     let Rare { rsts, blank, .. } = track.rare_mut();
     let kept = &mut rsts[side];
@@ -207,6 +265,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
             idle_ns,
             sender,
             peer,
+            talk,
             answers_peer,
             distinct: 1,
             climbed: false,
@@ -228,7 +287,8 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     if record.seq != std::mem::replace(&mut first.last_seq, record.seq) {
         first.distinct = first.distinct.saturating_add(1);
         let above = |bound: u32| record.seq.wrapping_sub(bound).cast_signed() > 2;
-        if above(first.record.seq) && above(first.sender.next_seq) {
+        // A true reply bears the number of the acknowledgement that it answers.
+        if above(first.record.seq) && above(first.sender.next_seq) && record.seq != peer_ack {
             first.climbed = true;
         }
     }
@@ -239,21 +299,27 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
 
 /// After a segment with these flags was taken in: what later ones are judged against.
 #[inline(always)]
-pub(super) fn after(track: &mut Track, side: usize, flags: u16, record: &SegmentRecord) {
+pub(super) fn after(track: &mut Track, side: usize, flags: u16, record: &SegmentRecord, repeated: bool) {
     let tick = track.tick_of(record.time_ns);
     let kind = kind_of(&track.ends[side], flags, record);
     if flags & RST == 0 && track.rare().is_some_and(|rare| rare.rsts.iter().any(Option::is_some)) {
         after_rst(track, side, record);
     }
-    if kind == Kind::SynAck && track.ends[1 - side].kind == Kind::Syn {
-        let since = record.time_ns.saturating_sub(track.start_ns);
-        if track.ends[1 - side].syn <= 1 {
-            track.handshake_us = u32::try_from(since / 1000).unwrap_or(u32::MAX);
+    if record.payload_len > 0 && flags & RST == 0 {
+        if !repeated {
+            ledger::spoke(track, side, tick);
+        } else if kind != Kind::KeepAlive {
+            track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
         }
+    }
+    if kind == Kind::SynAck && track.ends[1 - side].kind() == Kind::Syn && track.ends[1 - side].syn <= 1 {
+        track.answered_after(record.time_ns.saturating_sub(track.start_ns));
+    } else if side == ORIG && flags & (SYN | RST) == 0 {
+        track.opened_after(record.time_ns.saturating_sub(track.start_ns));
     }
     track.last_side = side as u8;
     let end = &mut track.ends[side];
-    end.kind = kind;
+    end.set_kind(kind);
     end.last_tick = tick;
     end.ip_id = record.ip_id;
     if flags & RST == 0 {
@@ -276,8 +342,11 @@ pub(super) fn counted_last(track: &mut Track, side: usize, counters: &DirectionC
     let tick = track.tick_of(counters.last_ns);
     track.last_side = side as u8;
     track.ends[1 - side].probes = 0;
+    if counters.last_payload > 0 {
+        ledger::spoke(track, side, tick);
+    }
     let end = &mut track.ends[side];
-    end.kind = if counters.last_payload > 0 { Kind::Data } else { Kind::PureAck };
+    end.set_kind(if counters.last_payload > 0 { Kind::Data } else { Kind::PureAck });
     end.last_tick = end.last_tick.max(tick);
     end.ip_id = counters.ip_id;
     end.ttl = counters.ttl;
@@ -305,7 +374,7 @@ fn kind_of(end: &Endpoint, flags: u16, record: &SegmentRecord) -> Kind {
 /// Signs that an RST was not believed, or not genuine.
 fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
     let previous_side = track.last_side as usize;
-    let previous_kind = track.ends[previous_side].kind;
+    let previous_kind = track.ends[previous_side].kind();
     let Some(rare) = track.rare.as_mut() else { return };
     if let Some(rst) = rare.rsts[side].as_mut() {
         let from = |bound: u32| record.payload_len > 0 && record.seq.wrapping_sub(bound).cast_signed() >= 0;

@@ -19,7 +19,8 @@ impl Form {
     pub(super) fn of(record: &SegmentRecord) -> Self {
         let ack = record.has(ACK);
         let bare = record.window == 0 && record.option_len == 0;
-        if !ack && bare {
+        // A reply may have to bear options of its own: MD5 (RFC 2385), AO (RFC 5925), MP_TCPRST (RFC 8684 3.6).
+        if !ack && record.window == 0 && !record.has(HAS_TIMESTAMPS) {
             Self::Reply
         } else if ack && bare && record.seq == 0 {
             Self::Refuse
@@ -75,9 +76,10 @@ pub(super) fn explained(note: u64) -> Option<String> {
 /// The first payload bytes of an RST, when they read like words, as some devices put there (RFC 9293 3.5.3).
 pub(super) fn text(note: u64) -> Option<String> {
     let bytes = note.to_ne_bytes();
-    let like_words = bytes[0].is_ascii_alphabetic()
-        && bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
-        && bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count() >= 5;
+    // Words, or the beginning of a page.
+    let like_words = (bytes[0].is_ascii_alphabetic() || bytes[0] == b'<')
+        && bytes.iter().all(|byte| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\r' | b'\n'))
+        && bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count() >= 4;
     like_words.then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -112,6 +112,8 @@ pub(super) mod seen {
     pub(crate) const MULTI: u16 = 0x40;
     /// No letter, and of the connection: the answer came with an earlier time than the first segment.
     pub(crate) const BACKDATED: u16 = 0x80;
+    /// No letter, and of the connection: Zeek's `close_deferred`.
+    pub(crate) const CLOSE_DEFERRED: u16 = 0x8000;
 }
 
 /// True when the `count`-th event of a kind is noted: the first, the tenth, the hundredth, ... (Zeek

@@ -23,6 +23,8 @@ pub(super) fn suspicion(rst: &Rst, form: Form) -> Option<Confidence> {
         strong |= mark.strong;
     }
     match score {
+        // No stack answers several segments by numbers above all that it ever sent.
+        2 if rst.climbed && form == Form::Reply => Some(Confidence::Medium),
         2 if rst.sender_continued => Some(Confidence::Low),
         3 if strong => Some(Confidence::Low),
         4.. if strong => Some(Confidence::Medium),

@@ -144,7 +144,7 @@ fn take(track: &mut Track, segment: &Segment, flags: u16, extra: Extra, config: 
     if outcome.established {
         lengthen_patience(track, &config.likely_server_ports);
     }
-    evidence::after(track, side, flags, record);
+    evidence::after(track, side, flags, record, repeated);
 }
 
 /// Sequence space that a segment with these flags occupies (RFC 9293 3.4).
@@ -188,7 +188,7 @@ fn start_endpoint(track: &mut Track, side: usize, flags: u16, seq: u32, after: u
         }
         State::SynSent | State::SynAckSent if syn && seq != end.start_seq => end.start_at(seq, after),
         State::Established | State::Partial if syn => end.start_at(seq, after),
-        State::Reset if syn && end.previous == State::Inactive => end.start_at(seq, after),
+        State::Reset if syn && end.previous() == State::Inactive => end.start_at(seq, after),
         _ => {}
     }
 }
@@ -362,7 +362,7 @@ fn from_syn_sent(track: &mut Track, side: usize, flags: u16) -> Outcome {
 fn from_established(track: &mut Track, side: usize, flags: u16) -> Outcome {
     let mut outcome = Outcome::default();
     let peer = &track.ends[1 - side];
-    let (peer_state, peer_previous) = (peer.state, peer.previous);
+    let (peer_state, peer_previous) = (peer.state, peer.previous());
     if flags & (SYN | ACK) == SYN && track.ends[side].state == State::Partial && peer_state == State::Inactive {
         track.set_state(side, State::SynSent);
     }
@@ -396,10 +396,10 @@ fn from_closed(track: &mut Track, side: usize, flags: u16) -> Outcome {
 /// Side `side` has closed, unless data is still awaited (Zeek `ConnectionClosed`).
 pub(super) fn closed(track: &mut Track, side: usize, timers: &Timers) {
     if reassembly::is_pending(track, side) {
-        track.close_deferred = true;
+        track.set_close_deferred(true);
         return;
     }
-    track.close_deferred = false;
+    track.set_close_deferred(false);
     if track.ends[side].has(DID_CLOSE) {
         return;
     }
@@ -410,7 +410,7 @@ pub(super) fn closed(track: &mut Track, side: usize, timers: &Timers) {
         track.phase = Phase::Complete;
         track.check_ns = track.last_ns.saturating_add(timers.close);
         track.second_ns = NEVER;
-    } else if end.previous != State::Inactive {
+    } else if end.previous() != State::Inactive {
         track.second_ns = track.last_ns.saturating_add(timers.check);
         track.phase = Phase::Plain;
     }

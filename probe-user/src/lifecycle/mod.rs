@@ -13,11 +13,12 @@
     reason = "what a segment goes through is compiled as one, once for each kind of segment"
 )]
 
+mod brief;
 mod buckets;
-mod cause;
 mod config;
 mod connection;
 mod copies;
+mod counting;
 mod deadline;
 mod endpoint;
 mod evict;
@@ -29,12 +30,15 @@ mod history;
 mod icmp;
 mod index;
 mod injection;
+mod ledger;
 mod machine;
 mod names;
 mod offload;
+mod outcome;
 mod reassembly;
 mod render;
 mod reset_options;
+mod roles;
 mod server_ports;
 mod spare;
 mod table;

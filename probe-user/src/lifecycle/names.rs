@@ -1,6 +1,6 @@
 //! Stable names of the record's words, for outputs and filters, and what they mean.
 
-use super::{Basis, Cause, Closing, Confidence, ConnState, Opening, Orientation, ResetBy, Written};
+use super::{Basis, Cause, Closing, Confidence, ConnState, Impact, Opening, Orientation, ResetBy, Stage, Written};
 
 /// Implements `ALL`, `as_str` and `meaning` for an enum without fields.
 macro_rules! names {
@@ -32,6 +32,7 @@ names!(Orientation {
     Syn => "syn", "the client's SYN was seen";
     SynAck => "syn_ack", "only the server's SYN-ACK was seen";
     ServicePort => "service_port", "told by a well-known service port";
+    Remembered => "remembered", "told by an earlier connection: of the same ports, or to the same server";
     FirstSender => "first_sender", "a guess: who sent the first segment seen";
 });
 
@@ -87,6 +88,22 @@ names!(Confidence {
     High => "high", "nothing else known leaves this evidence";
 });
 
+names!(Impact {
+    None => "none", "nothing was lost: all was acknowledged, but perhaps a TLS goodbye";
+    RequestLost => "request_lost", "a request was not received, or discarded";
+    ResponseLost => "response_lost", "a request was received, and its answer never arrived";
+    TransferCut => "transfer_cut", "payload was on the way, or its sender went on";
+    AttemptFailed => "attempt_failed", "there was no connection";
+    Unknown => "unknown", "too little was seen to say";
+});
+
+names!(Stage {
+    PostSyn => "post_syn", "reset after the client's SYN, before the handshake was completed";
+    PostAck => "post_ack", "reset after the handshake, before the client sent anything";
+    PostPsh => "post_psh", "reset after the client's first payload";
+    Later => "later", "reset after more payload, within the client's first ten segments";
+});
+
 names!(ConnState {
     S0 => "S0", "attempt seen, no reply";
     S1 => "S1", "established, not ended";
@@ -129,6 +146,15 @@ names!(Cause {
     RstWithoutConnection => "rst_without_connection", "RST for a connection that was never seen: backscatter, or one-sided view";
     Vanished => "vanished", "data went unacknowledged, then silence, no RST";
     Explained => "explained", "the RST itself says why";
+    CloseNotifyAfterClose => "close_notify_after_close", "a TLS goodbye (close_notify) met a side that had closed: harmless";
+    ClientGaveUp => "client_gave_up", "the client ended it while it waited for an answer";
+    ClientAbortUpload => "client_abort_upload", "the client stopped while it was sending";
+    AcceptQueueFull => "accept_queue_full", "the server's accept queue was full: its application does not accept fast enough";
+    RetransmissionTimeout => "retransmission_timeout", "payload was sent again and again, and nobody acknowledged it";
+    SynAckUnanswered => "syn_ack_unanswered", "the server's SYN-ACK was never answered: a spoofed SYN, or a lost return path";
+    IcmpUnreachable => "icmp_unreachable", "an ICMP error said that the other side cannot be reached";
+    TlsAlert => "tls_alert", "a TLS alert says why";
+    HealthCheck => "health_check", "a monitor looks at steady intervals whether the service accepts: harmless";
 });
 
 impl Cause {

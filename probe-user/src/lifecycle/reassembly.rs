@@ -20,7 +20,7 @@ const MAX_PIECES: usize = 512;
 pub(super) type Pieces = Vec<(u64, u64)>;
 
 fn is_clean(end: &Endpoint) -> bool {
-    end.state == State::Established || end.state == State::Closed && end.previous == State::Established
+    end.state == State::Established || end.state == State::Closed && end.previous() == State::Established
 }
 
 /// The peer acknowledged up to `ack` (relative) of what side `side` sent (Zeek `AckReceived`).
@@ -211,9 +211,9 @@ pub(super) fn check_eof(track: &mut Track, side: usize, timers: &Timers) {
         return;
     }
     track.ends[side].set(DID_EOF);
-    if track.close_deferred {
+    if track.close_deferred() {
         super::machine::closed(track, side, timers);
-        track.close_deferred = false;
+        track.set_close_deferred(false);
     }
 }
 

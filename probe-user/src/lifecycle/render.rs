@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use probe_ebpf::layout;
 
 use super::config::TrackerConfig;
-use super::endpoint::{Endpoint, State};
+use super::endpoint::{Endpoint, Kind, State};
 use super::evidence::Beyond;
-use super::track::{ORIG, RESP, Track};
-use super::{ConnState, Connection, Side, Written, cause, verdict};
+use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, Track};
+use super::{Basis, ConnState, Connection, Opening, Orientation, Side, Stage, Written, outcome, verdict};
 
 /// The record of `track` as it stands, written at `now` for the reason `written`.
 pub(super) fn connection(
@@ -17,30 +17,43 @@ pub(super) fn connection(
     now: u64,
     config: &TrackerConfig,
     watched_from: u64,
+    (orientation, reversed): (Orientation, bool),
 ) -> Connection {
     let (lo, hi) = (track.key.lo(), track.key.hi());
-    let (orig, resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
-    let (from_orig, from_resp) = (side(track, ORIG), side(track, RESP));
+    let (mut orig, mut resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
+    let (mut from_orig, mut from_resp) = (side(track, ORIG), side(track, RESP));
     let sides = [&from_orig, &from_resp];
     let history = track.history();
     let conn_state = conn_state(track);
-    let opening = verdict::opening(track, sides, config);
-    let closing = verdict::closing(track, sides, opening, written, now);
-    let verdict = cause::verdict(&cause::Case {
+    let opening = outcome::opening(track, sides, config);
+    let closing = outcome::closing(track, sides, opening, written, now);
+    let mut case = verdict::Case {
         track,
+        client: if reversed { RESP } else { ORIG },
+        is_guess: orientation == Orientation::FirstSender,
         sides,
         opening,
         closing,
         watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(watched_from) } else { 0 },
+        is_cut_short: written == Written::Reused && now.saturating_sub(track.start_ns) < 1_000_000_000,
+        acks_seen: config.pure_acks_seen && track.counting.basis() != Basis::ControlOnly,
         evidence: config.evidence,
         kernel_reasons: &config.kernel_reasons,
-    });
+        ledger: verdict::Ledger::default(),
+    };
+    let (verdict, reset_by, lost) = verdict::verdict(&mut case);
+    if reversed {
+        (orig, resp) = (resp, orig);
+        (from_orig, from_resp) = (from_resp, from_orig);
+    }
+    [from_orig.lost_bytes, from_resp.lost_bytes] = lost;
     Connection {
         id: track.id,
         orig: socket(orig),
         resp: socket(resp),
         domain: track.key.domain(),
-        orientation: track.orientation,
+        orientation,
+        is_reversed: reversed,
         start_ns: track.start_ns,
         duration_ns: track.last_ns.saturating_sub(track.start_ns),
         from_orig,
@@ -49,12 +62,43 @@ pub(super) fn connection(
         history,
         opening,
         closing,
-        reset_by: verdict::reset_by(track, closing, verdict.cause),
-        idle_gap_ns: cause::idle_gap_ns(track, verdict.cause),
+        reset_by,
+        idle_gap_ns: verdict::idle_gap_ns(track, verdict.cause),
+        stage: stage(track, opening, from_orig.packets),
+        answered_after_ns: answered_after_ns(track),
         verdict,
         written,
         basis: track.counting.basis(),
     }
+}
+
+/// How far it had come when the first RST was sent (Cloudflare Radar, `TCP resets and timeouts`).
+fn stage(track: &Track, opening: Opening, client_packets: u64) -> Option<Stage> {
+    /// Segments of the client within which a reset is [`Stage::Later`].
+    const FIRST: u64 = 10;
+    let side = outcome::first_rst(track)?;
+    let rst = track.rare()?.rsts[side].as_ref()?;
+    match opening {
+        Opening::Refused | Opening::HalfOpen | Opening::Unanswered => return Some(Stage::PostSyn),
+        Opening::NotSeen | Opening::OneSided => return None,
+        Opening::Completed => {}
+    }
+    let has = |mark: u8| rst.talk.marks & mark != 0;
+    match (has(ORIG_SPOKE), has(ORIG_SPOKE_AGAIN)) {
+        (false, _) => Some(Stage::PostAck),
+        (true, false) => Some(Stage::PostPsh),
+        (true, true) => (client_packets <= FIRST).then_some(Stage::Later),
+    }
+}
+
+/// From the SYN to its answer, whatever that was: SYN-ACK or refusal.
+fn answered_after_ns(track: &Track) -> Option<u64> {
+    let handshake = track.handshake();
+    if handshake.is_known() {
+        return Some(handshake.nanoseconds());
+    }
+    let rst = track.rare()?.rsts[RESP].as_ref()?;
+    (rst.peer.kind == Kind::Syn).then(|| rst.record.time_ns.saturating_sub(track.start_ns))
 }
 
 /// IPv4-mapped addresses become IPv4 again.
@@ -77,11 +121,14 @@ fn side(track: &Track, side: usize) -> Side {
         fin: rare.map_or(0, |rare| u64::from(rare.sides[side].fins)) + beyond.fins,
         rst: rare.map_or(0, |rare| u64::from(rare.sides[side].rsts)) + beyond.rsts,
         packets: u64::from(end.packets) | odd.map_or(0, |odd| u64::from(odd.packets_high) << 32),
-        ip_bytes: end.ip_bytes,
+        ip_bytes: end.payload_bytes
+            + u64::from(end.header_bytes)
+            + odd.map_or(0, |odd| u64::from(odd.header_bytes_high) << 32),
         bytes: end.size(track.ends[1 - side].state),
         payload_bytes: end.payload_bytes,
         retransmits: u64::from(end.retransmits) + beyond.retransmits,
         missed_bytes: odd.map_or(0, |odd| odd.missed_bytes),
+        lost_bytes: 0,
         ttl: end.ttl,
         rst_ttl: rare.and_then(|rare| rare.rsts[side].as_ref()).map_or(0, |rst| rst.record.ttl),
     }

@@ -1,10 +1,13 @@
-//! Keys of connections that ended a short while ago, so that what comes late is known as late.
+//! Connections that ended or fell silent a while ago, so that what comes late is known as late, and whose it is.
 //!
 //! A ring of ends in their order. Asked for far less often than added to, so that an end costs no more than its entry and
 //! the head of its chain; nothing is ever taken out, chains end where the ring has gone round.
 
 /// How long an end is remembered: one maximum segment lifetime (RFC 9293 3.4.2).
 const KEPT_NS: u64 = 120_000_000_000;
+/// How long a connection is remembered whose record was written because it was silent: firewalls and balancers forget after
+/// 350 s (NLB) to an hour.
+const SILENT_KEPT_NS: u64 = 3_700_000_000_000;
 /// Ends remembered at most.
 const MAX: u32 = 65_536;
 const CHAINS: usize = 65_536;
@@ -15,7 +18,7 @@ const UNLINKED: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Tombstones {
     /// The ends, where their numbers put them.
-    ring: Vec<End>,
+    ring: Vec<Entry>,
     /// Number of the latest end of each chain.
     heads: Vec<u32>,
     /// Number of the next end. Starts beyond the ring, so that a head of 0 is out of its reach.
@@ -26,10 +29,24 @@ pub(super) struct Tombstones {
     forgotten_ns: u64,
 }
 
+/// What is remembered of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct End {
+    /// Its last segment.
+    pub(super) last_ns: u64,
+    /// Its client is the key's `hi` endpoint.
+    pub(super) client_is_hi: bool,
+    /// How client and server were known is more than a guess.
+    pub(super) roles_known: bool,
+    /// It had not ended: it was only silent.
+    pub(super) silent: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
-struct End {
+struct Entry {
     hash: u64,
     time_ns: u64,
+    end: End,
     /// Number of the one before it in its chain.
     before: u32,
 }
@@ -40,19 +57,19 @@ impl Tombstones {
     }
 
     /// Remembers the end of a connection whose key has this hash; time does not go back.
-    pub(super) fn add(&mut self, hash: u64, now: u64) {
+    pub(super) fn add(&mut self, hash: u64, end: End, now: u64) {
         if self.heads.is_empty() {
             self.heads = vec![0; CHAINS];
             // Once, so that it need not move as it fills: memory that was never written takes none.
             self.ring.reserve_exact(MAX as usize);
         }
-        let end = End { hash, time_ns: now, before: 0 };
+        let entry = Entry { hash, time_ns: now, end, before: 0 };
         match self.ring.get_mut((self.next % MAX) as usize) {
-            Some(oldest) => *oldest = end,
-            None => self.ring.push(end),
+            Some(oldest) => *oldest = entry,
+            None => self.ring.push(entry),
         }
         self.next = self.next.wrapping_add(1);
-        self.forgotten_ns = now.saturating_sub(KEPT_NS);
+        self.forgotten_ns = now.saturating_sub(SILENT_KEPT_NS);
         if self.next.wrapping_sub(self.unlinked) >= UNLINKED {
             self.link();
         }
@@ -61,32 +78,33 @@ impl Tombstones {
     /// Makes each unlinked end the head of its chain.
     fn link(&mut self) {
         while self.unlinked != self.next {
-            if let Some(end) = self.ring.get_mut((self.unlinked % MAX) as usize) {
-                end.before = std::mem::replace(&mut self.heads[end.hash as usize % CHAINS], self.unlinked);
+            if let Some(entry) = self.ring.get_mut((self.unlinked % MAX) as usize) {
+                entry.before = std::mem::replace(&mut self.heads[entry.hash as usize % CHAINS], self.unlinked);
             }
             self.unlinked = self.unlinked.wrapping_add(1);
         }
     }
 
-    /// Whether a connection of this key's hash ended within the last two minutes.
-    pub(super) fn contains(&mut self, hash: u64, now: u64) -> bool {
+    /// The latest connection of this key's hash that ended within the last two minutes, or fell silent within the last hour.
+    pub(super) fn find(&mut self, hash: u64, now: u64) -> Option<End> {
         self.link();
-        let Some(&head) = self.heads.get(hash as usize % CHAINS) else { return false };
+        let &head = self.heads.get(hash as usize % CHAINS)?;
         let (mut number, mut last_age) = (head, 0);
         loop {
             let age = self.next.wrapping_sub(number);
             // The next of the chain is always older, unless the ring has gone round meanwhile.
             if age > MAX || age <= last_age {
-                return false;
+                return None;
             }
-            let Some(end) = self.ring.get((number % MAX) as usize) else { return false };
-            if end.time_ns < self.forgotten_ns {
-                return false;
+            let entry = self.ring.get((number % MAX) as usize)?;
+            if entry.time_ns < self.forgotten_ns {
+                return None;
             }
-            if end.hash == hash {
-                return end.time_ns.saturating_add(KEPT_NS) >= now;
+            if entry.hash == hash {
+                let kept_ns = if entry.end.silent { SILENT_KEPT_NS } else { KEPT_NS };
+                return (entry.time_ns.saturating_add(kept_ns) >= now).then_some(entry.end);
             }
-            (number, last_age) = (end.before, age);
+            (number, last_age) = (entry.before, age);
         }
     }
 }
@@ -99,17 +117,23 @@ mod tests {
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
+    fn end(silent: bool) -> End {
+        End { last_ns: 7, client_is_hi: true, roles_known: true, silent }
+    }
+
     #[test]
-    fn ends_are_known_for_two_minutes() {
-        let mut ends = Tombstones::new();
-        assert!(!ends.contains(key(1), 0));
-        ends.add(key(1), 1_000);
-        assert!(ends.contains(key(1), 1_000) && ends.contains(key(1), 1_000 + KEPT_NS));
-        assert!(!ends.contains(key(1), 1_001 + KEPT_NS) && !ends.contains(key(2), 1_000));
-        ends.add(key(2), 1_001 + KEPT_NS);
-        assert!(!ends.contains(key(1), 1_000), "forgotten with the next end");
-        ends.add(key(1), 2_000 + KEPT_NS);
-        assert!(ends.contains(key(1), 2_000 + KEPT_NS));
+    fn ends_are_known_for_two_minutes_and_silence_for_an_hour() {
+        for (silent, kept_ns) in [(false, KEPT_NS), (true, SILENT_KEPT_NS)] {
+            let mut ends = Tombstones::new();
+            assert_eq!(ends.find(key(1), 0), None);
+            ends.add(key(1), end(silent), 1_000);
+            assert_eq!(ends.find(key(1), 1_000), Some(end(silent)));
+            assert_eq!(ends.find(key(1), 1_000 + kept_ns), Some(end(silent)));
+            assert_eq!(ends.find(key(1), 1_001 + kept_ns), None);
+            assert_eq!(ends.find(key(2), 1_000), None);
+            ends.add(key(2), end(silent), 1_001 + SILENT_KEPT_NS);
+            assert_eq!(ends.find(key(1), 1_000), None, "forgotten with the next end");
+        }
     }
 
     #[test]
@@ -117,14 +141,14 @@ mod tests {
         let mut ends = Tombstones::new();
         let last = u64::from(MAX) * 3 + 5;
         for number in 0..=last {
-            ends.add(key(number), number);
+            ends.add(key(number), end(false), number);
         }
         let first = last + 1 - u64::from(MAX);
         for number in [first, first + 1, last - 1, last] {
-            assert!(ends.contains(key(number), last), "{number}");
+            assert!(ends.find(key(number), last).is_some(), "{number}");
         }
         for number in [0, 5, first - 1, last + 1] {
-            assert!(!ends.contains(key(number), last), "{number}");
+            assert!(ends.find(key(number), last).is_none(), "{number}");
         }
     }
 }

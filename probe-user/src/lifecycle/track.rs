@@ -1,11 +1,12 @@
 //! The state of one tracked connection.
 
-use probe_ebpf::layout::{ACK, FIN, FlowKey, RST, SYN, SegmentRecord};
+use probe_ebpf::layout::{FlowKey, SegmentRecord};
 
+use super::brief::Brief;
 use super::endpoint::{Endpoint, NOT_FOLLOWED, State};
 use super::evidence::{OddSide, Rare};
 use super::history::{History, Letters, is_noted, seen};
-use super::{Basis, Orientation};
+use super::{Basis, Orientation, counting};
 
 /// Originator's index in [`Track::ends`].
 pub(super) const ORIG: usize = 0;
@@ -13,6 +14,20 @@ pub(super) const ORIG: usize = 0;
 pub(super) const RESP: usize = 1;
 /// Coarse times within a connection count units of 2^20 ns, about a millisecond.
 pub(super) const TICK_SHIFT: u32 = 20;
+
+/// [`Track::marks`]: it began without SYN, a while after another of the same 5-tuple had ended.
+pub(super) const AFTER_END: u8 = 1;
+/// [`Track::marks`]: its client is Zeek's responder: an earlier connection of the same 5-tuple told so.
+pub(super) const REVERSED: u8 = 2;
+/// [`Track::marks`]: somebody sent payload.
+pub(super) const SPOKE: u8 = 4;
+/// [`Track::marks`]: the responder sent payload last.
+pub(super) const SPOKE_RESP: u8 = 8;
+
+/// [`Track::marks`]: the originator sent payload.
+pub(super) const ORIG_SPOKE: u8 = 16;
+/// [`Track::marks`]: the originator sent a second segment with payload.
+pub(super) const ORIG_SPOKE_AGAIN: u8 = 32;
 
 /// "Not armed" for a timer.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -80,8 +95,8 @@ const LONGEST_HISTORY: usize = 4096;
 pub(super) struct Track {
     pub(super) key: FlowKey,
     pub(super) rare: Option<Box<Rare>>,
-    /// From the SYN to its SYN-ACK as seen here, microseconds; 0 when not seen.
-    pub(super) handshake_us: u32,
+    /// From the SYN to its SYN-ACK as seen here, and to the acknowledgement of that: a round trip wherever one watches.
+    handshakes: [Brief; 2],
     /// What was already noted in the history.
     pub(super) noted: u16,
     pub(super) patience: Patience,
@@ -96,10 +111,10 @@ pub(super) struct Track {
     pub(super) is_active: bool,
     /// Zeek's `is_partial`.
     pub(super) is_partial: bool,
-    /// Zeek's `close_deferred`.
-    pub(super) close_deferred: bool,
-    /// It began without SYN, a short while after another of the same 5-tuple had ended.
-    pub(super) after_end: bool,
+    /// The longest that the originator waited for an answer, in the scale of [`super::ledger`]; 0 before the first.
+    pub(super) answer: u8,
+    /// [`AFTER_END`] and others.
+    pub(super) marks: u8,
     pub(super) ends: [Endpoint; 2],
     pub(super) history: History,
     /// Number in the order of creation.
@@ -127,7 +142,7 @@ impl Track {
             id,
             start_ns: record.time_ns,
             last_ns: record.time_ns,
-            handshake_us: 0,
+            handshakes: [Brief::default(); 2],
             check_ns: NEVER,
             second_ns: NEVER,
             armed_ns: NEVER,
@@ -140,8 +155,8 @@ impl Track {
             phase: Phase::Plain,
             is_active: true,
             is_partial: false,
-            close_deferred: false,
-            after_end: false,
+            answer: 0,
+            marks: 0,
         }
     }
 
@@ -155,6 +170,59 @@ impl Track {
                 end.held = 0;
             }
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn has(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    /// Zeek's `close_deferred`.
+    #[inline(always)]
+    pub(super) fn close_deferred(&self) -> bool {
+        self.noted & seen::CLOSE_DEFERRED != 0
+    }
+
+    /// Sets [`Self::close_deferred`].
+    #[inline(always)]
+    pub(super) fn set_close_deferred(&mut self, deferred: bool) {
+        self.noted = self.noted & !seen::CLOSE_DEFERRED | if deferred { seen::CLOSE_DEFERRED } else { 0 };
+    }
+
+    /// From the SYN to its SYN-ACK as seen here.
+    pub(super) fn handshake(&self) -> Brief {
+        self.handshakes[0]
+    }
+
+    /// From the SYN to the acknowledgement of its SYN-ACK: a round trip.
+    pub(super) fn round_trip(&self) -> Brief {
+        self.handshakes[1]
+    }
+
+    /// The SYN-ACK came so long after the SYN; the first one counts.
+    pub(super) fn answered_after(&mut self, ns: u64) {
+        if !self.handshakes[0].is_known() {
+            self.handshakes[0] = Brief::of(ns);
+        }
+    }
+
+    /// The originator answered the SYN-ACK so long after its SYN; the first answer counts.
+    pub(super) fn opened_after(&mut self, ns: u64) {
+        if self.handshakes[0].is_known() && !self.handshakes[1].is_known() {
+            self.handshakes[1] = Brief::of(ns);
+        }
+    }
+
+    /// How long the connection had been idle before the first segment of this record, where an earlier record of it is
+    /// remembered; nanoseconds, or 0.
+    pub(super) fn idle_before_ns(&self) -> u64 {
+        self.rare().and_then(|rare| rare.odd.as_ref()).map_or(0, |odd| odd.idle_before_ns)
+    }
+
+    /// Side that sent payload last.
+    #[inline(always)]
+    pub(super) fn spoke_last(&self) -> Option<usize> {
+        self.has(SPOKE).then(|| usize::from(self.has(SPOKE_RESP)))
     }
 
     /// Index of the side that sent `record`. A connection of an endpoint with itself has one side only.
@@ -176,6 +244,9 @@ impl Track {
             }
         }
         self.last_side ^= 1;
+        self.marks ^= SPOKE_RESP;
+        self.marks &= !(ORIG_SPOKE | ORIG_SPOKE_AGAIN);
+        self.answer = 0;
         self.is_partial = false;
         self.push_history(b'^');
     }
@@ -198,7 +269,7 @@ impl Track {
     #[inline]
     pub(super) fn touch_ends(&self) -> u64 {
         let [orig, resp] = &self.ends;
-        orig.ip_bytes ^ resp.ip_bytes
+        orig.payload_bytes ^ resp.payload_bytes
     }
 
     /// Reads something of each line of its own.
@@ -278,60 +349,12 @@ impl Track {
     /// One more payload segment that repeats bytes already seen.
     pub(super) fn note_retransmit(&mut self, side: usize) {
         let mut count = u64::from(self.ends[side].retransmits) + 1;
-        if raise(&mut self.ends[side].retransmits, 1) != 0 {
+        if counting::raise(&mut self.ends[side].retransmits, 1) != 0 {
             let beyond = &mut self.odd_mut(side).beyond.retransmits;
             *beyond += 1;
             count = u64::from(u16::MAX) + *beyond;
         }
         self.note_scaled(side, b'T', u32::try_from(count).unwrap_or(u32::MAX));
-    }
-
-    /// Counts segments with SYN, without and with ACK.
-    #[inline]
-    pub(super) fn add_syns(&mut self, side: usize, syn: u32, syn_ack: u32) {
-        let end = &mut self.ends[side];
-        let over = (raise(&mut end.syn, syn), raise(&mut end.syn_ack, syn_ack));
-        if over != (0, 0) {
-            let beyond = &mut self.odd_mut(side).beyond;
-            beyond.syn += over.0;
-            beyond.syn_ack += over.1;
-        }
-    }
-
-    /// Counts one SYN, FIN or RST.
-    #[inline]
-    pub(super) fn add_control(&mut self, side: usize, flags: u16) {
-        if flags & SYN != 0 {
-            let end = &mut self.ends[side];
-            let count = if flags & ACK == 0 { &mut end.syn } else { &mut end.syn_ack };
-            match count.checked_add(1) {
-                Some(more) => *count = more,
-                None => self.add_syns(side, u32::from(flags & ACK == 0), u32::from(flags & ACK != 0)),
-            }
-        }
-        if flags & (FIN | RST) != 0 {
-            let rare = &mut self.rare_mut().sides[side];
-            let fins = rare.fins.checked_add(u32::from(flags & FIN != 0));
-            let rsts = rare.rsts.checked_add(u32::from(flags & RST != 0));
-            match (fins, rsts) {
-                (Some(fins), Some(rsts)) => (rare.fins, rare.rsts) = (fins, rsts),
-                _ => self.add_ends(side, u32::from(flags & FIN != 0), u32::from(flags & RST != 0)),
-            }
-        }
-    }
-
-    /// Counts segments with FIN and with RST.
-    pub(super) fn add_ends(&mut self, side: usize, fins: u32, rsts: u32) {
-        if fins | rsts == 0 {
-            return;
-        }
-        let rare = &mut self.rare_mut().sides[side];
-        let over = (raise(&mut rare.fins, fins), raise(&mut rare.rsts, rsts));
-        if over != (0, 0) {
-            let beyond = &mut self.odd_mut(side).beyond;
-            beyond.fins += over.0;
-            beyond.rsts += over.1;
-        }
     }
 
     /// Appends a letter at the first, tenth, hundredth, ... occurrence.
@@ -360,7 +383,8 @@ impl Track {
                 self.noted |= seen::BACKDATED;
             }
         }
-        end.previous = end.state;
+        let before = end.state;
+        end.set_previous(before);
         end.state = state;
     }
 
@@ -395,29 +419,6 @@ impl Track {
     }
 }
 
-/// Raises a counter as far as it goes; returns how much it could not be raised by.
-#[inline]
-fn raise<T: Copy + Into<u64> + TryFrom<u64>>(counter: &mut T, by: u32) -> u64 {
-    let sum = (*counter).into() + u64::from(by);
-    match T::try_from(sum) {
-        Ok(fits) => {
-            *counter = fits;
-            0
-        }
-        Err(_) => over(counter, sum),
-    }
-}
-
-/// Sets a counter to its maximum; returns what of `sum` is beyond it.
-#[cold]
-fn over<T: Copy + Into<u64> + TryFrom<u64>>(counter: &mut T, sum: u64) -> u64 {
-    let most = (1 << (8 * size_of::<T>())) - 1;
-    if let Ok(most) = T::try_from(most) {
-        *counter = most;
-    }
-    sum - most
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -427,7 +428,7 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         assert_eq!((size_of::<Option<Track>>(), size_of::<Endpoint>()), (256, 64));
-        assert_eq!((size_of::<Rare>(), size_of::<Rst>()), (128, 128));
+        assert_eq!((size_of::<Rare>(), size_of::<Rst>()), (192, 192));
     }
 
     #[test]

@@ -1,23 +1,23 @@
 //! Segments and counters in, connection records out.
 
-use probe_ebpf::layout::{
-    ACK, DirectionCounters, FIN, FlowKey, MARK_PENDING, MARK_SEQ, RST, SYN, Segment, SegmentRecord,
-};
+use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
 
 use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
 use super::copies::{self, Copies};
+use super::counting::{add_counters, count_one, settle_side};
 use super::deadline::{Deadlines, FEW, deadline, expire};
 use super::endpoint::{DID_CLOSE, State};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
 use super::icmp::IcmpReports;
 use super::reset_options::AllResetOptions;
+use super::roles::{self, Servers};
 use super::spare::Spare;
 use super::table::{Place, Table};
 use super::tombstone::Tombstones;
 use super::track::{Counting, NEVER, Phase, RESP, Track};
 use super::wheel::Wheel;
-use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
+use super::{Basis, Connection, Orientation, Written, machine, render};
 
 /// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
 /// before a reply (`tcp_v4_send_reset`) and after an abort (`tcp_send_active_reset`); between lie a queue, a preemption, or
@@ -40,6 +40,7 @@ pub struct Tracker {
     quiet_until: u64,
     closed: Vec<Connection>,
     tombstones: Tombstones,
+    servers: Servers,
     spare: Spare,
     next_id: u64,
     /// Where the search for a victim goes on.
@@ -59,6 +60,7 @@ impl Tracker {
         Self {
             table: Table::new(config.hash_seed),
             tombstones: Tombstones::new(),
+            servers: Servers::default(),
             wheel: Wheel::new(),
             now: 0,
             quiet_until: 0,
@@ -123,7 +125,7 @@ impl Tracker {
             }
             return;
         }
-        let (last_ns, patience, was_deferred) = (track.last_ns, track.patience, track.close_deferred);
+        let (last_ns, patience, was_deferred) = (track.last_ns, track.patience, track.close_deferred());
         machine::step_plain(track, segment, extra, &self.config);
         if copies::is_sampled(record) {
             self.copies.data(record, place.hash);
@@ -264,7 +266,10 @@ impl Tracker {
     pub fn snapshot(&self, now_ns: u64) -> Vec<Connection> {
         let tracks = self.table.slots().filter_map(|slot| self.table.get(slot));
         let mut all: Vec<Connection> = tracks
-            .map(|track| render::connection(track, Written::StillTracked, now_ns, &self.config, self.watched_from))
+            .map(|track| {
+                let roles = self.servers.roles(track);
+                render::connection(track, Written::StillTracked, now_ns, &self.config, self.watched_from, roles)
+            })
             .collect();
         all.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         all
@@ -338,9 +343,17 @@ impl Tracker {
             track.flip();
             track.orientation = Orientation::ServicePort;
         }
-        if record.flags & (SYN | ACK) != SYN && self.tombstones.contains(place.hash, record.time_ns) {
-            track.after_end = true;
-            self.stats.late_segments += 1;
+        if track.orientation == Orientation::FirstSender
+            && record.flags & SYN == 0
+            && roles::starts_at_service(track, record, &self.config.likely_server_ports)
+        {
+            track.orientation = Orientation::ServicePort;
+        }
+        let end =
+            (record.flags & (SYN | ACK) != SYN).then(|| self.tombstones.find(place.hash, record.time_ns)).flatten();
+        if let Some(end) = end {
+            roles::continues(track, end);
+            self.stats.late_segments += u64::from(!end.silent);
         } else if record.flags & (SYN | RST) == RST {
             self.stats.unattributed_rst += 1;
         }
@@ -385,12 +398,14 @@ impl Tracker {
     fn write(&mut self, slot: u32, written: Written, now: u64) {
         let Some(track) = self.table.get(slot) else { return };
         let hash = self.table.hash(&track.key);
-        if track.ends.iter().any(|end| matches!(end.state, State::Closed | State::Reset)) {
-            self.tombstones.add(hash, now);
+        let roles = self.servers.roles(track);
+        self.servers.learn(track);
+        if let Some(end) = roles::remembered(track, written, roles.1) {
+            self.tombstones.add(hash, end, now);
         }
         self.stats.written += 1;
         self.stats.offload.add(track);
-        let record = || render::connection(track, written, now, &self.config, self.watched_from);
+        let record = || render::connection(track, written, now, &self.config, self.watched_from, roles);
         // Not pushed: room is made before, so that it is put together where it stays.
         self.closed.extend(std::iter::once_with(record));
         self.icmp.forget(track.id);
@@ -444,49 +459,5 @@ pub(super) fn dispensable(track: &Track) -> u8 {
         1
     } else {
         2
-    }
-}
-
-#[inline(always)]
-fn count_one(track: &mut Track, record: &SegmentRecord) {
-    let side = track.side_of(record);
-    let end = &mut track.ends[side];
-    end.ip_bytes += u64::from(record.ip_len());
-    end.payload_bytes += u64::from(record.payload_len);
-    end.packets = end.packets.wrapping_add(1);
-    if end.packets == 0 {
-        track.odd_mut(side).packets_high += 1;
-    }
-}
-
-fn add_counters(track: &mut Track, side: usize, counters: &DirectionCounters) {
-    let end = &mut track.ends[side];
-    end.ip_bytes += counters.ip_bytes;
-    end.payload_bytes += counters.payload_bytes;
-    let (packets, over) = end.packets.overflowing_add(counters.packets);
-    end.packets = packets;
-    track.add_syns(side, counters.syn, counters.syn_ack);
-    track.add_ends(side, counters.fin, counters.rst);
-    if over {
-        track.odd_mut(side).packets_high += 1;
-    }
-}
-
-fn settle_side(track: &mut Track, side: usize, counters: &DirectionCounters) {
-    track.ends[side].counted_up_to((counters.marks & MARK_SEQ != 0).then_some(counters.seq_end), None);
-    // RSTs may acknowledge anything.
-    let ack = (counters.last_ack != 0 && counters.rst == 0).then_some(counters.last_ack);
-    track.ends[1 - side].counted_up_to(None, ack);
-    if counters.marks & MARK_PENDING != 0 {
-        evidence::counted_last(track, side, counters);
-    }
-    for _ in 0..counters.retransmits {
-        track.note_retransmit(side);
-    }
-    for _ in 0..counters.zero_windows {
-        let odd = track.odd_mut(side);
-        odd.zero_windows = odd.zero_windows.saturating_add(1);
-        let count = odd.zero_windows;
-        track.note_scaled(side, b'W', count);
     }
 }

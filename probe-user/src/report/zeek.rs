@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::lifecycle::{Basis, Connection};
+use crate::lifecycle::{Basis, Connection, Side};
 
 /// Fields and their Zeek types, in the order of Zeek 8.0's conn.log.
 const FIELDS: [(&str, &str); 22] = [
@@ -48,27 +48,47 @@ pub fn header() -> String {
     )
 }
 
+/// Originator and responder as Zeek has them.
+struct Zeek<'a> {
+    orig: SocketAddr,
+    resp: SocketAddr,
+    from_orig: &'a Side,
+    from_resp: &'a Side,
+}
+
+impl<'a> Zeek<'a> {
+    fn of(connection: &'a Connection) -> Self {
+        let Connection { orig, resp, from_orig, from_resp, is_reversed, .. } = connection;
+        if *is_reversed {
+            Self { orig: *resp, resp: *orig, from_orig: from_resp, from_resp: from_orig }
+        } else {
+            Self { orig: *orig, resp: *resp, from_orig, from_resp }
+        }
+    }
+}
+
 /// Appends one line of a conn.log, newline included.
 pub fn append_line(out: &mut String, connection: &Connection) {
     let c = connection;
+    let z = Zeek::of(c);
     let timed = has_duration(c);
     push(out, format_args!("{}\t{}", seconds(start_us(c)), uid(c)));
-    push(out, format_args!("\t{}\t{}\t{}\t{}", c.orig.ip(), c.orig.port(), c.resp.ip(), c.resp.port()));
+    push(out, format_args!("\t{}\t{}\t{}\t{}", z.orig.ip(), z.orig.port(), z.resp.ip(), z.resp.port()));
     out.push_str("\ttcp\t-\t");
     if timed {
-        push(out, format_args!("{}\t{}\t{}", seconds(duration_us(c)), c.from_orig.bytes, c.from_resp.bytes));
+        push(out, format_args!("{}\t{}\t{}", seconds(duration_us(c)), z.from_orig.bytes, z.from_resp.bytes));
     } else {
         out.push_str("-\t-\t-");
     }
-    push(out, format_args!("\t{}\t{}\t{}", c.conn_state, flag(is_local(c.orig.ip())), flag(is_local(c.resp.ip()))));
+    push(out, format_args!("\t{}\t{}\t{}", c.conn_state, flag(is_local(z.orig.ip())), flag(is_local(z.resp.ip()))));
     let history = if c.history.is_empty() { "-" } else { c.history.as_str() };
-    push(out, format_args!("\t{}\t{history}", c.from_orig.missed_bytes + c.from_resp.missed_bytes));
+    push(out, format_args!("\t{}\t{history}", z.from_orig.missed_bytes + z.from_resp.missed_bytes));
     if c.basis == Basis::ControlOnly {
         push(out, format_args!("\t-\t-\t-\t-\t-\t{PROTOCOL_TCP}\n"));
         return;
     }
-    push(out, format_args!("\t{}\t{}", c.from_orig.packets, c.from_orig.ip_bytes));
-    push(out, format_args!("\t{}\t{}\t-\t{PROTOCOL_TCP}\n", c.from_resp.packets, c.from_resp.ip_bytes));
+    push(out, format_args!("\t{}\t{}", z.from_orig.packets, z.from_orig.ip_bytes));
+    push(out, format_args!("\t{}\t{}\t-\t{PROTOCOL_TCP}\n", z.from_resp.packets, z.from_resp.ip_bytes));
 }
 
 fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
@@ -119,28 +139,29 @@ struct Line<'a> {
 /// Never for a record of the tracker: all its fields have a JSON form.
 pub fn json_line(connection: &Connection) -> serde_json::Result<String> {
     let c = connection;
+    let z = Zeek::of(c);
     let timed = has_duration(c);
     let counted = |count: u64| (c.basis != Basis::ControlOnly).then_some(count);
     let line = Line {
         ts: start_us(c) as f64 / 1e6,
         uid: uid(c),
-        orig_h: c.orig.ip(),
-        orig_p: c.orig.port(),
-        resp_h: c.resp.ip(),
-        resp_p: c.resp.port(),
+        orig_h: z.orig.ip(),
+        orig_p: z.orig.port(),
+        resp_h: z.resp.ip(),
+        resp_p: z.resp.port(),
         proto: "tcp",
         duration: timed.then(|| duration_us(c) as f64 / 1e6),
-        orig_bytes: timed.then_some(c.from_orig.bytes),
-        resp_bytes: timed.then_some(c.from_resp.bytes),
+        orig_bytes: timed.then_some(z.from_orig.bytes),
+        resp_bytes: timed.then_some(z.from_resp.bytes),
         conn_state: c.conn_state.as_str(),
-        local_orig: is_local(c.orig.ip()),
-        local_resp: is_local(c.resp.ip()),
-        missed_bytes: c.from_orig.missed_bytes + c.from_resp.missed_bytes,
+        local_orig: is_local(z.orig.ip()),
+        local_resp: is_local(z.resp.ip()),
+        missed_bytes: z.from_orig.missed_bytes + z.from_resp.missed_bytes,
         history: &c.history,
-        orig_pkts: counted(c.from_orig.packets),
-        orig_ip_bytes: counted(c.from_orig.ip_bytes),
-        resp_pkts: counted(c.from_resp.packets),
-        resp_ip_bytes: counted(c.from_resp.ip_bytes),
+        orig_pkts: counted(z.from_orig.packets),
+        orig_ip_bytes: counted(z.from_orig.ip_bytes),
+        resp_pkts: counted(z.from_resp.packets),
+        resp_ip_bytes: counted(z.from_resp.ip_bytes),
         ip_proto: PROTOCOL_TCP,
     };
     serde_json::to_string(&line).map(|mut text| {
@@ -177,7 +198,8 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// A Zeek-like connection id: the same connection of the same input has the same one in every run.
 fn uid(connection: &Connection) -> String {
     let mut hash = mix(connection.start_ns, connection.id);
-    for end in [connection.orig, connection.resp] {
+    let Zeek { orig, resp, .. } = Zeek::of(connection);
+    for end in [orig, resp] {
         hash = mix(hash, ip_bits(end) ^ u64::from(end.port()) << 48);
     }
     let mut value = u128::from(hash) << 32 | u128::from(mix(hash, 1) as u32);

@@ -26,7 +26,9 @@ fn aborts() {
     assert_eq!(verdict_of(&Talk::new().play("ShAr")), (Cause::AbortNoData, ResetBy::Server));
     assert_eq!(verdict_of(&Talk::new().play("ShADar")), (Cause::AppAbort, ResetBy::Server));
     assert_eq!(verdict_of(&Talk::new().play("ShADdDr")), (Cause::ServerReplyThenReset, ResetBy::Server));
-    assert_eq!(verdict_of(&Talk::new().play("ShADaddAdR")), (Cause::ClientAbortDownload, ResetBy::Client));
+    // All acknowledged, by the RST itself: nothing was stopped half-way.
+    assert_eq!(verdict_of(&Talk::new().play("ShADaddAdR")), (Cause::AppAbort, ResetBy::Client));
+    assert_eq!(verdict_of(&Talk::new().play("ShADaddAdRdd")), (Cause::ClientAbortDownload, ResetBy::Client));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! How a connection opened, how it closed, and who reset it.
 
+use probe_ebpf::layout::ACK;
+
 use super::config::TrackerConfig;
 use super::endpoint::{Kind, State};
 use super::injection;
 use super::track::{ORIG, RESP, Track};
-use super::{Cause, Closing, Opening, Orientation, ResetBy, Side, Written};
+use super::verdict::Case;
+use super::{Cause, Closing, Opening, ResetBy, Side, Written};
 
 /// How the handshake went.
 pub(super) fn opening(track: &Track, sides: [&Side; 2], config: &TrackerConfig) -> Opening {
@@ -12,7 +15,7 @@ pub(super) fn opening(track: &Track, sides: [&Side; 2], config: &TrackerConfig) 
     let asked = orig.syn > 0;
     let answered = resp.syn_ack > 0 || resp.syn > 0;
     match (asked, answered) {
-        (true, true) if track.originator_acknowledged() => Opening::Completed,
+        (true, true) if track.originator_acknowledged() || is_proven_by_rst(track) => Opening::Completed,
         (true, true) if config.pure_acks_seen || is_half_open_reset(track) => Opening::HalfOpen,
         (true, true) => Opening::Completed,
         (true, false) if resp.packets == 0 && track.originator_acknowledged() => Opening::OneSided,
@@ -20,6 +23,19 @@ pub(super) fn opening(track: &Track, sides: [&Side; 2], config: &TrackerConfig) 
         (true, false) if resp.payload_bytes == 0 && resp.fin == 0 => Opening::Unanswered,
         _ => Opening::NotSeen,
     }
+}
+
+/// An RST whose numbers lie beyond the SYN of its sender, or acknowledge more than that of the other side: payload passed that
+/// was not captured, so that the handshake was completed.
+fn is_proven_by_rst(track: &Track) -> bool {
+    let rsts = track.rare().into_iter().flat_map(|rare| rare.rsts.iter().flatten());
+    rsts.into_iter().any(|rst| {
+        let beyond = |number: u32, start: u32| (2..1 << 30).contains(&number.wrapping_sub(start));
+        let knows_start = rst.sender.start_seq != 0 && rst.sender.kind != Kind::Nothing;
+        let own = knows_start && beyond(rst.record.seq, rst.sender.start_seq);
+        own && !injection::is_of_another_host(rst)
+            || rst.record.has(ACK) && rst.record.seq != 0 && beyond(rst.record.ack, rst.peer.start_seq)
+    })
 }
 
 /// An RST of the originator right after its SYN, where pure ACKs are not seen.
@@ -75,21 +91,16 @@ fn has_vanished(track: &Track, written: Written, _now: u64) -> bool {
         })
 }
 
-/// Who sent the reset that ended it.
-pub(super) fn reset_by(track: &Track, closing: Closing, cause: Cause) -> ResetBy {
-    if !matches!(closing, Closing::Refused | Closing::RstOnly | Closing::FinAndRst | Closing::RstWithoutConnection) {
+/// Who sent the reset that ended it: `sender`, unless a device did, or nothing was reset any more.
+pub(super) fn reset_by(case: &Case<'_>, sender: ResetBy, cause: Cause) -> ResetBy {
+    if case.closing == Closing::TwoFins && matches!(cause, Cause::RstAfterClose | Cause::None) {
         return ResetBy::None;
     }
     let of_a_device = matches!(cause, Cause::RefusedByFirewall | Cause::InjectedSuspect | Cause::DeviceResetBoth);
-    if of_a_device || cause == Cause::NoState && is_first_rst_foreign(track) {
+    if of_a_device || cause == Cause::NoState && is_first_rst_foreign(case.track) {
         return ResetBy::Middle;
     }
-    match first_rst(track) {
-        _ if track.orientation == Orientation::FirstSender => ResetBy::Unknown,
-        Some(ORIG) => ResetBy::Client,
-        Some(_) => ResetBy::Server,
-        None => ResetBy::Unknown,
-    }
+    if case.is_guess { ResetBy::Unknown } else { sender }
 }
 
 fn is_first_rst_foreign(track: &Track) -> bool {

@@ -1,0 +1,92 @@
+//! Who is client and who is server where no SYN was seen: by an earlier record of the same connection, by service ports, by
+//! servers that were seen to answer SYNs.
+//!
+//! Zeek's originator stays what it is, for Zeek's log; where ours is another one, the record says so.
+
+use std::collections::HashSet;
+
+use probe_ebpf::layout::{Endpoint, SegmentRecord};
+
+use super::endpoint::State;
+use super::tombstone::End;
+use super::track::{AFTER_END, ORIG, RESP, REVERSED, Track};
+use super::{Orientation, Written};
+
+/// Servers remembered at most.
+const MAX_SERVERS: usize = 65_536;
+
+/// Servers that were seen to answer a SYN.
+#[derive(Debug, Default)]
+pub(super) struct Servers {
+    known: HashSet<[u64; 3], foldhash::fast::RandomState>,
+}
+
+fn place(end: Endpoint) -> [u64; 3] {
+    [end.a, end.b, end.port.into()]
+}
+
+impl Servers {
+    /// Learns from a connection that is written.
+    pub(super) fn learn(&mut self, track: &Track) {
+        let answered = track.orientation == Orientation::Syn && track.ends[RESP].syn_ack > 0;
+        if answered && self.known.len() < MAX_SERVERS {
+            self.known.insert(place(responder(track)));
+        }
+    }
+
+    /// How client and server of a connection are known, and whether they are the other way round than Zeek has them.
+    pub(super) fn roles(&self, track: &Track) -> (Orientation, bool) {
+        if track.orientation != Orientation::FirstSender || track.has(REVERSED) {
+            return (track.orientation, track.has(REVERSED));
+        }
+        let known = |end: Endpoint| self.known.contains(&place(end));
+        match (known(originator(track)), known(responder(track))) {
+            (false, true) => (Orientation::Remembered, false),
+            (true, false) => (Orientation::Remembered, true),
+            _ => (track.orientation, false),
+        }
+    }
+}
+
+fn originator(track: &Track) -> Endpoint {
+    if track.orig_is_hi { track.key.hi() } else { track.key.lo() }
+}
+
+fn responder(track: &Track) -> Endpoint {
+    if track.orig_is_hi { track.key.lo() } else { track.key.hi() }
+}
+
+/// The first segment goes to a service port, and does not come from one: its sender is the client.
+pub(super) fn starts_at_service(track: &Track, record: &SegmentRecord, ports: &[u16]) -> bool {
+    let (lo, hi) = (track.key.lo(), track.key.hi());
+    let (source, target) = if record.from_hi() { (hi, lo) } else { (lo, hi) };
+    let likely = |port: u16| ports.binary_search(&port).is_ok();
+    likely(target.port) && !likely(source.port)
+}
+
+/// What is remembered of a connection that is written.
+pub(super) fn remembered(track: &Track, written: Written, reversed: bool) -> Option<End> {
+    let ended = track.ends.iter().any(|end| matches!(end.state, State::Closed | State::Reset));
+    let silent = !ended && written == Written::Inactive && track.ends[ORIG].state == State::Established;
+    (ended || silent).then(|| End {
+        last_ns: track.previous_ns(),
+        client_is_hi: track.orig_is_hi != reversed,
+        roles_known: track.orientation != Orientation::FirstSender,
+        silent,
+    })
+}
+
+/// A connection that began without SYN is what is left of an earlier one.
+pub(super) fn continues(track: &mut Track, end: End) {
+    if !end.silent {
+        track.marks |= AFTER_END;
+    }
+    if end.roles_known {
+        track.orientation = track.orientation.min(Orientation::Remembered);
+        if end.client_is_hi != track.orig_is_hi {
+            track.marks |= REVERSED;
+        }
+    }
+    let idle_ns = track.start_ns.saturating_sub(end.last_ns);
+    track.rare_mut().odd.get_or_insert_default().idle_before_ns = idle_ns;
+}

@@ -1,0 +1,95 @@
+//! Active aborts: an application, or its kernel on its behalf, gave up the connection (RFC 9293 3.10.5).
+
+use probe_ebpf::layout::ACK;
+
+use super::super::{
+    Cause, Confidence,
+    endpoint::Kind,
+    form::{self, Form},
+};
+use super::{Finding, Reset, found};
+
+/// 22: the RST's payload says why.
+pub(super) fn explained(reset: &Reset<'_>) -> Option<Finding> {
+    if form::explained(reset.rst.note).is_some() {
+        return found(Cause::Explained, Confidence::High);
+    }
+    form::text(reset.rst.note).and_then(|_| found(Cause::Explained, Confidence::Medium))
+}
+
+/// 5, 6, 7, 8, 16: the application or its kernel decided so; what was on the way tells more.
+pub(super) fn abort(reset: &Reset<'_>) -> Option<Finding> {
+    if !matches!(reset.form, Form::Abort | Form::Other) {
+        return None;
+    }
+    // Without window and options, as other stacks than Linux abort: at least the number must be exact.
+    let exact = reset.rst.record.has(ACK) && reset.rst.record.seq == reset.rst.sender.next_seq;
+    // Of another TTL than its sender's own segments: perhaps another route, perhaps another host.
+    let known = (reset.form == Form::Abort || exact) && !reset.is_foreign();
+    let least = |confidence: Confidence| if known { confidence } else { Confidence::Low };
+    if !reset.case.has_payload() {
+        return found(Cause::AbortNoData, least(Confidence::Medium));
+    }
+    let (cause, confidence, by) = if reset.is_by_client() { by_client(reset) } else { by_server(reset) };
+    Some((cause, least(confidence), by))
+}
+
+fn by_client(reset: &Reset<'_>) -> Finding {
+    let (client, server) = (reset.side, 1 - reset.side);
+    if reset.case.ledger.lost(server) > 0 && reset.waited_ns().is_none() {
+        return (Cause::ClientAbortDownload, Confidence::Medium, None);
+    }
+    if let Some(confidence) = reset.gave_up() {
+        return (Cause::ClientGaveUp, confidence, None);
+    }
+    // In the middle of sending, and nothing had come back.
+    let own = reset.case.sides[client];
+    let time_ns = reset.rst.record.time_ns;
+    let silent_ns = |side: usize| reset.case.since_tick(reset.rst.talk.data_ticks[side], time_ns);
+    let soon_ns = reset.case.soon_ns();
+    let is_upload = own.bytes > reset.case.sides[server].bytes.max(4096)
+        && reset.awaits_answer()
+        && silent_ns(client) <= soon_ns
+        && (reset.case.sides[server].bytes == 0 || silent_ns(server) > soon_ns);
+    if is_upload {
+        return (Cause::ClientAbortUpload, Confidence::Medium, None);
+    }
+    (Cause::AppAbort, Confidence::Medium, None)
+}
+
+fn by_server(reset: &Reset<'_>) -> Finding {
+    if let Some(finding) = reset.answers_clients_close() {
+        return finding;
+    }
+    let server = reset.side;
+    if reset.case.sides[server].bytes > 0 && reset.replied_early() {
+        return (Cause::ServerReplyThenReset, Confidence::Medium, None);
+    }
+    (Cause::AppAbort, Confidence::Medium, None)
+}
+
+impl Reset<'_> {
+    /// The server had just replied, and there was still something of the client's that it had not read: payload came after
+    /// the reply, or was never acknowledged; or the RST followed the reply before anybody could have acknowledged it.
+    fn replied_early(&self) -> bool {
+        let client = 1 - self.side;
+        let both_spoke = self.case.sides.iter().all(|side| side.payload_bytes > 0);
+        if self.case.is_half_seen() || self.case.sides[client].fin > 0 || !both_spoke {
+            return false;
+        }
+        let time_ns = self.rst.record.time_ns;
+        let since_reply_ns = self.case.since_tick(self.rst.talk.data_ticks[self.side], time_ns);
+        if since_reply_ns > self.case.soon_ns() {
+            return false;
+        }
+        let asked_soon = self.case.since_tick(self.rst.talk.data_ticks[client], time_ns) <= self.case.soon_ns() * 2;
+        let acknowledges_more = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed() > 0;
+        let came_after = self.rst.talk.last() == Some(client)
+            || self.case.ledger.lost(client) > 0
+            || acknowledges_more && self.rst.record.has(ACK)
+            || self.rst.sender.kind == Kind::PureAck && asked_soon;
+        // Half a round trip: whoever waits for the reply to be acknowledged takes a whole one.
+        let at_once = self.rst.sender.kind == Kind::Data && since_reply_ns < self.case.round_trip_ns() / 2;
+        came_after || at_once && asked_soon
+    }
+}

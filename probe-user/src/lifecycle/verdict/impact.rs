@@ -1,0 +1,101 @@
+//! What was lost: the same question whatever the cause, answered by what was never acknowledged and by who still waited.
+
+use super::{
+    super::{Cause, Closing, Impact, Opening},
+    Case, Reset,
+};
+
+/// The impact, and the payload bytes of client and server that the other side's host discarded, as far as seen.
+pub(super) fn of(case: &Case<'_>, cause: Cause, reset: Option<&Reset<'_>>) -> (Impact, [u64; 2]) {
+    if is_failed_attempt(case, cause) {
+        return (Impact::AttemptFailed, [0, 0]);
+    }
+    let Some(reset) = reset else { return of_silence(case, cause) };
+    if !is_known(case, cause) {
+        return (Impact::Unknown, [0, 0]);
+    }
+    let ledger = &case.ledger;
+    // What the sender of the RST had not got acknowledged may have arrived all the same.
+    let (client, server) = (case.client(), 1 - case.client());
+    let discarded = |side: usize| if is_discarded(reset, side) { u64::from(ledger.lost(side)) } else { 0 };
+    let lost = [discarded(client), discarded(server)];
+    (judge(case, cause, reset, lost), lost)
+}
+
+fn is_failed_attempt(case: &Case<'_>, cause: Cause) -> bool {
+    match cause {
+        Cause::RefusedClosedPort
+        | Cause::RefusedByFirewall
+        | Cause::HalfOpenScan
+        | Cause::SynThenRst
+        | Cause::NeverAnswered
+        | Cause::SynAckUnanswered
+        | Cause::StaleConnectionSyn => true,
+        Cause::IcmpUnreachable => case.opening != Opening::Completed,
+        Cause::AcceptQueueFull => !case.has_payload(),
+        _ => false,
+    }
+}
+
+/// Whether both directions were seen well enough to say that nothing was lost.
+fn is_known(case: &Case<'_>, cause: Cause) -> bool {
+    cause != Cause::RstWithoutConnection
+        && case.closing != Closing::RstWithoutConnection
+        && case.ledger.unacked.iter().all(Option::is_some)
+}
+
+/// A host that answers by RST, or aborts, discards what it has not acknowledged. A device in between stops both ways.
+fn is_discarded(reset: &Reset<'_>, side: usize) -> bool {
+    let by_other = reset.case.track.rare().is_some_and(|rare| rare.rsts[1 - side].is_some());
+    by_other || reset.is_foreign()
+}
+
+fn judge(case: &Case<'_>, cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
+    let [clt, srv] = lost;
+    match cause {
+        Cause::CloseNotifyAfterClose | Cause::RstInsteadOfFin => return Impact::None,
+        Cause::RstAfterClose if clt + srv == 0 => return Impact::None,
+        Cause::ClientGaveUp => return Impact::ResponseLost,
+        Cause::ClientAbortDownload | Cause::ClientAbortUpload => return Impact::TransferCut,
+        Cause::ServerReplyThenReset | Cause::KeepAliveRace => return Impact::RequestLost,
+        _ => {}
+    }
+    match (clt > 0, srv > 0) {
+        (true, true) => Impact::TransferCut,
+        (true, false) if reset.had_answered_all() => Impact::RequestLost,
+        (true, false) => {
+            if reset.was_streaming(case.client()) {
+                Impact::TransferCut
+            } else {
+                Impact::RequestLost
+            }
+        }
+        (false, true) if reset.has_answered() => Impact::TransferCut,
+        (false, true) => Impact::ResponseLost,
+        // All that was sent has arrived; somebody may have waited for more.
+        (false, false) if reset.awaits_answer() && cause != Cause::AbortNoData => Impact::ResponseLost,
+        (false, false) if reset.was_streaming(1 - reset.side) && cause != Cause::AbortNoData => Impact::TransferCut,
+        (false, false) => Impact::None,
+    }
+}
+
+/// Without any RST.
+fn of_silence(case: &Case<'_>, cause: Cause) -> (Impact, [u64; 2]) {
+    let none = [0, 0];
+    let lost = [case.client(), 1 - case.client()].map(|side| u64::from(case.ledger.lost(side)));
+    let is_given_up = matches!(
+        cause,
+        Cause::Vanished | Cause::RetransmissionTimeout | Cause::AcceptQueueFull | Cause::IcmpUnreachable
+    );
+    match case.closing {
+        _ if is_given_up => match lost {
+            [0, 0] => (Impact::Unknown, none),
+            [_, 0] => (Impact::RequestLost, lost),
+            [0, _] => (Impact::ResponseLost, lost),
+            _ => (Impact::TransferCut, lost),
+        },
+        Closing::OneSided => (Impact::Unknown, none),
+        Closing::TwoFins | Closing::Open | Closing::HalfClosed | Closing::HalfOpen => (Impact::None, none),
+        _ => (Impact::Unknown, none),
+    }
+}

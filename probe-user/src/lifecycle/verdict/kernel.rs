@@ -1,0 +1,103 @@
+//! What the resetting host's own kernel said (`tcp:tcp_send_reset`, `enum sk_rst_reason`, Linux 6.10): it decides.
+
+use super::super::{Cause, Confidence};
+use super::Reset;
+
+/// Causes that a reason of the kernel allows.
+struct Word {
+    reason: &'static str,
+    allowed: &'static [Cause],
+    /// What it is where packets say something else.
+    otherwise: Cause,
+}
+
+/// include/net/rstreason.h, and where each is given: net/ipv4/tcp.c (`__tcp_close`, `tcp_abort`, `tcp_disconnect`),
+/// net/ipv4/tcp_input.c (`tcp_rcv_state_process`), net/ipv4/tcp_ipv4.c (`tcp_v4_rcv`), net/ipv4/tcp_timer.c.
+const WORDS: &[Word] = &[
+    Word { reason: "TCP_KEEPALIVE_TIMEOUT", allowed: &[Cause::KeepAliveTimeout], otherwise: Cause::KeepAliveTimeout },
+    Word {
+        reason: "NO_SOCKET",
+        allowed: &[
+            Cause::RefusedClosedPort,
+            Cause::NoState,
+            Cause::HalfOpenScan,
+            Cause::StaleConnectionSyn,
+            Cause::DataAfterClose,
+            Cause::RstAfterClose,
+            Cause::CloseNotifyAfterClose,
+            Cause::ClientGaveUp,
+            Cause::ClientAbortDownload,
+            Cause::KeepAliveRace,
+            Cause::ServerReplyThenReset,
+            Cause::AcceptQueueFull,
+            Cause::RetransmissionTimeout,
+        ],
+        otherwise: Cause::NoState,
+    },
+    Word {
+        reason: "TCP_TIMEWAIT_SOCKET",
+        allowed: &[
+            Cause::DataAfterClose,
+            Cause::ClientAbortDownload,
+            Cause::RstAfterClose,
+            Cause::KeepAliveRace,
+            Cause::CloseNotifyAfterClose,
+            Cause::ClientGaveUp,
+            Cause::ServerReplyThenReset,
+        ],
+        otherwise: Cause::DataAfterClose,
+    },
+    // Closed with payload unread, or payload came for an orphan.
+    Word { reason: "TCP_ABORT_ON_CLOSE", allowed: ABORTS, otherwise: Cause::AppAbort },
+    Word { reason: "TCP_ABORT_ON_MEMORY", allowed: ABORTS, otherwise: Cause::AppAbort },
+    Word { reason: "TCP_STATE", allowed: ABORTS, otherwise: Cause::AppAbort },
+    Word { reason: "TCP_DISCONNECT_WITH_DATA", allowed: ABORTS, otherwise: Cause::AppAbort },
+    Word { reason: "TCP_ABORT_ON_DATA", allowed: AFTER_CLOSE, otherwise: Cause::DataAfterClose },
+    Word { reason: "TCP_ABORT_ON_LINGER", allowed: AFTER_CLOSE, otherwise: Cause::Linger2 },
+];
+
+const ABORTS: &[Cause] = &[
+    Cause::AppAbort,
+    Cause::AbortNoData,
+    Cause::ClientAbortDownload,
+    Cause::ClientAbortUpload,
+    Cause::ClientGaveUp,
+    Cause::ServerReplyThenReset,
+    Cause::CloseNotifyAfterClose,
+    Cause::RstInsteadOfFin,
+];
+
+const AFTER_CLOSE: &[Cause] = &[
+    Cause::Linger2,
+    Cause::DataAfterClose,
+    Cause::ClientAbortDownload,
+    Cause::ClientGaveUp,
+    Cause::CloseNotifyAfterClose,
+    Cause::KeepAliveRace,
+    Cause::ServerReplyThenReset,
+];
+
+impl Reset<'_> {
+    /// Name of the reason that the sender's own kernel gave (`enum sk_rst_reason`), and whether a segment provoked it.
+    pub(super) fn kernel_reason(&self) -> Option<(&str, bool)> {
+        let kernel = self.rst.kernel?;
+        let name = self.case.kernel_reasons.get(usize::from(kernel.reason)).map_or("unknown", String::as_str);
+        Some((name, kernel.provoked))
+    }
+
+    /// The kernel's word decides between what packets leave open, overrules what contradicts it, and makes sure of what it
+    /// agrees with.
+    pub(super) fn with_kernel(&self, cause: Cause, confidence: Confidence) -> (Cause, Confidence) {
+        let Some((reason, _)) = self.kernel_reason() else { return (cause, confidence) };
+        // The peer's own words, or a choice that no reason of this kernel is about.
+        if cause == Cause::Explained {
+            return (cause, confidence);
+        }
+        let Some(word) = WORDS.iter().find(|word| word.reason == reason) else { return (cause, confidence) };
+        let is_refusal = reason == "NO_SOCKET" && cause == Cause::RefusedByFirewall;
+        if is_refusal {
+            return (Cause::RefusedClosedPort, Confidence::High);
+        }
+        if word.allowed.contains(&cause) { (cause, Confidence::High) } else { (word.otherwise, Confidence::Medium) }
+    }
+}

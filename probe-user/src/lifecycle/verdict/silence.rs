@@ -1,0 +1,64 @@
+//! Connections that ended without an RST, or have not ended.
+
+use super::super::{
+    Cause, Closing, Confidence, Opening,
+    endpoint::{Kind, SENT_ACK},
+    track::{ORIG, RESP},
+};
+use super::Case;
+
+/// SYN-ACKs of one handshake from which their answer is missing, or not believed.
+const REPEATED: u64 = 3;
+/// Retransmissions without acknowledgement that make a path that is gone.
+const IN_VAIN: u8 = 3;
+
+/// The cause where no RST was seen.
+pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
+    if let Some(found) = of_opening(case) {
+        return found;
+    }
+    match case.closing {
+        // Another SYN took its place before an answer could come.
+        Closing::NeverAnswered if case.is_cut_short => (Cause::None, Confidence::Low),
+        // Whether no answer came or none was seen, packets cannot tell.
+        Closing::NeverAnswered => (Cause::NeverAnswered, Confidence::Medium),
+        Closing::OneSided => (Cause::None, Confidence::Low),
+        Closing::Vanished if case.track.ends.iter().any(|end| end.repeats >= IN_VAIN) => {
+            (Cause::RetransmissionTimeout, Confidence::Medium)
+        }
+        Closing::Vanished => (Cause::Vanished, Confidence::Medium),
+        _ => (Cause::None, Confidence::High),
+    }
+}
+
+fn of_opening(case: &Case<'_>) -> Option<(Cause, Confidence)> {
+    let [client, server] = case.sides;
+    let [orig, resp] = &case.track.ends;
+    let is_quiet = server.payload_bytes == 0 && server.fin == 0 && client.fin == 0;
+    let is_believed = orig.ack_seq == orig.start_seq.wrapping_add(1);
+    let opens = client.syn > 0 && server.syn + server.syn_ack == 0 && client.payload_bytes == 0;
+    if opens && (resp.has(SENT_ACK) || server.payload_bytes > 0) && !is_believed {
+        // The SYN is answered by the acknowledgement, or by payload, of another connection (RFC 5961 4.2).
+        return Some((Cause::StaleConnectionSyn, Confidence::Medium));
+    }
+    if server.syn_ack < REPEATED || !is_quiet {
+        return None;
+    }
+    let answered = orig.has(SENT_ACK) || client.bytes > 0;
+    match (answered, case.opening) {
+        // The client has answered, and the server's host does not take it: no room in the accept queue.
+        (true, _) => {
+            let confidence = if client.bytes > 0 { Confidence::Medium } else { Confidence::Low };
+            Some((Cause::AcceptQueueFull, confidence))
+        }
+        (false, Opening::HalfOpen | Opening::NotSeen) => Some((Cause::SynAckUnanswered, Confidence::Medium)),
+        _ => None,
+    }
+}
+
+/// Side whose payload was sent again in vain, if any.
+pub(super) fn unheard(case: &Case<'_>) -> Option<usize> {
+    [ORIG, RESP]
+        .into_iter()
+        .find(|&side| case.track.ends[side].repeats > 0 && case.track.ends[side].kind() != Kind::Nothing)
+}
