@@ -283,7 +283,7 @@ pub struct ReadArgs {
     /// Packets behind the verdicts.
     #[command(flatten)]
     pub evidence: EvidenceArgs,
-    /// Do not verify checksums (captures of hosts that leave them to the NIC)
+    /// Do not verify checksums (captures of hosts that leave them to the NIC, where that is not recognised)
     #[arg(long)]
     pub no_checksums: bool,
     /// What is looked into, and what tells connections apart besides addresses and ports.

@@ -113,3 +113,30 @@ fn vxlan_on_a_port_of_one_s_own() {
     frame[36..38].fill(0);
     assert_eq!(walk(&frame, known), Err(Reject::NotTcp), "port 0 is none");
 }
+
+/// 10.0.0.1 to 10.0.0.2 in IP in IP, whose inner packet says that it is `inner` bytes long and whose frame is `len` long.
+fn nested(inner: u16, len: usize) -> (std::vec::Vec<u8>, Result<Located, Reject>) {
+    let mut frame = std::vec![0_u8; 14 + 20 + 20 + 20];
+    frame[12..14].copy_from_slice(&[0x08, 0]);
+    for (at, total, protocol) in [(14, 60_u16, 4), (34, inner, 6)] {
+        frame[at] = 0x45;
+        frame[at + 2..at + 4].copy_from_slice(&total.to_be_bytes());
+        frame[at + 8..at + 10].copy_from_slice(&[64, protocol]);
+    }
+    frame[66] = 0x50;
+    frame.resize(len, 0);
+    let (mut walk, mut located) = (Walk::ethernet(0), Located::default());
+    let every = Encapsulations { enabled: ALL, max_depth: 4 };
+    let found = locate(&SliceReader::whole(&frame), every, &mut walk, &mut located).map(|()| located);
+    (frame, found)
+}
+
+#[test]
+fn an_inner_packet_beyond_its_outer_one_is_believed() {
+    let (frame, whole) = nested(40, 74);
+    assert!(whole.is_ok_and(|located| located.tcp_len == 20 && !located.is_cropped(&SliceReader::whole(&frame))));
+    let (frame, cropped) = nested(1400, 74);
+    assert!(cropped.is_ok_and(|located| located.tcp_len == 1380 && located.is_cropped(&SliceReader::whole(&frame))));
+    let (frame, padded) = nested(50, 100);
+    assert!(padded.is_ok_and(|located| located.tcp_len == 30 && !located.is_cropped(&SliceReader::whole(&frame))));
+}

@@ -2,7 +2,7 @@
 //! program.
 
 use super::{ALL, Encapsulations, MAX_STEPS, TEREDO, Walk, finish, layer, step};
-use crate::parse::{Located, Reader, Reject};
+use crate::parse::{IcmpPlace, Located, Reader, Reject};
 
 /// EtherIP (RFC 3378).
 pub const ETHERIP: u32 = 1 << 10;
@@ -107,6 +107,18 @@ impl Walk {
     #[must_use]
     pub fn udp_at(&self) -> Option<usize> {
         (self.layer == layer::UDP).then_some(self.at as usize)
+    }
+
+    /// Where the ICMP packet lies when the walk stands before one that is not in pieces (ICMP in IPv4, ICMPv6 in IPv6).
+    #[must_use]
+    pub fn icmp(&self) -> Option<IcmpPlace> {
+        let is_icmp = matches!((self.ip_version, self.protocol), (4, 1) | (6, 58));
+        (self.layer == layer::IP_PROTOCOL && self.fragment == 0 && is_icmp).then_some(IcmpPlace {
+            version: self.ip_version,
+            ip: self.ip as usize,
+            icmp: self.at as usize,
+            end: self.end as usize,
+        })
     }
 
     /// End of the enclosing IP packet, 0 while there is none.

@@ -9,6 +9,8 @@ use super::deadline::{Deadlines, FEW, deadline, expire};
 use super::endpoint::{DID_CLOSE, State};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
+use super::icmp::IcmpReports;
+use super::reset_options::AllResetOptions;
 use super::roles::{self, Servers};
 use super::spare::Spare;
 use super::table::{Place, Table};
@@ -30,7 +32,7 @@ const RESET_LEAVES_WITHIN_NS: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub struct Tracker {
     config: TrackerConfig,
-    table: Table,
+    pub(super) table: Table,
     wheel: Wheel,
     /// Latest time seen: a segment that comes with an earlier one does not turn it back (Zeek `network_time`).
     now: u64,
@@ -45,7 +47,9 @@ pub struct Tracker {
     hand: u32,
     attempts: Attempts,
     copies: Copies,
-    stats: TrackerStats,
+    pub(super) stats: TrackerStats,
+    pub(super) icmp: IcmpReports,
+    pub(super) reset_options: AllResetOptions,
     /// Time of the first segment.
     watched_from: u64,
 }
@@ -67,6 +71,8 @@ impl Tracker {
             attempts: Attempts::default(),
             copies: Copies::default(),
             stats: TrackerStats::default(),
+            icmp: IcmpReports::default(),
+            reset_options: AllResetOptions::default(),
             watched_from: u64::MAX,
             config,
         }
@@ -398,9 +404,12 @@ impl Tracker {
             self.tombstones.add(hash, end, now);
         }
         self.stats.written += 1;
+        self.stats.offload.add(track);
         let record = || render::connection(track, written, now, &self.config, self.watched_from, roles);
         // Not pushed: room is made before, so that it is put together where it stays.
         self.closed.extend(std::iter::once_with(record));
+        self.icmp.forget(track.id);
+        self.reset_options.forget(track.id);
         if let Some(rare) = self.table.remove(slot, hash) {
             self.spare.take_back(rare);
         }

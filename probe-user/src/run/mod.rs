@@ -1,6 +1,8 @@
 //! The loops: source to tracker to aggregates to output. The only room that reads clocks, handles signals and writes.
 
 mod amendments;
+mod capture_clock;
+mod checksums;
 mod clock;
 mod detach;
 mod doctor;

@@ -214,10 +214,9 @@ impl View {
         });
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let (listed, left_out) = (aggregate.whole_bytes, self.sieve.whole_bytes());
-        let (bytes, missing_bytes) = (listed.all + left_out.all, listed.missing + left_out.missing);
+        let whole = aggregate.whole_bytes.and(self.sieve.whole_bytes());
         let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
-        let quality = Quality { copies: stats.copies, bytes, missing_bytes, shed };
+        let quality = Quality { copies: stats.copies, whole, shed };
         let filter = self.sieve.filtered();
         let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.kept };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.

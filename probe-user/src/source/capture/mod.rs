@@ -27,7 +27,9 @@ mod pcap;
 mod pcapng;
 mod plain;
 mod reassembly;
+mod remark;
 mod snoop;
+mod tcp_checksum;
 mod teredo;
 
 pub use decode::{Books, Decoded, Decoder, Header, Payload};
@@ -35,6 +37,7 @@ pub use error::CaptureError;
 pub use file::{CaptureFile, CapturedOn, Frame, Take, Took};
 pub use link::{LinkType, Unsupported};
 pub use reassembly::Reassembled;
+pub use remark::{RST_TEXT_LEN, Remark};
 
 #[cfg(test)]
 mod tests;

@@ -293,6 +293,7 @@ mod encapsulations;
 mod formats;
 mod links;
 mod plain_frames;
+mod remarks;
 mod rules;
 
 proptest::proptest! {
