@@ -7,7 +7,7 @@ use probe_ebpf::layout::{ACK, CONTROL, DirectionCounters, FIN, HAS_TIMESTAMPS, R
 use super::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN, State};
 use super::ledger;
 use super::reassembly::Pieces;
-use super::track::{ORIG, SPOKE, SPOKE_RESP, Track};
+use super::track::{ORIG, ORIG_STUCK, SPOKE, SPOKE_RESP, Track};
 
 /// Kept for one direction as soon as there is a FIN or an RST: small, as nearly every connection gets there.
 #[derive(Clone, Debug, Default)]
@@ -96,6 +96,11 @@ pub(super) struct Talk {
 impl Talk {
     fn of(track: &Track) -> Self {
         Self { data_ticks: [track.ends[0].data_tick, track.ends[1].data_tick], marks: track.marks }
+    }
+
+    /// The last window of `side` was closed, or nearly.
+    pub(super) fn is_stuck(&self, side: usize) -> bool {
+        self.marks & (ORIG_STUCK << side) != 0
     }
 
     /// The side that had sent payload last, if any had.

@@ -56,7 +56,11 @@ pub(super) struct IcmpReports {
 
 impl IcmpReports {
     /// What was said about the connection of this number.
+    #[inline]
     pub(super) fn of(&self, id: u64) -> Option<IcmpReport> {
+        if self.of.is_empty() {
+            return None;
+        }
         self.of.get(&id).copied()
     }
 

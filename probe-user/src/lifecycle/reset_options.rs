@@ -45,6 +45,15 @@ impl AllResetOptions {
         self.of.get(&id)?[usize::from(from_hi)].as_ref()
     }
 
+    /// The same of both senders: `lo`, `hi`.
+    #[inline]
+    pub(super) fn of_both(&self, id: u64) -> [Option<&ResetOptions>; 2] {
+        if self.of.is_empty() {
+            return [None, None];
+        }
+        self.of.get(&id).map_or([None, None], |[lo, hi]| [lo.as_ref(), hi.as_ref()])
+    }
+
     /// The connection has been written.
     #[inline]
     pub(super) fn forget(&mut self, id: u64) {

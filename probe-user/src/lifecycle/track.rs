@@ -29,6 +29,11 @@ pub(super) const ORIG_SPOKE: u8 = 16;
 /// [`Track::marks`]: the originator sent a second segment with payload.
 pub(super) const ORIG_SPOKE_AGAIN: u8 = 32;
 
+/// [`Track::marks`]: the last window of the originator was closed, or nearly.
+pub(super) const ORIG_STUCK: u8 = 64;
+/// [`Track::marks`]: the same of the responder.
+pub(super) const RESP_STUCK: u8 = 128;
+
 /// "Not armed" for a timer.
 pub(super) const NEVER: u64 = u64::MAX;
 
@@ -246,6 +251,8 @@ impl Track {
         self.last_side ^= 1;
         self.marks ^= SPOKE_RESP;
         self.marks &= !(ORIG_SPOKE | ORIG_SPOKE_AGAIN);
+        let stuck = (self.marks & ORIG_STUCK) << 1 | (self.marks & RESP_STUCK) >> 1;
+        self.marks = self.marks & !(ORIG_STUCK | RESP_STUCK) | stuck;
         self.answer = 0;
         self.is_partial = false;
         self.push_history(b'^');

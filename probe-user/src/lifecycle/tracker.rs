@@ -10,6 +10,7 @@ use super::endpoint::{DID_CLOSE, State};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
 use super::icmp::IcmpReports;
+use super::render::Known;
 use super::reset_options::AllResetOptions;
 use super::roles::{self, Servers};
 use super::spare::Spare;
@@ -267,12 +268,18 @@ impl Tracker {
         let tracks = self.table.slots().filter_map(|slot| self.table.get(slot));
         let mut all: Vec<Connection> = tracks
             .map(|track| {
-                let roles = self.servers.roles(track);
-                render::connection(track, Written::StillTracked, now_ns, &self.config, self.watched_from, roles)
+                let known = self.known(track, self.servers.roles(track));
+                render::connection(track, Written::StillTracked, now_ns, &self.config, &known)
             })
             .collect();
         all.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         all
+    }
+
+    /// What is known of a connection besides its own state.
+    fn known(&self, track: &Track, roles: (Orientation, bool)) -> Known<'_> {
+        let (icmp, said) = (self.icmp.of(track.id), self.reset_options.of_both(track.id));
+        Known { watched_from: self.watched_from, roles, icmp, said }
     }
 
     /// Writes everything that is left, in order of start.
@@ -405,11 +412,18 @@ impl Tracker {
         }
         self.stats.written += 1;
         self.stats.offload.add(track);
-        let record = || render::connection(track, written, now, &self.config, self.watched_from, roles);
+        let known = Known {
+            watched_from: self.watched_from,
+            roles,
+            icmp: self.icmp.of(track.id),
+            said: self.reset_options.of_both(track.id),
+        };
+        let record = || render::connection(track, written, now, &self.config, &known);
         // Not pushed: room is made before, so that it is put together where it stays.
         self.closed.extend(std::iter::once_with(record));
-        self.icmp.forget(track.id);
-        self.reset_options.forget(track.id);
+        let id = track.id;
+        self.icmp.forget(id);
+        self.reset_options.forget(id);
         if let Some(rare) = self.table.remove(slot, hash) {
             self.spare.take_back(rare);
         }

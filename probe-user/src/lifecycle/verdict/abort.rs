@@ -1,6 +1,6 @@
 //! Active aborts: an application, or its kernel on its behalf, gave up the connection (RFC 9293 3.10.5).
 
-use probe_ebpf::layout::ACK;
+use probe_ebpf::{layout::ACK, parse::RstOption};
 
 use super::super::{
     Cause, Confidence,
@@ -12,10 +12,18 @@ use super::{Finding, Reset, found};
 /// Times within a connection are kept to about a millisecond: shorter paths cannot be told by.
 const TELLING_NS: u64 = 3_000_000;
 
-/// 22: the RST's payload says why.
+/// 22: the RST says why: by its payload (RFC 9293 3.5.3), or by an option of Multipath TCP (RFC 8684 3.6).
 pub(super) fn explained(reset: &Reset<'_>) -> Option<Finding> {
     if form::explained(reset.rst.note).is_some() {
         return found(Cause::Explained, Confidence::High);
+    }
+    if let Some(said) = reset.case.said[reset.side] {
+        if matches!(said.option, RstOption::Mptcp(_) | RstOption::MptcpFastClose) {
+            return found(Cause::Explained, Confidence::High);
+        }
+        if said.printable().is_some() {
+            return found(Cause::Explained, Confidence::Medium);
+        }
     }
     form::text(reset.rst.note).and_then(|_| found(Cause::Explained, Confidence::Medium))
 }
@@ -39,7 +47,9 @@ pub(super) fn abort(reset: &Reset<'_>) -> Option<Finding> {
 
 fn by_client(reset: &Reset<'_>) -> Finding {
     let (client, server) = (reset.side, 1 - reset.side);
-    if reset.case.ledger.lost(server) > 0 && reset.waited_ns().is_none() {
+    // Some of it was on the way, or lay unread: the client's buffer was full, or its host had not even acknowledged it.
+    let server_was_sending = reset.was_streaming(server) || reset.has_answered() && reset.is_stuck(client);
+    if (reset.case.ledger.lost(server) > 0 || server_was_sending) && reset.waited_ns().is_none() {
         return (Cause::ClientAbortDownload, Confidence::Medium, None);
     }
     if let Some(confidence) = reset.gave_up() {

@@ -26,6 +26,8 @@ use probe_ebpf::layout::SegmentRecord;
 use super::endpoint::Kind;
 use super::evidence::{Before, Rst, Seen};
 use super::form::Form;
+use super::icmp::IcmpReport;
+use super::reset_options::ResetOptions;
 use super::track::{TICK_SHIFT, Track};
 use super::{Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injection, outcome};
 pub(super) use ledger::Ledger;
@@ -49,6 +51,10 @@ pub(super) struct Case<'a> {
     pub(super) acks_seen: bool,
     /// List what the verdict rests on.
     pub(super) evidence: bool,
+    /// What was said of it by ICMP.
+    pub(super) icmp: Option<IcmpReport>,
+    /// What the first RST of each side said beyond its header.
+    pub(super) said: [Option<&'a ResetOptions>; 2],
     /// Names of the kernel's reasons, by number.
     pub(super) kernel_reasons: &'a [String],
     /// Filled in by [`verdict`].
@@ -262,6 +268,11 @@ impl Reset<'_> {
         let (time_ns, talk) = self.decision();
         let is_recent = self.case.since_tick(talk.data_ticks[side], time_ns) <= self.case.soon_ns();
         talk.last() == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
+    }
+
+    /// The receive buffer of `side` was full, or nearly.
+    fn is_stuck(&self, side: usize) -> bool {
+        self.rst.talk.is_stuck(side)
     }
 
     /// More than one segment of `side` was not acknowledged when the end was decided, or more came afterwards.

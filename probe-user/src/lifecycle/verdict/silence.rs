@@ -17,6 +17,12 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
     if let Some(found) = of_opening(case) {
         return found;
     }
+    if let Some(report) = case.icmp.filter(|report| report.errors > 0) {
+        let ended = matches!(case.closing, Closing::NeverAnswered | Closing::Vanished | Closing::HalfOpen);
+        if ended || case.opening == Opening::Unanswered {
+            return (Cause::IcmpUnreachable, if report.fits { Confidence::High } else { Confidence::Low });
+        }
+    }
     match case.closing {
         // Another SYN took its place before an answer could come.
         Closing::NeverAnswered if case.is_cut_short => (Cause::None, Confidence::Low),

@@ -135,7 +135,16 @@ impl Decoder {
     /// connections apart.
     pub fn new(verify: bool, encapsulations: Encapsulations, domain: Domain) -> Self {
         let (books, reassembler) = (Books::default(), Reassembler::default());
-        Self { verify, as_zeek: false, encapsulations, vxlan_ports: Vec::new(), domain, books, reassembler, remark: None }
+        Self {
+            verify,
+            as_zeek: false,
+            encapsulations,
+            vxlan_ports: Vec::new(),
+            domain,
+            books,
+            reassembler,
+            remark: None,
+        }
     }
 
     /// Also looks into VXLAN that is sent to these ports.
