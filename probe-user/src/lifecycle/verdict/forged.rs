@@ -21,7 +21,9 @@ pub(super) fn device_reset_both(reset: &Reset<'_>) -> Option<Finding> {
 /// An RST that answers a segment in a fraction of the time in which its host answered before: a firewall nearer than the host
 /// has begun to reject (nftables `reject with tcp reset`), or forgot the connection.
 pub(super) fn too_soon(reset: &Reset<'_>) -> Option<Finding> {
-    let is_answer = reset.form == Form::Reply && reset.rst.answers_peer && !reset.rst.sender.fin;
+    // A true reply bears the number that the segment which provoked it acknowledges.
+    let is_exact = reset.rst.record.seq == reset.rst.sender.acked;
+    let is_answer = reset.form == Form::Reply && is_exact && reset.rst.answers_peer && !reset.rst.sender.fin;
     if !is_answer || reset.kernel_reason().is_some() || reset.rst.climbed {
         return None;
     }

@@ -63,14 +63,7 @@ fn judge(case: &Case<'_>, cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Im
     }
     match (clt > 0, srv > 0) {
         (true, true) => Impact::TransferCut,
-        (true, false) if reset.has_answered() => Impact::RequestLost,
-        (true, false) => {
-            if reset.was_streaming(case.client()) {
-                Impact::TransferCut
-            } else {
-                Impact::RequestLost
-            }
-        }
+        (true, false) => Impact::RequestLost,
         (false, true) if reset.has_answered() => Impact::TransferCut,
         (false, true) => Impact::ResponseLost,
         // Somebody cut what was alive.
