@@ -228,7 +228,7 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
             note_late(track, side, segment);
         }
         // A goodbye may be sent before the other side's FIN has come by here.
-        if segment.rst_note != 0 && ledger::is_alert(segment.rst_note, segment.record.payload_len) {
+        if ledger::is_goodbye(track, segment.rst_note, segment.record.payload_len) {
             let late = &mut track.rare_mut().sides[side];
             (late.late_note, late.late_len) = (segment.rst_note, segment.record.payload_len);
         }

@@ -29,7 +29,7 @@ use super::form::Form;
 use super::icmp::IcmpReport;
 use super::process::Process;
 use super::reset_options::ResetOptions;
-use super::track::{TICK_SHIFT, Track};
+use super::track::{Counting, TICK_SHIFT, Track};
 use super::{Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injection, outcome};
 pub(super) use ledger::Ledger;
 
@@ -321,11 +321,17 @@ impl Reset<'_> {
 
     /// The receive buffer of `side` was full, or nearly.
     fn is_stuck(&self, side: usize) -> bool {
-        self.rst.talk.is_stuck(side)
+        let counted = self.case.track.counting != Counting::Whole;
+        let ever = || self.case.track.odd(side).is_some_and(|odd| odd.zero_windows > 0);
+        self.rst.talk.is_stuck(side) || counted && ever()
     }
 
     /// More than one segment of `side` was not acknowledged when the end was decided, or more came afterwards.
     fn in_flight(&self, side: usize) -> bool {
+        // Where segments are only counted, acknowledgements lag behind.
+        if self.case.track.counting != Counting::Whole {
+            return false;
+        }
         let before = if side == self.side { &self.rst.sender } else { &self.rst.peer };
         before.next_seq.wrapping_sub(before.acked).cast_signed() > 1460
     }
