@@ -58,7 +58,7 @@ pub enum Command {
 
 /// Options of everything that attaches to interfaces.
 #[derive(Args, Debug)]
-#[cfg_attr(feature = "trace", expect(clippy::struct_excessive_bools, reason = "each is an option of its own"))]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct LiveArgs {
     /// Interface to watch; several make one view (the two legs of a TAP)
     #[arg(short, long = "interface", value_name = "IFACE", required = true)]

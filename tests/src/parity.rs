@@ -90,6 +90,19 @@ pub fn replay(network: &Loop, sources: &[&str], frames: &[Vec<u8>]) -> Option<Pc
     network.namespace.enter(send).expect("frames are sent")
 }
 
+/// What the live probe, which sees the first payload of an exchange and counts the rest, cannot tell apart from what it takes
+/// for the same: how much of an answer had come when the client closed.
+const CLIENT_CLOSED: [&str; 3] = ["client_abort_download", "data_after_close", "client_gave_up"];
+
+/// The cause, or the group that it belongs to.
+fn group(cause: &Value) -> &str {
+    match cause.as_str() {
+        Some(cause) if CLIENT_CLOSED.contains(&cause) => "what came after the client's close",
+        Some(cause) => cause,
+        None => "",
+    }
+}
+
 /// The document of the live probe and that of the capture.
 fn both(path: Path, frames: &[Vec<u8>], directory: &FilePath) -> Option<[Value; 2]> {
     let network = Loop::build().expect("namespaces");
@@ -128,7 +141,8 @@ fn essence(path: Path, record: &Value) -> Value {
     json!({
         "client": record["client"], "server": record["server"], "orientation": record["orientation"],
         "conn_state": record["conn_state"], "history": letters, "opening": record["opening"],
-        "closing": record["closing"], "reset_by": record["reset_by"], "cause": record["cause"]["id"],
+        "closing": record["closing"], "reset_by": record["reset_by"], "cause": group(&record["cause"]["id"]),
+        "impact": record["impact"],
         "from_client": counts(&record["from_client"]), "from_server": counts(&record["from_server"]),
     })
 }
@@ -165,11 +179,14 @@ pub struct Differences {
     pub connections: usize,
     /// In anything that was counted or in how it went.
     pub facts: Vec<String>,
-    /// Only in the cause that was concluded.
+    /// Only in what was concluded: who, why, what was lost.
     pub causes: Vec<String>,
     /// The greatest distance between two times of one beginning, seconds.
     pub apart: f64,
 }
+
+/// Fields that are concluded from all others.
+const CONCLUDED: [&str; 3] = ["cause", "impact", "reset_by"];
 
 /// Compares the records of those ends that `which` picks.
 pub fn compare(path: Path, live: &Value, read: &Value, which: impl Fn(&Ends) -> bool) -> Differences {
@@ -193,7 +210,7 @@ pub fn compare(path: Path, live: &Value, read: &Value, which: impl Fn(&Ends) -> 
             let line = format!("{ends:?} ({} {}): {text}", read["conn_state"], read["history"]);
             match fields[..] {
                 [] => {}
-                ["cause"] => found.causes.push(line),
+                _ if fields.iter().all(|field| CONCLUDED.contains(field)) => found.causes.push(line),
                 _ => found.facts.push(line),
             }
         }

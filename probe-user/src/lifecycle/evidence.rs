@@ -243,11 +243,9 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
     }
     let time_ns = segment.record.time_ns;
     let idle_ns = time_ns.saturating_sub(track.previous_ns());
-    if flags & FIN != 0 {
-        if track.rare_mut().sides[side].fin.is_none() {
-            let seen = Seen::new(time_ns, idle_ns, segment.record.ack, track);
-            track.rare_mut().sides[side].fin = Some(seen);
-        }
+    if flags & FIN != 0 && track.rare_mut().sides[side].fin.is_none() {
+        let seen = Seen::new(time_ns, idle_ns, segment.record.ack, track);
+        track.rare_mut().sides[side].fin = Some(seen);
     }
     if flags & RST != 0 {
         keep_rst(track, side, segment, idle_ns);

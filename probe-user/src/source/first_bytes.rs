@@ -7,7 +7,7 @@ const LONGEST: usize = 128;
 
 /// The first eight of the `len` payload bytes at `at`, as loaded from memory, the missing ones 0; 0 when the payload is too
 /// long or too short to be of interest, or was not captured.
-#[inline(always)]
+#[inline]
 pub(super) fn first_bytes(frame: &[u8], at: usize, len: usize) -> u64 {
     if !(SHORTEST..=LONGEST).contains(&len) {
         return 0;

@@ -24,6 +24,14 @@ pub(super) enum Act {
     StopReading,
 }
 
+/// Where a tap is: halves of the way from the client.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Client = 0,
+    Middle = 1,
+    Server = 2,
+}
+
 /// At what time (nanoseconds), on which side.
 pub(super) type Script = Vec<(u64, usize, Act)>;
 
@@ -80,12 +88,13 @@ impl Exchange {
         exchange
     }
 
-    /// As a tap sees it: 0 at the client, 1 at the server.
-    pub(super) fn seen_at(&self, place: f64) -> Vec<Segment> {
+    /// As a tap there sees it.
+    pub(super) fn seen_at(&self, place: Place) -> Vec<Segment> {
         let mut passed: Vec<(u64, usize)> = Vec::new();
         for (number, sent) in self.sent.iter().enumerate() {
-            let way = if sent.side == 0 { place } else { 1.0 - place };
-            passed.push((sent.time_ns + (self.delay_ns as f64 * way) as u64, number));
+            let from_client = self.delay_ns * place as u64 / 2;
+            let way_ns = if sent.side == 0 { from_client } else { self.delay_ns - from_client };
+            passed.push((sent.time_ns + way_ns, number));
         }
         passed.sort_unstable();
         let segment = |(time_ns, number): (u64, usize)| {

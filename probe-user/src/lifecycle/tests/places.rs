@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::exchange::{Act, Exchange, Script};
+use super::exchange::{Act, Exchange, Place, Script};
 use super::*;
 
 const CLIENT: usize = 0;
@@ -92,7 +92,7 @@ fn script(rounds: u64, think_ms: u64, pause_ms: u64, ending: Ending, delay_ns: u
     script
 }
 
-fn verdict_at(exchange: &Exchange, place: f64) -> Connection {
+fn verdict_at(exchange: &Exchange, place: Place) -> Connection {
     let mut tracker = Tracker::new(TrackerConfig::default());
     let segments = exchange.seen_at(place);
     for segment in &segments {
@@ -128,7 +128,7 @@ fn verdicts_do_not_depend_on_the_place() {
     let conversations = (1..4_u64, 0..30_u64, 0..50_u64, ending(), 50_000..75_000_000_u64);
     let outcome = runner.run(&conversations, |(rounds, think_ms, pause_ms, ending, delay_ns)| {
         let exchange = Exchange::play(&script(rounds, think_ms, pause_ms, ending, delay_ns), delay_ns);
-        let seen = [0.0, 0.5, 1.0].map(|place| verdict_at(&exchange, place));
+        let seen = [Place::Client, Place::Middle, Place::Server].map(|place| verdict_at(&exchange, place));
         let said = seen.each_ref().map(|one| (one.verdict.cause, one.verdict.impact, one.reset_by));
         let all = || seen.iter().map(|one| format!("{} {:?}", one.history, one.verdict)).collect::<Vec<_>>().join("\n");
         prop_assert!(said[0] == said[1] && said[1] == said[2], "{said:?}\n{}", all());
@@ -160,13 +160,15 @@ fn nonsense_is_judged_alike_everywhere() {
     let scripts = proptest::collection::vec((0..3_000_u64, 0..2_usize, act()), 1..10);
     let differing = std::cell::RefCell::new(Vec::new());
     let outcome = runner.run(&(scripts, 50_000..75_000_000_u64), |(mut script, delay_ns)| {
-        script.iter_mut().for_each(|one| one.0 *= MILLISECOND);
+        for one in &mut script {
+            one.0 *= MILLISECOND;
+        }
         script.sort_unstable();
         let exchange = Exchange::play(&script, delay_ns);
         if exchange.resets_cross() {
             return Ok(());
         }
-        let seen = [0.0, 0.5, 1.0].map(|place| verdict_at(&exchange, place));
+        let seen = [Place::Client, Place::Middle, Place::Server].map(|place| verdict_at(&exchange, place));
         let said = seen.each_ref().map(|one| (one.verdict.cause, one.verdict.impact, one.reset_by));
         if said[0] != said[1] || said[1] != said[2] {
             differing.borrow_mut().push(format!("{said:?} {} {delay_ns} {script:?}", seen[0].history));

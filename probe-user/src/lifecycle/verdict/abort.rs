@@ -21,7 +21,8 @@ pub(super) fn explained(reset: &Reset<'_>) -> Option<Finding> {
         if matches!(said.option, RstOption::Mptcp(_) | RstOption::MptcpFastClose) {
             return found(Cause::Explained, Confidence::High);
         }
-        if said.printable().is_some() {
+        let letters = |text: &str| text.bytes().filter(u8::is_ascii_alphabetic).count();
+        if said.printable().is_some_and(|text| letters(text) >= 4) {
             return found(Cause::Explained, Confidence::Medium);
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn of(case: &Case<'_>, cause: Cause, reset: Option<&Reset<'_>>) -> (I
     let (client, server) = (case.client(), 1 - case.client());
     let discarded = |side: usize| if is_discarded(reset, side) { u64::from(ledger.lost(side)) } else { 0 };
     let lost = [discarded(client), discarded(server)];
-    (judge(case, cause, reset, lost), lost)
+    (judge(cause, reset, lost), lost)
 }
 
 fn is_failed_attempt(case: &Case<'_>, cause: Cause) -> bool {
@@ -49,7 +49,7 @@ fn is_discarded(reset: &Reset<'_>, side: usize) -> bool {
     by_other || reset.is_foreign()
 }
 
-fn judge(case: &Case<'_>, cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
+fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
     let [clt, srv] = lost;
     match cause {
         Cause::TlsAlert => return Impact::AttemptFailed,
@@ -110,7 +110,6 @@ fn of_silence(case: &Case<'_>, cause: Cause) -> (Impact, [u64; 2]) {
             [0, _] => (Impact::ResponseLost, lost),
             _ => (Impact::TransferCut, lost),
         },
-        Closing::OneSided => (Impact::Unknown, none),
         Closing::TwoFins | Closing::Open | Closing::HalfClosed | Closing::HalfOpen => (Impact::None, none),
         _ => (Impact::Unknown, none),
     }

@@ -34,6 +34,7 @@ use super::{Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injecti
 pub(super) use ledger::Ledger;
 
 /// What the rules look at.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Case<'a> {
     pub(super) track: &'a Track,
     /// The client's side.
@@ -157,6 +158,7 @@ fn silence_ns(track: &Track, rst: &Rst) -> u64 {
     rst.idle_ns.max(u64::from(ticks) << TICK_SHIFT)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a rule returns")]
 fn found(cause: Cause, confidence: Confidence) -> Option<Finding> {
     Some((cause, confidence, None))
 }
@@ -328,10 +330,6 @@ impl Reset<'_> {
 
     /// More than one segment of `side` was not acknowledged when the end was decided, or more came afterwards.
     fn in_flight(&self, side: usize) -> bool {
-        // Where segments are only counted, acknowledgements lag behind.
-        if self.case.track.counting != Counting::Whole {
-            return false;
-        }
         let before = if side == self.side { &self.rst.sender } else { &self.rst.peer };
         before.next_seq.wrapping_sub(before.acked).cast_signed() > 1460
     }
