@@ -3,8 +3,8 @@
 //!
 //! Zeek's originator stays what it is, for Zeek's log; where ours is another one, the record says so.
 
-use std::collections::HashSet;
-
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use probe_ebpf::layout::{Endpoint, SegmentRecord};
 
 use super::endpoint::State;
@@ -16,9 +16,9 @@ use super::{Orientation, Written};
 const MAX_SERVERS: usize = 65_536;
 
 /// Servers that were seen to answer a SYN.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Servers {
-    known: HashSet<[u64; 3], foldhash::fast::RandomState>,
+    known: HashSet<[u64; 3], FixedState>,
 }
 
 fn place(end: Endpoint) -> [u64; 3] {
@@ -26,6 +26,11 @@ fn place(end: Endpoint) -> [u64; 3] {
 }
 
 impl Servers {
+    /// None yet; `seed` keeps senders from aiming for one bucket.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { known: HashSet::with_hasher(FixedState::with_seed(seed)) }
+    }
+
     /// Learns from a connection that is written.
     pub(super) fn learn(&mut self, track: &Track) {
         let answered = track.orientation == Orientation::Syn && track.ends[RESP].syn_ack > 0;

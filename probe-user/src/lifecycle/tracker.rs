@@ -66,7 +66,7 @@ impl Tracker {
         Self {
             table: Table::new(config.hash_seed),
             tombstones: Tombstones::new(),
-            servers: Servers::default(),
+            servers: Servers::new(config.hash_seed),
             both_ways: false,
             wheel: Wheel::new(),
             now: 0,

@@ -24,7 +24,7 @@ use super::{
 use crate::source::live::trace::Trace;
 use crate::{
     evidence::{Direction, Frame, Interface},
-    lifecycle::{Basis, Connection, Tracker, TrackerConfig, TrackerStats},
+    lifecycle::{Basis, Connection, Process, Tracker, TrackerConfig, TrackerStats},
     plan::{DataPath, LivePlan},
     report::{QueueUse, Received},
     source::{
@@ -280,7 +280,12 @@ impl Session {
         let refused = host.join_resets(0, |reset| {
             let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
             let why = (reset.reason, reset.provoked);
-            tracker.kernel_reset(&reset.key, reset.from_hi, why, reset.process.as_ref(), time_ns)
+            let process = reset.process.as_ref().map(|process| Process {
+                pid: process.pid,
+                name: process.name.clone(),
+                cgroup: process.cgroup.clone(),
+            });
+            tracker.kernel_reset(&reset.key, reset.from_hi, why, process.as_ref(), time_ns)
         });
         tracker.count_unmatched_resets(refused);
     }

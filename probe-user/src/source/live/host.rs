@@ -3,7 +3,6 @@
 
 use std::fs;
 
-use crate::lifecycle::Process;
 use aya::{
     maps::{Array, MapData, RingBuf},
     programs::{SchedClassifier, TracePoint},
@@ -17,7 +16,7 @@ use super::{
     link_layer::LinkLayer,
     netdev::Netdev,
     owner::PROGRAM,
-    process,
+    process::{self, Process},
     tracefs::{TRACEFS, with_tracefs},
 };
 

@@ -2,7 +2,16 @@
 
 use std::fs;
 
-use crate::lifecycle::Process;
+/// A process of this host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Name of the thread (`comm`), 15 bytes at most.
+    pub name: String,
+    /// Its control group; `None` in the root, and when it has ended.
+    pub cgroup: Option<String>,
+}
 
 /// From what the program has kept of it; `None` without a process (timers, soft interrupts).
 pub(super) fn of(pid: u32, comm: [u64; 2]) -> Option<Process> {
