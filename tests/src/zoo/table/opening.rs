@@ -1,0 +1,169 @@
+//! Connections that are never opened, or opened for nothing: refused ports, scans, full queues, health checks.
+
+use crate::zoo::{
+    packets::View,
+    situation::{NO_RST, ORDERLY, Situation, Truth},
+};
+
+const REFUSED: Truth = Truth::new(View::is_refused, &["refused_closed_port"], &["server"], &["attempt_failed"]);
+const ANSWERED: Truth = ORDERLY.aside();
+const CANCELLED: Truth = Truth::new(View::is_reset_by_client, &["half_open_scan"], &["client"], &["attempt_failed"]);
+const UNANSWERED: Truth = Truth::new(View::has_no_rst, &["never_answered"], &["none"], &["attempt_failed"]);
+const CHECK: Truth = Truth::new(
+    View::has_rst,
+    &["health_check", "abort_no_data", "rst_instead_of_fin", "app_abort", "rst_after_close"],
+    &["client", "none"],
+    &["none"],
+);
+const ABORTED_EMPTY: Truth =
+    Truth::new(View::is_reset_by_client, &["abort_no_data", "health_check"], &["client"], &["none"]);
+const NGINX: &str = "nginx_run";
+
+/// The situations.
+pub(super) fn situations() -> Vec<Situation> {
+    let mut all = refused();
+    all.extend(scans());
+    all.extend(queues());
+    all.extend(checks());
+    all
+}
+
+fn refused() -> Vec<Situation> {
+    let new = Situation::new;
+    vec![
+        new("refused", "a closed port").client("curl $U/").truth([REFUSED]),
+        new("refused6", "a closed port, IPv6").client("curl \"http://[$S6]:$PORT/\"").truth([REFUSED]),
+        new("refused_nc", "nc -z on closed ports")
+            .client("nc -z $S $PORT; nc -z $S $PORT1; true")
+            .truth([REFUSED])
+            .needs(&["nc"])
+            .least(2),
+        new("fw_router_reset", "the router rejects by tcp reset")
+            .client("router_rule tcp dport $PORT reject with tcp reset; curl $U/")
+            .truth([Truth::new(View::is_refused, &["refused_by_firewall"], &["middle"], &["attempt_failed"])])
+            .needs(&["nft"]),
+        new("fw_router_reset6", "the same over IPv6")
+            .client("router_rule tcp dport $PORT reject with tcp reset; curl \"http://[$S6]:$PORT/\"")
+            .truth([Truth::new(View::is_refused, &["refused_by_firewall"], &["middle"], &["attempt_failed"])])
+            .needs(&["nft"]),
+        new("fw_server_reset", "the server's own firewall rejects by tcp reset")
+            .client("server_rule tcp dport $PORT reject with tcp reset; curl $U/")
+            .truth([Truth { causes: &["refused_closed_port", "refused_by_firewall"], ..REFUSED }])
+            .needs(&["nft"]),
+        new("fw_router_icmp", "the router rejects by ICMP admin-prohibited")
+            .client("router_rule ip daddr $S tcp dport $PORT reject with icmp type admin-prohibited; curl -m 1 $U/")
+            .truth([Truth::new(View::has_no_rst, &["icmp_unreachable"], &["middle", "none"], &["attempt_failed"])])
+            .needs(&["nft"]),
+        new("fw_server_icmp", "the server rejects by ICMP port-unreachable")
+            .client("server_rule ip daddr $S tcp dport $PORT reject with icmp type port-unreachable; curl -m 1 $U/")
+            .truth([Truth::new(
+                View::has_no_rst,
+                &["icmp_unreachable"],
+                &["server", "middle", "none"],
+                &["attempt_failed"],
+            )])
+            .needs(&["nft"]),
+        new("fw_router_drop", "the router drops")
+            .client("blackhole; curl -m 1.5 $U/")
+            .truth([UNANSWERED])
+            .needs(&["nft"]),
+        new("fw_server_drop", "the server drops")
+            .client("server_rule tcp dport $PORT drop; curl -m 1.5 $U/")
+            .truth([UNANSWERED])
+            .needs(&["nft"]),
+    ]
+}
+
+fn scans() -> Vec<Situation> {
+    let new = Situation::new;
+    let scan = |how: &str| format!("nmap -n -Pn --max-retries 1 {how} -p $PORT,$PORT1 $S > nmap.log 2>&1");
+    vec![
+        new("nmap_sS", "nmap -sS: an open and a closed port").server(NGINX).client(&scan("-sS")).truth([REFUSED, CANCELLED]),
+        new("nmap_sT", "nmap -sT: the same").server(NGINX).client(&scan("-sT")).truth([REFUSED, ABORTED_EMPTY, ANSWERED]),
+        new("nmap_sF", "nmap -sF: FINs without a connection")
+            .server(NGINX)
+            .client(&scan("-sF"))
+            .truth([
+                Truth::new(View::has_rst, &["rst_without_connection", "no_state", "unknown"], &["server", "unknown"], &["none", "unknown"]),
+                Truth::new(View::has_no_rst, &["none"], &["none"], &["none", "unknown"]).aside(),
+            ]),
+        new("nmap_sA", "nmap -sA: ACKs without a connection")
+            .server(NGINX)
+            .client(&scan("-sA"))
+            .truth([Truth::new(View::has_rst, &["rst_without_connection", "no_state", "unknown"], &["server", "unknown"], &["none", "unknown"])]),
+    ]
+    .into_iter()
+    .map(|situation| situation.needs(&["nmap", "nginx"]))
+    .chain([new("connect_cancel", "a connect is cancelled before the SYN-ACK arrives")
+        .server(NGINX)
+        .client("py 's = socket.socket(); s.setblocking(False); s.connect_ex((SERVER, PORT)); sleep(.002); s.close(); sleep(.1)'")
+        .truth([CANCELLED, NO_RST])
+        .needs(&["nginx"])])
+    .collect()
+}
+
+/// Nobody accepts, there is room for two.
+const NO_ACCEPT: &str = "py 'l = listen(backlog=1); sleep(30)'";
+/// Six connections, a request on each, and patience.
+const CROWD: &str = "py 'a = []
+for _ in range(6):
+    s = socket.socket(); s.setblocking(False); s.connect_ex((SERVER, PORT)); a.append(s)
+sleep(.3)
+for s in a:
+    try: s.send(GET)
+    except OSError: pass
+sleep(WAIT)'";
+const QUEUE_FULL: &[&str] = &["accept_queue_full"];
+
+fn queues() -> Vec<Situation> {
+    let new = Situation::new;
+    let crowd = |wait: &str| format!("exec 8> $RUN/overflow; flock 8; {}", CROWD.replace("WAIT", wait));
+    vec![
+        new("overflow_abort", "the accept queue is full, tcp_abort_on_overflow 1")
+            .server(NO_ACCEPT)
+            .client(&format!("exec 8> $RUN/overflow; flock 8; in_server sysctl -qw net.ipv4.tcp_abort_on_overflow=1; {}; in_server sysctl -qw net.ipv4.tcp_abort_on_overflow=0", CROWD.replace("WAIT", "1.5")))
+            .truth([
+                Truth::new(View::is_reset_by_server, QUEUE_FULL, &["server"], &["attempt_failed", "request_lost"]),
+                Truth::new(View::any, &["none", "accept_queue_full", "client_gave_up", "vanished", "never_answered"], &["none", "client"], &["none", "attempt_failed", "request_lost", "response_lost", "unknown"]).aside(),
+            ]),
+        new("overflow_silent", "the accept queue is full, tcp_abort_on_overflow 0")
+            .server(NO_ACCEPT)
+            .client(&crowd("4"))
+            .truth([
+                Truth::new(is_ignored, QUEUE_FULL, &["none", "client", "server"], &["attempt_failed", "request_lost"]),
+                Truth::new(View::any, &["none", "never_answered", "client_gave_up"], &["none", "client"], &["none", "attempt_failed", "response_lost", "request_lost"]).aside(),
+            ])
+            .not_core(),
+    ]
+}
+
+/// The server repeats its SYN-ACK although the client has answered.
+fn is_ignored(view: &View) -> bool {
+    view.far.as_ref().is_some_and(|far| far.syn_ack >= 3 && far.bytes[0] > 0)
+}
+
+fn checks() -> Vec<Situation> {
+    let new = Situation::new;
+    let haproxy = |check: &str| {
+        format!(
+            "(cd $DIR && mkdir c && cd c && DIR=$DIR/c && haproxy_run \"\nbackend b\n  mode http\n  {check}\n  default-server inter 300ms\n  server x $S:$PORT check\") & sleep 2; kill $!"
+        )
+    };
+    vec![
+        new("check_haproxy_tcp", "haproxy's TCP health check")
+            .server(NGINX)
+            .client(&haproxy(""))
+            .needs(&["haproxy", "nginx"]),
+        new("check_haproxy_http", "haproxy's HTTP health check")
+            .server(NGINX)
+            .client(&haproxy("option httpchk GET /"))
+            .needs(&["haproxy", "nginx"]),
+        new("check_haproxy_redis", "haproxy's Redis health check")
+            .server("redis_run --protected-mode no")
+            .client(&haproxy("option redis-check").replace("mode http", "mode tcp"))
+            .needs(&["haproxy", "redis-server"]),
+    ]
+    .into_iter()
+    .map(|situation| situation.truth([CHECK, ANSWERED]).least(3))
+    .collect()
+}
