@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    io, iter,
     net::SocketAddr,
 };
 
@@ -13,7 +13,7 @@ use super::{
     packets::{self, Ends, Passed, View},
     play::{PLACES, Played},
     port_of,
-    situation::{PORTS, Situation, Truth},
+    situation::{LEFTOVER, PORTS, Situation, Truth},
 };
 
 /// What the probe said of one connection.
@@ -57,6 +57,8 @@ pub struct Outcome {
     pub skipped: Option<String>,
     /// Why it counts for nothing although it was.
     pub unstaged: Option<String>,
+    /// Connections of which no truth was foreseen, in words.
+    pub unforeseen: Vec<String>,
     /// Its connections.
     pub judged: Vec<Judged>,
     /// Connections of which two places say different things, in words.
@@ -111,6 +113,7 @@ pub fn judge(played: &Played) -> io::Result<Vec<Outcome>> {
             port,
             skipped: skipped.clone(),
             unstaged: None,
+            unforeseen: vec![],
             judged: vec![],
             contradictions: vec![],
         };
@@ -162,6 +165,9 @@ fn of_situation(outcome: &mut Outcome, passed: &[BTreeMap<Ends, Passed>; 2], sai
         let [near, far] = [0, 1].map(|side| passed[side].get(&ends));
         let view = |here: &Passed| View { here: here.clone(), near: near.cloned(), far: far.cloned() };
         let truths = [near, far].map(|here| outcome.situation.truth_of(&view(here?)).cloned());
+        for (at, here) in [near, far].iter().enumerate().filter(|(at, here)| truths[*at].is_none() && here.is_some()) {
+            outcome.unforeseen.push(format!("{} at the {}: {here:?}", ends[0], ["client", "server"][at]));
+        }
         premises += usize::from(truths.iter().flatten().any(|truth| truth.is_premise));
         let judged: Vec<Judged> = (0..PLACES.len())
             .flat_map(|place| of_place(ends, place, truths[place % 2].as_ref(), &said[place]))
@@ -177,18 +183,17 @@ fn of_situation(outcome: &mut Outcome, passed: &[BTreeMap<Ends, Passed>; 2], sai
 /// Each record of the connection `ends` from a place, or that there is none.
 fn of_place(ends: Ends, place: usize, truth: Option<&Truth>, said: &Verdicts) -> Vec<Judged> {
     let Some(truth) = truth else { return vec![] };
-    let words = format!("{} by {}, {}", truth.causes.join("|"), truth.by.join("|"), truth.impacts.join("|"));
-    let one = |said: Option<Said>| {
+    let one = |truth: &Truth, said: Option<Said>| {
+        let words = format!("{} by {}, {}", truth.causes.join("|"), truth.by.join("|"), truth.impacts.join("|"));
         let right = said.as_ref().map_or([false; 3], |said| {
             let has = |words: &[&str], word: &str| words.contains(&word);
             [has(truth.causes, &said.cause), has(truth.by, &said.by), has(truth.impacts, &said.impact)]
         });
-        Judged { ends, place, truth: words.clone(), said, right }
+        Judged { ends, place, truth: words, said, right }
     };
-    match said.get(&ends) {
-        Some(records) => records.iter().map(|said| one(Some(said.clone()))).collect(),
-        None => vec![one(None)],
-    }
+    let Some(records) = said.get(&ends) else { return vec![one(truth, None)] };
+    let truths = iter::once(truth).chain(iter::repeat(&LEFTOVER));
+    truths.zip(records).map(|(truth, said)| one(truth, Some(said.clone()))).collect()
 }
 
 /// What places say differently of a connection of which the same is true at both ends.

@@ -28,7 +28,7 @@ use std::{
 
 use crate::{
     netns::{self, ENDPOINT_INTERFACE, Namespace},
-    sys::{Outlet, Tap},
+    sys::{self, Outlet, Tap},
     tier,
 };
 
@@ -52,6 +52,9 @@ pub struct ZooNetwork {
     pub router: Namespace,
     /// Where servers run.
     pub server: Namespace,
+    /// The one CPU on which everything is sent: what a veth carries waits in a queue of the CPU that sent it, and two of
+    /// them would put segments out of order that no wire does.
+    pub cpu: usize,
     line: Namespace,
     delays: Vec<Delay>,
 }
@@ -64,7 +67,14 @@ impl ZooNetwork {
     pub fn build() -> io::Result<Self> {
         netns::sweep()?;
         let [client, router, line, server] = ["zc", "zr", "zl", "zs"].map(Namespace::create);
-        let mut network = Self { client: client?, router: router?, line: line?, server: server?, delays: vec![] };
+        let mut network = Self {
+            client: client?,
+            router: router?,
+            line: line?,
+            server: server?,
+            cpu: sys::current_cpu()?,
+            delays: vec![],
+        };
         for namespace in [&network.client, &network.router, &network.line, &network.server] {
             // A link-local address that may be used at once.
             namespace.enter(|| fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0"))?;
@@ -72,8 +82,7 @@ impl ZooNetwork {
         network.wire()?;
         network.address()?;
         network.route()?;
-        network.delays =
-            vec![Delay::between(&network.line, "near", "far")?, Delay::between(&network.line, "far", "near")?];
+        network.delays = vec![Delay::between(&network, "near", "far")?, Delay::between(&network, "far", "near")?];
         Ok(network)
     }
 
@@ -171,8 +180,9 @@ struct Delay {
 }
 
 impl Delay {
-    fn between(line: &Namespace, from: &str, to: &str) -> io::Result<Self> {
-        let (tap, outlet) = line.enter(|| Ok((Tap::open(from)?, Outlet::open(to)?)))?;
+    fn between(network: &ZooNetwork, from: &str, to: &str) -> io::Result<Self> {
+        let cpu = network.cpu;
+        let (tap, outlet) = network.line.enter(|| Ok((Tap::open(from)?, Outlet::open(to)?)))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, frames) = channel();
         let stopped = Arc::clone(&stop);
@@ -186,7 +196,10 @@ impl Delay {
                 }
             }
         });
-        let send = thread::spawn(move || deliver(&frames, &outlet));
+        let send = thread::spawn(move || match sys::pin_to_cpu(cpu) {
+            Ok(()) => deliver(&frames, &outlet),
+            Err(error) => tier::say(&format!("the line's sender cannot stay on CPU {cpu}: {error}")),
+        });
         Ok(Self { stop, threads: vec![receive, send] })
     }
 }

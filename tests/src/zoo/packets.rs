@@ -32,6 +32,8 @@ pub struct Passed {
     pub fin: [usize; 2],
     /// RSTs.
     pub rst: [usize; 2],
+    /// Segments without SYN and RST.
+    pub plain: [usize; 2],
     /// Payload bytes, retransmitted ones too.
     pub bytes: [u64; 2],
     /// Time of the first FIN, nanoseconds.
@@ -97,9 +99,19 @@ impl View {
         left && arrived && self.is_reset_by_server()
     }
 
-    /// No RST, and the server has sent payload.
-    pub fn is_answered(&self) -> bool {
-        self.has_no_rst() && self.here.bytes[SERVER] > 0
+    /// Payload of the client passed here that never reached the server.
+    pub fn is_before_a_loss(&self) -> bool {
+        self.far.as_ref().is_none_or(|far| far.bytes[CLIENT] < self.here.bytes[CLIENT])
+    }
+
+    /// The server's host acknowledges nothing of what the client repeats.
+    pub fn is_ignored(&self) -> bool {
+        self.far.as_ref().is_some_and(|far| far.plain[SERVER] == 0 && far.syn_ack > 0 && far.plain[CLIENT] > 2)
+    }
+
+    /// The server's host answers the end of the handshake by an RST.
+    pub fn is_dropped_at_accept(&self) -> bool {
+        self.is_reset_by_server() && self.here.plain[SERVER] == 0 && self.here.syn_ack > 0
     }
 }
 
@@ -147,6 +159,7 @@ fn add(connections: &mut BTreeMap<Ends, Passed>, time_ns: u64, frame: &[u8]) {
     passed.syn_ack += usize::from(tcp.syn() && tcp.ack());
     passed.fin[side] += usize::from(tcp.fin());
     passed.rst[side] += usize::from(tcp.rst());
+    passed.plain[side] += usize::from(!tcp.syn() && !tcp.rst());
     let payload = ip_len.saturating_sub(usize::from(tcp.data_offset()) * 4);
     passed.bytes[side] += payload as u64;
     if payload > 0 && !tcp.rst() {

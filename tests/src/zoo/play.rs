@@ -25,7 +25,7 @@ use crate::{
     lab::capture::{self, Recorder},
     netns::{ENDPOINT_INTERFACE, Namespace},
     probe::Probe,
-    tier,
+    sys, tier,
 };
 
 /// Where verdicts come from.
@@ -201,8 +201,12 @@ impl Stage<'_> {
         for (name, offset) in [("PORT", 0), ("PORT1", 1), ("PORT2", 2), ("PORT3", 3)] {
             command.env(name, (self.port + offset).to_string());
         }
-        let child = namespace
-            .enter(|| command.spawn().map_err(|error| io::Error::new(error.kind(), format!("bash: {error}"))))?;
+        let cpu = self.network.cpu;
+        let child = namespace.enter(|| {
+            // A child stays where the thread that starts it is.
+            sys::pin_to_cpu(cpu)?;
+            command.spawn().map_err(|error| io::Error::new(error.kind(), format!("bash: {error}")))
+        })?;
         Ok(Group { child, done: false })
     }
 

@@ -118,6 +118,9 @@ fn account(text: &mut String, outcomes: &[Outcome], markdown: bool) -> std::fmt:
         if let Some(why) = outcome.skipped.as_ref().or(outcome.unstaged.as_ref()) {
             writeln!(text, "- {}: {why}", outcome.situation.name)?;
         }
+        for connection in &outcome.unforeseen {
+            writeln!(text, "- {}: no truth foresees {connection}", outcome.situation.name)?;
+        }
     }
     heading(text, "Calibration", markdown)?;
     for confidence in CONFIDENCES {

@@ -80,6 +80,13 @@ impl Situation {
         self
     }
 
+    /// What is true of its connections, instead of what was said before.
+    #[must_use]
+    pub fn instead(mut self, truths: impl IntoIterator<Item = Truth>) -> Self {
+        self.truths = truths.into_iter().collect();
+        self
+    }
+
     /// How many connections must have met the premise.
     #[must_use]
     pub fn least(mut self, connections: usize) -> Self {
@@ -137,14 +144,35 @@ pub const TLS_TAIL: Truth = Truth::new(
     &["client", "none"],
     &["none"],
 );
+/// The client's goodbye met a server that was gone.
+pub const TLS_TAIL_SERVER: Truth = Truth::new(
+    View::is_reset_by_server,
+    &["close_notify_after_close", "rst_after_close"],
+    &["server", "none"],
+    &["none"],
+);
+/// What a tracker makes of segments that come after the end of a connection: nothing that alarms.
+pub const LEFTOVER: Truth = Truth::new(
+    View::any,
+    &["rst_after_close", "data_after_close", "no_state", "rst_without_connection", "none", "unknown"],
+    &["client", "server", "middle", "none", "unknown"],
+    &["none", "unknown"],
+)
+.aside();
 /// A request was written on a connection that the server had closed.
 pub const STALE: Truth =
     Truth::new(View::is_reset_by_server, &["data_after_close", "keepalive_race"], &["server"], &["request_lost"]);
 /// A client did not wait for its answer.
 pub const GAVE_UP: Truth = Truth::new(View::is_reset_by_client, &["client_gave_up"], &["client"], &["response_lost"]);
+/// The same, where the server's own RST came first.
+pub const GAVE_UP_SERVER: Truth =
+    Truth::new(View::is_reset_by_server, &["client_gave_up"], &["client", "server"], &["response_lost"]);
 /// A client stopped a download.
 pub const DOWNLOAD_STOPPED: Truth =
     Truth::new(View::has_rst, &["client_abort_download"], &["client"], &["transfer_cut"]);
+/// The same without RST: all that was sent had arrived, and both closed.
+pub const DOWNLOAD_SILENT: Truth =
+    Truth::new(View::has_no_rst, &["none", "client_abort_download"], &["none"], &["none", "transfer_cut"]);
 /// A server answered before it had read all, and closed.
 pub const EARLY_REPLY: Truth =
     Truth::new(View::is_reset_by_server, &["server_reply_then_reset"], &["server"], &["request_lost", "transfer_cut"]);

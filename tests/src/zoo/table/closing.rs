@@ -37,8 +37,8 @@ pub(super) fn situations() -> Vec<Situation> {
             .client("py 'reset(connect())'")
             .truth([NO_DATA, NO_RST]),
         new("linger0_habit", "eight connections of a server that always ends by RST")
-            .server("py 'serve(lambda s: (header(s), answer(s), s.recv(1), sleep(.05), reset(s)))'")
-            .client("py 'for _ in range(8): s = connect(); get(s); s.sendall(b\"x\"); drain(s)'")
+            .server("py 'serve(lambda s: (header(s), answer(s), sleep(.1), reset(s)))'")
+            .client("py 'for _ in range(8): s = connect(); get(s); drain(s)'")
             .truth([
                 Truth::new(
                     View::is_reset_by_server,
@@ -61,11 +61,11 @@ pub(super) fn situations() -> Vec<Situation> {
                 ),
                 NO_RST,
             ]),
-        new("push_after_close", "the server pushes 0.3 s after the client has closed")
+        new("push_after_close", "the server pushes 0.3 s after the client has closed, 1.2 s after the answer")
             .server(
                 "py 'serve(lambda s: (header(s), answer(s), s.recv(1), sleep(.3), s.sendall(b\"news\"), drain(s)))'",
             )
-            .client("py 's = connect(); get(s); sleep(.2); s.close(); sleep(.6)'")
+            .client("py 's = connect(); get(s); sleep(1.2); s.close(); sleep(.6)'")
             .truth([
                 Truth::new(
                     View::is_reset_by_client,

@@ -52,9 +52,9 @@ fn caches() -> Vec<Situation> {
             .client("py 's = connect(); s.sendall(b\"set a 0 0 1\\r\\nx\\r\\nget a\\r\\n\"); sleep(.1); s.recv(999); s.sendall(b\"quit\\r\\n\"); drain(s)'")
             .truth([ORDERLY])
             .needs(&["memcached"]),
-        Situation::new("memcached_maxconns", "-c 4 maxconns_fast, eight clients")
-            .server("exec memcached -u root -p $PORT -U 0 -c 4 -t 1 -o maxconns_fast")
-            .client(&CROWD.replace("PING", "version"))
+        Situation::new("memcached_maxconns", "-c 40 maxconns_fast, 48 clients")
+            .server("exec memcached -u root -p $PORT -U 0 -c 40 -t 1 -o maxconns_fast")
+            .client(&CROWD.replace("PING", "version").replace("range(8)", "range(48)").replace("sleep(.03)", "sleep(.01)"))
             .truth([TURNED_AWAY, WELCOME])
             .needs(&["memcached"])
             .least(2),
@@ -98,7 +98,7 @@ fn ssh() -> Vec<Situation> {
         |name, what, client: &str| Situation::new(name, what).server("sshd_run").client(client).needs(&["sshd", "ssh"]);
     vec![
         ssh("ssh_ok", "ssh true", "ssh_to true").truth([ORDERLY]),
-        ssh("ssh_kill9", "ssh SIGKILLed while the server prints", "ssh_to 'while sleep .02; do echo x; done' > out & sleep 1.2; kill -9 $!; sleep .3")
+        ssh("ssh_kill9", "ssh SIGKILLed while the server prints", "ssh_to 'while sleep .004; do echo x; done' > out & sleep 1.2; kill -9 $!; sleep .3")
             .truth([Truth::new(View::has_rst, &["client_abort_download", "data_after_close"], &["client"], &["transfer_cut", "response_lost"]), NO_RST]),
         ssh("sshd_session_kill9", "the server's session is SIGKILLed while idle", "ssh_to 'sleep 5' & sleep 1; for p in $(in_server ss -Htnp state established sport = :$PORT | grep -o 'pid=[0-9]*' | cut -d= -f2); do kill -9 $p; done; wait")
             .truth([Truth::new(View::has_no_rst, &["none"], &["none"], &["none"]), Truth::new(View::has_rst, &["app_abort", "data_after_close", "rst_after_close"], &["server"], &["none", "request_lost"])]),

@@ -2,7 +2,7 @@
 
 use crate::zoo::{
     packets::View,
-    situation::{DOWNLOAD_STOPPED, NO_RST, Situation, Truth},
+    situation::{DOWNLOAD_SILENT, DOWNLOAD_STOPPED, NO_RST, Situation, Truth},
 };
 
 const NGINX: &str = "nginx_run '' 'limit_rate 200k;'";
@@ -12,11 +12,13 @@ const PY: &str = "py 'def f(s):
     header(s); s.sendall(b\"HTTP/1.1 200 OK\\r\\nContent-Length: 9000000\\r\\n\\r\\n\")
     for _ in range(100): s.sendall(b\"x\" * 20000); sleep(.03)
 serve(f)'";
-const APACHE: &str = "head -c 30000000 /dev/zero > big; apache_run 'Alias /x /x
-DocumentRoot .'";
+const APACHE: &str = "head -c 30000000 /dev/zero > big; apache_run \"DocumentRoot $DIR\"";
 
 fn stopped(name: &'static str, what: &'static str, server: &str, client: &str) -> Situation {
-    Situation::new(name, what).server(server).client(client).truth([DOWNLOAD_STOPPED, NO_RST])
+    Situation::new(name, what)
+        .server(server)
+        .client(&format!("{client}; sleep 1"))
+        .truth([DOWNLOAD_STOPPED, DOWNLOAD_SILENT])
 }
 
 /// The situations.
@@ -32,8 +34,10 @@ pub(super) fn situations() -> Vec<Situation> {
         stopped("dl_curl_kill9", "curl SIGKILLed", NGINX, "timeout -s KILL .7 curl -s -o out $U/big").needs(&["nginx"]),
         stopped("dl_curl_int", "curl SIGINTed at full speed", PY, "timeout -s INT .6 curl -s -o out $U/big"),
         stopped("dl_python", "a Python server that streams, curl -m 0.6", PY, "curl -m .6 $U/"),
-        stopped("dl_py_unread", "a client that closes without reading", FAST, UNREAD).needs(&["nginx"]),
-        stopped("dl_linger0", "a client that aborts mid-way (SO_LINGER 0)", PY, LINGER).truth([]),
+        stopped("dl_py_unread", "a client that closes without reading", FAST, UNREAD)
+            .needs(&["nginx"])
+            .instead([STALLED, NO_RST]),
+        stopped("dl_linger0", "a client that aborts mid-way (SO_LINGER 0)", FAST, LINGER).needs(&["nginx"]),
         stopped("dl_node", "a node client destroys its socket mid-way", PY, NODE).needs(&["node"]),
         stopped("dl_apache", "curl -m 0.4 --limit-rate, apache", APACHE, "curl -m .6 --limit-rate 100k $U/big")
             .needs(&["apache2"])
@@ -57,7 +61,8 @@ pub(super) fn situations() -> Vec<Situation> {
 }
 
 const UNREAD: &str = "py 's = connect(); s.sendall(GET.replace(b\"/ \", b\"/big \")); sleep(.3); s.close()'";
-const LINGER: &str = "py 's = connect(); s.sendall(GET); [s.recv(4096) for _ in range(9)]; reset(s)'";
+const LINGER: &str =
+    "py 's = connect(); s.sendall(GET.replace(b\"/ \", b\"/big \")); [s.recv(4096) for _ in range(99)]; reset(s)'";
 const NODE: &str =
     "js 'http.get({ host: S, port: PORT }, (a) => a.once(\"data\", () => setTimeout(() => a.destroy(), 300)))'";
 const STALL: &str =

@@ -55,8 +55,8 @@ pub(super) fn situations() -> Vec<Situation> {
             ]),
         new("user_timeout", "the path is gone; the client's TCP_USER_TIMEOUT of 1.5 s; path and answer come back", USER_TIMEOUT)
             .truth([
-                Truth::new(View::has_rst, &["retransmission_timeout", "client_gave_up"], &["client"], &["request_lost", "response_lost"]),
-                Truth::new(View::has_no_rst, &["retransmission_timeout", "vanished", "none"], &["none"], &["request_lost", "unknown", "none"]),
+                Truth::new(View::is_before_a_loss, &["retransmission_timeout", "client_gave_up", "vanished", "no_state"], &["client", "none"], &["request_lost", "response_lost"]),
+                Truth::new(View::any, &["no_state", "none"], &["client", "none"], &["none", "unknown"]).aside(),
             ]),
         new("blackhole_download", "the path is gone in the middle of a download; curl gives up after 2 s",
             "router() { sleep .6; blackhole; }; router & curl -m 2.5 $U/; wait")

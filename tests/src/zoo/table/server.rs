@@ -147,7 +147,7 @@ fn resetting() -> Vec<Situation> {
             .client("curl $U/")
             .truth(reset(Truth {
                 causes: &["abort_no_data", "app_abort", "data_after_close"],
-                impacts: &["request_lost", "attempt_failed", "none"],
+                impacts: &["request_lost", "response_lost", "attempt_failed", "none"],
                 ..ABORTED
             }))
             .needs(&["haproxy"]),

@@ -2,7 +2,7 @@
 
 use crate::zoo::{
     packets::View,
-    situation::{NO_RST, ORDERLY, Situation, TLS_TAIL, Truth},
+    situation::{NO_RST, ORDERLY, Situation, TLS_TAIL, TLS_TAIL_SERVER, Truth},
 };
 
 const NGINX: &str = "nginx_run '' '' ssl";
@@ -33,7 +33,7 @@ const NODE_CLIENT: &str = "js 'get(https, { agent: false })'";
 
 fn tail(name: &'static str, what: &'static str, server: &str, client: &str) -> Situation {
     let orderly = Truth { is_premise: true, ..ORDERLY };
-    Situation::new(name, what).server(server).client(client).truth([TLS_TAIL, orderly])
+    Situation::new(name, what).server(server).client(client).truth([TLS_TAIL, TLS_TAIL_SERVER, orderly])
 }
 
 /// The situations.
@@ -65,10 +65,16 @@ fn goodbyes() -> Vec<Situation> {
         tail("tls_curl_pycloses", "curl, a Python server that closes first", PY_CLOSES, CURL),
         tail("tls12_curl_pyserver", "the same in TLS 1.2", PY, CURL_12),
         tail("tls_curl_openssl", "curl, openssl s_server -www", OPENSSL, CURL),
-        tail("tls_wrk_nginx", "wrk for a second", NGINX, "wrk -t1 -c2 -d1s $UT/ > wrk.log").needs(&["nginx", "wrk"]),
-        tail("tls_ka_idle_close", "nginx closes an idle TLS connection, the client a second later", IDLE, IDLE_CLIENT)
-            .needs(&["nginx"])
-            .truth([NO_RST]),
+        Situation::new("tls_wrk_nginx", "wrk for a second; at its end it waits for an answer on each connection")
+            .server(NGINX)
+            .client("wrk -t1 -c2 -d1s $UT/ > wrk.log")
+            .truth([WRK_ENDS, ORDERLY])
+            .needs(&["nginx", "wrk"]),
+        Situation::new("tls_ka_idle_close", "nginx closes an idle TLS connection, the client a second later")
+            .server(IDLE)
+            .client(IDLE_CLIENT)
+            .truth([GOODBYE_UNREAD, NO_RST])
+            .needs(&["nginx"]),
         tail("tls_node_agent_idle", "node's agent notices that nginx closed", IDLE, NODE_AGENT)
             .needs(&["nginx", "node"]),
     ]
@@ -79,6 +85,16 @@ const IDLE_CLIENT: &str = "py 's = client_tls().wrap_socket(connect()); get(s); 
 const NODE_AGENT: &str =
     "js 'const agent = new https.Agent({ keepAlive: true }); get(https, { agent }, () => setTimeout(() => 0, 1500))'";
 
+/// The client closes with the goodbye unread in its buffer: its kernel aborts, and all had arrived.
+const GOODBYE_UNREAD: Truth = Truth::new(
+    View::is_reset_by_client,
+    &["app_abort", "close_notify_after_close", "rst_after_close", "rst_instead_of_fin"],
+    &["client", "none"],
+    &["none"],
+);
+/// Closed in the middle of a request, before any byte of the answer.
+const WRK_ENDS: Truth =
+    Truth::new(View::has_rst, &["client_gave_up", "data_after_close"], &["client"], &["response_lost"]);
 /// A handshake that fails: what is said of it besides is a matter of who closes first.
 const REJECTED: Truth = Truth::new(
     View::any,

@@ -27,7 +27,7 @@ const APACHE: &str = "apache_run 'LimitRequestBody 1000'";
 const READS: &str = "py 'serve(lambda s: (drain(s),))'";
 
 fn early(name: &'static str, what: &'static str, server: &str, client: &str) -> Situation {
-    Situation::new(name, what).server(server).client(client).truth([EARLY_REPLY, QUIT, NO_RST])
+    Situation::new(name, what).server(server).client(client).truth([EARLY_REPLY, QUIT, REPLIED])
 }
 
 fn stopped(name: &'static str, what: &'static str, server: &str, client: &str) -> Situation {

@@ -2,7 +2,7 @@
 
 use crate::zoo::{
     packets::View,
-    situation::{GAVE_UP, NO_RST, ORDERLY, Situation, Truth},
+    situation::{GAVE_UP, GAVE_UP_SERVER, NO_RST, ORDERLY, Situation, Truth},
 };
 
 const PY: &str = "py 'serve(lambda s: (header(s), sleep(1.6), answer(s, b\"late\")))'";
@@ -24,7 +24,11 @@ nginx_run '' \"location / { proxy_pass http://$C:$PORT1; ${EXTRA:-} }\"";
 const SILENT: Truth = Truth::new(View::has_no_rst, &["none", "client_gave_up"], &["none"], &["none", "response_lost"]);
 
 fn late(name: &'static str, what: &'static str, server: &str, client: &str) -> Situation {
-    Situation::new(name, what).server(server).client(&format!("{client}; sleep 1.2")).truth([GAVE_UP, SILENT.aside()])
+    Situation::new(name, what).server(server).client(&format!("{client}; sleep 1.2")).truth([
+        GAVE_UP,
+        GAVE_UP_SERVER,
+        SILENT,
+    ])
 }
 
 /// The situations.
