@@ -57,14 +57,15 @@ mod tests {
 
     #[test]
     fn truths_speak_the_words_of_the_probe() {
+        let is_known = |word: &str, all: &[&str]| all.contains(&word);
+        let causes: Vec<_> = Cause::ALL.iter().map(|cause| cause.as_str()).collect();
+        let impacts: Vec<_> = Impact::ALL.iter().map(|impact| impact.as_str()).collect();
+        let who: Vec<_> = ResetBy::ALL.iter().map(|by| by.as_str()).collect();
         for situation in table::all() {
             for truth in situation.truths {
-                let is_cause = |word: &&str| Cause::ALL.iter().any(|cause| cause.as_str() == **word);
-                let is_impact = |word: &&str| Impact::ALL.iter().any(|impact| impact.as_str() == **word);
-                let is_by = |word: &&str| ResetBy::ALL.iter().any(|by| by.as_str() == **word);
-                assert!(truth.causes.iter().all(|word| is_cause(&word)), "{}", situation.name);
-                assert!(truth.impacts.iter().all(|word| is_impact(&word)), "{}", situation.name);
-                assert!(truth.by.iter().all(|word| is_by(&word)), "{}", situation.name);
+                assert!(truth.causes.iter().all(|word| is_known(word, &causes)), "{}", situation.name);
+                assert!(truth.impacts.iter().all(|word| is_known(word, &impacts)), "{}", situation.name);
+                assert!(truth.by.iter().all(|word| is_known(word, &who)), "{}", situation.name);
             }
         }
     }

@@ -83,8 +83,9 @@ fn table(text: &mut String, outcomes: &[Outcome], markdown: bool) -> std::fmt::R
             let cells: Vec<_> = cells.collect();
             writeln!(text, "| {} | {} | {} |", situation.name, situation.what, cells.join(" | "))?;
         } else {
-            let cells: String = cells.map(|cell| format!("{cell:<15}")).collect();
-            writeln!(text, "{:<22} {cells}", situation.name)?;
+            write!(text, "{:<22} ", situation.name)?;
+            cells.into_iter().try_for_each(|cell| write!(text, "{cell:<15}"))?;
+            writeln!(text)?;
         }
     }
     writeln!(text)

@@ -102,11 +102,11 @@ fn scans() -> Vec<Situation> {
     .collect()
 }
 
-/// Nobody accepts, there is room for two.
-const NO_ACCEPT: &str = "py 'l = listen(backlog=1); sleep(30)'";
-/// Six connections, a request on each, and patience.
-const CROWD: &str = "py 'a = []
-for _ in range(6):
+/// Nobody accepts, and the queue has room for four.
+const NO_ACCEPT: &str = "py 'l = listen(backlog=3); sleep(30)'";
+/// Connections, the second lot at once; a request on each, and patience.
+const CROWD: &str = "py 'a = [connect() for _ in range(FIRST)]
+for _ in range(6 - FIRST):
     s = socket.socket(); s.setblocking(False); s.connect_ex((SERVER, PORT)); a.append(s)
 sleep(.3)
 for s in a:
@@ -129,16 +129,29 @@ const QUEUED: Truth = Truth::new(
 .aside();
 
 fn queues() -> Vec<Situation> {
-    let new = Situation::new;
+    let crowd = |first: &str, wait: &str| CROWD.replace("FIRST", first).replace("WAIT", wait);
+    let abort = |on: u8| format!("in_server sysctl -qw net.ipv4.tcp_abort_on_overflow={on}");
+    let full =
+        |name, what, client: &str| Situation::new(name, what).server(NO_ACCEPT).client(&format!("{LOCK}; {client}"));
     vec![
-        new("overflow_abort", "the accept queue is full, tcp_abort_on_overflow 1")
-            .server(NO_ACCEPT)
-            .client(&format!("{LOCK}; in_server sysctl -qw net.ipv4.tcp_abort_on_overflow=1; {}; in_server sysctl -qw net.ipv4.tcp_abort_on_overflow=0", CROWD.replace("WAIT", "1")))
-            .truth([FULL_ABORTS, QUEUED]),
-        new("overflow_silent", "the accept queue is full, tcp_abort_on_overflow 0")
-            .server(NO_ACCEPT)
-            .client(&format!("{LOCK}; {}", CROWD.replace("WAIT", "3.5")))
-            .truth([FULL, QUEUED]),
+        full(
+            "overflow_abort",
+            "the accept queue is full, tcp_abort_on_overflow 1",
+            &format!("{}; {}; {}", abort(1), crowd("3", "1"), abort(0)),
+        )
+        .truth([FULL_ABORTS, QUEUED])
+        .least(2),
+        full(
+            "overflow_silent",
+            "the accept queue is full, tcp_abort_on_overflow 0; the server ends",
+            &crowd("3", "3.5"),
+        )
+        .truth([FULL, QUEUED])
+        .least(2),
+        full("overflow_cookies", "the queue of SYNs too: the server answers by SYN cookies", &crowd("0", "2.5"))
+            .server("py 'l = listen(backlog=1); sleep(30)'")
+            .truth([FULL, QUEUED])
+            .least(2),
     ]
 }
 
@@ -155,7 +168,7 @@ fn checks() -> Vec<Situation> {
             .client(&haproxy(""))
             .needs(&["haproxy", "nginx"]),
         new("check_haproxy_http", "haproxy's HTTP health check")
-            .server(NGINX)
+            .server("nginx_run '' 'location / { return 200 ok; }'")
             .client(&haproxy("option httpchk GET /"))
             .needs(&["haproxy", "nginx"]),
         new("check_haproxy_redis", "haproxy's Redis health check")
