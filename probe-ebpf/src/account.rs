@@ -8,7 +8,7 @@ use probe_ebpf::{
 
 use crate::{
     queues,
-    table::{self, PASSED_BY, Region, opaque_number},
+    table::{self, CROPPED, PASSED_BY, Region, opaque_number},
 };
 
 /// Counts a frame whose segment is in the scratch memory, and the segment; 1 when it is kept verbatim.
@@ -22,6 +22,7 @@ pub(crate) extern "C" fn rstprobe_account(len: u32, interface: u32, queue: u32) 
     let (Some(mut region), Some(scratch)) = (begin(len, (interface, queue)), table::scratch()) else { return 0 };
     region.books.frames += 1;
     region.books.tcp += 1;
+    region.books.cropped += u32::from(scratch.found & CROPPED != 0);
     // Of what is only counted, nothing is read from the clock.
     region.aim(&scratch.segment.key, scratch.segment.record.is_control());
     record(&mut scratch.segment, &mut region) as u32

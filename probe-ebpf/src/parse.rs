@@ -75,7 +75,8 @@ pub enum Reject {
     IpVersion = 4,
     /// IPv4 IHL below 5 or beyond the total length.
     IpHeaderLength = 5,
-    /// IPv4 total length or IPv6 payload length beyond the frame on the wire.
+    /// IPv4 total length or IPv6 payload length beyond the frame on the wire. This parser believes it, as a mirror may have
+    /// cropped the frame ([`Located::is_cropped`]); who follows Zeek drops such frames.
     IpTotalLength = 6,
     /// A fragment that is not the first: it has no TCP header.
     LaterFragment = 7,
@@ -160,7 +161,8 @@ impl Reject {
 /// verifier knows the bounds of a narrow load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Located {
-    /// Bytes from the start of the TCP header to the end of the IP packet, by the IP header.
+    /// Bytes from the start of the TCP header to the end of the IP packet, by the IP header: also where the frame ends
+    /// before.
     pub tcp_len: u32,
     /// Innermost tunnel id (VNI, TEID, ERSPAN session), 0 outside tunnels.
     pub tunnel_id: u32,
@@ -188,6 +190,14 @@ impl Located {
     #[must_use]
     pub fn is_control(&self) -> bool {
         self.flags & CONTROL != 0
+    }
+
+    /// True when the packet goes on where the frame ends: whoever mirrored it cropped it (packet slicing, ERSPAN
+    /// truncation), and the IP header still says how long it was.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_cropped<R: Reader>(&self, reader: &R) -> bool {
+        !reader.reaches(self.tcp as usize + self.tcp_len as usize)
     }
 
     /// Observation domain for the key: [`TUNNELLED`] for what was inside a tunnel, so that inner and outer tuples never
@@ -325,9 +335,6 @@ pub fn locate_v4<R: Reader>(reader: &R, ip: usize, vlan: u16) -> Result<Located,
     if header_len < 20 || header_len > total {
         return Err(Reject::IpHeaderLength);
     }
-    if !reader.reaches(ip + total) {
-        return Err(Reject::IpTotalLength);
-    }
     let fragment = be16(header, 6);
     if fragment & 0x1fff != 0 {
         return Err(Reject::LaterFragment);
@@ -353,9 +360,6 @@ pub fn locate_v6<R: Reader>(reader: &R, ip: usize, vlan: u16) -> Result<Located,
     if payload == 0 {
         // A jumbogram (RFC 2675) or an offloaded super-packet: the frame length is the truth.
         payload = reader.wire_len() - ip - 40;
-    }
-    if !reader.reaches(ip + 40 + payload) {
-        return Err(Reject::IpTotalLength);
     }
     let mut next = header[6];
     let mut skipped = 0;
@@ -569,8 +573,12 @@ fn options<R: Reader>(reader: &R, located: &Located, record: &mut SegmentRecord)
 }
 
 mod glance;
+mod icmp;
+mod reset_option;
 
 pub use glance::{glance_v4, glance_v6};
+pub use icmp::{IcmpError, IcmpPlace, IcmpQuote, icmp_quote};
+pub use reset_option::{RstOption, rst_option};
 
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ use crate::{
     evidence::{self, Origin},
     frame::{Again, Frame, Outgoing},
     queues,
-    table::{self, PASSED_BY, SEGMENT, SEGMENT_AND_MORE, Scratch, global},
+    table::{self, CROPPED, PASSED_BY, SEGMENT_AND_MORE, Scratch, global},
     walk::{ARRIVED, TUNNELS, Walks},
 };
 
@@ -116,10 +116,10 @@ pub(crate) fn count<R: Reader + Origin + Again>(frame: &R, scratch: &mut Scratch
     #[cfg(feature = "trace")]
     trace::note_length(scratch, len);
     let (interface, queue) = queues::place_of(frame);
-    if !matches!(scratch.found, SEGMENT | SEGMENT_AND_MORE) {
+    if !table::is_segment(scratch.found) {
         return set_aside(scratch.found, len, (interface, queue));
     }
-    if scratch.found == SEGMENT_AND_MORE {
+    if scratch.found & !CROPPED == SEGMENT_AND_MORE {
         parse::rest(&frame.again(), &scratch.located, &mut scratch.segment);
     }
     if rstprobe_account(len, interface, queue) != 0 {
@@ -180,7 +180,8 @@ fn locate<R: Reader + Walks, const LINK: u8>(frame: &R, scratch: &mut Scratch) -
     };
     let leads_on = matches!(reject, Reject::NotIp | Reject::NotTcp | Reject::VlanDepth | Reject::ExtensionDepth)
         && global!(TUNNELS) != 0;
-    if !leads_on || (LINK == ETHERNET && tunnel::is_plain(frame, reject)) {
+    let vxlan_port = (global!(TUNNELS) >> 16) as u16;
+    if !leads_on || (LINK == ETHERNET && tunnel::is_plain(frame, reject, vxlan_port)) {
         return reject as u32;
     }
     if LINK == ETHERNET {
@@ -199,12 +200,16 @@ fn passes_by(flags: u16) -> bool {
 
 /// A segment wherever the walk through the headers has led.
 #[inline(always)]
-fn walked<R: Reader>(frame: &R, scratch: &'static mut Scratch) -> Option<&'static mut Scratch> {
+fn walked<R: Reader + Again>(frame: &R, scratch: &'static mut Scratch) -> Option<&'static mut Scratch> {
     // As in `run`.
     let scratch = table::opaque(scratch);
     let domain = scratch.located.domain(global!(DOMAIN));
     // `locate` has just read these headers, so this cannot fail; the verifier wants the branch.
     let (segment, more) = parse::head(frame, &scratch.located, domain, 0).ok()?;
     scratch.put(&segment, more);
+    // A glance leaves such frames to this way.
+    if scratch.located.is_cropped(&frame.again()) {
+        scratch.found |= CROPPED;
+    }
     Some(scratch)
 }

@@ -15,7 +15,7 @@ use crate::{
     evidence::Origin as _,
     frame::Frame,
     program::{self, ACTION, ETHERNET},
-    table::{self, SEGMENT, SEGMENT_AND_MORE, global},
+    table::{self, global},
 };
 
 /// Interfaces that can be watched by sockets at once.
@@ -50,7 +50,7 @@ fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     let frame = Frame::<FRAGS>::of(ctx);
     let Some(scratch) = program::find::<_, ETHERNET>(&frame, frame.linear_len()) else { return global!(ACTION) };
     let scratch = table::opaque(scratch);
-    if matches!(scratch.found, SEGMENT | SEGMENT_AND_MORE) {
+    if table::is_segment(scratch.found) {
         let (interface, queue) = frame.origin();
         let index = rstprobe_socket(interface, queue);
         if index != NO_SOCKET {

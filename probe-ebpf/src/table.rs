@@ -115,7 +115,8 @@ pub(crate) struct Scratch {
     pub(crate) walk: Walk,
     /// Its fields.
     pub(crate) segment: Segment,
-    /// What the frame is: [`SEGMENT`], [`SEGMENT_AND_MORE`], [`PASSED_BY`], or the reason for which it is rejected.
+    /// What the frame is: [`SEGMENT`], [`SEGMENT_AND_MORE`], either of them with [`CROPPED`], [`PASSED_BY`], or the reason
+    /// for which it is rejected.
     pub(crate) found: u32,
     /// Bytes of its frame's first buffer.
     #[cfg(feature = "trace")]
@@ -128,6 +129,14 @@ pub(crate) const SEGMENT: u32 = 1 << 8;
 pub(crate) const SEGMENT_AND_MORE: u32 = SEGMENT + 1;
 /// [`Scratch::found`]: a data segment that is not recorded at this depth.
 pub(crate) const PASSED_BY: u32 = SEGMENT + 2;
+/// Bit of [`Scratch::found`]: the segment's frame ends before its packet does.
+pub(crate) const CROPPED: u32 = 1 << 9;
+
+/// Whether [`Scratch::found`] is a segment to be recorded.
+#[inline(always)]
+pub(crate) fn is_segment(found: u32) -> bool {
+    matches!(found & !CROPPED, SEGMENT | SEGMENT_AND_MORE)
+}
 
 impl Scratch {
     /// Stores `segment`, its record in whole words (see [`SegmentRecord::words`]).

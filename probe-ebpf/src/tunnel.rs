@@ -62,16 +62,32 @@ const GTP_U_PORT: u16 = 2152;
 const GTP_C_PORT: u16 = 2123;
 const TEREDO_PORT: u16 = 3544;
 
-/// EtherTypes that lead on, but for IP and VLAN tags: MPLS, PPPoE sessions, transparent Ethernet bridging, VN-Tag.
-const ETHERTYPES: [u16; 5] = [0x8847, 0x8848, 0x8864, 0x6558, 0x8926];
+/// EtherTypes that lead on, but for IP and VLAN tags: MPLS, PPPoE sessions, transparent Ethernet bridging, VN-Tag,
+/// FabricPath, Cisco metadata.
+const ETHERTYPES: [u16; 7] = [0x8847, 0x8848, 0x8864, 0x6558, 0x8926, 0x8903, 0x8909];
 
 /// What is looked into, and how deep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Encapsulations {
-    /// Bits above.
+    /// Bits above; the upper half is a port of [`Self::with_vxlan_port`].
     pub enabled: u32,
     /// Tunnels within tunnels that are followed; VLAN, MPLS and PPPoE are no tunnels.
     pub max_depth: u8,
+}
+
+impl Encapsulations {
+    /// VXLAN is also looked for at this UDP port, besides those that it is known by; 0 is none.
+    #[must_use]
+    pub fn with_vxlan_port(self, port: u16) -> Self {
+        Self { enabled: self.enabled & 0xffff | (port as u32) << 16, ..self }
+    }
+
+    /// That port.
+    #[inline(always)]
+    #[must_use]
+    pub fn vxlan_port(self) -> u16 {
+        (self.enabled >> 16) as u16
+    }
 }
 
 /// Nothing but what the plain parser knows.
@@ -288,6 +304,17 @@ fn ether_type<R: Reader>(reader: &R, encapsulations: Encapsulations, walk: &mut 
             walk.protocol = be16(tag, 4);
             walk.go(layer::ETHER_TYPE, 6);
         }
+        // Cisco FabricPath (Wireshark's packet-cisco-fp-mim.c): switches, this, and a tag of two bytes; then the frame.
+        0x8903 => walk.go(layer::ETHERNET, 2),
+        // Cisco metadata (Wireshark's packet-cisco-metadata.c): version, length, one option, then the next EtherType.
+        0x8909 => {
+            let Some(tag) = reader.bytes::<8>(walk.at as usize) else { return Err(Reject::ShortExtension) };
+            if be16(tag, 0) != 0x0101 {
+                return Err(Reject::TunnelHeader);
+            }
+            walk.protocol = be16(tag, 6);
+            walk.go(layer::ETHER_TYPE, 8);
+        }
         tag if is_vlan(tag) => {
             let Some(tag) = reader.bytes::<4>(walk.at as usize) else { return Err(Reject::ShortExtension) };
             if walk.vlan == 0 && walk.depth == 0 {
@@ -343,7 +370,7 @@ fn ipv4<R: Reader>(reader: &R, walk: &mut Walk) -> Result<(), Reject> {
     if fragment & 0x1fff != 0 {
         return Err(Reject::LaterFragment);
     }
-    enter_packet(reader, walk, total)?;
+    enter_packet(walk, total);
     walk.fragment = (fragment & 0x2000 != 0) as u8;
     walk.protocol = header[9] as u16;
     walk.ip_version = 4;
@@ -362,7 +389,7 @@ fn ipv6<R: Reader>(reader: &R, walk: &mut Walk) -> Result<(), Reject> {
     if payload == 0 {
         payload = whole_len(reader, walk).wrapping_sub(at + 40) & 0xf_ffff;
     }
-    enter_packet(reader, walk, 40 + payload)?;
+    enter_packet(walk, 40 + payload);
     walk.fragment = 0;
     walk.protocol = header[6] as u16;
     walk.ip_version = 6;
@@ -376,16 +403,12 @@ fn whole_len<R: Reader>(reader: &R, walk: &Walk) -> usize {
     if walk.end == 0 { reader.wire_len() } else { walk.end as usize }
 }
 
-/// An IP packet of `len` bytes begins here: it must end within the frame and within what encloses it.
+/// An IP packet of `len` bytes begins here. It is believed, also beyond the frame and what encloses it: a mirror that crops
+/// frames and puts them into a tunnel writes the length of the outer packet anew, not that of the inner one.
 #[inline(always)]
-fn enter_packet<R: Reader>(reader: &R, walk: &mut Walk, len: usize) -> Result<(), Reject> {
-    let end = walk.at as usize + len;
-    if !reader.reaches(end) || (walk.end != 0 && end > walk.end as usize) {
-        return Err(Reject::IpTotalLength);
-    }
-    walk.end = end as u32;
+fn enter_packet(walk: &mut Walk, len: usize) {
+    walk.end = walk.at as u32 + len as u32;
     walk.ip = walk.at;
-    Ok(())
 }
 
 #[inline(always)]
@@ -426,6 +449,7 @@ fn udp<R: Reader>(reader: &R, encapsulations: Encapsulations, walk: &mut Walk) -
     let Some(header) = reader.bytes::<8>(walk.at as usize) else { return Err(Reject::NotTcp) };
     let (src, dst) = (be16(header, 0), be16(header, 2));
     let either = |port: u16| src == port || dst == port;
+    let own = encapsulations.vxlan_port();
     let (bit, next) = if dst == VXLAN_PORT || dst == VXLAN_LINUX_PORT || dst == VXLAN_GPE_PORT {
         (VXLAN, layer::VXLAN)
     } else if dst == GENEVE_PORT {
@@ -434,6 +458,8 @@ fn udp<R: Reader>(reader: &R, encapsulations: Encapsulations, walk: &mut Walk) -
         (GTP_U, layer::GTP_U)
     } else if either(TEREDO_PORT) {
         (TEREDO, layer::TEREDO)
+    } else if own != 0 && dst == own {
+        (VXLAN, layer::VXLAN)
     } else {
         return Err(Reject::NotTcp);
     };
@@ -563,7 +589,7 @@ mod plain;
 mod whole;
 
 pub use plain::is_plain;
-pub use whole::locate_whole;
+pub use whole::{ALL_OF_CAPTURES, ETHERIP, Known, L2TP, NAMES_OF_CAPTURES, OF_CAPTURES, TZSP, Unknown, locate_whole};
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,8 @@ use crate::{
     table::{self, global},
 };
 
-/// Encapsulations that are looked into (bits of `tunnel`); what is off is removed by the verifier. Set by the loader.
+/// Encapsulations that are looked into ([`Encapsulations::enabled`]); what is off is removed by the verifier. Set by the
+/// loader.
 #[unsafe(no_mangle)]
 pub(crate) static TUNNELS: u32 = 0;
 /// Tunnels within tunnels that are followed. Set by the loader.

@@ -48,7 +48,7 @@ pub enum Command {
     Snapshot(SnapshotArgs),
     /// Watch interfaces until interrupted, printing each connection as it ends
     Run(RunArgs),
-    /// Read capture files (pcap, pcapng, gzip, zstd): the same answers from a file
+    /// Read capture files (pcap, pcapng, snoop, ERF; gzip, zstd): the same answers from a file
     Read(ReadArgs),
     /// Say what this host and these interfaces can do, and what would be used
     Doctor(DoctorArgs),
@@ -177,9 +177,12 @@ fn filter_help() -> String {
 #[derive(Args, Debug)]
 pub struct EncapsulationArgs {
     /// Encapsulations to look into: all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan
-    /// (more than two tags)
+    /// (more than two tags); of captures also etherip, l2tp, tzsp
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
     pub encap: Vec<String>,
+    /// Also look into VXLAN sent to this UDP port, besides 4789, 4790 and 8472; of captures, several may be named
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub vxlan_port: Vec<u16>,
     /// Tunnels within tunnels that are followed (1 to 8)
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
     pub encap_depth: u8,
@@ -280,7 +283,7 @@ pub struct ReadArgs {
     /// Packets behind the verdicts.
     #[command(flatten)]
     pub evidence: EvidenceArgs,
-    /// Do not verify checksums (captures of hosts that leave them to the NIC)
+    /// Do not verify checksums (captures of hosts that leave them to the NIC, where that is not recognised)
     #[arg(long)]
     pub no_checksums: bool,
     /// What is looked into, and what tells connections apart besides addresses and ports.

@@ -1,11 +1,12 @@
 //! What the command line means: validated plans that the rest of the program can follow without asking again.
 
+mod encapsulation;
 mod evidence;
 
 use std::{path::PathBuf, time::Duration};
 
 pub use evidence::EvidencePlan;
-use probe_ebpf::tunnel::{self, Encapsulations};
+use probe_ebpf::tunnel::Encapsulations;
 use thiserror::Error;
 
 use crate::{
@@ -13,7 +14,6 @@ use crate::{
         ActionArg, DatapathArg, DepthArg, DetachArgs, DoctorArgs, EgressArg, FormatArg, LiveArgs, ModeArg, ReadArgs,
         RunArgs, SnapshotArgs,
     },
-    cli::{DomainArg, EncapsulationArgs},
     filter::{Filter, FilterError},
     lifecycle::Timers,
     source::Domain,
@@ -73,9 +73,30 @@ pub enum PlanError {
     },
     /// An encapsulation.
     #[error(
-        "--encap {0}: must be all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan"
+        "--encap {0}: must be all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan; of \
+         captures also etherip, l2tp, tzsp"
     )]
     Encapsulation(String),
+    /// An encapsulation that only captures are looked into for.
+    #[error(
+        "--encap {0}: the kernel program does not look into it, only `rstprobe read` does; leave it out, or capture the \
+         traffic and read the capture"
+    )]
+    EncapsulationOfCaptures(String),
+    /// A port that belongs to another encapsulation.
+    #[error("--vxlan-port {port}: what is sent there is taken for {of}; only another port can be one of VXLAN")]
+    VxlanPort {
+        /// As named.
+        port: u16,
+        /// What it belongs to.
+        of: &'static str,
+    },
+    /// VXLAN on several further ports, live.
+    #[error(
+        "--vxlan-port {0} and {1}: the kernel program looks at one port besides 4789, 4790 and 8472; name one, or capture the \
+         traffic and use `rstprobe read`, which takes any number"
+    )]
+    VxlanPortsLive(u16, u16),
     /// Standard input twice.
     #[error("`-` (standard input) can be read only once")]
     StdinTwice,
@@ -153,6 +174,8 @@ pub struct ViewPlan {
     pub filter: Option<Filter>,
     /// Print connections as they end, not all at the end.
     pub follow: bool,
+    /// What is printed is final: what may be judged otherwise once all connections are known waits until then (captures).
+    pub is_final: bool,
 }
 
 impl ViewPlan {
@@ -171,6 +194,8 @@ pub struct ReadPlan {
     pub verify_checksums: bool,
     /// What is looked into, and how deep.
     pub encapsulations: Encapsulations,
+    /// Ports of VXLAN besides its own.
+    pub vxlan_ports: Vec<u16>,
     /// Which id is part of the key.
     pub domain: Domain,
     /// Timeouts.
@@ -257,7 +282,7 @@ impl TryFrom<LiveArgs> for LivePlan {
                 return Err(PlanError::Twice(name.clone()));
             }
         }
-        let (encapsulations, domain) = encapsulations(&args.encapsulation)?;
+        let (encapsulations, domain) = encapsulation::live(&args.encapsulation)?;
         Ok(Self {
             interfaces: args.interface,
             mode: match args.mode {
@@ -346,7 +371,7 @@ impl TryFrom<RunArgs> for WatchPlan {
 /// Zeek's formats have no summary to wait for: they are always streamed.
 fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, follow: bool) -> ViewPlan {
     let streamed = matches!(format, FormatArg::Zeek | FormatArg::ZeekJson) && json_out.is_none();
-    ViewPlan { format: format.into(), rows, json_out, filter: None, follow: follow || streamed }
+    ViewPlan { format: format.into(), rows, json_out, filter: None, follow: follow || streamed, is_final: false }
 }
 
 fn filter(expression: Option<String>) -> Result<Option<Filter>, PlanError> {
@@ -364,43 +389,24 @@ impl TryFrom<ReadArgs> for ReadPlan {
         if args.file.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
             return Err(PlanError::StdinTwice);
         }
-        let (encapsulations, domain) = encapsulations(&args.encapsulation)?;
+        let (encapsulations, domain) = encapsulation::of_captures(&args.encapsulation)?;
         let follow = args.format == FormatArg::Ndjson && args.json_out.is_none();
         Ok(Self {
             files: args.file,
             verify_checksums: !args.no_checksums,
             encapsulations,
+            vxlan_ports: args.encapsulation.vxlan_port,
             domain,
             timers: timers(&args.timers)?,
             max_connections: args.max_connections,
             evidence: evidence::plan(args.evidence)?,
-            view: ViewPlan { filter: filter(args.filter)?, ..view(args.format, args.top, args.json_out, follow) },
+            view: ViewPlan {
+                filter: filter(args.filter)?,
+                is_final: true,
+                ..view(args.format, args.top, args.json_out, follow)
+            },
         })
     }
-}
-
-fn encapsulations(args: &EncapsulationArgs) -> Result<(Encapsulations, Domain), PlanError> {
-    let mut enabled = 0;
-    for name in &args.encap {
-        enabled |= match name.as_str() {
-            "all" => tunnel::ALL,
-            "none" if args.encap.len() == 1 => 0,
-            name => match tunnel::NAMES.iter().find(|(known, _)| *known == name) {
-                Some((_, bit)) => *bit,
-                None => return Err(PlanError::Encapsulation(name.to_string())),
-            },
-        };
-    }
-    // ERSPAN travels in GRE.
-    if enabled & tunnel::ERSPAN != 0 {
-        enabled |= tunnel::GRE;
-    }
-    let domain = match args.domain {
-        DomainArg::None => Domain::None,
-        DomainArg::Vlan => Domain::Vlan,
-        DomainArg::Vni => Domain::Tunnel,
-    };
-    Ok((Encapsulations { enabled, max_depth: args.encap_depth }, domain))
 }
 
 fn timers(settings: &[String]) -> Result<Timers, PlanError> {

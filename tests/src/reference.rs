@@ -128,6 +128,7 @@ impl Reference {
             self.books.passed_by += 1;
             return;
         }
+        self.books.cropped += u32::from(located.is_cropped(&reader));
         let domain = located.domain(self.config.domain.value());
         let segment = parse::segment(&reader, &located, domain, 0).expect("what was located can be read");
         self.segment(segment);

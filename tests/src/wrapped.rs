@@ -137,6 +137,19 @@ impl Packet {
         self.opaque(&header, Next::Typed(0x8847))
     }
 
+    /// Between FabricPath switches.
+    #[must_use]
+    pub fn fabric_path(self) -> Self {
+        self.ethernet().opaque(&[4, 1], Next::Typed(0x8903))
+    }
+
+    /// Behind a Cisco metadata header.
+    #[must_use]
+    pub fn cisco_metadata(self) -> Self {
+        let [high, low] = self.ether_type().to_be_bytes();
+        self.opaque(&[1, 1, 0, 1, 0, 100, high, low], Next::Typed(0x8909))
+    }
+
     /// In a PPPoE session.
     #[must_use]
     pub fn pppoe(mut self, session: u16) -> Self {

@@ -85,10 +85,16 @@ fn etherparse_reads_the_same_or_nothing() {
     for shape in shapes() {
         let frame = shape.packet.bytes();
         for len in 0..=frame.len() {
-            let ours = read(&frame[..len], EVERYTHING).ok().map(|(_, segment)| segment.record.seq);
+            let found = read(&frame[..len], EVERYTHING).ok();
+            let ours = found.map(|(_, segment)| segment.record.seq);
+            cuts += 1;
+            // etherparse does not believe an IP header beyond the frame.
+            if found.is_some_and(|(located, _)| located.is_cropped(&SliceReader::whole(&frame[..len]))) {
+                assert_eq!(ours, shape.packet.second_opinion(frame.len()), "{}: {len} bytes", shape.name);
+                continue;
+            }
             assert_eq!(ours, shape.packet.second_opinion(len), "{}: {len} of {} bytes", shape.name, frame.len());
             assert_eq!(ours.is_some(), len == frame.len(), "{}: {len} of {} bytes", shape.name, frame.len());
-            cuts += 1;
         }
     }
     assert!(cuts > 15_000, "{cuts}");

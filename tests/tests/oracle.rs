@@ -38,8 +38,6 @@ impl Why {
 /// `packet_analysis/protocol/tcp/TCP.cc`, `TCPAnalyzer::ExtractTCP_Header`.
 const JUMBO: Why = Theirs("TCP.cc, ExtractTCP_Header: IPv6 payload length 0 (BIG TCP) leaves it no room for a header");
 /// What follows are rules of Zeek that the capture path follows, and these counters do not.
-const CUT_HEADER: Why =
-    Theirs("tshark counts the flags of a header whose options end after what was captured; Zeek does not");
 const ROUTE_0: Why =
     Theirs("tshark takes the next hop for the destination; Zeek the last address of the routing header");
 const HOME: Why = Theirs("tshark takes the care-of address for the source; Zeek the home address option");
@@ -73,8 +71,6 @@ const UNLIKE_COUNTERS: &[(&str, Why)] = &[
     ("zeek-more/chksums__ip6-hoa-tcp-bad-chksum", HOME),
     ("zeek-more/chksums__ip6-route0-tcp-bad-chksum", ROUTE_0),
     ("zeek-more/chksums__ip6-route0-tcp-good-chksum", ROUTE_0),
-    ("zeek-more/tcp__truncated-header", CUT_HEADER),
-    ("zeek/vntag_vlan_sandwich_clean", CUT_HEADER),
 ];
 
 /// The folder of answers; without it says so, or fails in CI.

@@ -97,8 +97,8 @@ pub struct CpuEpoch {
     pub aside: [u32; 2],
     /// Journal entries in use: they are `0..journal_entries`.
     pub journal_entries: u32,
-    /// Must be 0.
-    pub pad: u32,
+    /// Segments among `tcp`, `passed_by` aside, whose frame ends before their packet does: cropped by a mirror.
+    pub cropped: u32,
     /// Frames for whose interface and queue there was no [`super::QueueRow`].
     pub rowless_frames: u64,
     /// Bytes of `rowless_frames`.

@@ -15,10 +15,10 @@ const V4_PAYLOAD: usize = 14 + 20;
 const V6_PAYLOAD: usize = 14 + 40;
 
 /// True when a frame that [`crate::parse::locate`] gave up with `reject` certainly holds no encapsulation: the walk would
-/// end with the same `reject`. False says nothing.
+/// end with the same `reject`. False says nothing. `vxlan_port` is that of [`super::Encapsulations::vxlan_port`].
 #[inline(always)]
 #[must_use]
-pub fn is_plain<R: Reader>(reader: &R, reject: Reject) -> bool {
+pub fn is_plain<R: Reader>(reader: &R, reject: Reject, vxlan_port: u16) -> bool {
     let Some(ether) = reader.bytes::<14>(0) else { return false };
     let ether_type = be16(ether, 12);
     match reject {
@@ -26,14 +26,14 @@ pub fn is_plain<R: Reader>(reader: &R, reject: Reject) -> bool {
         Reject::NotTcp if ether_type == ETHER_IPV4 => {
             let Some(header) = reader.bytes::<V4_PAYLOAD>(0) else { return false };
             match header[23] {
-                UDP => header[14] == 0x45 && has_ports_of_none::<R, V4_PAYLOAD>(reader),
+                UDP => header[14] == 0x45 && has_ports_of_none::<R, V4_PAYLOAD>(reader, vxlan_port),
                 protocol => !LEADS_ON.contains(&protocol),
             }
         }
         Reject::NotTcp if ether_type == ETHER_IPV6 => {
             let Some(header) = reader.bytes::<V6_PAYLOAD>(0) else { return false };
             match header[20] {
-                UDP => has_ports_of_none::<R, V6_PAYLOAD>(reader),
+                UDP => has_ports_of_none::<R, V6_PAYLOAD>(reader, vxlan_port),
                 // ICMPv6; other numbers may be extension headers.
                 protocol => protocol == 58,
             }
@@ -45,13 +45,14 @@ pub fn is_plain<R: Reader>(reader: &R, reject: Reject) -> bool {
 /// True when the UDP header at `AT` can be read and has no port of a tunnel.
 #[inline(always)]
 #[expect(clippy::needless_bitwise_bool, reason = "each branch would be a way of its own for the verifier")]
-fn has_ports_of_none<R: Reader, const AT: usize>(reader: &R) -> bool {
+fn has_ports_of_none<R: Reader, const AT: usize>(reader: &R, vxlan_port: u16) -> bool {
     let Some(ports) = reader.bytes::<4>(AT) else { return false };
     let (src, dst) = (be16(ports, 0), be16(ports, 2));
     let either = |port: u16| (src == port) | (dst == port);
     !((dst == VXLAN_PORT)
         | (dst == VXLAN_LINUX_PORT)
         | (dst == VXLAN_GPE_PORT)
+        | (dst == vxlan_port)
         | (dst == GENEVE_PORT)
         | either(GTP_U_PORT)
         | either(GTP_C_PORT)

@@ -1,9 +1,94 @@
-//! The same walk for those who put fragments together and look again: captures, not the kernel program.
+//! The same walk for those who put fragments together, look again, and know more encapsulations: captures, not the kernel
+//! program.
 
-use super::{Encapsulations, MAX_STEPS, TEREDO, Walk, finish, layer, step};
-use crate::parse::{Located, Reader, Reject};
+use super::{ALL, Encapsulations, MAX_STEPS, TEREDO, Walk, finish, layer, step};
+use crate::parse::{IcmpPlace, Located, Reader, Reject};
+
+/// EtherIP (RFC 3378).
+pub const ETHERIP: u32 = 1 << 10;
+/// L2TP versions 2 and 3 (RFC 2661, RFC 3931).
+pub const L2TP: u32 = 1 << 11;
+/// TZSP.
+pub const TZSP: u32 = 1 << 12;
+/// Everything that captures are looked into for, and the kernel program is not.
+pub const OF_CAPTURES: u32 = ETHERIP | L2TP | TZSP;
+/// Everything that captures are looked into for.
+pub const ALL_OF_CAPTURES: u32 = ALL | OF_CAPTURES;
+
+/// Names of [`OF_CAPTURES`], for options.
+pub const NAMES_OF_CAPTURES: [(&str, u32); 3] = [("etherip", ETHERIP), ("l2tp", L2TP), ("tzsp", TZSP)];
+
+/// What a walk stopped before, as it knows no more of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unknown {
+    /// What follows this EtherType, or an 802.3 length.
+    EtherType(u16),
+    /// What follows this protocol number in IP.
+    IpProtocol(u16),
+    /// A UDP header with ports of none of its encapsulations.
+    Udp,
+}
+
+/// A header that a walk can go on at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Known {
+    /// Ethernet.
+    Ethernet,
+    /// What follows this EtherType.
+    EtherType(u16),
+    /// PPP, from its protocol field or its HDLC framing on.
+    Ppp,
+    /// GRE.
+    Gre,
+    /// VXLAN.
+    Vxlan,
+}
 
 impl Walk {
+    /// What it stopped before, and where that begins; `None` when it knows what it is.
+    #[must_use]
+    pub fn unknown(&self) -> Option<(Unknown, usize)> {
+        let what = match self.layer {
+            layer::ETHER_TYPE => Unknown::EtherType(self.protocol),
+            layer::IP_PROTOCOL => Unknown::IpProtocol(self.protocol),
+            layer::UDP => Unknown::Udp,
+            _ => return None,
+        };
+        Some((what, self.at as usize))
+    }
+
+    /// Enters one of the encapsulations.
+    ///
+    /// # Errors
+    /// It is not enabled, or too deep.
+    pub fn enter(&mut self, encapsulations: Encapsulations, bit: u32) -> Result<(), Reject> {
+        self.enter_tunnel(encapsulations, bit)
+    }
+
+    /// Goes on at a header that it knows; where it stopped, or behind.
+    ///
+    /// # Errors
+    /// It is further away than any frame reaches.
+    pub fn go_on(&mut self, with: Known, at: usize) -> Result<(), Reject> {
+        self.at = u16::try_from(at).map_err(|_| Reject::ShortTunnel)?;
+        self.layer = match with {
+            Known::Ethernet => layer::ETHERNET,
+            Known::EtherType(protocol) => {
+                self.protocol = protocol;
+                layer::ETHER_TYPE
+            }
+            Known::Ppp => layer::PPP,
+            Known::Gre => layer::GRE,
+            Known::Vxlan => layer::VXLAN,
+        };
+        Ok(())
+    }
+
+    /// The innermost tunnel has this id.
+    pub fn identify(&mut self, tunnel_id: u32) {
+        self.tunnel_id = tunnel_id;
+    }
+
     /// From an IP header of either version at `at` in other bytes, which are what this walk stands at, put together
     /// again: same tunnels, same tags.
     #[must_use]
@@ -22,6 +107,18 @@ impl Walk {
     #[must_use]
     pub fn udp_at(&self) -> Option<usize> {
         (self.layer == layer::UDP).then_some(self.at as usize)
+    }
+
+    /// Where the ICMP packet lies when the walk stands before one that is not in pieces (ICMP in IPv4, ICMPv6 in IPv6).
+    #[must_use]
+    pub fn icmp(&self) -> Option<IcmpPlace> {
+        let is_icmp = matches!((self.ip_version, self.protocol), (4, 1) | (6, 58));
+        (self.layer == layer::IP_PROTOCOL && self.fragment == 0 && is_icmp).then_some(IcmpPlace {
+            version: self.ip_version,
+            ip: self.ip as usize,
+            icmp: self.at as usize,
+            end: self.end as usize,
+        })
     }
 
     /// End of the enclosing IP packet, 0 while there is none.

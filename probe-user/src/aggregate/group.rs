@@ -150,17 +150,20 @@ impl Groups {
         self.len() == 0
     }
 
-    /// The `most` rows with the most RSTs of servers first (then of clients, then by connections, then by key): the
-    /// article's view.
+    /// The `most` rows with the most losses first, then with the most RSTs of servers (then of clients, then by connections,
+    /// then by key): the article's view.
     pub fn by_server_rst(&self, most: usize) -> Vec<(GroupKey, &Group)> {
-        self.first_by(most, |totals| (totals.server.rst, totals.client.rst, totals.connections))
+        self.first_by(most, |totals| {
+            (totals.impacts.losses(), totals.server.rst, totals.client.rst, totals.connections)
+        })
     }
 
-    /// The `most` rows with the most RSTs first, either direction; then as [`Self::by_server_rst`].
+    /// The `most` rows with the most losses first, then with the most RSTs, either direction; then as
+    /// [`Self::by_server_rst`].
     pub fn by_rst(&self, most: usize) -> Vec<(GroupKey, &Group)> {
         self.first_by(most, |totals| {
             let (server, client) = (totals.server.rst, totals.client.rst);
-            (server + client, server, client, totals.connections)
+            (totals.impacts.losses(), server + client, server, client, totals.connections)
         })
     }
 

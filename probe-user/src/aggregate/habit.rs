@@ -208,9 +208,10 @@ impl Habits {
         let ttl = refusal_ttl(connection)?;
         let host = connection.resp.ip();
         let after_ns = connection.answered_after_ns.unwrap_or(u64::MAX);
-        let is_open = self.hosts.get(&host).is_none_or(|known| {
-            known.seen < MIN_ANSWERS || !known.may_be(ttl) || known.is_too_soon(after_ns)
-        });
+        let is_open = self
+            .hosts
+            .get(&host)
+            .is_none_or(|known| known.seen < MIN_ANSWERS || !known.may_be(ttl) || known.is_too_soon(after_ns));
         is_open.then_some(Question::Refusal { host, ttl, after_ns })
     }
 
@@ -285,9 +286,8 @@ pub(super) fn is_candidate(connection: &Connection) -> bool {
         _ => return false,
     };
     let aborted = matches!(connection.verdict.cause, Cause::AppAbort | Cause::RstInsteadOfFin);
-    let succeeded = connection.verdict.impact == Impact::None
-        && connection.from_orig.bytes > 0
-        && connection.from_resp.bytes > 0;
+    let succeeded =
+        connection.verdict.impact == Impact::None && connection.from_orig.bytes > 0 && connection.from_resp.bytes > 0;
     connection.is_established() && aborted && succeeded && closer.fin == 0 && closer.rst > 0
 }
 

@@ -16,16 +16,18 @@ mod places;
 mod tally;
 mod totals;
 mod unsettled;
+mod whole_bytes;
 
 pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
 pub use totals::{FlagTotals, Impacts, Totals};
 pub use unsettled::Unsettled;
+pub use whole_bytes::WholeBytes;
 
 use tally::Tally;
 
-use crate::lifecycle::{Basis, Cause, Closing, Connection, Impact, ResetBy};
+use crate::lifecycle::{Cause, Closing, Connection, Impact, ResetBy};
 
 /// Totals, groups and counts by cause and closing.
 #[derive(Clone, Debug)]
@@ -120,30 +122,6 @@ impl Aggregate {
         let (servers, clients) = (&mut self.servers, &mut self.clients);
         let rows = rows.map(|[server, client]| [servers.row_mut(server), clients.row_mut(client)]);
         rows.into_iter().flatten().flatten()
-    }
-}
-
-/// Payload bytes of connections seen from SYN to both FINs, where every segment is counted: what the other side has
-/// acknowledged and nobody saw is missing from the capture.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct WholeBytes {
-    /// By sequence numbers.
-    pub all: u64,
-    /// Of these, never seen.
-    pub missing: u64,
-}
-
-impl WholeBytes {
-    /// Adds those of a connection.
-    #[inline]
-    pub fn add(&mut self, connection: &Connection) {
-        let whole = connection.is_established() && connection.closing == Closing::TwoFins;
-        if whole && connection.basis == Basis::AllSegments {
-            for side in [&connection.from_orig, &connection.from_resp] {
-                self.all += side.bytes;
-                self.missing += side.bytes.saturating_sub(side.payload_bytes);
-            }
-        }
     }
 }
 

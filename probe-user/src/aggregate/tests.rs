@@ -27,6 +27,7 @@ pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig:
             evidence: Vec::new(),
         },
         idle_gap_ns: None,
+        stage: None,
         answered_after_ns: None,
         written: Written::Closed,
         basis: Basis::AllSegments,

@@ -67,6 +67,9 @@ impl Impacts {
 
     /// One with an RST that was counted under one has another.
     pub(super) fn change(&mut self, from: Impact, to: Impact) {
+        if from == to {
+            return;
+        }
         self.counts[from as usize] = self.counts[from as usize].saturating_sub(1);
         self.counts[to as usize] += 1;
     }

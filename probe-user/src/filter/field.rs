@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::lifecycle::{
-    Basis, Cause, Closing, Confidence, ConnState, Connection, Impact, Opening, Orientation, ResetBy, Side, Written,
+    Basis, Cause, Closing, Confidence, ConnState, Connection, Impact, Opening, Orientation, ResetBy, Side, Stage,
+    Written,
 };
 
 /// One row of the table.
@@ -141,6 +142,9 @@ fn counted(count: u64, basis: Basis) -> Option<u64> {
     (basis != Basis::ControlOnly).then_some(count)
 }
 
+/// The number of no name.
+const NONE: u8 = 63;
+
 /// A TTL of 0 is none.
 fn seen(ttl: u8) -> Option<u64> {
     (ttl != 0).then_some(u64::from(ttl))
@@ -251,6 +255,16 @@ pub(super) static FIELDS: &[Field] = &[
         ["idle_gap", "", ""],
         Kind::Number(Unit::Duration, |one| one.idle_gap_ns),
         "how long it had been idle when it was reset (from 1s on)",
+    ),
+    field(
+        ["stage", "", ""],
+        names!(Stage, |one| one.stage.map_or(NONE, |stage| stage as u8)),
+        "how far it had come when it was reset, as Cloudflare Radar counts",
+    ),
+    field(
+        ["tcp.completeness", "", ""],
+        Kind::Number(Unit::Count, |one| one.completeness().map(u64::from)),
+        "what was seen, as in Wireshark: 1 SYN, 2 SYN-ACK, 4 ACK, 8 payload, 16 FIN, 32 RST, added up",
     ),
     field(
         ["start", "", ""],

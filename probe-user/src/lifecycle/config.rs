@@ -2,6 +2,8 @@
 
 use probe_ebpf::layout::Segment;
 
+use super::icmp::IcmpCounts;
+use super::offload::OffloadCounts;
 use super::server_ports::LIKELY_SERVER_PORTS;
 
 const SECOND: u64 = 1_000_000_000;
@@ -103,7 +105,7 @@ pub enum Header {
     /// All of it.
     #[default]
     Whole,
-    /// Its options end after what was captured, or after the packet.
+    /// Its options end after the packet or, where Zeek is followed to the letter, after what was captured.
     Cut,
     /// It claims to be shorter than 20 bytes: not even its flags are believed where a connection is known.
     Contradictory,
@@ -160,4 +162,10 @@ pub struct TrackerStats {
     pub copies: CopyCounts,
     /// RST segments that began a record of their own: no connection of theirs was known.
     pub unattributed_rst: u64,
+    /// ICMP errors that quote TCP.
+    pub icmp: IcmpCounts,
+    /// Options and text of RSTs that there was no room for.
+    pub reset_options_unkept: u64,
+    /// Connections captured on a host that leaves checksums to its NIC.
+    pub offload: OffloadCounts,
 }

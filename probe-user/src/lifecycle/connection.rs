@@ -44,6 +44,8 @@ pub struct Connection {
     /// How long it had been idle when the reset came, or the FIN that a request crossed; nanoseconds. `None` below one
     /// second, and without RST: an idle timeout is then no explanation.
     pub idle_gap_ns: Option<u64>,
+    /// How far the client had come when the first RST was sent; `None` without RST, and where a stage has no name.
+    pub stage: Option<Stage>,
     /// From the first SYN to the first answer to it, SYN-ACK or RST, as seen here; nanoseconds.
     pub answered_after_ns: Option<u64>,
     /// Why the record was written now.
@@ -73,6 +75,23 @@ impl Connection {
     pub fn rst_per_second(&self) -> Option<f64> {
         let seconds = (self.duration_ns as f64 / 1e9).max(1.0);
         (self.rst_count() > 0).then(|| self.rst_count() as f64 / seconds)
+    }
+
+    /// What was seen of it, as Wireshark's `tcp.completeness` (packet-tcp.c): 1 SYN, 2 SYN-ACK, 4 ACK, 8 payload, 16 FIN, 32 RST.
+    /// `None` where only control segments were counted.
+    pub fn completeness(&self) -> Option<u8> {
+        let (orig, resp) = (&self.from_orig, &self.from_resp);
+        let acknowledged = self.history.contains(['A', 'a', 'D', 'd', 'F', 'f']);
+        let bits = [
+            orig.syn + resp.syn > 0,
+            orig.syn_ack + resp.syn_ack > 0,
+            acknowledged,
+            orig.payload_bytes + resp.payload_bytes > 0,
+            self.fin_count() > 0,
+            self.rst_count() > 0,
+        ];
+        let value = bits.into_iter().enumerate().map(|(bit, is_set)| u8::from(is_set) << bit).sum();
+        (self.basis != Basis::ControlOnly).then_some(value)
     }
 
     /// True when only one direction was ever seen although the other must exist.
@@ -225,6 +244,19 @@ pub struct Verdict {
     pub impact: Impact,
     /// What it rests on, in the order of weight.
     pub evidence: Vec<Evidence>,
+}
+
+/// How far a connection had come when it was reset, as Cloudflare Radar counts: by what came from the client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Stage {
+    /// After its SYN, before its acknowledgement of the SYN-ACK.
+    PostSyn,
+    /// After the handshake, before any payload of it.
+    PostAck,
+    /// After its first payload.
+    PostPsh,
+    /// After more payload, within its first ten segments.
+    Later,
 }
 
 /// What the end of a connection cost, whatever its cause.

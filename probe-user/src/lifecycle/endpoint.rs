@@ -141,16 +141,8 @@ const STATES: [State; 8] = [
     State::Reset,
     State::Inactive,
 ];
-const KINDS: [Kind; 8] = [
-    Kind::Nothing,
-    Kind::Syn,
-    Kind::SynAck,
-    Kind::PureAck,
-    Kind::Data,
-    Kind::Fin,
-    Kind::Rst,
-    Kind::KeepAlive,
-];
+const KINDS: [Kind; 8] =
+    [Kind::Nothing, Kind::Syn, Kind::SynAck, Kind::PureAck, Kind::Data, Kind::Fin, Kind::Rst, Kind::KeepAlive];
 
 impl Endpoint {
     /// Before its first segment.

@@ -7,7 +7,7 @@ use probe_ebpf::layout::{ACK, CONTROL, DirectionCounters, FIN, HAS_TIMESTAMPS, R
 use super::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN, State};
 use super::ledger;
 use super::reassembly::Pieces;
-use super::track::{ORIG, Track};
+use super::track::{ORIG, ORIG_STUCK, SPOKE, SPOKE_RESP, Track};
 
 /// Kept for one direction as soon as there is a FIN or an RST: small, as nearly every connection gets there.
 #[derive(Clone, Debug, Default)]
@@ -89,24 +89,29 @@ pub(super) struct Seen {
 pub(super) struct Talk {
     /// By side, in ticks from the connection's start.
     pub(super) data_ticks: [u32; 2],
-    /// The side that had sent payload last, if any had.
-    pub(super) last: Option<u8>,
+    /// Marks of the connection (`Track::marks`).
+    pub(super) marks: u8,
 }
 
 impl Talk {
     fn of(track: &Track) -> Self {
-        let last = track.spoke_last().map(|side| side as u8);
-        Self { data_ticks: [track.ends[0].data_tick, track.ends[1].data_tick], last }
+        Self { data_ticks: [track.ends[0].data_tick, track.ends[1].data_tick], marks: track.marks }
+    }
+
+    /// The last window of `side` was closed, or nearly.
+    pub(super) fn is_stuck(&self, side: usize) -> bool {
+        self.marks & (ORIG_STUCK << side) != 0
+    }
+
+    /// The side that had sent payload last, if any had.
+    pub(super) fn last(&self) -> Option<usize> {
+        (self.marks & SPOKE != 0).then(|| usize::from(self.marks & SPOKE_RESP != 0))
     }
 }
 
 impl Seen {
     fn new(time_ns: u64, idle_ns: u64, track: &Track) -> Self {
-        Self {
-            time_ns: NonZeroU64::MIN.saturating_add(time_ns),
-            idle_ns,
-            talk: Talk::of(track),
-        }
+        Self { time_ns: NonZeroU64::MIN.saturating_add(time_ns), idle_ns, talk: Talk::of(track) }
     }
 
     /// When.

@@ -4,7 +4,7 @@
 //! it is watched.
 
 use super::endpoint::{Endpoint, SENT_FIN};
-use super::track::{ORIG, RESP, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
+use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
 
 /// `side` sent payload that it had not sent before, `tick` ticks after the connection's start.
 #[inline(always)]
@@ -16,7 +16,8 @@ pub(super) fn spoke(track: &mut Track, side: usize, tick: u32) {
         }
         track.marks |= SPOKE | SPOKE_RESP;
     } else {
-        track.marks = track.marks & !SPOKE_RESP | SPOKE;
+        let again = if track.has(ORIG_SPOKE) { ORIG_SPOKE_AGAIN } else { ORIG_SPOKE };
+        track.marks = track.marks & !SPOKE_RESP | SPOKE | again;
     }
     track.ends[side].data_tick = tick;
 }
@@ -59,7 +60,10 @@ mod tests {
             let octave = u32::from(scaled - 1) / 8;
             let upper = ((u64::from(8 + u32::from(scaled - 1) % 8 + 1) << octave) >> 3).saturating_sub(1);
             let exact = u64::from(ticks);
-            assert!(upper >= exact.min(u64::from(u32::MAX) * 7 / 8) && upper <= exact + exact / 7 + 1, "{ticks}: {upper}");
+            assert!(
+                upper >= exact.min(u64::from(u32::MAX) * 7 / 8) && upper <= exact + exact / 7 + 1,
+                "{ticks}: {upper}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use probe_ebpf::layout::{ACK, CONTROL, FIN, RST, SYN, Segment, SegmentRecord};
 use super::config::{Extra, Timers, TrackerConfig};
 use super::endpoint::{DID_CLOSE, SEEN, SENT_FIN, State};
 use super::history::seen;
-use super::track::{Counting, NEVER, ORIG, Patience, Phase, RESP, Track};
+use super::track::{Counting, NEVER, ORIG, ORIG_STUCK, Patience, Phase, RESP, Track};
 use super::{Orientation, evidence, reassembly};
 
 /// What the segment asks for beyond the endpoints.
@@ -229,9 +229,16 @@ fn note_flags(track: &mut Track, side: usize, flags: u16, seq: u64, payload: u32
     }
 }
 
+/// A window field that is closed, or nearly, whatever it is to be scaled by (RFC 7323 2.2).
+const NEARLY_CLOSED: u16 = 2;
+
 /// A closed window, where it means something (Zeek `update_window`).
 #[inline(always)]
 fn note_window(track: &mut Track, side: usize, flags: u16, window: u16) {
+    let stuck = ORIG_STUCK << side;
+    if flags & RST == 0 && (window <= NEARLY_CLOSED) != track.has(stuck) {
+        track.marks ^= stuck;
+    }
     let matters = window == 0
         && track.counting == Counting::Whole
         && flags & RST == 0

@@ -13,10 +13,12 @@
     reason = "what a segment goes through is compiled as one, once for each kind of segment"
 )]
 
+mod brief;
 mod buckets;
 mod config;
 mod connection;
 mod copies;
+mod counting;
 mod deadline;
 mod endpoint;
 mod evict;
@@ -25,14 +27,17 @@ mod fact;
 mod form;
 mod hash;
 mod history;
+mod icmp;
 mod index;
 mod injection;
 mod ledger;
 mod machine;
 mod names;
+mod offload;
 mod outcome;
 mod reassembly;
 mod render;
+mod reset_options;
 mod roles;
 mod server_ports;
 mod spare;
@@ -47,6 +52,9 @@ pub use config::{Arrival, CopyCounts, Extra, Header, SAMPLED_ONE_IN, Timers, Tra
 pub use connection::*;
 pub use fact::{Evidence, Value};
 pub use history::Letters;
+pub use icmp::{IcmpCounts, IcmpReport};
+pub use offload::OffloadCounts;
+pub use reset_options::ResetOptions;
 pub use server_ports::LIKELY_SERVER_PORTS;
 pub use tracker::{Left, Tracker};
 

@@ -1,6 +1,6 @@
 //! Stable names of the record's words, for outputs and filters, and what they mean.
 
-use super::{Basis, Cause, Closing, Confidence, ConnState, Impact, Opening, Orientation, ResetBy, Written};
+use super::{Basis, Cause, Closing, Confidence, ConnState, Impact, Opening, Orientation, ResetBy, Stage, Written};
 
 /// Implements `ALL`, `as_str` and `meaning` for an enum without fields.
 macro_rules! names {
@@ -95,6 +95,13 @@ names!(Impact {
     TransferCut => "transfer_cut", "payload was on the way, or its sender went on";
     AttemptFailed => "attempt_failed", "there was no connection";
     Unknown => "unknown", "too little was seen to say";
+});
+
+names!(Stage {
+    PostSyn => "post_syn", "reset after the client's SYN, before the handshake was completed";
+    PostAck => "post_ack", "reset after the handshake, before the client sent anything";
+    PostPsh => "post_psh", "reset after the client's first payload";
+    Later => "later", "reset after more payload, within the client's first ten segments";
 });
 
 names!(ConnState {

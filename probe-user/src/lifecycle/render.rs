@@ -7,8 +7,22 @@ use probe_ebpf::layout;
 use super::config::TrackerConfig;
 use super::endpoint::{Endpoint, Kind, State};
 use super::evidence::Beyond;
-use super::track::{ORIG, RESP, Track};
-use super::{Basis, ConnState, Connection, Orientation, Side, Written, outcome, verdict};
+use super::icmp::IcmpReport;
+use super::reset_options::ResetOptions;
+use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, Track};
+use super::{Basis, ConnState, Connection, Opening, Orientation, Side, Stage, Written, outcome, verdict};
+
+/// What is known of a connection besides its own state.
+pub(super) struct Known<'a> {
+    /// Time of the first segment of all.
+    pub(super) watched_from: u64,
+    /// How client and server are known, and whether they are the other way round than Zeek has them.
+    pub(super) roles: (Orientation, bool),
+    /// What was said of it by ICMP.
+    pub(super) icmp: Option<IcmpReport>,
+    /// What its RSTs said, by sender: `lo`, `hi`.
+    pub(super) said: [Option<&'a ResetOptions>; 2],
+}
 
 /// The record of `track` as it stands, written at `now` for the reason `written`.
 pub(super) fn connection(
@@ -16,9 +30,9 @@ pub(super) fn connection(
     written: Written,
     now: u64,
     config: &TrackerConfig,
-    watched_from: u64,
-    (orientation, reversed): (Orientation, bool),
+    known: &Known<'_>,
 ) -> Connection {
+    let (orientation, reversed) = known.roles;
     let (lo, hi) = (track.key.lo(), track.key.hi());
     let (mut orig, mut resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
     let (mut from_orig, mut from_resp) = (side(track, ORIG), side(track, RESP));
@@ -34,10 +48,12 @@ pub(super) fn connection(
         sides,
         opening,
         closing,
-        watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(watched_from) } else { 0 },
+        watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(known.watched_from) } else { 0 },
         is_cut_short: written == Written::Reused && now.saturating_sub(track.start_ns) < 1_000_000_000,
         acks_seen: config.pure_acks_seen && track.counting.basis() != Basis::ControlOnly,
         evidence: config.evidence,
+        icmp: known.icmp,
+        said: if track.orig_is_hi { [known.said[1], known.said[0]] } else { known.said },
         kernel_reasons: &config.kernel_reasons,
         ledger: verdict::Ledger::default(),
     };
@@ -64,10 +80,30 @@ pub(super) fn connection(
         closing,
         reset_by,
         idle_gap_ns: verdict::idle_gap_ns(track, verdict.cause),
+        stage: stage(track, opening, from_orig.packets),
         answered_after_ns: answered_after_ns(track),
         verdict,
         written,
         basis: track.counting.basis(),
+    }
+}
+
+/// How far it had come when the first RST was sent (Cloudflare Radar, `TCP resets and timeouts`).
+fn stage(track: &Track, opening: Opening, client_packets: u64) -> Option<Stage> {
+    /// Segments of the client within which a reset is [`Stage::Later`].
+    const FIRST: u64 = 10;
+    let side = outcome::first_rst(track)?;
+    let rst = track.rare()?.rsts[side].as_ref()?;
+    match opening {
+        Opening::Refused | Opening::HalfOpen | Opening::Unanswered => return Some(Stage::PostSyn),
+        Opening::NotSeen | Opening::OneSided => return None,
+        Opening::Completed => {}
+    }
+    let has = |mark: u8| rst.talk.marks & mark != 0;
+    match (has(ORIG_SPOKE), has(ORIG_SPOKE_AGAIN)) {
+        (false, _) => Some(Stage::PostAck),
+        (true, false) => Some(Stage::PostPsh),
+        (true, true) => (client_packets <= FIRST).then_some(Stage::Later),
     }
 }
 

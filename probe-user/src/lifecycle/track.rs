@@ -1,11 +1,12 @@
 //! The state of one tracked connection.
 
-use probe_ebpf::layout::{ACK, FIN, FlowKey, RST, SYN, SegmentRecord};
+use probe_ebpf::layout::{FlowKey, SegmentRecord};
 
+use super::brief::Brief;
 use super::endpoint::{Endpoint, NOT_FOLLOWED, State};
 use super::evidence::{OddSide, Rare};
 use super::history::{History, Letters, is_noted, seen};
-use super::{Basis, Orientation};
+use super::{Basis, Orientation, counting};
 
 /// Originator's index in [`Track::ends`].
 pub(super) const ORIG: usize = 0;
@@ -22,6 +23,16 @@ pub(super) const REVERSED: u8 = 2;
 pub(super) const SPOKE: u8 = 4;
 /// [`Track::marks`]: the responder sent payload last.
 pub(super) const SPOKE_RESP: u8 = 8;
+
+/// [`Track::marks`]: the originator sent payload.
+pub(super) const ORIG_SPOKE: u8 = 16;
+/// [`Track::marks`]: the originator sent a second segment with payload.
+pub(super) const ORIG_SPOKE_AGAIN: u8 = 32;
+
+/// [`Track::marks`]: the last window of the originator was closed, or nearly.
+pub(super) const ORIG_STUCK: u8 = 64;
+/// [`Track::marks`]: the same of the responder.
+pub(super) const RESP_STUCK: u8 = 128;
 
 /// "Not armed" for a timer.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -76,28 +87,6 @@ impl Counting {
             Self::ApartBeforeSegmentation => Basis::BeforeSegmentation,
             _ => Basis::AllSegments,
         }
-    }
-}
-
-/// A duration in 16 bits, to a 1/2048: microseconds with 11 bits of mantissa and 5 of exponent. 0 is unknown.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Brief(u16);
-
-impl Brief {
-    /// Below a microsecond is one.
-    pub(super) fn of(ns: u64) -> Self {
-        let us = (ns / 1000).clamp(1, (1 << 40) - 1);
-        let shift = us.ilog2().saturating_sub(10);
-        Self((shift as u16) << 11 | (us >> shift) as u16)
-    }
-
-    pub(super) fn is_known(self) -> bool {
-        self.0 != 0
-    }
-
-    /// 0 when not known.
-    pub(super) fn nanoseconds(self) -> u64 {
-        (u64::from(self.0 & 0x7ff) << (self.0 >> 11)) * 1000
     }
 }
 
@@ -261,6 +250,9 @@ impl Track {
         }
         self.last_side ^= 1;
         self.marks ^= SPOKE_RESP;
+        self.marks &= !(ORIG_SPOKE | ORIG_SPOKE_AGAIN);
+        let stuck = (self.marks & ORIG_STUCK) << 1 | (self.marks & RESP_STUCK) >> 1;
+        self.marks = self.marks & !(ORIG_STUCK | RESP_STUCK) | stuck;
         self.answer = 0;
         self.is_partial = false;
         self.push_history(b'^');
@@ -364,60 +356,12 @@ impl Track {
     /// One more payload segment that repeats bytes already seen.
     pub(super) fn note_retransmit(&mut self, side: usize) {
         let mut count = u64::from(self.ends[side].retransmits) + 1;
-        if raise(&mut self.ends[side].retransmits, 1) != 0 {
+        if counting::raise(&mut self.ends[side].retransmits, 1) != 0 {
             let beyond = &mut self.odd_mut(side).beyond.retransmits;
             *beyond += 1;
             count = u64::from(u16::MAX) + *beyond;
         }
         self.note_scaled(side, b'T', u32::try_from(count).unwrap_or(u32::MAX));
-    }
-
-    /// Counts segments with SYN, without and with ACK.
-    #[inline]
-    pub(super) fn add_syns(&mut self, side: usize, syn: u32, syn_ack: u32) {
-        let end = &mut self.ends[side];
-        let over = (raise(&mut end.syn, syn), raise(&mut end.syn_ack, syn_ack));
-        if over != (0, 0) {
-            let beyond = &mut self.odd_mut(side).beyond;
-            beyond.syn += over.0;
-            beyond.syn_ack += over.1;
-        }
-    }
-
-    /// Counts one SYN, FIN or RST.
-    #[inline]
-    pub(super) fn add_control(&mut self, side: usize, flags: u16) {
-        if flags & SYN != 0 {
-            let end = &mut self.ends[side];
-            let count = if flags & ACK == 0 { &mut end.syn } else { &mut end.syn_ack };
-            match count.checked_add(1) {
-                Some(more) => *count = more,
-                None => self.add_syns(side, u32::from(flags & ACK == 0), u32::from(flags & ACK != 0)),
-            }
-        }
-        if flags & (FIN | RST) != 0 {
-            let rare = &mut self.rare_mut().sides[side];
-            let fins = rare.fins.checked_add(u32::from(flags & FIN != 0));
-            let rsts = rare.rsts.checked_add(u32::from(flags & RST != 0));
-            match (fins, rsts) {
-                (Some(fins), Some(rsts)) => (rare.fins, rare.rsts) = (fins, rsts),
-                _ => self.add_ends(side, u32::from(flags & FIN != 0), u32::from(flags & RST != 0)),
-            }
-        }
-    }
-
-    /// Counts segments with FIN and with RST.
-    pub(super) fn add_ends(&mut self, side: usize, fins: u32, rsts: u32) {
-        if fins | rsts == 0 {
-            return;
-        }
-        let rare = &mut self.rare_mut().sides[side];
-        let over = (raise(&mut rare.fins, fins), raise(&mut rare.rsts, rsts));
-        if over != (0, 0) {
-            let beyond = &mut self.odd_mut(side).beyond;
-            beyond.fins += over.0;
-            beyond.rsts += over.1;
-        }
     }
 
     /// Appends a letter at the first, tenth, hundredth, ... occurrence.
@@ -482,29 +426,6 @@ impl Track {
     }
 }
 
-/// Raises a counter as far as it goes; returns how much it could not be raised by.
-#[inline]
-fn raise<T: Copy + Into<u64> + TryFrom<u64>>(counter: &mut T, by: u32) -> u64 {
-    let sum = (*counter).into() + u64::from(by);
-    match T::try_from(sum) {
-        Ok(fits) => {
-            *counter = fits;
-            0
-        }
-        Err(_) => over(counter, sum),
-    }
-}
-
-/// Sets a counter to its maximum; returns what of `sum` is beyond it.
-#[cold]
-fn over<T: Copy + Into<u64> + TryFrom<u64>>(counter: &mut T, sum: u64) -> u64 {
-    let most = (1 << (8 * size_of::<T>())) - 1;
-    if let Ok(most) = T::try_from(most) {
-        *counter = most;
-    }
-    sum - most
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -515,15 +436,6 @@ mod tests {
     fn a_connection_is_small() {
         assert_eq!((size_of::<Option<Track>>(), size_of::<Endpoint>()), (256, 64));
         assert_eq!((size_of::<Rare>(), size_of::<Rst>()), (192, 192));
-    }
-
-    #[test]
-    fn brief_durations_are_exact_to_a_thousandth() {
-        for us in [1_u64, 7, 2047, 2048, 10_315, 999_999, 55_000_000, 1 << 35] {
-            let kept = Brief::of(us * 1000).nanoseconds() / 1000;
-            assert!(kept <= us && us - kept <= us / 1000, "{us}: {kept}");
-        }
-        assert!(!Brief::default().is_known() && Brief::of(0).is_known());
     }
 
     #[test]

@@ -1,22 +1,24 @@
 //! Segments and counters in, connection records out.
 
-use probe_ebpf::layout::{
-    ACK, DirectionCounters, FIN, FlowKey, MARK_PENDING, MARK_SEQ, RST, SYN, Segment, SegmentRecord,
-};
+use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
 
 use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
 use super::copies::{self, Copies};
+use super::counting::{add_counters, count_one, settle_side};
 use super::deadline::{Deadlines, FEW, deadline, expire};
 use super::endpoint::{DID_CLOSE, State};
-use super::roles::{self, Servers};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
+use super::icmp::IcmpReports;
+use super::render::Known;
+use super::reset_options::AllResetOptions;
+use super::roles::{self, Servers};
 use super::spare::Spare;
 use super::table::{Place, Table};
 use super::tombstone::Tombstones;
 use super::track::{Counting, NEVER, Phase, RESP, Track};
 use super::wheel::Wheel;
-use super::{Basis, Connection, Orientation, Written, evidence, machine, render};
+use super::{Basis, Connection, Orientation, Written, machine, render};
 
 /// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
 /// before a reply (`tcp_v4_send_reset`) and after an abort (`tcp_send_active_reset`); between lie a queue, a preemption, or
@@ -31,7 +33,7 @@ const RESET_LEAVES_WITHIN_NS: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub struct Tracker {
     config: TrackerConfig,
-    table: Table,
+    pub(super) table: Table,
     wheel: Wheel,
     /// Latest time seen: a segment that comes with an earlier one does not turn it back (Zeek `network_time`).
     now: u64,
@@ -46,7 +48,9 @@ pub struct Tracker {
     hand: u32,
     attempts: Attempts,
     copies: Copies,
-    stats: TrackerStats,
+    pub(super) stats: TrackerStats,
+    pub(super) icmp: IcmpReports,
+    pub(super) reset_options: AllResetOptions,
     /// Time of the first segment.
     watched_from: u64,
 }
@@ -68,6 +72,8 @@ impl Tracker {
             attempts: Attempts::default(),
             copies: Copies::default(),
             stats: TrackerStats::default(),
+            icmp: IcmpReports::default(),
+            reset_options: AllResetOptions::default(),
             watched_from: u64::MAX,
             config,
         }
@@ -262,12 +268,18 @@ impl Tracker {
         let tracks = self.table.slots().filter_map(|slot| self.table.get(slot));
         let mut all: Vec<Connection> = tracks
             .map(|track| {
-                let roles = self.servers.roles(track);
-                render::connection(track, Written::StillTracked, now_ns, &self.config, self.watched_from, roles)
+                let known = self.known(track, self.servers.roles(track));
+                render::connection(track, Written::StillTracked, now_ns, &self.config, &known)
             })
             .collect();
         all.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         all
+    }
+
+    /// What is known of a connection besides its own state.
+    fn known(&self, track: &Track, roles: (Orientation, bool)) -> Known<'_> {
+        let (icmp, said) = (self.icmp.of(track.id), self.reset_options.of_both(track.id));
+        Known { watched_from: self.watched_from, roles, icmp, said }
     }
 
     /// Writes everything that is left, in order of start.
@@ -344,7 +356,8 @@ impl Tracker {
         {
             track.orientation = Orientation::ServicePort;
         }
-        let end = (record.flags & (SYN | ACK) != SYN).then(|| self.tombstones.find(place.hash, record.time_ns)).flatten();
+        let end =
+            (record.flags & (SYN | ACK) != SYN).then(|| self.tombstones.find(place.hash, record.time_ns)).flatten();
         if let Some(end) = end {
             roles::continues(track, end);
             self.stats.late_segments += u64::from(!end.silent);
@@ -398,9 +411,19 @@ impl Tracker {
             self.tombstones.add(hash, end, now);
         }
         self.stats.written += 1;
-        let record = || render::connection(track, written, now, &self.config, self.watched_from, roles);
+        self.stats.offload.add(track);
+        let known = Known {
+            watched_from: self.watched_from,
+            roles,
+            icmp: self.icmp.of(track.id),
+            said: self.reset_options.of_both(track.id),
+        };
+        let record = || render::connection(track, written, now, &self.config, &known);
         // Not pushed: room is made before, so that it is put together where it stays.
         self.closed.extend(std::iter::once_with(record));
+        let id = track.id;
+        self.icmp.forget(id);
+        self.reset_options.forget(id);
         if let Some(rare) = self.table.remove(slot, hash) {
             self.spare.take_back(rare);
         }
@@ -450,57 +473,5 @@ pub(super) fn dispensable(track: &Track) -> u8 {
         1
     } else {
         2
-    }
-}
-
-#[inline(always)]
-fn count_one(track: &mut Track, record: &SegmentRecord) {
-    let side = track.side_of(record);
-    let end = &mut track.ends[side];
-    end.payload_bytes += u64::from(record.payload_len);
-    end.packets = end.packets.wrapping_add(1);
-    let over;
-    (end.header_bytes, over) = end.header_bytes.overflowing_add(u32::from(record.header_len));
-    if end.packets == 0 || over {
-        let wrapped = end.packets == 0;
-        let odd = track.odd_mut(side);
-        odd.packets_high += u32::from(wrapped);
-        odd.header_bytes_high += u32::from(over);
-    }
-}
-
-fn add_counters(track: &mut Track, side: usize, counters: &DirectionCounters) {
-    let end = &mut track.ends[side];
-    let headers = u64::from(end.header_bytes) + counters.ip_bytes.saturating_sub(counters.payload_bytes);
-    end.header_bytes = headers as u32;
-    end.payload_bytes += counters.payload_bytes;
-    let (packets, over) = end.packets.overflowing_add(counters.packets);
-    end.packets = packets;
-    track.add_syns(side, counters.syn, counters.syn_ack);
-    track.add_ends(side, counters.fin, counters.rst);
-    let headers_high = (headers >> 32) as u32;
-    if over || headers_high > 0 {
-        let odd = track.odd_mut(side);
-        odd.packets_high += u32::from(over);
-        odd.header_bytes_high += headers_high;
-    }
-}
-
-fn settle_side(track: &mut Track, side: usize, counters: &DirectionCounters) {
-    track.ends[side].counted_up_to((counters.marks & MARK_SEQ != 0).then_some(counters.seq_end), None);
-    // RSTs may acknowledge anything.
-    let ack = (counters.last_ack != 0 && counters.rst == 0).then_some(counters.last_ack);
-    track.ends[1 - side].counted_up_to(None, ack);
-    if counters.marks & MARK_PENDING != 0 {
-        evidence::counted_last(track, side, counters);
-    }
-    for _ in 0..counters.retransmits {
-        track.note_retransmit(side);
-    }
-    for _ in 0..counters.zero_windows {
-        let odd = track.odd_mut(side);
-        odd.zero_windows = odd.zero_windows.saturating_add(1);
-        let count = odd.zero_windows;
-        track.note_scaled(side, b'W', count);
     }
 }

@@ -1,8 +1,11 @@
 //! JSON and NDJSON. Schemas are versioned: a field is never renamed or removed within one version; new ones may appear.
 
-use std::net::SocketAddr;
+mod connection;
 
 use serde::{Serialize, Serializer};
+
+pub use connection::{AMENDMENT_SCHEMA, CONNECTION_SCHEMA, amendment_line, connection_line};
+use connection::{ConnectionJson, EndpointJson};
 
 use super::{
     Snapshot, Window,
@@ -13,160 +16,13 @@ use super::{
 };
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
-    lifecycle::{Basis, Connection, Side, Value},
+    lifecycle::Connection,
 };
 
-/// Schema of one connection line of `ndjson`.
-pub const CONNECTION_SCHEMA: &str = "rstprobe.connection/1";
 /// Schema of the last line of `ndjson`.
 pub const SUMMARY_SCHEMA: &str = "rstprobe.summary/1";
 /// Schema of `json`.
 pub const SNAPSHOT_SCHEMA: &str = "rstprobe.snapshot/1";
-
-#[derive(Serialize)]
-struct EndpointJson {
-    addr: String,
-    port: u16,
-}
-
-impl From<SocketAddr> for EndpointJson {
-    fn from(endpoint: SocketAddr) -> Self {
-        Self { addr: endpoint.ip().to_string(), port: endpoint.port() }
-    }
-}
-
-#[derive(Serialize)]
-struct SideJson {
-    syn: u64,
-    syn_ack: u64,
-    fin: u64,
-    rst: u64,
-    packets: Option<u64>,
-    ip_bytes: Option<u64>,
-    bytes: u64,
-    payload_bytes: Option<u64>,
-    retransmits: Option<u64>,
-    missed_bytes: Option<u64>,
-    /// Payload of this side that the other side's host discarded, as far as seen.
-    lost_bytes: Option<u64>,
-    ttl: Option<u8>,
-    rst_ttl: Option<u8>,
-}
-
-impl SideJson {
-    /// What only every segment together gives is null where only some were counted.
-    fn of(side: &Side, basis: Basis) -> Self {
-        let Side { syn, syn_ack, fin, rst, bytes, missed_bytes, .. } = *side;
-        let counted = |count: u64| (basis != Basis::ControlOnly).then_some(count);
-        let [ttl, rst_ttl] = [side.ttl, side.rst_ttl].map(|ttl| (ttl != 0).then_some(ttl));
-        Self {
-            syn,
-            syn_ack,
-            fin,
-            rst,
-            packets: counted(side.packets),
-            ip_bytes: counted(side.ip_bytes),
-            bytes,
-            payload_bytes: counted(side.payload_bytes),
-            retransmits: counted(side.retransmits),
-            missed_bytes: counted(missed_bytes),
-            lost_bytes: counted(side.lost_bytes),
-            ttl,
-            rst_ttl,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct EvidenceJson<'a> {
-    name: &'a str,
-    value: Text<'a>,
-}
-
-/// A fact's value is a string, whatever it was made of.
-struct Text<'a>(&'a Value);
-
-impl Serialize for Text<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Word(word) => serializer.serialize_str(word),
-            other => serializer.collect_str(other),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct CauseJson<'a> {
-    id: &'static str,
-    text: &'static str,
-    confidence: &'static str,
-    evidence: Vec<EvidenceJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct ConnectionJson<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    schema: Option<&'static str>,
-    id: u64,
-    start: String,
-    start_ns: u64,
-    duration_s: f64,
-    client: EndpointJson,
-    server: EndpointJson,
-    domain: u32,
-    orientation: &'static str,
-    conn_state: &'static str,
-    history: &'a str,
-    opening: &'static str,
-    closing: &'static str,
-    reset_by: &'static str,
-    idle_gap_s: Option<f64>,
-    /// What was lost.
-    impact: &'static str,
-    cause: CauseJson<'a>,
-    from_client: SideJson,
-    from_server: SideJson,
-    /// RSTs per second of this connection's life; null without RST or measurable life.
-    rst_per_second: Option<f64>,
-    written: &'static str,
-    basis: &'static str,
-}
-
-impl<'a> ConnectionJson<'a> {
-    fn new(connection: &'a Connection, schema: Option<&'static str>) -> Self {
-        let verdict = &connection.verdict;
-        let evidence = verdict.evidence.iter().map(|e| EvidenceJson { name: e.name, value: Text(&e.value) }).collect();
-        Self {
-            schema,
-            id: connection.id,
-            start: text::timestamp(connection.start_ns),
-            start_ns: connection.start_ns,
-            duration_s: connection.duration_ns as f64 / 1e9,
-            client: connection.orig.into(),
-            server: connection.resp.into(),
-            domain: connection.domain,
-            orientation: connection.orientation.as_str(),
-            conn_state: connection.conn_state.as_str(),
-            history: &connection.history,
-            opening: connection.opening.as_str(),
-            closing: connection.closing.as_str(),
-            reset_by: connection.reset_by.as_str(),
-            idle_gap_s: connection.idle_gap_ns.map(|ns| ns as f64 / 1e9),
-            impact: verdict.impact.as_str(),
-            cause: CauseJson {
-                id: verdict.cause.id(),
-                text: verdict.cause.explanation(),
-                confidence: verdict.confidence.as_str(),
-                evidence,
-            },
-            from_client: SideJson::of(&connection.from_orig, connection.basis),
-            from_server: SideJson::of(&connection.from_resp, connection.basis),
-            rst_per_second: connection.rst_per_second(),
-            written: connection.written.as_str(),
-            basis: connection.basis.as_str(),
-        }
-    }
-}
 
 #[derive(Serialize)]
 struct TotalsJson {
@@ -398,7 +254,7 @@ struct SnapshotJson<'a> {
 
 /// One after the other: a snapshot may hold hundreds of thousands.
 fn each_connection<S: Serializer>(connections: &&[Connection], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(connections.iter().map(|connection| ConnectionJson::new(connection, None)))
+    serializer.collect_seq(connections.iter().map(|connection| ConnectionJson::new(connection, None, false)))
 }
 
 fn each_group<S: Serializer>(rows: &[(GroupKey, &Group)], serializer: S) -> Result<S::Ok, S::Error> {
@@ -417,14 +273,6 @@ pub fn snapshot(snapshot: &Snapshot) -> impl Serialize {
     }
 }
 
-/// One connection as one line.
-///
-/// # Errors
-/// Never for this data.
-pub fn connection_line(connection: &Connection) -> serde_json::Result<String> {
-    serde_json::to_string(&ConnectionJson::new(connection, Some(CONNECTION_SCHEMA))).map(|text| text + "\n")
-}
-
 #[derive(Serialize)]
 struct SummaryLine<'a> {
     schema: &'static str,
@@ -440,27 +288,4 @@ struct SummaryLine<'a> {
 pub fn summary_line(snapshot: &Snapshot) -> serde_json::Result<String> {
     let line = SummaryLine { schema: SUMMARY_SCHEMA, window: (&snapshot.window).into(), summary: summary(snapshot) };
     serde_json::to_string(&line).map(|text| text + "\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        aggregate::tests::connection,
-        lifecycle::{Closing, Opening},
-    };
-
-    #[test]
-    fn what_depth_control_does_not_count_is_null() {
-        let side = Side { rst: 1, packets: 3, bytes: 7, ..Side::default() };
-        let mut one = connection("10.0.0.2:80", Opening::Completed, Closing::RstOnly, side, side);
-        for (basis, packets) in [(Basis::AllSegments, Some(3)), (Basis::ControlOnly, None)] {
-            one.basis = basis;
-            let line: serde_json::Value = serde_json::from_str(&connection_line(&one).expect("a line")).expect("JSON");
-            let server = &line["from_server"];
-            assert_eq!((server["packets"].as_u64(), server["rst"].as_u64()), (packets, Some(1)));
-            assert_eq!(server["ip_bytes"].is_null(), packets.is_none());
-            assert_eq!((server["bytes"].as_u64(), server["ttl"].is_null()), (Some(7), true));
-        }
-    }
 }

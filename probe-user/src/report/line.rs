@@ -6,8 +6,8 @@ use crate::lifecycle::{Cause, Connection};
 /// Heading of the columns of [`connection`].
 pub fn heading() -> String {
     format!(
-        "{:<12}  {:<21} -> {:<21}  {:<6} {:<12} {:>5} {:>5} {:>9} {:>9}  {:<7} {}\n",
-        "START", "CLIENT", "SERVER", "STATE", "HISTORY", "FIN", "RST", "BYTES", "DURATION", "RESET", "CAUSE"
+        "{:<12}  {:<21} -> {:<21}  {:<6} {:<12} {:>5} {:>5} {:>9} {:>9}  {:<7} {:<14} {}\n",
+        "START", "CLIENT", "SERVER", "STATE", "HISTORY", "FIN", "RST", "BYTES", "DURATION", "RESET", "IMPACT", "CAUSE"
     )
 }
 
@@ -19,7 +19,7 @@ pub fn connection(connection: &Connection) -> String {
         cause => cause.id(),
     };
     format!(
-        "{:<12}  {:<21} -> {:<21}  {:<6} {:<12} {:>5} {:>5} {:>9} {:>9}  {:<7} {}\n",
+        "{:<12}  {:<21} -> {:<21}  {:<6} {:<12} {:>5} {:>5} {:>9} {:>9}  {:<7} {:<14} {}\n",
         text::time_of_day(connection.start_ns),
         text::endpoint(connection.orig),
         text::endpoint(connection.resp),
@@ -30,6 +30,7 @@ pub fn connection(connection: &Connection) -> String {
         text::bytes(orig.bytes + resp.bytes),
         text::duration(connection.duration_ns),
         connection.reset_by.as_str(),
+        connection.verdict.impact.as_str(),
         cause,
     )
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::aggregate::WholeBytes;
 use crate::lifecycle::{CopyCounts, SAMPLED_ONE_IN};
 
 /// Shares from which on people are told, percent.
@@ -15,10 +16,8 @@ const ENOUGH: u64 = 4;
 pub struct Quality {
     /// What came twice.
     pub copies: CopyCounts,
-    /// Payload bytes of connections seen from SYN to both FINs, by sequence numbers.
-    pub bytes: u64,
-    /// Of these, bytes that were acknowledged and never seen.
-    pub missing_bytes: u64,
+    /// Connections seen from SYN to both FINs, and what was acknowledged of their bytes and never seen.
+    pub whole: WholeBytes,
     /// Data segments were deliberately not recorded, so that missing bytes say nothing of the capture.
     pub shed: bool,
 }
@@ -36,6 +35,11 @@ pub(super) struct QualityJson {
     data_copies_share: Option<f64>,
     /// Copies of either kind whose TTL is not that of the first.
     copies_other_ttl: u64,
+    /// Connections seen from SYN to both FINs; of these, with bytes that were acknowledged and never seen; and where
+    /// acknowledgements jump by more than a window holds, whose bytes are in neither sum.
+    whole_connections: u64,
+    gapped_connections: u64,
+    implausible_connections: u64,
     bytes: u64,
     missing_bytes: u64,
     /// Missing bytes / bytes; null without bytes, or where data was deliberately not recorded.
@@ -44,7 +48,7 @@ pub(super) struct QualityJson {
 
 impl From<&Quality> for QualityJson {
     fn from(quality: &Quality) -> Self {
-        let Quality { copies, bytes, missing_bytes, .. } = *quality;
+        let Quality { copies, whole, .. } = *quality;
         let CopyCounts { control_segments, control_copies, data_sampled, data_copies, other_ttl } = copies;
         Self {
             control_segments,
@@ -54,8 +58,11 @@ impl From<&Quality> for QualityJson {
             data_sampled_one_in: SAMPLED_ONE_IN,
             data_copies_share: quality.data_copies(),
             copies_other_ttl: other_ttl,
-            bytes,
-            missing_bytes,
+            whole_connections: whole.connections,
+            gapped_connections: whole.gapped,
+            implausible_connections: whole.implausible,
+            bytes: whole.all,
+            missing_bytes: whole.missing,
             capture_loss: quality.capture_loss(),
         }
     }
@@ -65,7 +72,7 @@ impl Quality {
     /// Share of the bytes that were acknowledged and never seen. The idea is Zeek's (policy/misc/capture-loss.zeek, which
     /// counts acknowledgements above a gap); bytes are what both data paths know.
     pub fn capture_loss(&self) -> Option<f64> {
-        (self.bytes > 0 && !self.shed).then(|| self.missing_bytes as f64 / self.bytes as f64)
+        (self.whole.all > 0 && !self.shed).then(|| self.whole.missing as f64 / self.whole.all as f64)
     }
 
     /// Share of the sampled data segments that were copies: an estimate of the share among all with an IPv4 identification.
@@ -77,14 +84,21 @@ impl Quality {
     /// What people should know; nothing when all is well.
     pub fn notices(&self) -> Vec<String> {
         let mut notices: Vec<String> = self.copies_notice().into_iter().collect();
-        let Self { bytes, missing_bytes, .. } = *self;
+        let WholeBytes { connections, gapped, implausible, all, missing } = self.whole;
         if let Some(loss) = self.capture_loss()
-            && missing_bytes * 100 >= bytes * TELL_LOSS
+            && (missing * 100 >= all * TELL_LOSS || gapped * 100 >= connections * TELL_LOSS)
+            && gapped > 0
         {
             notices.push(format!(
-                "{:.1} % of the bytes of whole connections were acknowledged but never seen: the capture loses packets \
-                 before rstprobe",
+                "in {gapped} of {connections} whole connections bytes were acknowledged that were never seen ({:.1} % of \
+                 the bytes): the capture loses packets before rstprobe",
                 loss * 100.0
+            ));
+        }
+        if implausible > 0 && !self.shed {
+            notices.push(format!(
+                "in {implausible} of {connections} whole connections an acknowledgement or sequence number jumps: more bytes lie \
+                 between than a window can hold (1 GiB) and than were seen; they are not counted as lost"
             ));
         }
         notices
@@ -119,13 +133,17 @@ mod tests {
     #[test]
     fn little_is_not_worth_a_word_and_much_is() {
         let copies = CopyCounts { control_segments: 1000, control_copies: 1, ..CopyCounts::default() };
-        let few = Quality { copies, bytes: 1000, missing_bytes: 9, shed: false };
+        let whole = WholeBytes { connections: 200, gapped: 1, implausible: 0, all: 1000, missing: 9 };
+        let few = Quality { copies, whole, shed: false };
         assert_eq!(few.notices(), Vec::<String>::new());
         assert_eq!((few.capture_loss(), few.data_copies()), (Some(0.009), None));
         let copies = CopyCounts { control_copies: 500, ..copies };
-        let many = Quality { copies, missing_bytes: 250, ..few };
+        let many = Quality { copies, whole: WholeBytes { gapped: 2, missing: 250, ..whole }, ..few };
         assert_eq!(many.notices().len(), 2);
-        assert!(many.notices()[1].starts_with("25.0 %"));
+        assert!(many.notices()[1].starts_with("in 2 of 200 whole connections bytes were acknowledged"));
+        assert!(many.notices()[1].contains("(25.0 % of the bytes)"));
+        let jumped = Quality { whole: WholeBytes { implausible: 3, ..whole }, ..few };
+        assert!(jumped.notices()[0].starts_with("in 3 of 200 whole connections an ack"));
         assert_eq!(Quality { shed: true, ..many }.notices().len(), 1);
         assert_eq!(Quality::default().capture_loss(), None);
     }

@@ -4,11 +4,11 @@ use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     time::{Instant, SystemTime},
 };
 
+use super::place::place;
 use crate::plan::EvidencePlan;
 
 /// Files that a folder's share is divided into: what is deleted at once is one of them.
@@ -206,25 +206,14 @@ fn is_ours(path: &Path) -> bool {
         && digits(number)
 }
 
-/// The first of `captures` that evidence would be written over, or that might be deleted to make room.
-pub(super) fn overwritten<'a>(plan: &EvidencePlan, captures: &'a [PathBuf]) -> Option<&'a PathBuf> {
+/// The first of `files` that evidence would be written over, or that might be deleted to make room.
+pub(super) fn overwritten<'a>(plan: &EvidencePlan, files: &'a [PathBuf]) -> Option<&'a PathBuf> {
     let places: Vec<_> = if plan.is_file {
-        identity(&plan.path).into_iter().collect()
+        place(&plan.path).into_iter().collect()
     } else {
-        ours(&plan.path).into_iter().flatten().filter_map(|(path, _)| identity(&path)).collect()
+        ours(&plan.path).into_iter().flatten().filter_map(|(path, _)| place(&path)).collect()
     };
-    // By what they are and not by name: one file may have several names.
-    captures.iter().find(|capture| identity(capture).is_some_and(|capture| places.contains(&capture)))
-}
-
-/// Which file it is; `-` is standard input.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let file = if path.as_os_str() == "-" {
-        File::from(io::stdin().as_fd().try_clone_to_owned().ok()?).metadata()
-    } else {
-        fs::metadata(path)
-    };
-    file.ok().map(|file| (file.dev(), file.ino()))
+    files.iter().find(|file| place(file).is_some_and(|place| places.contains(&place)))
 }
 
 /// Holds a folder for one writer: another one would delete what this one is writing.

@@ -10,7 +10,13 @@ use std::{
     time::Duration,
 };
 
-use super::{RunError, clock::Clock, feed::SharedFeed};
+use probe_ebpf::{layout::Segment, parse::RstOption};
+
+use super::{
+    RunError,
+    clock::Clock,
+    feed::{Feed, SharedFeed},
+};
 use crate::{
     evidence::{Direction, Frame, SNAP_LEN},
     plan::LivePlan,
@@ -109,7 +115,7 @@ fn read(datapath: &mut Datapath, shared: &SharedFeed, clock: Clock, stop: &Atomi
         loop {
             let mut feed = shared.turn();
             let now_ns = clock.unix_ns();
-            if datapath.receive(now_ns, |segment, origin| feed.frame(segment, &frame(origin))) == 0 {
+            if datapath.receive(now_ns, |segment, origin| take(&mut feed, segment, origin)) == 0 {
                 // Nothing older is on its way.
                 feed.tracker.advance(now_ns.saturating_sub(HOLD.as_nanos() as u64));
                 break;
@@ -117,13 +123,17 @@ fn read(datapath: &mut Datapath, shared: &SharedFeed, clock: Clock, stop: &Atomi
         }
         if last {
             let mut feed = shared.turn();
-            datapath.flush(|segment, origin| feed.frame(segment, &frame(origin)));
+            datapath.flush(|segment, origin| take(&mut feed, segment, origin));
             return Ok(());
         }
     }
 }
 
-fn frame<'a>(origin: &Origin<'a>) -> Frame<'a> {
-    let Origin { interface, queue, wire_len, bytes } = *origin;
-    Frame { interface, direction: Direction::Received { queue }, wire_len, bytes }
+fn take(feed: &mut Feed, segment: &Segment, origin: &Origin<'_>) {
+    let Origin { interface, queue, wire_len, bytes, rst_option } = *origin;
+    feed.frame(segment, &Frame { interface, direction: Direction::Received { queue }, wire_len, bytes });
+    if rst_option != RstOption::None {
+        let record = &segment.record;
+        feed.tracker.reset_said(&segment.key, record.from_hi(), rst_option, &[], record.time_ns);
+    }
 }

@@ -61,6 +61,7 @@ pub(super) fn live(books: &Books, stats: &TrackerStats, unseen: &Unseen) -> Vec<
         matters("nic.missed", unseen.missed_by_nic),
         matters("interfaces.not_given", unseen.not_given),
         matters("kernel.resets_lost", unseen.resets_lost),
+        Loss { name: "cropped", count: books.cropped, matters: false },
         Loss { name: "kernel.resets_unmatched", count: stats.unmatched_resets, matters: false },
     ];
     losses.extend(tracker(stats));
@@ -77,6 +78,7 @@ pub(super) fn sockets(books: &XskBooks) -> Vec<Loss> {
         matters("afxdp.fell_back", books.fell_back),
         matters("afxdp.late", books.late),
         matters("afxdp.difference", books.difference()),
+        Loss { name: "afxdp.cropped", count: books.cropped, matters: false },
         Loss { name: "afxdp.fill_empty", count: books.fill_empty, matters: false },
         Loss { name: "afxdp.unstamped", count: books.unstamped, matters: false },
     ]
@@ -119,10 +121,16 @@ pub(super) fn capture(books: &capture::Books, pieces: &capture::Reassembled, sta
         matters("checksum.tcp", books.bad_tcp_checksum),
         matters("checksum.ip", books.bad_ip_checksum),
         matters("link_unsupported", books.link_unsupported),
+        matters("ieee80211.aggregates", books.aggregates),
         matters("fragments.refused", books.fragments_refused),
         matters("fragments.packets_incomplete", pieces.expired),
         matters("fragments.packets_evicted", pieces.evicted),
+        matters("checksum.icmp", books.bad_icmp_checksum),
+        matters("icmp.unkept", stats.icmp.unkept),
         Loss { name: "short_wire_lengths", count: books.short_wire_lengths, matters: false },
+        Loss { name: "cropped", count: books.cropped, matters: false },
+        Loss { name: "checksum.offloaded", count: books.offloaded_checksums, matters: false },
+        Loss { name: "options_cut", count: books.options_cut, matters: false },
     ];
     losses.extend(tracker(stats));
     losses.extend(rejected(|reason| books.rejected[reason as usize]));
@@ -216,13 +224,29 @@ fn socket_address(endpoint: Endpoint) -> SocketAddr {
     SocketAddr::new(ip, endpoint.port)
 }
 
+/// How many frames are of a type of link that is not understood, and of which; nothing when there are none.
+pub(super) fn not_understood(books: &capture::Books) -> Option<String> {
+    let listed = books.unsupported.iter().map(|(what, frames)| format!("{what} ({frames} frames)"));
+    let rest = books.link_unsupported.saturating_sub(books.unsupported.values().sum());
+    let rest = (rest > 0).then(|| format!("others ({rest} frames)"));
+    let all = listed.chain(rest).collect::<Vec<_>>().join(", ");
+    let (unread, frames) = (books.link_unsupported, books.frames);
+    (unread > 0).then(|| format!("{unread} of {frames} frames were not read: {all} is not understood"))
+}
+
 /// What was read of the captures.
-pub(super) fn capture_books(books: &capture::Books, pieces: &capture::Reassembled) -> Vec<(&'static str, u64)> {
+pub(super) fn capture_books(
+    books: &capture::Books,
+    pieces: &capture::Reassembled,
+    stats: &TrackerStats,
+) -> Vec<(&'static str, u64)> {
     vec![
         ("frames", books.frames),
         ("tcp", books.tcp),
         ("fragments.held", books.fragments_held),
         ("fragments.packets", pieces.whole),
         ("fragments.overlaps", pieces.overlaps),
+        ("icmp.errors", books.icmp_errors),
+        ("icmp.unmatched", stats.icmp.unmatched),
     ]
 }

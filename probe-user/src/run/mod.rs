@@ -1,5 +1,8 @@
 //! The loops: source to tracker to aggregates to output. The only room that reads clocks, handles signals and writes.
 
+mod amendments;
+mod capture_clock;
+mod checksums;
 mod clock;
 mod detach;
 mod doctor;
@@ -13,6 +16,7 @@ mod losses;
 mod meters;
 mod output;
 mod pace;
+mod place;
 mod read;
 mod session;
 mod shown;
@@ -69,6 +73,22 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// The file of `--json-out` would take the place of another one that is read or written.
+    #[error("--json-out {path}: this is {other}, {what}, and would be written over; name another file")]
+    JsonOutOver {
+        /// As named on the command line.
+        path: String,
+        /// The other file, as named there.
+        other: String,
+        /// What the other one is for.
+        what: &'static str,
+    },
+    /// Frames of types of link that are not understood. Everything else has been printed.
+    #[error(
+        "{0}. If they are of a type that is understood and only labelled wrongly, relabel them (`editcap -T ether IN OUT` \
+         for Ethernet)"
+    )]
+    LinkTypes(String),
     /// Evidence cannot be written.
     #[error("--evidence {path}: {source}")]
     Evidence {
@@ -119,12 +139,14 @@ impl RunError {
             Self::Plan(_)
             | Self::Live(LiveError::NoInterface { .. })
             | Self::JsonOut { .. }
+            | Self::JsonOutOver { .. }
             | Self::Evidence { .. }
             | Self::EvidenceOverCapture { .. }
             | Self::Capture { source: CaptureError::Open { .. }, .. } => exit::USAGE,
             Self::Live(LiveError::Privilege { .. } | LiveError::Promiscuous { .. }) => exit::PRIVILEGE,
             Self::Live(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,
             Self::Capture { .. }
+            | Self::LinkTypes(_)
             | Self::Frames(_)
             | Self::Write { .. }
             | Self::Runtime(_)

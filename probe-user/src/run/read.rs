@@ -6,12 +6,14 @@ use std::{path::Path, time::Instant};
 
 use probe_ebpf::layout::Segment;
 
-use super::{RunError, kept::Kept, losses, output, view::View, writer::Stdout};
+use super::{
+    RunError, capture_clock::CaptureClock, checksums, kept::Kept, losses, output, place, view::View, writer::Stdout,
+};
 use crate::{
     lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
-    plan::ReadPlan,
+    plan::{Format, ReadPlan},
     report::{Window, flood::Flood},
-    source::capture::{self, CaptureError, CaptureFile, Decoded, Decoder, Frame, Payload, Take, Took},
+    source::capture::{self, CaptureError, CaptureFile, Decoded, Decoder, Frame, Payload, Remark, Take, Took},
 };
 
 /// Segments gathered before the tracker gets them.
@@ -28,38 +30,37 @@ const PROGRESS_FRAMES: u64 = 1 << 16;
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
 pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
-    let mut reading = Reading {
-        decoder: Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain),
-        tracker: Tracker::new(TrackerConfig {
-            timers: plan.timers,
-            max_connections: plan.max_connections,
-            evidence: plan.view.shows_evidence() || plan.evidence.is_some(),
-            hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
-            ..TrackerConfig::default()
-        }),
-        view: View::open(&plan.view, Stdout::Direct)?,
-        kept: plan.evidence.as_ref().map(|evidence| Kept::open(evidence, &plan.files)).transpose()?,
-        window: Window::default(),
-        started: Instant::now(),
-        arrivals: Box::new([Arrival { segment: Segment::default(), extra: Extra::default() }; ARRIVALS]),
-        gathered: 0,
-        progress_at: PROGRESS_FRAMES,
-        closed: Vec::new(),
-    };
-    let mut outcome = Ok(());
-    for file in &plan.files {
-        if let Err(error) = reading.file(file) {
-            outcome = Err(error);
+    place::refuse_overwriting(plan.view.json_out.as_ref(), plan.evidence.as_ref(), &plan.files)?;
+    let Some((first, others)) = plan.files.split_first() else { return Ok(()) };
+    // Before anything is begun that could take the place of something else: a name may be mistyped.
+    let capture = open(first)?;
+    let mut reading = Reading::begin(plan)?;
+    let mut outcome = reading.file(first, capture);
+    for file in others {
+        if outcome.is_err() {
             break;
         }
+        outcome = open(file).and_then(|capture| reading.file(file, capture));
     }
     reading.view.end_progress();
     match outcome {
         Err(RunError::BrokenPipe) => reading.abandon(),
         // Nothing was read, and there is nothing to say of it.
         Err(error) if reading.decoder.books().frames == 0 => Err(error),
-        outcome => reading.finish().and(outcome),
+        outcome => {
+            let not_understood = losses::not_understood(reading.decoder.books());
+            let finished = reading.finish();
+            finished.and(outcome).and(not_understood.map_or(Ok(()), |what| Err(RunError::LinkTypes(what))))
+        }
     }
+}
+
+fn open(path: &Path) -> Result<CaptureFile, RunError> {
+    CaptureFile::open(path).map_err(|source| named(path, source))
+}
+
+fn named(path: &Path, source: CaptureError) -> RunError {
+    RunError::Capture { file: path.display().to_string(), source }
 }
 
 struct Reading {
@@ -69,6 +70,7 @@ struct Reading {
     /// With `--evidence`, which has a slower way through here.
     kept: Option<Kept>,
     window: Window,
+    clock: CaptureClock,
     started: Instant,
     /// Where segments gather, each written once.
     arrivals: Box<[Arrival; ARRIVALS]>,
@@ -81,16 +83,51 @@ struct Reading {
 }
 
 impl Reading {
-    fn file(&mut self, path: &Path) -> Result<(), RunError> {
-        let named = |source: CaptureError| RunError::Capture { file: path.display().to_string(), source };
-        let mut capture = CaptureFile::open(path).map_err(named)?;
+    /// With its outputs open.
+    fn begin(plan: &ReadPlan) -> Result<Self, RunError> {
+        let decoder = Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain)
+            .as_zeek(matches!(plan.view.format, Format::Zeek | Format::ZeekJson));
+        Ok(Self {
+            decoder: decoder.with_vxlan_ports(&plan.vxlan_ports),
+            tracker: Tracker::new(TrackerConfig {
+                timers: plan.timers,
+                max_connections: plan.max_connections,
+                evidence: plan.view.shows_evidence() || plan.evidence.is_some(),
+                hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
+                ..TrackerConfig::default()
+            }),
+            view: View::open(&plan.view, Stdout::Direct)?,
+            kept: plan.evidence.as_ref().map(|evidence| Kept::open(evidence, &plan.files)).transpose()?,
+            window: Window::default(),
+            clock: CaptureClock::default(),
+            started: Instant::now(),
+            arrivals: Box::new([Arrival { segment: Segment::default(), extra: Extra::default() }; ARRIVALS]),
+            gathered: 0,
+            progress_at: PROGRESS_FRAMES,
+            closed: Vec::new(),
+        })
+    }
+
+    fn file(&mut self, path: &Path, capture: CaptureFile) -> Result<(), RunError> {
+        self.clock.begin();
+        let read = self.frames_of(path, capture);
+        self.window.end_ns = self.clock.latest_ns;
+        for notice in self.clock.notices(path) {
+            self.view.end_progress();
+            output::say(&format!("rstprobe: {notice}"));
+        }
+        read
+    }
+
+    fn frames_of(&mut self, path: &Path, mut capture: CaptureFile) -> Result<(), RunError> {
+        let named = |source: CaptureError| named(path, source);
         if let Some(mut kept) = self.kept.take() {
             let read = self.file_with_evidence(&mut kept, path, &mut capture, named);
             self.kept = Some(kept);
             return read;
         }
         loop {
-            if self.window.start_ns != 0 {
+            if !self.clock.awaits_first() {
                 self.frames_at_hand(&mut capture)?;
             }
             self.track()?;
@@ -106,13 +143,12 @@ impl Reading {
     #[inline(never)]
     fn frames_at_hand(&mut self, capture: &mut CaptureFile) -> Result<(), RunError> {
         loop {
-            let Self { decoder, arrivals, gathered, window, .. } = self;
-            let mut gathering =
-                Gathering { decoder, arrivals, gathered: *gathered, end_ns: window.end_ns, other_ns: None };
+            let Self { decoder, arrivals, gathered, clock, .. } = self;
+            let mut gathering = Gathering { decoder, arrivals, gathered: *gathered, clock: *clock, other_ns: None };
             capture.offer_at_hand(&mut gathering);
-            let Gathering { gathered: now, end_ns, other_ns, .. } = gathering;
-            (*gathered, window.end_ns) = (now, end_ns);
-            if other_ns.is_none() && now < ARRIVALS {
+            let Gathering { gathered: now, clock: seen, other_ns, .. } = gathering;
+            (*gathered, *clock) = (now, seen);
+            if other_ns.is_none() && now < ARRIVALS && !self.decoder.has_remark() {
                 return Ok(());
             }
             self.track()?;
@@ -133,15 +169,13 @@ impl Reading {
         loop {
             match capture.next_with_interface() {
                 Ok(Some((frame, captured_on))) => {
-                    if self.window.start_ns == 0 {
-                        self.first_frame(&frame)?;
-                    }
-                    self.window.end_ns = self.window.end_ns.max(frame.time_ns);
+                    self.see(&frame)?;
                     let decoded = self.decoder.decode(&frame);
                     match decoded {
                         Some(decoded) => self.tracker.observe_all(&[arrival(decoded)]),
                         None => self.tracker.advance(frame.time_ns),
                     }
+                    self.take_remark();
                     // What has ended goes before a frame of the next connection on the same ports comes.
                     kept.ended(&mut self.tracker, &mut self.closed);
                     if let Some(decoded) = decoded {
@@ -174,16 +208,39 @@ impl Reading {
 
     /// The first, or one that had to be waited for; nothing has gathered.
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
-        if self.window.start_ns == 0 {
-            self.first_frame(frame)?;
-        }
-        self.window.end_ns = self.window.end_ns.max(frame.time_ns);
+        self.see(frame)?;
         if take_odd(&mut self.decoder, frame, &mut self.arrivals[0]) {
             self.gathered = 1;
         } else {
             self.tracker.advance(frame.time_ns);
         }
+        if self.decoder.has_remark() { self.track() } else { Ok(()) }
+    }
+
+    /// Notes the time of a frame.
+    fn see(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
+        if self.window.start_ns == 0 {
+            self.first_frame(frame)?;
+        }
+        if self.clock.awaits_first() {
+            self.clock.see_first(frame.time_ns);
+        } else {
+            self.clock.see(frame.time_ns);
+        }
         Ok(())
+    }
+
+    /// Tells the tracker what the last frame said beyond its segment, which the tracker has.
+    fn take_remark(&mut self) {
+        match self.decoder.take_remark() {
+            None => {}
+            Some(Remark::Icmp { quote, time_ns }) => {
+                self.tracker.unreachable(&quote, time_ns);
+            }
+            Some(Remark::Reset { key, from_hi, option, text, time_ns }) => {
+                self.tracker.reset_said(&key, from_hi, option, &text, time_ns);
+            }
+        }
     }
 
     #[cold]
@@ -196,6 +253,9 @@ impl Reading {
     fn track(&mut self) -> Result<(), RunError> {
         self.tracker.observe_all(&self.arrivals[..self.gathered]);
         self.gathered = 0;
+        if self.decoder.has_remark() {
+            self.take_remark();
+        }
         if self.tracker.closed_len() >= BATCH {
             self.tracker.swap_closed(&mut self.closed);
             self.view.take(&mut self.closed)?;
@@ -237,9 +297,12 @@ impl Reading {
             self.view.begin()?;
             output::say("rstprobe: no frames");
         }
+        if let Some(notice) = checksums::notice(books.tcp, books.bad_tcp_checksum, &self.tracker.stats()) {
+            output::say(&notice);
+        }
         let (mut losses, mut books) = (
             losses::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
-            losses::capture_books(books, &self.decoder.reassembled()),
+            losses::capture_books(books, &self.decoder.reassembled(), &self.tracker.stats()),
         );
         // Also when nobody reads any more: the evidence is of everything.
         let written = match self.kept.map(Kept::close) {
@@ -260,7 +323,7 @@ struct Gathering<'a> {
     decoder: &'a mut Decoder,
     arrivals: &'a mut [Arrival; ARRIVALS],
     gathered: usize,
-    end_ns: u64,
+    clock: CaptureClock,
     /// Time of a frame without a segment: the tracker is to know of it after the segments before.
     other_ns: Option<u64>,
 }
@@ -269,21 +332,29 @@ impl Take for Gathering<'_> {
     #[inline(always)]
     fn take(&mut self, frame: &Frame<'_>) -> Took {
         let Some(arrival) = self.arrivals.get_mut(self.gathered) else { return Took::Nothing };
-        self.end_ns = self.end_ns.max(frame.time_ns);
+        self.clock.see(frame.time_ns);
         if let Some(payload) = self.decoder.decode_plain(frame, &mut arrival.segment) {
             let Payload { bad_checksum, payload_cut } = payload;
             arrival.extra = Extra { bad_checksum, payload_cut, header: Header::Whole };
             self.gathered += 1;
-            return Took::More;
+            return self.after_segment();
         }
         // Copied, so that the frame itself need never be in memory.
         let frame = *frame;
         if take_odd(self.decoder, &frame, arrival) {
             self.gathered += 1;
-            return Took::More;
+            return self.after_segment();
         }
         self.other_ns = Some(frame.time_ns);
         Took::Last
+    }
+}
+
+impl Gathering<'_> {
+    /// What a frame says beyond its segment goes to the tracker before the next one comes.
+    #[inline(always)]
+    fn after_segment(&self) -> Took {
+        if self.decoder.has_remark() { Took::Last } else { Took::More }
     }
 }
 
@@ -305,3 +376,6 @@ fn arrival(decoded: Decoded) -> Arrival {
     };
     Arrival { segment, extra: Extra { bad_checksum, payload_cut, header } }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,36 +1,38 @@
-//! The connections that a table with a limited number of rows shows: those with resets first, then the earliest.
+//! The connections that a table with a limited number of rows shows: those that lost something first, then those with
+//! resets, then the earliest.
 
 use std::{cmp::Ordering, collections::BinaryHeap};
 
 use crate::lifecycle::Connection;
 
-/// The earliest so many with a reset, and the earliest so many without.
+/// The earliest so many of each kind.
 pub(super) struct Shown {
     rows: usize,
-    /// Without a reset, and with one.
-    earliest: [BinaryHeap<ByStart>; 2],
+    /// Without a reset, with one, and with a loss.
+    earliest: [BinaryHeap<ByStart>; 3],
     /// Those that start later are not wanted.
-    latest_ns: [u64; 2],
+    latest_ns: [u64; 3],
 }
 
 impl Shown {
     pub(super) fn new(rows: usize) -> Self {
-        Self { rows, earliest: [BinaryHeap::new(), BinaryHeap::new()], latest_ns: [u64::MAX; 2] }
+        Self { rows, earliest: [BinaryHeap::new(), BinaryHeap::new(), BinaryHeap::new()], latest_ns: [u64::MAX; 3] }
     }
 
     /// Keeps the connection if it may be among those shown.
     #[inline]
     pub(super) fn offer(&mut self, connection: &Connection) {
-        let has_rst = usize::from(connection.rst_count() > 0);
+        let is_loss = connection.verdict.impact.is_loss();
+        let kind = if is_loss { 2 } else { usize::from(connection.rst_count() > 0) };
         // Nearly always false, and then the record need not be copied.
-        if connection.start_ns <= self.latest_ns[has_rst] {
-            self.keep(connection, has_rst);
+        if connection.start_ns <= self.latest_ns[kind] {
+            self.keep(connection, kind);
         }
     }
 
     #[cold]
-    fn keep(&mut self, connection: &Connection, has_rst: usize) {
-        let heap = &mut self.earliest[has_rst];
+    fn keep(&mut self, connection: &Connection, kind: usize) {
+        let heap = &mut self.earliest[kind];
         if heap.len() < self.rows {
             heap.push(ByStart(connection.clone()));
         } else if let Some(mut latest) = heap.peek_mut()
@@ -39,7 +41,7 @@ impl Shown {
             *latest = ByStart(connection.clone());
         }
         if heap.len() >= self.rows {
-            self.latest_ns[has_rst] = heap.peek().map_or(0, |latest| latest.0.start_ns);
+            self.latest_ns[kind] = heap.peek().map_or(0, |latest| latest.0.start_ns);
         }
     }
 

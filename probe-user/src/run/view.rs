@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     RunError,
+    amendments::Amendments,
     output::{self, JsonFile},
     shown::Shown,
     sieve::Sieve,
@@ -33,6 +34,7 @@ pub(super) struct View {
     sieve: Sieve,
     unsettled: Unsettled,
     habits: Habits,
+    amendments: Amendments,
     kept: Vec<Connection>,
     /// For a table with a limited number of rows: what it may show.
     shown: Option<Shown>,
@@ -61,6 +63,7 @@ impl View {
             json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
             unsettled: Unsettled::new(MAX_GROUPS),
             habits: Habits::default(),
+            amendments: Amendments::new(),
             kept: Vec::new(),
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| Shown::new(plan.rows)),
             unlisted: 0,
@@ -94,14 +97,18 @@ impl View {
         }
         for mut connection in closed.drain(..) {
             self.habits.observe(&connection);
-            if !self.plan.follow && self.kept.len() < MAX_LISTED {
+            let waits = !self.plan.follow || self.plan.is_final && self.tells_verdicts();
+            let may_change = Habits::may_change(&connection);
+            if waits && (may_change || !self.plan.follow) && self.kept.len() < MAX_LISTED {
                 // Judged and added at the end, when the habits of all are known.
                 if self.sieve.may_pass(&connection) {
                     self.kept.push(connection);
                 }
                 continue;
             }
+            let of_one = (may_change && self.is_amended()).then(|| connection.clone());
             self.habits.judge(&mut connection);
+            let of_one = of_one.filter(|one| one.verdict.cause == connection.verdict.cause);
             if !self.sieve.passes(&connection) {
                 continue;
             }
@@ -110,15 +117,33 @@ impl View {
                 self.unlisted += 1;
                 continue;
             }
-            self.append(&mut text, &connection)?;
+            self.append(&mut text, &connection, of_one.is_some())?;
+            if let Some(one) = of_one {
+                self.amendments.remember(one);
+            }
             lines += 1;
             if text.len() >= CHUNK {
                 self.stream(&text, std::mem::take(&mut lines))?;
                 text.clear();
             }
         }
+        if self.is_amended() {
+            for connection in self.amendments.due(&self.habits, self.last) {
+                text += &json::amendment_line(&connection)?;
+            }
+        }
         // Also without lines: it tells of a reader that has gone.
         self.stream(&text, lines)
+    }
+
+    /// Whether a stream of it says what verdicts rest on others.
+    fn tells_verdicts(&self) -> bool {
+        matches!(self.plan.format, Format::Ndjson | Format::Table)
+    }
+
+    /// Whether provisional verdicts are amended in the stream.
+    fn is_amended(&self) -> bool {
+        self.plan.follow && !self.plan.is_final && self.plan.format == Format::Ndjson
     }
 
     /// Takes the last connections: now the reader is waited for.
@@ -137,9 +162,9 @@ impl View {
         Ok(())
     }
 
-    fn append(&self, text: &mut String, connection: &Connection) -> Result<(), RunError> {
+    fn append(&self, text: &mut String, connection: &Connection, provisional: bool) -> Result<(), RunError> {
         match self.plan.format {
-            Format::Ndjson => *text += &json::connection_line(connection)?,
+            Format::Ndjson => *text += &json::connection_line(connection, provisional)?,
             Format::Zeek => zeek::append_line(text, connection),
             Format::ZeekJson => *text += &zeek::json_line(connection)?,
             Format::Table | Format::Json => *text += &line::connection(connection),
@@ -189,10 +214,9 @@ impl View {
         });
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let (listed, left_out) = (aggregate.whole_bytes, self.sieve.whole_bytes());
-        let (bytes, missing_bytes) = (listed.all + left_out.all, listed.missing + left_out.missing);
+        let whole = aggregate.whole_bytes.and(self.sieve.whole_bytes());
         let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
-        let quality = Quality { copies: stats.copies, bytes, missing_bytes, shed };
+        let quality = Quality { copies: stats.copies, whole, shed };
         let filter = self.sieve.filtered();
         let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.kept };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
@@ -209,7 +233,7 @@ fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), Ru
         Format::Ndjson => {
             let mut text = String::new();
             for connection in &snapshot.connections {
-                text += &json::connection_line(connection)?;
+                text += &json::connection_line(connection, false)?;
                 if text.len() >= CHUNK {
                     stdout.print(&text)?;
                     text.clear();

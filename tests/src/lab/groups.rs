@@ -44,9 +44,16 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         name: "unfinished",
-        causes: &["none", "vanished"],
+        causes: &["none", "vanished", "retransmission_timeout"],
         views: EVERYWHERE,
-        reason: "silence is no end before the inactivity timeout has passed",
+        reason: "silence is no end before the inactivity timeout has passed; how often payload was repeated in it is counted apart \
+                 on the live path",
+    },
+    Group {
+        name: "request not seen",
+        causes: &["app_abort", "client_gave_up"],
+        views: PARTLY,
+        reason: "whether a request was waiting for its answer shows only where both were seen",
     },
     Group {
         name: "challenge",

@@ -38,7 +38,7 @@ pub(super) fn add_v4(all: &mut Vec<Odd>) {
         add(&format!("total length {total}"), rejected(Reject::IpHeaderLength), with(packet(), 2, &[0, total]));
     }
     add("total length 20", rejected(Reject::ShortTcp), with(packet(), 2, &[0, 20]));
-    add("total length beyond the frame", rejected(Reject::IpTotalLength), with(packet(), 2, &[0xff, 0xff]));
+    add("total length beyond the frame", Fate::Tcp, with(packet(), 2, &[0xff, 0xff]));
     let mut padded = v4(TCP, &[], &super::segment(0x10, &[], &[]));
     padded.extend_from_slice(&[0xee; 6]);
     add("Ethernet padding", Fate::Tcp, padded);
@@ -123,7 +123,7 @@ pub(super) fn add_v6(all: &mut Vec<Odd>) {
     for version in [0, 4, 7] {
         add(&format!("version {version}"), rejected(Reject::IpVersion), with(packet(), 0, &[version << 4]));
     }
-    add("payload length beyond the frame", rejected(Reject::IpTotalLength), with(packet(), 4, &[0xff, 0xff]));
+    add("payload length beyond the frame", Fate::Tcp, with(packet(), 4, &[0xff, 0xff]));
     add("payload length 1", rejected(Reject::ShortTcp), with(packet(), 4, &[0, 1]));
     let jumbogram = [&[TCP, 0, 0xc2, 4, 0, 0, 0, 32][..], &plain()].concat();
     add("jumbogram option", Fate::Tcp, with(v6(HOP_BY_HOP, &jumbogram), 4, &[0, 0]));

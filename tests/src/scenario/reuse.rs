@@ -32,8 +32,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             play: reused_after_reset,
             expected: Expectation {
                 records: 2,
-                causes: &["app_abort", "none"],
-                at_least: Some(("app_abort", 1)),
+                causes: &["client_gave_up", "none"],
+                at_least: Some(("client_gave_up", 1)),
                 states: &["RSTO", "SF"],
                 closing: &["rst_only", "two_fins"],
                 reset_by: &["client", "none"],

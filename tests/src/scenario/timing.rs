@@ -40,7 +40,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             description: "everything to the server is lost; the client repeats itself and gives up without a word",
             play: vanished,
             expected: Expectation {
-                causes: &["vanished"],
+                causes: &["retransmission_timeout"],
                 states: &["S1"],
                 closing: &["vanished", "open"],
                 client: SILENT,

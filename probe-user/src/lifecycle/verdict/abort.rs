@@ -1,6 +1,6 @@
 //! Active aborts: an application, or its kernel on its behalf, gave up the connection (RFC 9293 3.10.5).
 
-use probe_ebpf::layout::ACK;
+use probe_ebpf::{layout::ACK, parse::RstOption};
 
 use super::super::{
     Cause, Confidence,
@@ -9,10 +9,21 @@ use super::super::{
 };
 use super::{Finding, Reset, found};
 
-/// 22: the RST's payload says why.
+/// Times within a connection are kept to about a millisecond: shorter paths cannot be told by.
+const TELLING_NS: u64 = 3_000_000;
+
+/// 22: the RST says why: by its payload (RFC 9293 3.5.3), or by an option of Multipath TCP (RFC 8684 3.6).
 pub(super) fn explained(reset: &Reset<'_>) -> Option<Finding> {
     if form::explained(reset.rst.note).is_some() {
         return found(Cause::Explained, Confidence::High);
+    }
+    if let Some(said) = reset.case.said[reset.side] {
+        if matches!(said.option, RstOption::Mptcp(_) | RstOption::MptcpFastClose) {
+            return found(Cause::Explained, Confidence::High);
+        }
+        if said.printable().is_some() {
+            return found(Cause::Explained, Confidence::Medium);
+        }
     }
     form::text(reset.rst.note).and_then(|_| found(Cause::Explained, Confidence::Medium))
 }
@@ -36,7 +47,9 @@ pub(super) fn abort(reset: &Reset<'_>) -> Option<Finding> {
 
 fn by_client(reset: &Reset<'_>) -> Finding {
     let (client, server) = (reset.side, 1 - reset.side);
-    if reset.case.ledger.lost(server) > 0 && reset.waited_ns().is_none() {
+    // Some of it was on the way, or lay unread: the client's buffer was full, or its host had not even acknowledged it.
+    let server_was_sending = reset.was_streaming(server) || reset.has_answered() && reset.is_stuck(client);
+    if (reset.case.ledger.lost(server) > 0 || server_was_sending) && reset.waited_ns().is_none() {
         return (Cause::ClientAbortDownload, Confidence::Medium, None);
     }
     if let Some(confidence) = reset.gave_up() {
@@ -84,12 +97,13 @@ impl Reset<'_> {
         }
         let asked_soon = self.case.since_tick(self.rst.talk.data_ticks[client], time_ns) <= self.case.soon_ns() * 2;
         let acknowledges_more = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed() > 0;
-        let came_after = self.rst.talk.last.map(usize::from) == Some(client)
+        let came_after = self.rst.talk.last() == Some(client)
             || self.case.ledger.lost(client) > 0
             || acknowledges_more && self.rst.record.has(ACK)
             || self.rst.sender.kind == Kind::PureAck && asked_soon;
         // Half a round trip: whoever waits for the reply to be acknowledged takes a whole one.
-        let at_once = self.rst.sender.kind == Kind::Data && since_reply_ns < self.case.round_trip_ns() / 2;
+        let half_ns = self.case.round_trip_ns() / 2;
+        let at_once = self.rst.sender.kind == Kind::Data && since_reply_ns < half_ns && half_ns >= TELLING_NS;
         came_after || at_once && asked_soon
     }
 }

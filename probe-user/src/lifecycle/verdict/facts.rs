@@ -8,7 +8,7 @@ use super::super::{
     injection, ledger,
     track::TICK_SHIFT,
 };
-use super::{Case, IDLE_NS, Reset, silence_ns, silence};
+use super::{Case, IDLE_NS, Reset, silence, silence_ns};
 
 impl Reset<'_> {
     /// The facts, weightiest first.
@@ -64,6 +64,14 @@ impl Reset<'_> {
         if let Some(text) = form::explained(rst.note).or_else(|| form::text(rst.note)) {
             fact("rst.note", Value::Text(text.into()));
         }
+        if let Some(said) = self.case.said[self.side] {
+            if let Some(option) = said.option.name() {
+                fact("rst.option", Value::Word(option));
+            }
+            if let Some(text) = said.printable() {
+                fact("rst.text", Value::Text(text.into()));
+            }
+        }
         for mark in injection::marks(rst, self.form) {
             fact("rst.mark", Value::Word(mark.name));
         }
@@ -111,6 +119,14 @@ impl Reset<'_> {
 
 /// What the verdict on a connection without RST rests on.
 pub(super) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Evidence> {
+    if let Some(report) = case.icmp.filter(|_| cause == Cause::IcmpUnreachable) {
+        return vec![
+            Evidence { name: "icmp.error", value: Value::Word(report.error.name()) },
+            Evidence { name: "icmp.code", value: Value::Number(report.error.code.into()) },
+            Evidence { name: "icmp.from", value: Value::Text(report.reporter.to_string().into()) },
+            Evidence { name: "icmp.errors", value: Value::Number(report.errors.into()) },
+        ];
+    }
     let gone = matches!(cause, Cause::Vanished | Cause::RetransmissionTimeout | Cause::AcceptQueueFull);
     let Some(side) = silence::unheard(case).filter(|_| gone) else { return Vec::new() };
     let end = &case.track.ends[side];
@@ -123,7 +139,6 @@ pub(super) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Evidence> {
     facts.push(Evidence { name: "silent_ms", value: Value::Milliseconds(u64::from(silent_ticks) << TICK_SHIFT) });
     facts
 }
-
 
 /// What came directly before the RST, and from whom.
 fn kind_name(rst: &Rst, is_by_client: bool) -> &'static str {

@@ -34,8 +34,11 @@ pub(super) fn retransmission_timeout(reset: &Reset<'_>) -> Option<Finding> {
     let aborted = matches!(reset.form, Form::Abort | Form::Other);
     let unacked = sender.next_seq.wrapping_sub(sender.acked).cast_signed() > 0;
     let silent_ns = reset.case.since_tick(reset.rst.peer.last_tick, reset.rst.record.time_ns);
-    (aborted && unacked && sender.repeats >= IN_VAIN && silent_ns >= IDLE_NS)
-        .then_some((Cause::RetransmissionTimeout, Confidence::High, None))
+    (aborted && unacked && sender.repeats >= IN_VAIN && silent_ns >= IDLE_NS).then_some((
+        Cause::RetransmissionTimeout,
+        Confidence::High,
+        None,
+    ))
 }
 
 /// 10: a reply although the sender had neither closed nor reset: it no longer knows the connection.

@@ -63,7 +63,13 @@ fn judge(case: &Case<'_>, cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Im
     match (clt > 0, srv > 0) {
         (true, true) => Impact::TransferCut,
         (true, false) if reset.had_answered_all() => Impact::RequestLost,
-        (true, false) => if reset.was_streaming(case.client()) { Impact::TransferCut } else { Impact::RequestLost },
+        (true, false) => {
+            if reset.was_streaming(case.client()) {
+                Impact::TransferCut
+            } else {
+                Impact::RequestLost
+            }
+        }
         (false, true) if reset.has_answered() => Impact::TransferCut,
         (false, true) => Impact::ResponseLost,
         // All that was sent has arrived; somebody may have waited for more.

@@ -31,6 +31,7 @@ const WORDS: &[Word] = &[
             Cause::ServerReplyThenReset,
             Cause::AcceptQueueFull,
             Cause::RetransmissionTimeout,
+            Cause::ChallengeConfirmed,
         ],
         otherwise: Cause::NoState,
     },

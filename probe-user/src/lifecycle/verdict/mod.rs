@@ -26,6 +26,8 @@ use probe_ebpf::layout::SegmentRecord;
 use super::endpoint::Kind;
 use super::evidence::{Before, Rst, Seen};
 use super::form::Form;
+use super::icmp::IcmpReport;
+use super::reset_options::ResetOptions;
 use super::track::{TICK_SHIFT, Track};
 use super::{Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injection, outcome};
 pub(super) use ledger::Ledger;
@@ -49,6 +51,10 @@ pub(super) struct Case<'a> {
     pub(super) acks_seen: bool,
     /// List what the verdict rests on.
     pub(super) evidence: bool,
+    /// What was said of it by ICMP.
+    pub(super) icmp: Option<IcmpReport>,
+    /// What the first RST of each side said beyond its header.
+    pub(super) said: [Option<&'a ResetOptions>; 2],
     /// Names of the kernel's reasons, by number.
     pub(super) kernel_reasons: &'a [String],
     /// Filled in by [`verdict`].
@@ -189,6 +195,17 @@ impl<'a> Case<'a> {
         self.track.rare()?.sides[side].fin.as_ref()
     }
 
+    /// The side whose FIN came first.
+    fn closed_first(&self) -> Option<usize> {
+        let time = |side: usize| self.fin_of(side).map(Seen::time_ns);
+        match (time(0), time(1)) {
+            (Some(orig), Some(resp)) => Some(usize::from(resp < orig)),
+            (Some(_), None) => Some(0),
+            (None, Some(_)) => Some(1),
+            (None, None) => None,
+        }
+    }
+
     /// Nanoseconds from tick `tick` of the connection to `time_ns`.
     fn since_tick(&self, tick: u32, time_ns: u64) -> u64 {
         u64::from(self.track.tick_of(time_ns).saturating_sub(tick)) << TICK_SHIFT
@@ -226,7 +243,7 @@ impl Reset<'_> {
     fn waited_ns(&self) -> Option<u64> {
         let (time_ns, talk) = self.decision();
         let client = self.case.client();
-        let is_waiting = talk.last.map(usize::from) == Some(client);
+        let is_waiting = talk.last() == Some(client);
         is_waiting.then(|| self.case.since_tick(talk.data_ticks[client], time_ns))
     }
 
@@ -238,7 +255,7 @@ impl Reset<'_> {
     /// The server has sent payload since the client's last, or before it.
     fn has_answered(&self) -> bool {
         let (_, talk) = self.decision();
-        talk.last.map(usize::from) == Some(1 - self.case.client())
+        talk.last() == Some(1 - self.case.client())
     }
 
     /// Every request but the lost one was answered.
@@ -250,7 +267,12 @@ impl Reset<'_> {
     fn was_streaming(&self, side: usize) -> bool {
         let (time_ns, talk) = self.decision();
         let is_recent = self.case.since_tick(talk.data_ticks[side], time_ns) <= self.case.soon_ns();
-        talk.last.map(usize::from) == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
+        talk.last() == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
+    }
+
+    /// The receive buffer of `side` was full, or nearly.
+    fn is_stuck(&self, side: usize) -> bool {
+        self.rst.talk.is_stuck(side)
     }
 
     /// More than one segment of `side` was not acknowledged when the end was decided, or more came afterwards.

@@ -17,6 +17,12 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
     if let Some(found) = of_opening(case) {
         return found;
     }
+    if let Some(report) = case.icmp.filter(|report| report.errors > 0) {
+        let ended = matches!(case.closing, Closing::NeverAnswered | Closing::Vanished | Closing::HalfOpen);
+        if ended || case.opening == Opening::Unanswered {
+            return (Cause::IcmpUnreachable, if report.fits { Confidence::High } else { Confidence::Low });
+        }
+    }
     match case.closing {
         // Another SYN took its place before an answer could come.
         Closing::NeverAnswered if case.is_cut_short => (Cause::None, Confidence::Low),
@@ -58,5 +64,7 @@ fn of_opening(case: &Case<'_>) -> Option<(Cause, Confidence)> {
 
 /// Side whose payload was sent again in vain, if any.
 pub(super) fn unheard(case: &Case<'_>) -> Option<usize> {
-    [ORIG, RESP].into_iter().find(|&side| case.track.ends[side].repeats > 0 && case.track.ends[side].kind() != Kind::Nothing)
+    [ORIG, RESP]
+        .into_iter()
+        .find(|&side| case.track.ends[side].repeats > 0 && case.track.ends[side].kind() != Kind::Nothing)
 }

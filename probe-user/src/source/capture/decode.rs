@@ -1,24 +1,31 @@
 //! Frames to segments, and the books of what became of each frame.
 
-use probe_ebpf::layout::{Segment, TCP_FLAGS};
-use probe_ebpf::parse::{Located, Reader, Reject, SliceReader, locate, segment};
-use probe_ebpf::tunnel::{self, Encapsulations, TEREDO, Walk};
+use std::collections::BTreeMap;
+
+use probe_ebpf::layout::{RST, Segment, TCP_FLAGS};
+use probe_ebpf::parse::{Located, Reader, Reject, SliceReader, icmp_quote, locate, segment};
+use probe_ebpf::tunnel::{self, Encapsulations, MAX_STEPS, Walk};
 
 use super::address::{self, Addresses};
-use super::checksum::{add, holds, sum};
+use super::checksum::{holds, sum};
+use super::encapsulation;
 use super::file::Frame;
 use super::fragment::{self, Fragment};
-use super::link::{LinkType, start};
+use super::link::{LinkType, Unread, Unsupported, start};
 use super::plain;
 use super::reassembly::{Outcome, Reassembled, Reassembler};
-use super::teredo::is_teredo;
+use super::remark::{self, Remark};
+use super::tcp_checksum;
 use crate::source::Domain;
 
 /// Packets in pieces within packets in pieces that are put together.
 const MAX_NESTED: u8 = 4;
+/// Link types that are not understood and are told apart.
+const MAX_UNSUPPORTED: usize = 64;
 
-/// What became of the frames: each is counted in exactly one field, `frames` and `short_wire_lengths` aside. A frame that
-/// completes a fragmented packet is counted as what that packet is.
+/// What became of the frames: each is counted in exactly one field, but for `frames`, `short_wire_lengths`, `cropped`,
+/// `offloaded_checksums`, `options_cut` and `unsupported`, which count some of them once more. A frame that completes a
+/// fragmented packet is counted as what that packet is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Books {
     /// All frames.
@@ -29,19 +36,47 @@ pub struct Books {
     pub bad_tcp_checksum: u64,
     /// Packets whose IPv4 header checksum is wrong.
     pub bad_ip_checksum: u64,
+    /// ICMP errors that quote a TCP segment ([`Remark::Icmp`]).
+    pub icmp_errors: u64,
+    /// ICMP errors whose checksum is wrong.
+    pub bad_icmp_checksum: u64,
     /// Frames of a link type that is not understood.
     pub link_unsupported: u64,
+    /// The same by which one it is; of ever more of them the further ones are only in the sum.
+    pub unsupported: BTreeMap<Unsupported, u64>,
+    /// 802.11 frames with several packets (A-MSDU), which are not taken apart.
+    pub aggregates: u64,
     /// Fragments that are kept until their packet is whole, or were until it was given up.
     pub fragments_held: u64,
     /// Fragments that fit into no packet.
     pub fragments_refused: u64,
     /// Frames of which more was captured than their length on the wire is said to be: the former is believed.
     pub short_wire_lengths: u64,
+    /// TCP segments whose frame was whole and yet ended before the packet did, by its IP header: a mirror cropped them. The
+    /// IP header is believed.
+    pub cropped: u64,
+    /// TCP segments whose checksum was left to the NIC of the host that captured them: they count.
+    pub offloaded_checksums: u64,
+    /// TCP segments whose options were not captured, or not all of them: they count, and nothing is known of the options.
+    pub options_cut: u64,
     /// Frames without a readable TCP header, by [`Reject`] discriminant.
     pub rejected: [u64; Reject::ALL.len()],
 }
 
 impl Books {
+    fn unread(&mut self, why: Unread) {
+        match why {
+            Unread::Rejected(reason) => self.rejected[reason as usize] += 1,
+            Unread::Aggregate => self.aggregates += 1,
+            Unread::Unsupported(what) => {
+                self.link_unsupported += 1;
+                if self.unsupported.len() < MAX_UNSUPPORTED || self.unsupported.contains_key(&what) {
+                    *self.unsupported.entry(what).or_default() += 1;
+                }
+            }
+        }
+    }
+
     /// Reasons and counts of rejected frames, zeros left out.
     pub fn rejections(&self) -> impl Iterator<Item = (Reject, u64)> {
         Reject::ALL.into_iter().map(|reason| (reason, self.rejected[reason as usize])).filter(|entry| entry.1 > 0)
@@ -76,7 +111,7 @@ pub struct Payload {
 pub enum Header {
     /// All of it.
     Whole,
-    /// Its options end after what was captured, or after the packet.
+    /// Its options end after the packet; or, as Zeek sees it, after what was captured ([`Decoder::as_zeek`]).
     Cut,
     /// It claims to be shorter than 20 bytes.
     Contradictory,
@@ -86,17 +121,55 @@ pub enum Header {
 #[derive(Debug)]
 pub struct Decoder {
     verify: bool,
+    as_zeek: bool,
     encapsulations: Encapsulations,
+    vxlan_ports: Vec<u16>,
     domain: Domain,
     books: Books,
     reassembler: Reassembler,
+    remark: Option<Remark>,
 }
 
 impl Decoder {
     /// `verify`: look at IPv4 and TCP checksums. `encapsulations`: what is looked into. `domain`: which id keeps
     /// connections apart.
     pub fn new(verify: bool, encapsulations: Encapsulations, domain: Domain) -> Self {
-        Self { verify, encapsulations, domain, books: Books::default(), reassembler: Reassembler::default() }
+        let (books, reassembler) = (Books::default(), Reassembler::default());
+        Self {
+            verify,
+            as_zeek: false,
+            encapsulations,
+            vxlan_ports: Vec::new(),
+            domain,
+            books,
+            reassembler,
+            remark: None,
+        }
+    }
+
+    /// Also looks into VXLAN that is sent to these ports.
+    #[must_use]
+    pub fn with_vxlan_ports(mut self, ports: &[u16]) -> Self {
+        self.vxlan_ports = ports.to_vec();
+        self
+    }
+
+    /// As Zeek does it: a checksum that was left to a NIC is a wrong one, a packet that its IP header says is longer than the
+    /// frame is dropped (`truncated_IP`), and a segment whose options were not captured begins a connection and nothing more.
+    #[must_use]
+    pub fn as_zeek(self, as_zeek: bool) -> Self {
+        Self { as_zeek, ..self }
+    }
+
+    /// What the last frame said beyond a segment, once.
+    pub fn take_remark(&mut self) -> Option<Remark> {
+        self.remark.take()
+    }
+
+    /// True when there is something to take.
+    #[inline(always)]
+    pub fn has_remark(&self) -> bool {
+        self.remark.is_some()
     }
 
     /// What became of the frames so far.
@@ -124,23 +197,33 @@ impl Decoder {
     /// for all others, `into` left as it was. It finds what the other finds, where that is known to be.
     #[inline(always)]
     pub fn decode_plain(&mut self, frame: &Frame<'_>, into: &mut Segment) -> Option<Payload> {
-        let payload = plain::read(frame, self.verify, into)?;
+        let mut payload = plain::read(frame, self.verify, into)?;
         self.books.frames += 1;
+        if payload.bad_checksum {
+            payload.bad_checksum = !self.forgives(|| tcp_checksum::is_plain_offloaded(frame, into));
+        }
         let tally = if payload.bad_checksum { &mut self.books.bad_tcp_checksum } else { &mut self.books.tcp };
         *tally += 1;
+        if into.record.flags & RST != 0 && !payload.bad_checksum {
+            self.remark = remark::plain_reset(frame, into);
+        }
         Some(payload)
     }
 
     fn general(&mut self, reader: &SliceReader<'_>, frame: &Frame<'_>) -> Option<Decoded> {
         if frame.link == LinkType::Ethernet {
             match locate(reader) {
-                Ok(located) if located.fragment == 0 && is_captured(reader, &located) => {
+                Ok(located) if located.fragment == 0 && self.is_enough(reader, &located) => {
                     return self.take(reader, &located, frame.time_ns);
                 }
-                Err(reason @ (Reject::NotIp | Reject::NotTcp | Reject::VlanDepth))
-                    if self.encapsulations.enabled == 0 =>
-                {
+                Err(reason @ (Reject::NotIp | Reject::VlanDepth)) if self.encapsulations.enabled == 0 => {
                     return self.reject(reason);
+                }
+                Err(reason @ Reject::NotTcp) if self.encapsulations.enabled == 0 => {
+                    let mut walk = Walk::ethernet(0);
+                    // Only where it ends is of interest.
+                    let _nowhere = self.find(reader, &mut walk);
+                    return self.without_tcp(reader, &walk, reason, frame.time_ns);
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -150,10 +233,9 @@ impl Decoder {
 
     fn walk(&mut self, reader: &SliceReader<'_>, frame: &Frame<'_>) -> Option<Decoded> {
         match start(reader, frame.link) {
-            Some(Ok(walk)) => self.follow(reader, walk, frame.time_ns, 0),
-            Some(Err(reason)) => self.reject(reason),
-            None => {
-                self.books.link_unsupported += 1;
+            Ok(walk) => self.follow(reader, walk, frame.time_ns, 0),
+            Err(why) => {
+                self.books.unread(why);
                 None
             }
         }
@@ -162,7 +244,7 @@ impl Decoder {
     fn follow(&mut self, reader: &SliceReader<'_>, begin: Walk, time_ns: u64, nested: u8) -> Option<Decoded> {
         let mut walk = begin;
         match self.find(reader, &mut walk) {
-            Ok(located) if is_captured(reader, &located) => self.take(reader, &located, time_ns),
+            Ok(located) if self.is_enough(reader, &located) => self.take(reader, &located, time_ns),
             Ok(_) => self.headless(reader, &walk, Reject::TruncatedTcp, time_ns),
             Err(Reject::TcpDataOffset) => self.headless(reader, &walk, Reject::TcpDataOffset, time_ns),
             Err(Reject::LaterFragment) => {
@@ -178,23 +260,39 @@ impl Decoder {
                     None => self.cut_fragment(reader, &fragment, begin, time_ns),
                 }
             }
-            Err(reason) => self.reject(reason),
+            Err(reason) => self.without_tcp(reader, &walk, reason, time_ns),
         }
+    }
+
+    /// No segment: perhaps somebody's word on one.
+    fn without_tcp(&mut self, reader: &SliceReader<'_>, walk: &Walk, reason: Reject, time_ns: u64) -> Option<Decoded> {
+        if reason == Reject::NotTcp
+            && let Some(place) = walk.icmp()
+            && let Some(quote) = icmp_quote(reader, &place, walk.headless().domain(self.domain.value()))
+        {
+            if self.verify && !remark::icmp_checksums_hold(reader, &place) {
+                self.books.bad_icmp_checksum += 1;
+            } else {
+                self.books.icmp_errors += 1;
+                self.remark = Some(Remark::Icmp { quote, time_ns });
+            }
+            return None;
+        }
+        self.reject(reason)
     }
 
     /// The TCP header of a frame, or where the walk to it ended.
     fn find(&self, reader: &SliceReader<'_>, walk: &mut Walk) -> Result<Located, Reject> {
-        loop {
+        for _ in 0..MAX_STEPS {
             let found = tunnel::locate_whole(reader, self.encapsulations, walk);
-            match (found, walk.udp_at()) {
-                (Err(Reject::NotTcp), Some(udp))
-                    if self.encapsulations.enabled & TEREDO != 0 && is_teredo(reader, udp, walk.end()) =>
-                {
-                    walk.enter_teredo(self.encapsulations)?;
-                }
-                (found, _) => return found,
+            let (Err(Reject::NotTcp | Reject::NotIp), true) = (found, self.encapsulations.enabled != 0) else {
+                return found;
+            };
+            if !encapsulation::lead_on(reader, self.encapsulations, &self.vxlan_ports, walk)? {
+                return found;
             }
         }
+        Err(Reject::TunnelDepth)
     }
 
     /// One more piece of a packet.
@@ -232,7 +330,7 @@ impl Decoder {
         }
         let mut located = Located::default();
         match tunnel::locate(reader, self.encapsulations, &mut begin, &mut located) {
-            Ok(()) if is_captured(reader, &located) => self.take(reader, &located, time_ns),
+            Ok(()) if self.is_enough(reader, &located) => self.take(reader, &located, time_ns),
             Ok(()) => self.headless(reader, &begin, Reject::TruncatedTcp, time_ns),
             Err(reason) => self.reject(reason),
         }
@@ -243,11 +341,35 @@ impl Decoder {
         None
     }
 
+    /// Whether so much of a TCP header was captured that its segment counts.
+    #[inline]
+    fn is_enough(&self, reader: &SliceReader<'_>, located: &Located) -> bool {
+        !self.as_zeek || is_captured(reader, located)
+    }
+
     #[inline]
     fn take(&mut self, reader: &SliceReader<'_>, located: &Located, time_ns: u64) -> Option<Decoded> {
+        let is_cropped = located.is_cropped(reader);
+        if is_cropped && self.as_zeek {
+            return self.reject(Reject::IpTotalLength);
+        }
         let addresses = address::effective(reader, located);
         let segment = self.segment(reader, located, addresses, time_ns)?;
-        Some(self.judged(reader, located, addresses, segment))
+        let decoded = self.judged(reader, located, addresses, segment);
+        self.books.cropped += u64::from(is_cropped);
+        self.books.options_cut += u64::from(!is_captured(reader, located));
+        if segment.record.flags & RST != 0 && !decoded.bad_checksum {
+            self.remark = remark::reset(reader, located, &segment);
+        }
+        Some(decoded)
+    }
+
+    /// Whether a segment is believed although its checksum is wrong: the host that captured it left that to its NIC.
+    #[cold]
+    fn forgives(&mut self, is_offloaded: impl Fn() -> bool) -> bool {
+        let forgives = !self.as_zeek && is_offloaded();
+        self.books.offloaded_checksums += u64::from(forgives);
+        forgives
     }
 
     /// With what its bytes say beyond the header: whether they are whole and right.
@@ -263,7 +385,8 @@ impl Decoder {
         let whole = reader.bytes.get(tcp..tcp + located.tcp_len as usize);
         let bad_checksum = self.verify
             && located.fragment == 0
-            && whole.is_some_and(|tcp| !tcp_checksum_holds(reader, located, addresses, tcp));
+            && whole.is_some_and(|tcp| !tcp_checksum::is_right(reader, located, addresses, tcp));
+        let bad_checksum = bad_checksum && !self.forgives(|| tcp_checksum::is_offloaded(reader, located, addresses));
         if bad_checksum {
             self.books.bad_tcp_checksum += 1;
         } else {
@@ -277,6 +400,9 @@ impl Decoder {
     #[cold]
     fn headless(&mut self, reader: &SliceReader<'_>, walk: &Walk, reason: Reject, time_ns: u64) -> Option<Decoded> {
         let mut located = walk.headless();
+        if self.as_zeek && located.is_cropped(reader) {
+            return self.reject(Reject::IpTotalLength);
+        }
         let offset_and_flags =
             reader.bytes::<2>(usize::from(located.tcp) + 12).map_or(0, |&bytes| u16::from_be_bytes(bytes));
         located.flags = offset_and_flags & TCP_FLAGS;
@@ -328,20 +454,4 @@ fn ip_checksum_holds(reader: &SliceReader<'_>, located: &Located) -> bool {
     let ip = usize::from(located.ip);
     let header_len = reader.bytes::<1>(ip).map_or(0, |byte| usize::from(byte[0] & 0x0f) * 4);
     reader.bytes.get(ip..ip + header_len).is_none_or(|header| holds(sum(header, 0)))
-}
-
-/// Whether the TCP checksum over pseudo header and `tcp` is right (RFC 9293 3.1, RFC 8200 8.1).
-#[inline(always)]
-fn tcp_checksum_holds(reader: &SliceReader<'_>, located: &Located, instead: Option<Addresses>, tcp: &[u8]) -> bool {
-    let ip = usize::from(located.ip);
-    let (addresses, len) = if located.ip_version == 6 { (ip + 8, 32) } else { (ip + 12, 8) };
-    let Some(addresses) = reader.bytes.get(addresses..addresses + len) else { return true };
-    let addresses = match instead {
-        Some(Addresses { source, target }) => sum(&target, sum(&source, 0)),
-        None => sum(addresses, 0),
-    };
-    // Protocol number and length, each in network byte order; both below 2^16 unless it is a jumbogram.
-    let len = tcp.len() as u32;
-    let rest = u64::from(6_u16.to_be()) + u64::from((len as u16).to_be()) + u64::from(((len >> 16) as u16).to_be());
-    holds(sum(tcp, add(addresses, rest)))
 }

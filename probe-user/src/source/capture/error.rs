@@ -22,7 +22,7 @@ pub enum CaptureError {
         source: io::Error,
     },
     /// The first bytes are those of no known capture format.
-    #[error("not a capture: the file begins with {magic:08x}, which is neither pcap nor pcapng")]
+    #[error("not a capture: the file begins with {magic:08x}, as no pcap, pcapng, snoop or ERF file does{}", hint(*magic))]
     UnknownFormat {
         /// First four bytes, big endian.
         magic: u32,
@@ -49,4 +49,15 @@ pub enum CaptureError {
         /// What is wrong with it.
         what: String,
     },
+}
+
+/// What to do about files that begin like that; big endian.
+fn hint(magic: u32) -> &'static str {
+    match magic {
+        0xfd37_7a58 => "; it is compressed with xz: use `xz -dc FILE | rstprobe read -`",
+        0x425a_6800..=0x425a_68ff => "; it is compressed with bzip2: use `bzip2 -dc FILE | rstprobe read -`",
+        0x0422_4d18 => "; it is compressed with lz4: use `lz4 -dc FILE | rstprobe read -`",
+        0x504b_0304 => "; it is a zip archive: use `unzip -p FILE | rstprobe read -`",
+        _ => "; `file FILE` may know what it is, and `editcap` may convert it to pcapng",
+    }
 }

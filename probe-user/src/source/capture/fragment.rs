@@ -51,7 +51,7 @@ fn read_v4<'a>(reader: &SliceReader<'a>, ip: usize, surroundings: (u8, u32, u16)
     let header_len = usize::from(fixed[0] & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
     let bits = u16::from_be_bytes([fixed[6], fixed[7]]);
-    if header_len < 20 || total < header_len || !reader.reaches(ip + total) {
+    if header_len < 20 || total < header_len {
         return None;
     }
     let mut addresses = [0; 32];
@@ -81,7 +81,7 @@ fn read_v6<'a>(reader: &SliceReader<'a>, ip: usize, surroundings: (u8, u32, u16)
         at += (usize::from(len) + 1) * 8;
     }
     let head = reader.bytes::<8>(at)?;
-    if next != FRAGMENT_HEADER || at + 8 > end || !reader.reaches(end) {
+    if next != FRAGMENT_HEADER || at + 8 > end {
         return None;
     }
     let bits = u16::from_be_bytes([head[2], head[3]]);

@@ -1,9 +1,10 @@
 //! Bytes of a capture through one large buffer; gzip and zstd are undone on the way.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
+use super::compression::Compression;
 use super::error::CaptureError;
 
 /// Small enough to stay in the second level cache, where the frames are looked at.
@@ -37,19 +38,9 @@ impl Input {
     pub(super) fn from_reader(reader: Box<dyn Read + Send>) -> Result<Self, CaptureError> {
         let mut plain = Self::over(reader);
         plain.fill(4)?;
-        let head = plain.available();
-        let gzip = head.starts_with(&[0x1f, 0x8b]);
-        let zstd = head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
-        if !gzip && !zstd {
-            return Ok(plain);
-        }
-        let rest = io::Cursor::new(plain.available().to_vec()).chain(plain.reader);
-        if gzip {
-            let decoder = flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, rest));
-            Ok(Self::over(Box::new(decoder)))
-        } else {
-            Ok(Self::over(Box::new(ZstdFrames::new(Box::new(BufReader::with_capacity(BUFFER, rest))))))
-        }
+        let Some(compression) = Compression::of(plain.available()) else { return Ok(plain) };
+        let begun = io::Cursor::new(plain.available().to_vec());
+        Ok(Self::over(compression.undone(Box::new(begun.chain(plain.reader)))))
     }
 
     fn over(reader: Box<dyn Read + Send>) -> Self {
@@ -130,48 +121,5 @@ impl Input {
             len -= have as u64;
         }
         Ok(())
-    }
-}
-
-type ZstdDecoder = ruzstd::decoding::StreamingDecoder<Box<dyn Read + Send>, ruzstd::decoding::FrameDecoder>;
-
-/// Zstandard frames one after the other, as `zstd` writes them when files are concatenated.
-struct ZstdFrames {
-    decoder: Option<ZstdDecoder>,
-    rest: Option<Box<dyn Read + Send>>,
-}
-
-impl ZstdFrames {
-    fn new(reader: Box<dyn Read + Send>) -> Self {
-        Self { decoder: None, rest: Some(reader) }
-    }
-
-    /// Begins the next frame; false at the end of the file.
-    fn next_frame(&mut self) -> io::Result<bool> {
-        let Some(mut rest) = self.rest.take() else { return Ok(false) };
-        let mut first = [0; 1];
-        if rest.read(&mut first)? == 0 {
-            return Ok(false);
-        }
-        let whole: Box<dyn Read + Send> = Box::new(io::Cursor::new(first).chain(rest));
-        self.decoder = Some(ZstdDecoder::new(whole).map_err(io::Error::other)?);
-        Ok(true)
-    }
-}
-
-impl Read for ZstdFrames {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(decoder) = self.decoder.as_mut() {
-                let read = decoder.read(buffer)?;
-                if read > 0 {
-                    return Ok(read);
-                }
-                self.rest = self.decoder.take().map(ZstdDecoder::into_inner);
-            }
-            if !self.next_frame()? {
-                return Ok(0);
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Capture files: pcap and pcapng, plain, gzip or zstd, from a path or from standard input.
+//! Capture files: pcap, pcapng, snoop and ERF, plain, gzip or zstd, from a path or from standard input.
 //!
 //! [`CaptureFile`] yields frames in file order; [`Decoder`] makes a segment of each or says in its [`Books`] why not,
 //! with the same parser as the kernel program; fragmented packets are put together first. Plain frames, nearly all, have a
@@ -13,23 +13,31 @@
 
 mod address;
 mod checksum;
+mod compression;
 mod decode;
+mod encapsulation;
+mod erf;
 mod error;
 mod file;
 mod fragment;
+mod ieee80211;
 mod input;
 mod link;
 mod pcap;
 mod pcapng;
 mod plain;
 mod reassembly;
+mod remark;
+mod snoop;
+mod tcp_checksum;
 mod teredo;
 
 pub use decode::{Books, Decoded, Decoder, Header, Payload};
 pub use error::CaptureError;
 pub use file::{CaptureFile, CapturedOn, Frame, Take, Took};
-pub use link::LinkType;
+pub use link::{LinkType, Unsupported};
 pub use reassembly::Reassembled;
+pub use remark::{RST_TEXT_LEN, Remark};
 
 #[cfg(test)]
 mod tests;

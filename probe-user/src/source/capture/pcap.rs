@@ -1,7 +1,7 @@
 //! The classic format (draft-ietf-opsawg-pcap): 24 bytes of file header, then records.
 
 use super::error::CaptureError;
-use super::file::{CapturedOn, Found, Frame, Take, Took};
+use super::file::{self, CapturedOn, Found, Frame, Next, Take, Took};
 use super::input::Input;
 use super::link::LinkType;
 
@@ -22,22 +22,44 @@ pub(super) struct Pcap {
     link_number: u16,
 }
 
+/// Byte order (true for big endian), unit (true for nanoseconds) and record header of a file that begins with `magic`, big
+/// endian.
+fn variant(magic: u32) -> Option<(bool, bool, usize)> {
+    let is_little = magic & 0xff == 0xa1;
+    let (nanoseconds, record_header) = match if is_little { magic.swap_bytes() } else { magic } {
+        0xa1b2_c3d4 => (false, RECORD_HEADER),
+        0xa1b2_3c4d => (true, RECORD_HEADER),
+        0xa1b2_cd34 => (false, KUZNETZOV_HEADER),
+        _ => return None,
+    };
+    Some((!is_little, nanoseconds, record_header))
+}
+
+/// Whether the first four bytes, big endian, are those of a file of this format.
+pub(super) fn is_magic(magic: u32) -> bool {
+    variant(magic).is_some()
+}
+
+/// Whether a file header is at hand, and no record that happens to begin like one: version 2, and nothing in the fields
+/// that nobody uses, which of a record would be its length.
+#[cold]
+pub(super) fn is_file_header(input: &mut Input) -> Result<bool, CaptureError> {
+    input.fill(RECORD_HEADER)?;
+    let Some(header) = input.available().first_chunk::<RECORD_HEADER>() else { return Ok(false) };
+    let version = if header[0] == 0xa1 { [header[4], header[5]] } else { [header[5], header[4]] };
+    Ok(version == [0, 2] && header[8..16] == [0; 8])
+}
+
 impl Pcap {
     /// Reads the file header; `magic` are its first four bytes, big endian.
     pub(super) fn open(input: &mut Input, magic: u32) -> Result<Self, CaptureError> {
-        let little = |magic: u32| magic.swap_bytes();
-        let (big_endian, nanoseconds, record_header) = match magic {
-            0xa1b2_c3d4 => (true, false, RECORD_HEADER),
-            0xa1b2_3c4d => (true, true, RECORD_HEADER),
-            0xa1b2_cd34 => (true, false, KUZNETZOV_HEADER),
-            other if little(other) == 0xa1b2_c3d4 => (false, false, RECORD_HEADER),
-            other if little(other) == 0xa1b2_3c4d => (false, true, RECORD_HEADER),
-            other if little(other) == 0xa1b2_cd34 => (false, false, KUZNETZOV_HEADER),
-            _ => return Err(CaptureError::UnknownFormat { magic }),
+        let Some((big_endian, nanoseconds, record_header)) = variant(magic) else {
+            return Err(CaptureError::UnknownFormat { magic });
         };
+        let offset = input.offset();
         let have = input.fill(FILE_HEADER)?;
         let Some(header) = input.available().first_chunk::<FILE_HEADER>() else {
-            return Err(CaptureError::Truncated { offset: 0, missing: (FILE_HEADER - have) as u64 });
+            return Err(CaptureError::Truncated { offset, missing: (FILE_HEADER - have) as u64 });
         };
         let swapped = big_endian != cfg!(target_endian = "big");
         // The upper bits tell of frame check sequences.
@@ -67,6 +89,10 @@ impl Pcap {
         let mut left = ready;
         while let Some(header) = left.first_chunk::<RECORD_HEADER>() {
             let len = word(header, 8, self.swapped) as usize;
+            // What a file header has there.
+            if len == 0 {
+                break;
+            }
             let Some((bytes, after)) = left.get(self.record_header..).and_then(|after| after.split_at_checked(len))
             else {
                 break;
@@ -89,16 +115,19 @@ impl Pcap {
     }
 
     /// Consumes the next record.
-    pub(super) fn next(&self, input: &mut Input) -> Result<Option<Found>, CaptureError> {
+    pub(super) fn next(&self, input: &mut Input) -> Result<Next, CaptureError> {
         let have = input.fill(self.record_header)?;
         let offset = input.offset();
         if have < self.record_header {
             if have == 0 {
-                return Ok(None);
+                return Ok(Next::End);
             }
             return Err(CaptureError::Truncated { offset, missing: (self.record_header - have) as u64 });
         }
-        let Some(header) = input.available().first_chunk::<RECORD_HEADER>() else { return Ok(None) };
+        if file::is_joined(input)? {
+            return Ok(Next::Joined);
+        }
+        let Some(header) = input.available().first_chunk::<RECORD_HEADER>() else { return Ok(Next::End) };
         let (header, len) = (*header, word(header, 8, self.swapped) as usize);
         if len > LARGEST_FRAME {
             let what = format!("a frame of {len} bytes");
@@ -110,7 +139,7 @@ impl Pcap {
             return Err(CaptureError::Truncated { offset, missing: (whole - have) as u64 });
         }
         input.consume(whole);
-        Ok(Some(self.found(&header, len)))
+        Ok(Next::Frame(self.found(&header, len)))
     }
 
     #[inline(always)]

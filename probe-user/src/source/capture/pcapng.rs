@@ -1,7 +1,7 @@
 //! The block format (draft-ietf-opsawg-pcapng): sections, interfaces, and packets of three kinds.
 
 use super::error::CaptureError;
-use super::file::{CapturedOn, Found, Frame, Take, Took};
+use super::file::{self, CapturedOn, Found, Frame, Next, Take, Took};
 use super::input::Input;
 use super::link::LinkType;
 
@@ -12,6 +12,8 @@ const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 
+/// Type, length, and the last field of a block, or the byte order of a section.
+const HEAD: usize = 12;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const OPTION_IF_NAME: u16 = 2;
 const OPTION_TSRESOL: u16 = 9;
@@ -49,6 +51,19 @@ impl Resolution {
             Self::Binary(_) => 0,
         }
     }
+}
+
+/// Whether a section header is at hand, and not something that happens to begin like one.
+#[cold]
+pub(super) fn is_section(input: &mut Input) -> Result<bool, CaptureError> {
+    input.fill(HEAD)?;
+    let magic = input.available().get(8..HEAD).and_then(|magic| magic.first_chunk());
+    let magic = magic.map_or(0, |&magic| u32::from_ne_bytes(magic));
+    Ok(magic == BYTE_ORDER_MAGIC || magic.swap_bytes() == BYTE_ORDER_MAGIC)
+}
+
+fn block_of(len: usize, offset: u64) -> CaptureError {
+    CaptureError::Damaged { offset, what: format!("a block of {len} bytes") }
 }
 
 /// State of one file.
@@ -96,17 +111,21 @@ impl Pcapng {
     }
 
     /// Consumes blocks up to and including the next packet.
-    pub(super) fn next(&mut self, input: &mut Input) -> Result<Option<Found>, CaptureError> {
+    pub(super) fn next(&mut self, input: &mut Input) -> Result<Next, CaptureError> {
         loop {
             let offset = input.offset();
-            let have = input.fill(12)?;
+            let have = input.fill(HEAD)?;
             if have == 0 {
-                return Ok(None);
+                return Ok(Next::End);
             }
-            if have < 12 {
-                return Err(CaptureError::Truncated { offset, missing: (12 - have) as u64 });
+            if have < HEAD {
+                return Err(CaptureError::Truncated { offset, missing: (HEAD - have) as u64 });
             }
-            let (kind, len) = self.block_header(input, offset)?;
+            if self.word(input.available(), 0) != SECTION_HEADER && file::is_joined(input)? {
+                return Ok(Next::Joined);
+            }
+            let (kind, said) = self.block_header(input, offset)?;
+            let len = if said.is_multiple_of(4) { said } else { self.unrounded(input, said)? };
             if !matches!(kind, SECTION_HEADER | INTERFACE | PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
                 input.skip(len as u64)?;
                 continue;
@@ -115,26 +134,29 @@ impl Pcapng {
             if have < len {
                 return Err(CaptureError::Truncated { offset, missing: (len - have) as u64 });
             }
-            let body = &input.available()[8..len - 4];
-            let found = match kind {
-                SECTION_HEADER => {
-                    self.sections = self.sections.wrapping_add(1);
-                    self.interfaces.clear();
-                    None
-                }
-                INTERFACE => {
-                    let interface = self.interface(body, offset)?;
-                    self.interfaces.push(interface);
-                    None
-                }
-                _ => Some(self.packet(kind, body, offset)?),
-            };
+            let found = self.block(kind, &input.available()[8..len - 4], offset)?;
             input.consume(len);
             if let Some((found, at)) = found {
                 self.last_ns = found.time_ns;
-                return Ok(Some(Found { back: len - 8 - at, ..found }));
+                return Ok(Next::Frame(Found { back: len - 8 - at, ..found }));
             }
         }
+    }
+
+    /// Takes what a block says; its packet, if it is one, and where in `body` that is.
+    fn block(&mut self, kind: u32, body: &[u8], offset: u64) -> Result<Option<(Found, usize)>, CaptureError> {
+        match kind {
+            SECTION_HEADER => {
+                self.sections = self.sections.wrapping_add(1);
+                self.interfaces.clear();
+            }
+            INTERFACE => {
+                let interface = self.interface(body, offset)?;
+                self.interfaces.push(interface);
+            }
+            _ => return self.packet(kind, body, offset).map(Some),
+        }
+        Ok(None)
     }
 
     /// Type and total length of the block at hand. A section header also sets the byte order.
@@ -151,11 +173,25 @@ impl Pcapng {
             };
         }
         let (kind, len) = (self.word(head, 0), self.word(head, 4) as usize);
-        if len < 12 || !len.is_multiple_of(4) {
-            let what = format!("a block of {len} bytes");
-            return Err(CaptureError::Damaged { offset, what });
+        if len < HEAD {
+            return Err(block_of(len, offset));
         }
         Ok((kind, len))
+    }
+
+    /// Where a block ends that says a length which is no multiple of four (some writers leave out the padding that is
+    /// there, others leave out the padding itself): where its length is said again.
+    #[cold]
+    fn unrounded(&self, input: &mut Input, said: usize) -> Result<usize, CaptureError> {
+        let offset = input.offset();
+        let rounded = said.next_multiple_of(4);
+        input.fill(rounded)?;
+        let said_again = |end: usize| {
+            let last = input.available().get(end - 4..end)?;
+            let again = self.word(last, 0) as usize;
+            (again == said || again == rounded).then_some(end)
+        };
+        said_again(rounded).or_else(|| said_again(said)).ok_or_else(|| block_of(said, offset))
     }
 
     fn interface(&self, body: &[u8], offset: u64) -> Result<Interface, CaptureError> {
@@ -235,6 +271,11 @@ impl Pcapng {
             name: interface.and_then(|interface| interface.name.as_deref()),
             link_number: interface.map_or(0, |interface| interface.link_number),
         }
+    }
+
+    /// Sections that have begun.
+    pub(super) fn sections(&self) -> u32 {
+        self.sections
     }
 
     fn is_big_endian(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 
 use probe_ebpf::layout::Segment;
-use probe_ebpf::tunnel::{ALL, Encapsulations};
+use probe_ebpf::tunnel::{ALL, ALL_OF_CAPTURES, Encapsulations};
 
 use super::*;
 use crate::source::Domain;
@@ -112,7 +112,7 @@ impl Take for Fickle<'_> {
 /// Times and books of a capture, and the error that ended it; the quick way to them is gone too, and must lead there.
 fn read(file: Vec<u8>) -> (Vec<u64>, Books, Option<CaptureError>) {
     let plainly = read_plainly(file.clone());
-    let mut decoder = Decoder::new(true, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::None);
+    let mut decoder = Decoder::new(true, Encapsulations { enabled: ALL_OF_CAPTURES, max_depth: 4 }, Domain::None);
     let mut times = Vec::new();
     let mut error = None;
     if let Ok(mut capture) = CaptureFile::from_reader(Cursor::new(file)) {
@@ -154,7 +154,7 @@ fn the_quick_way_sees_what_the_other_sees() {
 }
 
 fn read_plainly(file: Vec<u8>) -> (Vec<u64>, Books, Option<CaptureError>) {
-    let mut decoder = Decoder::new(true, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::None);
+    let mut decoder = Decoder::new(true, Encapsulations { enabled: ALL_OF_CAPTURES, max_depth: 4 }, Domain::None);
     let mut times = Vec::new();
     let mut capture = match CaptureFile::from_reader(Cursor::new(file)) {
         Ok(capture) => capture,
@@ -289,7 +289,11 @@ fn tags_and_labels_beyond_the_kernel_parser() {
     assert_eq!(books.tcp, 3);
 }
 
+mod encapsulations;
+mod formats;
+mod links;
 mod plain_frames;
+mod remarks;
 mod rules;
 
 proptest::proptest! {

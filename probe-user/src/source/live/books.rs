@@ -16,6 +16,9 @@ pub struct Books {
     pub queueless_frames: u64,
     /// Frames with a readable TCP header.
     pub tcp: u64,
+    /// Segments among `tcp` whose frame ends before their packet does: cropped by a mirror. They count with the lengths that
+    /// their IP headers say.
+    pub cropped: u64,
     /// Data segments that depth `control` does not record.
     pub passed_by: u64,
     /// Segments counted in slots.
@@ -78,6 +81,7 @@ impl Books {
         self.frame_bytes += cpu.frame_bytes;
         self.queueless_frames += cpu.rowless_frames;
         self.tcp += cpu.tcp + cpu.glanced;
+        self.cropped += u64::from(cpu.cropped);
         self.passed_by += cpu.passed_by + cpu.glanced;
         self.in_slots += cpu.in_slots;
         self.logged += cpu.logged;
@@ -103,6 +107,7 @@ impl Books {
         self.frame_bytes += other.frame_bytes;
         self.queueless_frames += other.queueless_frames;
         self.tcp += other.tcp;
+        self.cropped += other.cropped;
         self.passed_by += other.passed_by;
         self.in_slots += other.in_slots;
         self.logged += other.logged;

@@ -18,6 +18,9 @@ pub struct XskBooks {
     pub frame_bytes: u64,
     /// Frames with a TCP segment, which were handed on.
     pub segments: u64,
+    /// Segments whose frame ended before their packet did: cropped by a mirror. They count with the lengths that their IP
+    /// headers say.
+    pub cropped: u64,
     /// Frames in which our parser found no TCP segment although the program had: always 0.
     pub rejected: [u64; REJECT_REASONS],
     /// Segments that were handed on after a later one of another queue.

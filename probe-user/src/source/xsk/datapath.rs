@@ -7,8 +7,8 @@
 use std::{io, os::fd::AsFd as _, time::Duration};
 
 use probe_ebpf::{
-    layout::Segment,
-    parse::{self, Located, Reject, SliceReader},
+    layout::{RST, Segment},
+    parse::{self, Located, Reject, RstOption, SliceReader},
     tunnel::{self, Encapsulations, Walk},
 };
 
@@ -77,6 +77,8 @@ pub struct Origin<'a> {
     pub wire_len: u32,
     /// Its first bytes, as many as asked for.
     pub bytes: &'a [u8],
+    /// What the options of an RST say.
+    pub rst_option: RstOption,
 }
 
 /// One segment that waits for earlier ones.
@@ -85,6 +87,7 @@ struct Held {
     queue: usize,
     wire_len: u32,
     bytes: Box<[u8]>,
+    rst_option: RstOption,
 }
 
 /// All sockets.
@@ -110,6 +113,8 @@ impl Datapath {
             domain: config.domain.value(),
             walk: Walk::default(),
             located: Located::default(),
+            is_cropped: false,
+            rst_option: RstOption::None,
         };
         Ok(Self { queues, config, parser, held: Vec::new(), last_ns: 0, books: XskBooks::default() })
     }
@@ -164,15 +169,17 @@ impl Datapath {
                     Err(reason) => return books.reject(reason),
                 };
                 books.segments += 1;
+                books.cropped += u64::from(parser.is_cropped);
+                let rst_option = parser.rst_option;
                 let bytes = &received.bytes[..received.bytes.len().min(config.keep)];
                 let wire_len = received.wire_len as u32;
                 if alone {
                     let QueueAt { interface, queue, .. } = *origin;
                     books.late += u64::from(segment.record.time_ns < *last_ns);
                     *last_ns = segment.record.time_ns;
-                    take(&segment, &Origin { interface, queue, wire_len, bytes });
+                    take(&segment, &Origin { interface, queue, wire_len, bytes, rst_option });
                 } else {
-                    held.push(Held { segment, queue: at, wire_len, bytes: bytes.into() });
+                    held.push(Held { segment, queue: at, wire_len, bytes: bytes.into(), rst_option });
                 }
             });
             came += buffers;
@@ -199,11 +206,11 @@ impl Datapath {
         // Runs of one queue each, already in order: the sort merges them.
         self.held.sort_by_key(|held| held.segment.record.time_ns);
         let due = self.held.partition_point(|held| held.segment.record.time_ns <= until_ns);
-        for Held { segment, queue, wire_len, bytes } in self.held.drain(..due) {
+        for Held { segment, queue, wire_len, bytes, rst_option } in self.held.drain(..due) {
             let QueueAt { interface, queue, .. } = self.queues[queue].0;
             self.books.late += u64::from(segment.record.time_ns < self.last_ns);
             self.last_ns = segment.record.time_ns;
-            take(&segment, &Origin { interface, queue, wire_len, bytes: &bytes });
+            take(&segment, &Origin { interface, queue, wire_len, bytes: &bytes, rst_option });
         }
     }
 
@@ -239,6 +246,10 @@ struct Parser {
     domain: u32,
     walk: Walk,
     located: Located,
+    /// The frame of the last segment ended before its packet.
+    is_cropped: bool,
+    /// What the options of the last segment say, if it was an RST.
+    rst_option: RstOption,
 }
 
 impl Parser {
@@ -255,6 +266,13 @@ impl Parser {
             Err(reason) => return Err(reason),
         }
         let domain = self.located.domain(self.domain);
-        parse::segment(&reader, &self.located, domain, time_ns)
+        let segment = parse::segment(&reader, &self.located, domain, time_ns)?;
+        self.is_cropped = self.located.is_cropped(&reader);
+        self.rst_option = if segment.record.flags & RST != 0 && segment.record.option_len != 0 {
+            parse::rst_option(&reader, &self.located)
+        } else {
+            RstOption::None
+        };
+        Ok(segment)
     }
 }

@@ -17,12 +17,12 @@ fn decode(frames: &[Vec<u8>]) -> (Vec<Decoded>, Decoder) {
     (found, decoder)
 }
 
-fn ethernet(ether_type: u16, packet: &[u8]) -> Vec<u8> {
+pub(super) fn ethernet(ether_type: u16, packet: &[u8]) -> Vec<u8> {
     [&[0; 12][..], &ether_type.to_be_bytes(), packet].concat()
 }
 
 /// An IPv4 packet, checksum right; `bits` are fragment flags and offset.
-fn ipv4(protocol: u8, bits: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn ipv4(protocol: u8, bits: u16, payload: &[u8]) -> Vec<u8> {
     let total = (20 + payload.len() as u16).to_be_bytes();
     let mut packet = vec![0x45, 0, total[0], total[1], 0, 77];
     packet.extend(bits.to_be_bytes());
@@ -34,7 +34,7 @@ fn ipv4(protocol: u8, bits: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An IPv6 packet from fd00::1 to fd00::2.
-fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend((payload.len() as u16).to_be_bytes());
     packet.extend([next, 64]);
@@ -46,11 +46,11 @@ fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The TCP part of [`syn`].
-fn tcp() -> Vec<u8> {
+pub(super) fn tcp() -> Vec<u8> {
     syn()[34..].to_vec()
 }
 
-fn udp(source: u16, target: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn udp(source: u16, target: u16, payload: &[u8]) -> Vec<u8> {
     let len = (8 + payload.len() as u16).to_be_bytes();
     [&source.to_be_bytes()[..], &target.to_be_bytes(), &len, &[0, 0], payload].concat()
 }
@@ -130,15 +130,87 @@ fn a_header_that_ends_too_early_names_its_connection_only() {
 }
 
 #[test]
-fn options_that_were_not_captured_make_a_cut_header() {
-    let mut tcp = [tcp(), vec![1; 4]].concat();
+fn a_checksum_that_was_left_to_the_nic_is_none_and_a_wrong_one_is() {
+    let pseudo = |len: u8| [10, 0, 0, 1, 10, 0, 0, 2, 0, 6, 0, len];
+    for (len, is_offloaded) in [(20, true), (0, true), (21, false)] {
+        let mut bytes = syn();
+        bytes[50..52].copy_from_slice(&checksum::fold(checksum::sum(&pseudo(len), 0)).to_ne_bytes());
+        let tagged = ethernet(0x8100, &[&[0, 5, 0x08, 0][..], &bytes[14..]].concat());
+        for bytes in [bytes, tagged] {
+            for as_zeek in [false, true] {
+                let encapsulations = Encapsulations { enabled: ALL, max_depth: 4 };
+                let mut decoder = Decoder::new(true, encapsulations, Domain::None).as_zeek(as_zeek);
+                let frame = Frame { time_ns: 0, wire_len: bytes.len(), link: LinkType::Ethernet, bytes: &bytes };
+                let found = decode_quickly(&mut decoder, &frame).expect("a segment");
+                let believed = is_offloaded && !as_zeek;
+                assert_eq!(found.bad_checksum, !believed, "length {len}");
+                let books = decoder.books();
+                let expected = if believed { (1, 0, 1) } else { (0, 1, 0) };
+                assert_eq!((books.tcp, books.bad_tcp_checksum, books.offloaded_checksums), expected);
+            }
+        }
+    }
+}
+
+/// The SYN of [`syn`] with four bytes of options and four of data.
+fn syn_with_options() -> Vec<u8> {
+    let mut tcp = [tcp(), vec![2, 4, 5, 0xb4, 1, 2, 3, 4]].concat();
     tcp[12] = 0x60;
-    let whole = ethernet(0x0800, &ipv4(6, 0, &tcp));
-    let bytes = &whole[..whole.len() - 2];
-    let mut decoder = Decoder::new(false, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::None);
-    let frame = Frame { time_ns: 0, wire_len: whole.len(), link: LinkType::Ethernet, bytes };
-    assert_eq!(decoder.decode(&frame).map(|found| found.header), Some(Header::Cut));
-    assert_eq!(decoder.books().rejected[Reject::TruncatedTcp as usize], 1);
+    ethernet(0x0800, &ipv4(6, 0, &tcp))
+}
+
+#[test]
+fn options_that_were_not_captured_are_unknown_and_the_rest_counts() {
+    let whole = syn_with_options();
+    for len in 0..whole.len() {
+        let frame = Frame { time_ns: 0, wire_len: whole.len(), link: LinkType::Ethernet, bytes: &whole[..len] };
+        for as_zeek in [false, true] {
+            let encapsulations = Encapsulations { enabled: ALL, max_depth: 4 };
+            let mut decoder = Decoder::new(false, encapsulations, Domain::None).as_zeek(as_zeek);
+            let found = decoder.decode(&frame);
+            let books = decoder.books();
+            assert_eq!(found.is_some(), len >= 54, "{len}");
+            let Some(found) = found else { continue };
+            let is_cut = len < 58;
+            assert_eq!(found.header, if as_zeek && is_cut { Header::Cut } else { Header::Whole });
+            assert_eq!(books.rejected[Reject::TruncatedTcp as usize], u64::from(as_zeek && is_cut));
+            assert_eq!(
+                (books.tcp, books.options_cut),
+                if as_zeek { (u64::from(!is_cut), 0) } else { (1, u64::from(is_cut)) }
+            );
+            let record = &found.segment.record;
+            assert_eq!((record.flags & SYN, record.seq, record.window), (SYN, 7, 0xfaf0));
+            if !as_zeek {
+                assert_eq!((record.option_len, record.payload_len, found.payload_cut), (4, 4, len < whole.len()));
+                assert_eq!(record.mss, if is_cut { 0 } else { 1460 });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cropped_frame_counts_with_the_length_that_its_packet_had() {
+    let whole = syn_with_options();
+    let packet = &whole[14..];
+    let erspan = [&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 0, 0, 7, 0, 0, 0, 0][..], &whole[..58]].concat();
+    let frames = [
+        whole[..60].to_vec(),
+        ethernet(0x8100, &[&[0, 5, 0x08, 0][..], &packet[..46]].concat()),
+        // The outer packet was made of the cropped frame.
+        ethernet(0x0800, &ipv4(47, 0, &erspan)),
+    ];
+    for bytes in &frames {
+        let (found, decoder) = decode(std::slice::from_ref(bytes));
+        let [found] = found.try_into().expect("a segment");
+        assert_eq!((found.segment.record.payload_len, found.segment.record.mss), (4, 1460));
+        assert!(found.payload_cut && !found.bad_checksum);
+        let books = decoder.books();
+        assert_eq!((books.tcp, books.cropped, books.options_cut, books.rejections().count()), (1, 1, 0, 0));
+        let mut zeek = Decoder::new(true, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::None).as_zeek(true);
+        let frame = Frame { time_ns: 0, wire_len: bytes.len(), link: LinkType::Ethernet, bytes };
+        assert!(zeek.decode(&frame).is_none());
+        assert_eq!(zeek.books().rejections().collect::<Vec<_>>(), [(Reject::IpTotalLength, 1)]);
+    }
 }
 
 #[test]

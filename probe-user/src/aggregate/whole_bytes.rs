@@ -1,0 +1,94 @@
+//! Bytes that were sent and acknowledged, and those of them that nobody saw: what a capture lost.
+
+use crate::lifecycle::{Basis, Closing, Connection, Side};
+
+/// More than any window holds (RFC 7323 2.3): a sender never has so much unacknowledged.
+const LARGEST_WINDOW: u64 = 1 << 30;
+
+/// Payload bytes of connections seen from SYN to both FINs, where every segment is counted: what the other side has
+/// acknowledged and nobody saw is missing from the capture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WholeBytes {
+    /// Such connections.
+    pub connections: u64,
+    /// Of these, connections with missing bytes, those of `implausible` aside.
+    pub gapped: u64,
+    /// Of these, connections of which a direction lacks more than a window holds, and more than was seen of it: there an
+    /// acknowledgement or a sequence number jumped. The bytes of such a direction are in neither sum below.
+    pub implausible: u64,
+    /// Bytes by sequence numbers.
+    pub all: u64,
+    /// Of these, never seen.
+    pub missing: u64,
+}
+
+impl WholeBytes {
+    /// Adds those of a connection.
+    #[inline]
+    pub fn add(&mut self, connection: &Connection) {
+        let whole = connection.is_established() && connection.closing == Closing::TwoFins;
+        if !whole || connection.basis != Basis::AllSegments {
+            return;
+        }
+        let sides = [&connection.from_orig, &connection.from_resp];
+        let mut lacks = false;
+        for side in sides.into_iter().filter(|side| is_plausible(side)) {
+            self.all += side.bytes;
+            self.missing += missing(side);
+            lacks |= missing(side) > 0;
+        }
+        let is_implausible = !sides.into_iter().all(is_plausible);
+        self.connections += 1;
+        self.implausible += u64::from(is_implausible);
+        self.gapped += u64::from(lacks && !is_implausible);
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            gapped: self.gapped + other.gapped,
+            implausible: self.implausible + other.implausible,
+            all: self.all + other.all,
+            missing: self.missing + other.missing,
+        }
+    }
+}
+
+fn missing(side: &Side) -> u64 {
+    side.bytes.saturating_sub(side.payload_bytes)
+}
+
+fn is_plausible(side: &Side) -> bool {
+    missing(side) <= LARGEST_WINDOW.max(side.payload_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{aggregate::tests::connection, lifecycle::Opening};
+
+    /// Sums over connections with these bytes, all and seen, of the client.
+    fn of(sides: &[(u64, u64)]) -> WholeBytes {
+        let mut sum = WholeBytes::default();
+        for &(bytes, payload_bytes) in sides {
+            let client = Side { bytes, payload_bytes, ..Side::default() };
+            sum.add(&connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, client, Side::default()));
+        }
+        sum
+    }
+
+    #[test]
+    fn a_jump_is_no_loss() {
+        let seen = WholeBytes { connections: 1, all: 100, ..WholeBytes::default() };
+        assert_eq!(of(&[(100, 100)]), seen);
+        let lost = WholeBytes { connections: 1, gapped: 1, all: 100, missing: 40, ..WholeBytes::default() };
+        assert_eq!(of(&[(100, 60)]), lost);
+        let jumped = of(&[(3 << 30, 60)]);
+        assert_eq!(jumped, WholeBytes { connections: 1, implausible: 1, ..WholeBytes::default() });
+        let much = of(&[(10 << 30, 6 << 30)]);
+        assert_eq!((much.gapped, much.missing), (1, 4 << 30), "a long transfer may lose more than a window in all");
+        assert_eq!(of(&[(100, 100), (100, 60)]).and(jumped), of(&[(3 << 30, 60), (100, 60), (100, 100)]));
+    }
+}
