@@ -1,6 +1,6 @@
 //! A situation of the zoo: what is played, and what is true of each of its connections.
 
-use super::packets::View;
+use super::{packets::View, play::is_live};
 
 /// Ports of one situation, the first of which is its server's.
 pub const PORTS: u16 = 4;
@@ -37,6 +37,8 @@ pub struct Truth {
     pub when: fn(&View) -> bool,
     /// Causes that are right.
     pub causes: &'static [&'static str],
+    /// Causes that are right besides where the probe is live: what it does not see there.
+    pub live: &'static [&'static str],
     /// Who ended it by RST.
     pub by: &'static [&'static str],
     /// What was lost.
@@ -122,7 +124,19 @@ impl Truth {
         by: &'static [&'static str],
         impacts: &'static [&'static str],
     ) -> Self {
-        Self { when, causes, by, impacts, is_premise: true }
+        Self { when, causes, live: &[], by, impacts, is_premise: true }
+    }
+
+    /// Whether `cause` is right in the place with this number.
+    pub fn is_cause(&self, cause: &str, place: usize) -> bool {
+        self.causes.contains(&cause) || is_live(place) && self.live.contains(&cause)
+    }
+
+    /// The same, where a live probe sees less and may name these causes.
+    #[must_use]
+    pub const fn live(mut self, causes: &'static [&'static str]) -> Self {
+        self.live = causes;
+        self
     }
 
     /// The same, of connections that merely come along.

@@ -76,6 +76,12 @@ fn postgres() -> Vec<Situation> {
             .truth([GAVE_UP, NO_RST]),
         pg("pg_terminate_active", "pg_terminate_backend on a running query", &format!("{QUERY} > out 2>&1 & sleep .5; pg -c \"select pg_terminate_backend(pid) from pg_stat_activity where query like '%sleep(1.4)' and pid != pg_backend_pid()\" > out2; wait"))
             .truth([ORDERLY]),
+        pg("pg_maxconn", "max_connections 5: seven clients", CROWD_PG)
+            .server("postgres_run -c max_connections=5 -c superuser_reserved_connections=1 -c max_wal_senders=0")
+            .truth([ORDERLY]),
+        pg("pg_idle_timeout", "idle_session_timeout 1 s; the client uses the connection 0.6 s later", "mkfifo in; pg -f in > out 2>&1 & exec 7> in; echo 'select 1;' >&7; sleep 1.6; echo 'select 2;' >&7; exec 7>&-; wait")
+            .server("postgres_run -c idle_session_timeout=1000")
+            .truth([STALE, TLS_FREE_TAIL, ORDERLY]),
         pg("pg_terminate_idle", "pg_terminate_backend on a pooled connection, which is used 0.4 s later", TERMINATE_IDLE)
             .truth([STALE, TLS_FREE_TAIL, WELCOME]),
     ]
@@ -93,11 +99,22 @@ const TERMINATE_IDLE: &str = "mkfifo in; pg -f in > out 2>&1 & exec 7> in; echo 
 pg -c \"select pg_terminate_backend(pid) from pg_stat_activity where query = 'select 1;' and pid != pg_backend_pid()\" > out2
 sleep .4; echo 'select 2;' >&7; exec 7>&-; wait";
 
+const CROWD_PG: &str =
+    "for _ in 1 2 3 4 5 6 7; do $PSQL -d postgres -c 'select pg_sleep(.8)' > out 2>&1 & sleep .05; done; wait";
+const MAX_STARTUPS: &str =
+    "py 'a = connect(); a.recv(99); b = connect(); b.sendall(b\"SSH-2.0-zoo\\r\\n\"); drain(b); a.close()'";
+
 fn ssh() -> Vec<Situation> {
     let ssh =
         |name, what, client: &str| Situation::new(name, what).server("sshd_run").client(client).needs(&["sshd", "ssh"]);
     vec![
         ssh("ssh_ok", "ssh true", "ssh_to true").truth([ORDERLY]),
+        ssh("ssh_maxstartups", "MaxStartups 1: a client too many, which has sent its banner", MAX_STARTUPS)
+            .server("sshd_run -o MaxStartups=1:100:1")
+            .truth([
+                Truth { causes: &["server_reply_then_reset", "data_after_close", "app_abort"], impacts: &["request_lost", "response_lost"], ..TURNED_AWAY },
+                WELCOME,
+            ]),
         ssh("ssh_kill9", "ssh SIGKILLed while the server prints", "ssh_to 'while sleep .004; do echo x; done' > out & sleep 1.2; kill -9 $!; sleep .3")
             .truth([Truth::new(View::has_rst, &["client_abort_download", "data_after_close"], &["client"], &["transfer_cut", "response_lost"]), NO_RST]),
         ssh("sshd_session_kill9", "the server's session is SIGKILLed while idle", "ssh_to 'sleep 5' & sleep 1; for p in $(in_server ss -Htnp state established sport = :$PORT | grep -o 'pid=[0-9]*' | cut -d= -f2); do kill -9 $p; done; wait")

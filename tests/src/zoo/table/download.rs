@@ -39,6 +39,8 @@ pub(super) fn situations() -> Vec<Situation> {
             .instead([STALLED, NO_RST]),
         stopped("dl_linger0", "a client that aborts mid-way (SO_LINGER 0)", FAST, LINGER).needs(&["nginx"]),
         stopped("dl_node", "a node client destroys its socket mid-way", PY, NODE).needs(&["node"]),
+        stopped("dl_requests", "requests with stream=True, closed after a chunk", PY, REQUESTS)
+            .needs(&["python3-requests"]),
         stopped("dl_apache", "curl -m 0.4 --limit-rate, apache", APACHE, "curl -m .6 --limit-rate 100k $U/big")
             .needs(&["apache2"])
             .not_core(),
@@ -60,6 +62,8 @@ pub(super) fn situations() -> Vec<Situation> {
     ]
 }
 
+const REQUESTS: &str = "py 'import requests
+r = requests.get(f\"http://{SERVER}:{PORT}/\", stream=True); next(r.iter_content(9000)); sleep(.3); r.close()'";
 const UNREAD: &str = "py 's = connect(); s.sendall(GET.replace(b\"/ \", b\"/big \")); sleep(.3); s.close()'";
 const LINGER: &str =
     "py 's = connect(); s.sendall(GET.replace(b\"/ \", b\"/big \")); [s.recv(4096) for _ in range(99)]; reset(s)'";

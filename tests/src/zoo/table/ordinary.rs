@@ -1,5 +1,6 @@
 //! Ordinary successes: nothing may be said of them.
 
+use super::tls::WRK_ENDS;
 use crate::zoo::situation::{ORDERLY, Situation};
 
 const NGINX: &str = "nginx_run";
@@ -19,6 +20,14 @@ pub(super) fn situations() -> Vec<Situation> {
         ok("ok_curl_python", "a Python server that closes", PY, "curl $U/"),
         ok("ok_ab", "ab -n 20 -c 2", NGINX, "ab -q -n 20 -c 2 $U/ > ab.log").needs(&["nginx", "ab"]).least(20),
         ok("ok_ab_keepalive", "ab -k -n 20 -c 2", NGINX, "ab -k -q -n 20 -c 2 $U/ > ab.log").needs(&["nginx", "ab"]),
+        ok(
+            "wrk_nginx",
+            "wrk for a second; at its end it waits for an answer on each connection",
+            NGINX,
+            "wrk -t1 -c2 -d1s $U/ > log",
+        )
+        .needs(&["nginx", "wrk"])
+        .instead([WRK_ENDS, ORDERLY]),
         ok("ok_haproxy", "GET through haproxy's own answer", HAPROXY, "curl $U/").needs(&["haproxy"]),
         ok("ok_apache", "GET from apache", "apache_run ''", "curl $U/").needs(&["apache2"]),
         ok("ok_node", "node server, node client", NODE, "js 'get(http, {})'").needs(&["node"]),

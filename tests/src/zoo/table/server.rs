@@ -52,6 +52,11 @@ fn killed() -> Vec<Situation> {
             .server(&python("l = listen(); sleep(9)"))
             .client(&format!("py 's = connect(); s.sendall(GET); sleep(.4); {KILL}; drain(s)'"))
             .truth([ABORTED, NO_RST]),
+        new("gunicorn_worker_kill9", "the gunicorn worker that computes is SIGKILLed")
+            .server(&GUNICORN.replace("--timeout 1", "--timeout 9"))
+            .client("curl -m 5 $U/ & sleep .5; kill -9 $(cat worker); wait")
+            .truth([BY_FIN])
+            .needs(&["gunicorn"]),
         new("gunicorn_timeout", "gunicorn ends a worker that is busy for more than --timeout 1")
             .server(GUNICORN)
             .client("curl -m 5 $U/")
@@ -87,11 +92,24 @@ def f(s):
     while header(s): answer(s)
 serve(f)'";
 const GUNICORN: &str = "cat > app.py <<'PY'
-import time
+import os, time
 def app(environ, start):
+    open(\"worker\", \"w\").write(str(os.getpid()))
     time.sleep(9)
 PY
 exec gunicorn -b 0.0.0.0:$PORT --timeout 1 --log-level critical app:app 2> log";
+
+/// Seen where it was sent, and not at the client.
+const DIES_AT_HOP: Truth = Truth::new(
+    |view| view.near.as_ref().is_some_and(|near| near.rst[1] < view.here.rst[1]),
+    &["app_abort"],
+    &["server"],
+    &["response_lost"],
+)
+.aside();
+/// The client closes at last, and the server's host does not know of the connection.
+const AFTER_SILENT_DROP: Truth =
+    Truth::new(View::is_reset_by_server, &["client_gave_up", "no_state"], &["client", "server"], &["response_lost"]);
 
 fn resetting() -> Vec<Situation> {
     let new = Situation::new;
@@ -137,6 +155,23 @@ fn resetting() -> Vec<Situation> {
             .client("py 's = connect(); s.sendall(b\"GET / HT\"); drain(s)'")
             .truth([BY_FIN, Truth { impacts: &["request_lost", "none"], causes: &["server_reply_then_reset", "app_abort"], ..ABORTED }])
             .needs(&["haproxy"]),
+        new("haproxy_silent", "haproxy: silent-drop; its RST dies at the next hop, curl waits for 1.2 s")
+            .server("haproxy_run \"\nfrontend f\n  mode http\n  bind :$PORT\n  http-request silent-drop\"")
+            .client("curl -m 1.2 $U/")
+            .truth([DIES_AT_HOP, AFTER_SILENT_DROP, NO_RST])
+            .needs(&["haproxy"]),
+        new("haproxy_tcp_down", "haproxy in tcp mode, its backend is down")
+            .server("haproxy_run \"\nfrontend f\n  mode tcp\n  bind :$PORT\n  default_backend b\nbackend b\n  mode tcp\n  retries 0\n  server x 127.0.0.1:9\"")
+            .client("curl $U/")
+            .truth([
+                Truth { causes: &["app_abort", "data_after_close"], ..ABORTED },
+                Truth { is_premise: true, ..BY_FIN },
+            ])
+            .needs(&["haproxy"]),
+        new("server_closes_first", "a server accepts and closes without a word; the client writes 0.5 s later")
+            .server("py 'serve(lambda s: None)'")
+            .client("py 's = connect(); sleep(.5); s.sendall(GET); drain(s)'")
+            .truth(reset(Truth { causes: &["data_after_close", "keepalive_race"], impacts: &["request_lost"], ..ABORTED })),
         new("haproxy_503", "haproxy: no backend, 503")
             .server("haproxy_run \"\nfrontend f\n  mode http\n  bind :$PORT\n  default_backend b\nbackend b\n  mode http\n  server x 127.0.0.1:9\"")
             .client("curl $U/")

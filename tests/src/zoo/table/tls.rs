@@ -2,10 +2,11 @@
 
 use crate::zoo::{
     packets::View,
-    situation::{NO_RST, ORDERLY, Situation, TLS_TAIL, TLS_TAIL_SERVER, Truth},
+    situation::{DOWNLOAD_SILENT, DOWNLOAD_STOPPED, NO_RST, ORDERLY, Situation, TLS_TAIL, TLS_TAIL_SERVER, Truth},
 };
 
 const NGINX: &str = "nginx_run '' '' ssl";
+const HTTP2: &str = "nginx_run '' '' 'ssl http2'";
 const CURL: &str = "curl -k $UT/";
 const CURL_12: &str = "curl -k --tls-max 1.2 $UT/";
 const HAPROXY: &str = "haproxy_run \"
@@ -65,6 +66,12 @@ fn goodbyes() -> Vec<Situation> {
         tail("tls_curl_pycloses", "curl, a Python server that closes first", PY_CLOSES, CURL),
         tail("tls12_curl_pyserver", "the same in TLS 1.2", PY, CURL_12),
         tail("tls_curl_openssl", "curl, openssl s_server -www", OPENSSL, CURL),
+        tail("h2_curl_nginx", "HTTP/2, one GET", HTTP2, "curl -k --http2 $UT/").needs(&["nginx"]),
+        Situation::new("h2_curl_maxtime", "HTTP/2, curl -m 0.6 in a download")
+            .server("nginx_run '' 'limit_rate 200k;' 'ssl http2'")
+            .client("curl -k --http2 -m .6 $UT/big; sleep 1")
+            .truth([DOWNLOAD_STOPPED, DOWNLOAD_SILENT])
+            .needs(&["nginx"]),
         Situation::new("tls_wrk_nginx", "wrk for a second; at its end it waits for an answer on each connection")
             .server(NGINX)
             .client("wrk -t1 -c2 -d1s $UT/ > wrk.log")
@@ -93,7 +100,7 @@ const GOODBYE_UNREAD: Truth = Truth::new(
     &["none"],
 );
 /// Closed in the middle of a request, before any byte of the answer.
-const WRK_ENDS: Truth =
+pub(super) const WRK_ENDS: Truth =
     Truth::new(View::has_rst, &["client_gave_up", "data_after_close"], &["client"], &["response_lost"]);
 /// A handshake that fails: what is said of it besides is a matter of who closes first.
 const REJECTED: Truth = Truth::new(

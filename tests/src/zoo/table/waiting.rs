@@ -20,6 +20,18 @@ const PROXY: &str = "in_client /usr/bin/python3 -c 'from zoo import *
 serve(lambda s: (header(s), sleep(1.6), answer(s, b\"late\")), PORT1)' &
 nginx_run '' \"location / { proxy_pass http://$C:$PORT1; ${EXTRA:-} }\"";
 
+const HAPROXY: &str = "in_client /usr/bin/python3 -c 'from zoo import *
+serve(lambda s: (header(s), sleep(1.6), answer(s, b\"late\")), PORT1)' &
+haproxy_run \"
+frontend f
+  mode http
+  bind :$PORT
+  default_backend b
+backend b
+  mode http
+  timeout server 1s
+  server x $C:$PORT1\"";
+
 /// The client has closed without its answer, and no RST tells of it.
 const SILENT: Truth = Truth::new(View::has_no_rst, &["none", "client_gave_up"], &["none"], &["none", "response_lost"]);
 
@@ -61,6 +73,11 @@ pub(super) fn situations() -> Vec<Situation> {
             .client("curl $U/; sleep 1")
             .truth([GAVE_UP, ORDERLY.aside()])
             .needs(&["nginx"]),
+        Situation::new("slow_haproxy_504", "haproxy's timeout server of 1 s; the backend answers at 1.6 s")
+            .server(HAPROXY)
+            .client("curl $U/; sleep 1")
+            .truth([GAVE_UP, ORDERLY.aside()])
+            .needs(&["haproxy"]),
         Situation::new("slow_patient", "a client that waits 1.6 s for its answer")
             .server(PY)
             .client("curl $U/")
