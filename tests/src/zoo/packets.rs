@@ -71,6 +71,11 @@ impl View {
         self.here.first_rst.is_some()
     }
 
+    /// Both sides sent one.
+    pub fn is_reset_by_both(&self) -> bool {
+        self.here.rst.iter().all(|&count| count > 0)
+    }
+
     /// The first RST bears the client's address.
     pub fn is_reset_by_client(&self) -> bool {
         self.here.first_rst == Some(CLIENT)

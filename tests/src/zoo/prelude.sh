@@ -14,8 +14,8 @@ $1"; }
 js() { node -e "const { S, PORT, get, tls, certificate } = require('zoo.js'); const http = require('http'), https = require('https'), net = require('net');
 $1"; }
 curl() { command curl -s --noproxy '*' -o /dev/null "$@"; }
-# Until something listens on a port of the server (by looking, no connection is made).
-listens() { local n; for ((n = 0; n < 200; n++)); do in_server ss -Hltn "sport = :${1:-$PORT}" | grep -q . && return; sleep .05; done; }
+# Until a backend in the client's namespace listens on $PORT1 (by looking, no connection is made).
+backend_is_up() { until in_client ss -Hltn "sport = :$PORT1" | grep -q .; do sleep .05; done; }
 
 # nginx: extra lines of http {}, of server {}; a third word `ssl` for TLS.
 nginx_run() {

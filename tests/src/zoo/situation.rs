@@ -158,6 +158,13 @@ pub const TLS_TAIL: Truth = Truth::new(
     &["client", "none"],
     &["none"],
 );
+/// Both goodbyes met nobody.
+pub const TLS_TAILS: Truth = Truth::new(
+    View::is_reset_by_both,
+    &["close_notify_after_close", "rst_after_close"],
+    &["client", "server", "none"],
+    &["none"],
+);
 /// The client's goodbye met a server that was gone.
 pub const TLS_TAIL_SERVER: Truth = Truth::new(
     View::is_reset_by_server,

@@ -2,7 +2,9 @@
 
 use crate::zoo::{
     packets::View,
-    situation::{DOWNLOAD_SILENT, DOWNLOAD_STOPPED, NO_RST, ORDERLY, Situation, TLS_TAIL, TLS_TAIL_SERVER, Truth},
+    situation::{
+        DOWNLOAD_SILENT, DOWNLOAD_STOPPED, NO_RST, ORDERLY, Situation, TLS_TAIL, TLS_TAIL_SERVER, TLS_TAILS, Truth,
+    },
 };
 
 const NGINX: &str = "nginx_run '' '' ssl";
@@ -34,7 +36,7 @@ const NODE_CLIENT: &str = "js 'get(https, { agent: false })'";
 
 fn tail(name: &'static str, what: &'static str, server: &str, client: &str) -> Situation {
     let orderly = Truth { is_premise: true, ..ORDERLY };
-    Situation::new(name, what).server(server).client(client).truth([TLS_TAIL, TLS_TAIL_SERVER, orderly])
+    Situation::new(name, what).server(server).client(client).truth([TLS_TAILS, TLS_TAIL, TLS_TAIL_SERVER, orderly])
 }
 
 /// The situations.

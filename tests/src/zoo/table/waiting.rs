@@ -18,11 +18,11 @@ PY
 exec /usr/bin/python3 -m uvicorn --host 0.0.0.0 --port $PORT --lifespan off --log-level error app:app";
 const PROXY: &str = "in_client /usr/bin/python3 -c 'from zoo import *
 serve(lambda s: (header(s), sleep(1.6), answer(s, b\"late\")), PORT1)' &
-nginx_run '' \"location / { proxy_pass http://$C:$PORT1; ${EXTRA:-} }\"";
+backend_is_up; nginx_run '' \"location / { proxy_pass http://$C:$PORT1; ${EXTRA:-} }\"";
 
 const HAPROXY: &str = "in_client /usr/bin/python3 -c 'from zoo import *
 serve(lambda s: (header(s), sleep(1.6), answer(s, b\"late\")), PORT1)' &
-haproxy_run \"
+backend_is_up; haproxy_run \"
 frontend f
   mode http
   bind :$PORT
