@@ -168,6 +168,7 @@ pub struct Segment {
     /// Its header fields.
     pub record: SegmentRecord,
     /// First eight payload bytes of an RST with at least eight (RFC 9293 3.5.3 and the RST diagnostic payload
-    /// draft), as loaded from memory; 0 otherwise.
+    /// draft), as loaded from memory; 0 otherwise. Where whole frames are at hand (captures, AF_XDP), also of short segments
+    /// without RST.
     pub rst_note: u64,
 }

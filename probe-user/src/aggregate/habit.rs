@@ -97,7 +97,8 @@ pub(super) enum Question {
     /// Is this the TTL of the host that refused?
     Refusal { host: IpAddr, ttl: u8, after_ns: u64 },
     /// Does this client come at steady intervals?
-    Monitor { pair: u32 },
+    /// And if not, is this how the service's clients always end them?
+    Monitor { pair: u32, habit: Option<ServiceNumber> },
 }
 
 /// How the services seen so far end their connections, and from how far their hosts answer.
@@ -126,11 +127,14 @@ impl Habits {
     pub(super) fn ask(&mut self, connection: &Connection, number: &mut Option<ServiceNumber>) -> Option<Question> {
         let is_candidate = is_candidate(connection);
         let service = self.count(connection, is_candidate, number);
-        if is_candidate {
-            return Some(Question::Habit { service: service?, closer: connection.reset_by });
+        let habit = service.filter(|_| is_candidate);
+        if Monitors::is_candidate(connection)
+            && let Some(pair) = self.monitors.see(connection)
+        {
+            return Some(Question::Monitor { pair, habit });
         }
-        if Monitors::is_candidate(connection) {
-            return self.monitors.see(connection).map(|pair| Question::Monitor { pair });
+        if is_candidate {
+            return Some(Question::Habit { service: habit?, closer: connection.reset_by });
         }
         self.ask_who_refused(connection)
     }
@@ -193,12 +197,15 @@ impl Habits {
     }
 
     fn question(&self, connection: &Connection) -> Option<Question> {
-        if is_candidate(connection) {
-            let service = self.places.find(&connection.resp.into())?;
-            return Some(Question::Habit { service: ServiceNumber(service as u16), closer: connection.reset_by });
+        let habit = is_candidate(connection).then(|| self.places.find(&connection.resp.into())).flatten();
+        let habit = habit.map(|number| ServiceNumber(number as u16));
+        if Monitors::is_candidate(connection)
+            && let Some(pair) = self.monitors.find(connection)
+        {
+            return Some(Question::Monitor { pair, habit });
         }
-        if Monitors::is_candidate(connection) {
-            return self.monitors.find(connection).map(|pair| Question::Monitor { pair });
+        if let Some(service) = habit {
+            return Some(Question::Habit { service, closer: connection.reset_by });
         }
         self.ask_who_refused(connection)
     }
@@ -231,7 +238,11 @@ impl Habits {
                 let known = self.hosts.get(&host).filter(|known| known.seen >= MIN_ANSWERS)?;
                 (!known.may_be(ttl) || known.is_too_soon(after_ns)).then_some(Cause::RefusedByFirewall)
             }
-            Question::Monitor { pair } => self.monitors.steady(pair).map(|_| Cause::HealthCheck),
+            Question::Monitor { pair, habit } => match (self.monitors.steady(pair), habit) {
+                (Some(_), _) => Some(Cause::HealthCheck),
+                (None, Some(service)) => self.answer(Question::Habit { service, closer: ResetBy::Client }),
+                (None, None) => None,
+            },
         }
     }
 
@@ -243,8 +254,21 @@ impl Habits {
         let evidence = &mut connection.verdict.evidence;
         let mut put = |at, name, value| evidence.insert(at, Evidence { name, value });
         match question {
-            Question::Habit { service, closer } => {
-                let closes = &self.closes[usize::from(service.0)];
+            Question::Monitor { pair, .. } if cause == Cause::HealthCheck => {
+                let (interval_ns, seen) = self.monitors.steady(pair).unwrap_or_default();
+                put(0, "monitor.interval_ms", Value::Milliseconds(interval_ns));
+                put(1, "monitor.connections", Value::Number(seen.into()));
+                put(2, "cause.of_one_alone", of_one_alone);
+                connection.verdict.impact = Impact::None;
+            }
+            Question::Habit { .. } | Question::Monitor { .. } => {
+                let (service, closer) = match question {
+                    Question::Habit { service, closer } => (Some(service), closer),
+                    Question::Monitor { habit, .. } => (habit, ResetBy::Client),
+                    Question::Refusal { .. } => (None, ResetBy::Unknown),
+                };
+                let closes = service.and_then(|service| self.closes.get(usize::from(service.0)));
+                let closes = closes.copied().unwrap_or_default();
                 put(0, "service.closed_by_rst", Value::OfConnections(closes.by(closer), closes.all));
                 put(1, "cause.of_one_alone", of_one_alone);
             }
@@ -256,13 +280,6 @@ impl Habits {
                 if own.is_too_soon(after_ns) {
                     put(0, "host.answers_after_ms", Value::Milliseconds(own.answer_ns));
                 }
-            }
-            Question::Monitor { pair } => {
-                let (interval_ns, seen) = self.monitors.steady(pair).unwrap_or_default();
-                put(0, "monitor.interval_ms", Value::Milliseconds(interval_ns));
-                put(1, "monitor.connections", Value::Number(seen.into()));
-                put(2, "cause.of_one_alone", of_one_alone);
-                connection.verdict.impact = Impact::None;
             }
         }
         let verdict = &mut connection.verdict;

@@ -44,6 +44,16 @@ pub struct Aggregate {
     pub whole_bytes: WholeBytes,
 }
 
+/// What was said of a connection by itself, as far as sums depend on it.
+#[derive(Clone, Copy, Debug)]
+struct OfOne {
+    cause: Cause,
+    reset_by: ResetBy,
+    impact: Impact,
+    /// Its part of [`Totals::rst_lossy_of_completed`].
+    lossy_rsts: u64,
+}
+
 /// Numbers of a server's and a client's row.
 type Rows = [u32; 2];
 
@@ -100,16 +110,20 @@ impl Aggregate {
     }
 
     /// A connection that was added with one cause and impact, and as reset by somebody, has another.
-    fn judge(&mut self, (of_one, reset_by, impact): (Cause, ResetBy, Impact), cause: Cause, rows: Rows) {
+    fn judge(&mut self, of_one: OfOne, cause: Cause, rows: Rows) {
+        let OfOne { cause: of_one, reset_by, impact, lossy_rsts } = of_one;
         let now = if cause == Cause::HealthCheck { Impact::None } else { impact };
         let by = if cause == Cause::RefusedByFirewall { ResetBy::Middle } else { reset_by };
         self.causes.change(of_one as usize, cause as usize);
         self.totals.change_reset_by(reset_by, by);
         self.totals.impacts.change(impact, now);
+        let no_loss = if now.is_loss() { 0 } else { lossy_rsts };
+        self.totals.rst_lossy_of_completed -= no_loss;
         for group in self.groups(Some(rows)) {
             group.change_cause(of_one, cause);
             group.totals.change_reset_by(reset_by, by);
             group.totals.impacts.change(impact, now);
+            group.totals.rst_lossy_of_completed -= no_loss;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Monitors: clients that open the same service at steady intervals, send nothing, and reset or close.
+//! Monitors: clients that open the same service at steady intervals, ask for little or nothing, and reset.
 //!
 //! Load balancers look so whether a server accepts connections (HAProxy `check`, tcp-shaker, Keepalived, Kubernetes'
 //! `tcpSocket` probes): one such connection alone looks like a scan or a change of mind.
@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use crate::lifecycle::{Cause, Connection};
+use crate::lifecycle::{Cause, Connection, ResetBy};
 
 /// Pairs remembered; later ones are not judged.
 const MAX_PAIRS: usize = 65_536;
@@ -19,7 +19,12 @@ const LEAST_NS: u64 = 200_000_000;
 /// What two intervals may differ by, besides an eighth.
 const JITTER_NS: u64 = 50_000_000;
 
-/// When one client opens one service without sending anything.
+/// A check asks for little, and reads little of the answer.
+const MOST_BYTES: u64 = 16_384;
+/// And is done soon.
+const LONGEST_NS: u64 = 2_000_000_000;
+
+/// When one client looks at one service.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pair {
     last_ns: u64,
@@ -65,13 +70,23 @@ pub(super) struct Monitors {
 }
 
 impl Monitors {
-    /// Whether a connection is as a monitor's are: opened, and ended by the client without anything being sent.
+    /// Whether a connection is as a monitor's are: short, with little payload or none, and reset by the client.
     pub(super) fn is_candidate(connection: &Connection) -> bool {
-        let is_empty = connection.from_orig.payload_bytes + connection.from_resp.payload_bytes == 0;
-        is_empty
-            && !connection.verdict.impact.is_loss()
-            && connection.from_orig.rst > 0
-            && matches!(connection.verdict.cause, Cause::HalfOpenScan | Cause::AbortNoData)
+        let payload_bytes = connection.from_orig.payload_bytes + connection.from_resp.payload_bytes;
+        let is_small = payload_bytes <= MOST_BYTES && connection.duration_ns <= LONGEST_NS;
+        let cause = connection.verdict.cause;
+        let ends_like_one = match payload_bytes {
+            0 => matches!(cause, Cause::HalfOpenScan | Cause::AbortNoData),
+            _ => matches!(
+                cause,
+                Cause::AppAbort
+                    | Cause::ClientAbortDownload
+                    | Cause::RstInsteadOfFin
+                    | Cause::DataAfterClose
+                    | Cause::ClientGaveUp
+            ),
+        };
+        is_small && connection.from_orig.rst > 0 && connection.reset_by == ResetBy::Client && ends_like_one
     }
 
     /// Counts such a connection; the number of its pair.

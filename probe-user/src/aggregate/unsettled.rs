@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Aggregate, Rows,
+    Aggregate, OfOne, Rows,
     chunks::Chunks,
     gathered::Gathered,
     habit::{Habits, Question, ServiceNumber},
@@ -50,13 +50,14 @@ struct Refused {
     client: u32,
 }
 
-/// An empty connection that was added before all was known of when its client comes.
+/// A connection like a monitor's that was added before all was known of when its client comes.
 #[derive(Clone, Copy, Debug)]
 struct Watched {
     pair: u32,
+    habit: Option<ServiceNumber>,
     server: u32,
     client: u32,
-    of_one: (Cause, ResetBy, Impact),
+    of_one: OfOne,
 }
 
 /// Connections that wait for judgement at most; further ones are judged by what is known when they are added.
@@ -163,10 +164,13 @@ impl Unsettled {
                 let (reset_by, impact) = (connection.reset_by, connection.verdict.impact);
                 self.refused.push(Refused { host, ttl, after_ns, impact, reset_by, server, client });
             }
-            Question::Monitor { pair } => {
+            Question::Monitor { pair, habit } => {
                 let verdict = &connection.verdict;
-                let of_one = (verdict.cause, connection.reset_by, verdict.impact);
-                self.watched.push(Watched { pair, server, client, of_one });
+                let is_lossy = verdict.impact.is_loss() && connection.is_established();
+                let lossy_rsts = if is_lossy { connection.rst_count() } else { 0 };
+                let (cause, impact) = (verdict.cause, verdict.impact);
+                let of_one = OfOne { cause, reset_by: connection.reset_by, impact, lossy_rsts };
+                self.watched.push(Watched { pair, habit, server, client, of_one });
             }
         }
     }
@@ -184,18 +188,21 @@ impl Unsettled {
             let question = Question::Habit { service: one.service, closer: one.closer };
             if let Some(cause) = habits.answer(question) {
                 // What loses something is no habit.
-                aggregate.judge((one.cause, one.closer, Impact::None), cause, [one.server, one.client]);
+                let (reset_by, impact) = (one.closer, Impact::None);
+                let of_one = OfOne { cause: one.cause, reset_by, impact, lossy_rsts: 0 };
+                aggregate.judge(of_one, cause, [one.server, one.client]);
             }
         }
         for one in self.refused {
             let question = Question::Refusal { host: one.host, ttl: one.ttl, after_ns: one.after_ns };
             if let Some(cause) = habits.answer(question) {
-                let of_one = (Cause::RefusedClosedPort, one.reset_by, one.impact);
+                let (reset_by, impact) = (one.reset_by, one.impact);
+                let of_one = OfOne { cause: Cause::RefusedClosedPort, reset_by, impact, lossy_rsts: 0 };
                 aggregate.judge(of_one, cause, [one.server, one.client]);
             }
         }
         for one in self.watched {
-            if let Some(cause) = habits.answer(Question::Monitor { pair: one.pair }) {
+            if let Some(cause) = habits.answer(Question::Monitor { pair: one.pair, habit: one.habit }) {
                 aggregate.judge(one.of_one, cause, [one.server, one.client]);
             }
         }

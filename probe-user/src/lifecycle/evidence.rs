@@ -58,6 +58,8 @@ pub(super) struct OddSide {
     pub(super) zero_windows: u32,
     /// Packets beyond 2^32.
     pub(super) packets_high: u32,
+    /// Description of a fatal TLS alert that it sent in the clear; 0 without.
+    pub(super) tls_alert: u8,
     /// Header bytes beyond 2^32.
     pub(super) header_bytes_high: u32,
     /// Other counts beyond their counters.
@@ -82,6 +84,8 @@ pub(super) struct Seen {
     pub(super) idle_ns: u64,
     /// Who spoke last.
     pub(super) talk: Talk,
+    /// What it acknowledges.
+    pub(super) ack: u32,
 }
 
 /// Who had sent payload last, and when each side had, at the moment of a FIN or an RST.
@@ -110,8 +114,8 @@ impl Talk {
 }
 
 impl Seen {
-    fn new(time_ns: u64, idle_ns: u64, track: &Track) -> Self {
-        Self { time_ns: NonZeroU64::MIN.saturating_add(time_ns), idle_ns, talk: Talk::of(track) }
+    fn new(time_ns: u64, idle_ns: u64, ack: u32, track: &Track) -> Self {
+        Self { time_ns: NonZeroU64::MIN.saturating_add(time_ns), idle_ns, talk: Talk::of(track), ack }
     }
 
     /// When.
@@ -219,8 +223,15 @@ pub(super) struct Odd {
 /// Before a segment with these flags changes anything: what it will be judged by later.
 #[inline(always)]
 pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segment) {
-    if segment.record.payload_len > 0 && flags & RST == 0 && track.ends[1 - side].has(SENT_FIN) {
-        note_late(track, side, segment);
+    if segment.record.payload_len > 0 && flags & RST == 0 {
+        if track.ends[1 - side].has(SENT_FIN) {
+            note_late(track, side, segment);
+        }
+        if segment.rst_note != 0
+            && let Some(alert) = ledger::fatal_alert(segment.rst_note, segment.record.payload_len)
+        {
+            track.odd_mut(side).tls_alert = alert;
+        }
     }
     if flags & (FIN | RST) == 0 {
         return;
@@ -229,7 +240,7 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
     let idle_ns = time_ns.saturating_sub(track.previous_ns());
     if flags & FIN != 0 {
         if track.rare_mut().sides[side].fin.is_none() {
-            let seen = Seen::new(time_ns, idle_ns, track);
+            let seen = Seen::new(time_ns, idle_ns, segment.record.ack, track);
             track.rare_mut().sides[side].fin = Some(seen);
         }
     }
@@ -304,7 +315,8 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
 
 /// After a segment with these flags was taken in: what later ones are judged against.
 #[inline(always)]
-pub(super) fn after(track: &mut Track, side: usize, flags: u16, record: &SegmentRecord, repeated: bool) {
+pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segment, repeated: bool) {
+    let (record, note) = (&segment.record, segment.rst_note);
     let tick = track.tick_of(record.time_ns);
     let kind = kind_of(&track.ends[side], flags, record);
     if flags & RST == 0 && track.rare().is_some_and(|rare| rare.rsts.iter().any(Option::is_some)) {
@@ -312,7 +324,9 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, record: &Segment
     }
     if record.payload_len > 0 && flags & RST == 0 {
         if !repeated {
-            ledger::spoke(track, side, tick);
+            if !ledger::is_goodbye(track, note, record.payload_len) {
+                ledger::spoke(track, side, record.seq, tick);
+            }
         } else if kind != Kind::KeepAlive {
             track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
         }
@@ -348,7 +362,10 @@ pub(super) fn counted_last(track: &mut Track, side: usize, counters: &DirectionC
     track.last_side = side as u8;
     track.ends[1 - side].probes = 0;
     if counters.last_payload > 0 {
-        ledger::spoke(track, side, tick);
+        let seq = counters.seq_end.wrapping_sub(counters.last_payload.into());
+        if !ledger::is_goodbye(track, 0, counters.last_payload.into()) {
+            ledger::spoke(track, side, seq, tick);
+        }
     }
     let end = &mut track.ends[side];
     end.set_kind(if counters.last_payload > 0 { Kind::Data } else { Kind::PureAck });
@@ -385,7 +402,10 @@ fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
         let from = |bound: u32| record.payload_len > 0 && record.seq.wrapping_sub(bound).cast_signed() >= 0;
         let in_vain = rst.challenged.is_some() && from(rst.sender.next_seq);
         let accepts = record.flags & (SYN | ACK) == SYN | ACK;
-        rst.sender_continued |= from(rst.record.seq) || in_vain || accepts;
+        // A host that knows of no connection, or has aborted it, does not close it afterwards.
+        let closes =
+            record.flags & FIN != 0 && !rst.sender.fin && record.seq.wrapping_sub(rst.record.seq).cast_signed() >= 0;
+        rst.sender_continued |= from(rst.record.seq) || in_vain || accepts || closes;
     }
     if previous_side != side
         && previous_kind == Kind::Rst

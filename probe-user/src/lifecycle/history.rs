@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Letters kept inline; nearly every history is shorter.
-const INLINE: usize = 15;
+const INLINE: usize = 11;
 
 /// The beginning of a history string.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

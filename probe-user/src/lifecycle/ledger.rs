@@ -6,13 +6,17 @@
 use super::endpoint::{Endpoint, SENT_FIN};
 use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
 
-/// `side` sent payload that it had not sent before, `tick` ticks after the connection's start.
+/// `side` sent payload that it had not sent before, at `seq`, `tick` ticks after the connection's start.
 #[inline(always)]
-pub(super) fn spoke(track: &mut Track, side: usize, tick: u32) {
+pub(super) fn spoke(track: &mut Track, side: usize, seq: u32, tick: u32) {
     if side == RESP {
         if track.spoke_last() == Some(ORIG) {
-            let waited = scale(tick.saturating_sub(track.ends[ORIG].data_tick));
-            track.answer = track.answer.max(waited);
+            track.answer_seq = seq;
+            // What comes after the originator's close answers nobody.
+            if !track.ends[ORIG].has(SENT_FIN) {
+                let waited = scale(tick.saturating_sub(track.ends[ORIG].data_tick));
+                track.answer = track.answer.max(waited);
+            }
         }
         track.marks |= SPOKE | SPOKE_RESP;
     } else {
@@ -20,6 +24,40 @@ pub(super) fn spoke(track: &mut Track, side: usize, tick: u32) {
         track.marks = track.marks & !SPOKE_RESP | SPOKE | again;
     }
     track.ends[side].data_tick = tick;
+}
+
+/// Payload lengths of a TLS record with an encrypted alert (RFC 8446 6.1; RFC 5246 7.2.1): TLS 1.3; 1.2 with ChaCha20, GCM,
+/// and CBC with SHA-1, SHA-256 and SHA-384; older ones with RC4 and 3DES.
+pub(super) const ALERT_LENGTHS: [u32; 9] = [23, 24, 27, 31, 37, 53, 57, 69, 85];
+/// Payload that each side of a TLS connection has sent at least when one can be closed.
+pub(super) const LEAST_OF_TLS: u64 = 100;
+
+/// Whether payload is a goodbye and no request or answer: a TLS alert, by its first bytes where they are known, or else by its
+/// length and by what was sent before.
+#[inline(always)]
+pub(super) fn is_goodbye(track: &Track, note: u64, len: u32) -> bool {
+    len <= 85 && (len == 7 || ALERT_LENGTHS.contains(&len)) && is_alert_like(track, note, len)
+}
+
+#[inline(never)]
+fn is_alert_like(track: &Track, note: u64, len: u32) -> bool {
+    if note != 0 {
+        return is_alert(note, len);
+    }
+    len != 7 && track.ends.iter().all(|end| u64::from(end.last_seq.wrapping_sub(end.start_seq)) >= LEAST_OF_TLS)
+}
+
+/// A TLS record that is an alert, or may be an encrypted one, and nothing after it (RFC 8446 5.1, 5.2).
+pub(super) fn is_alert(note: u64, len: u32) -> bool {
+    let [kind, 3, 0..=4, high, low, ..] = note.to_ne_bytes() else { return false };
+    let whole = u32::from(u16::from_be_bytes([high, low])) + 5 == len;
+    whole && (kind == 21 || kind == 23 && ALERT_LENGTHS.contains(&len))
+}
+
+/// The description of an alert in the clear that ends a connection (RFC 8446 6): anything but close_notify.
+pub(super) fn fatal_alert(note: u64, len: u32) -> Option<u8> {
+    let [21, 3, 0..=4, 0, 2, _level, description, _] = note.to_ne_bytes() else { return None };
+    (len == 7 && description != 0).then_some(description)
 }
 
 /// Ticks as one byte: 1 and more, eight steps to an octave.
@@ -49,6 +87,20 @@ pub(super) fn payload_end(end: &Endpoint) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alerts_by_their_record_header() {
+        let note = |bytes: [u8; 8]| u64::from_ne_bytes(bytes);
+        assert!(is_alert(note([21, 3, 3, 0, 26, 0, 0, 0]), 31));
+        assert!(is_alert(note([23, 3, 3, 0, 19, 9, 9, 9]), 24));
+        assert!(is_alert(note([21, 3, 1, 0, 2, 1, 0, 0]), 7));
+        assert!(!is_alert(note([23, 3, 3, 0, 60, 9, 9, 9]), 65), "application data");
+        assert!(!is_alert(note([21, 3, 3, 0, 26, 0, 0, 0]), 100), "more follows");
+        assert!(!is_alert(note(*b"GET / HT"), 24));
+        assert_eq!(fatal_alert(note([21, 3, 3, 0, 2, 2, 48, 0]), 7), Some(48), "unknown_ca");
+        assert_eq!(fatal_alert(note([21, 3, 3, 0, 2, 1, 0, 0]), 7), None, "close_notify");
+        assert_eq!(fatal_alert(note([21, 3, 3, 0, 26, 2, 48, 0]), 31), None, "encrypted");
+    }
 
     #[test]
     fn waiting_is_kept_to_an_eighth() {

@@ -144,7 +144,7 @@ fn take(track: &mut Track, segment: &Segment, flags: u16, extra: Extra, config: 
     if outcome.established {
         lengthen_patience(track, &config.likely_server_ports);
     }
-    evidence::after(track, side, flags, record, repeated);
+    evidence::after(track, side, flags, segment, repeated);
 }
 
 /// Sequence space that a segment with these flags occupies (RFC 9293 3.4).

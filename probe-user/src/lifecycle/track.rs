@@ -122,6 +122,8 @@ pub(super) struct Track {
     pub(super) marks: u8,
     pub(super) ends: [Endpoint; 2],
     pub(super) history: History,
+    /// Where the responder's payload begins that came after the originator's last.
+    pub(super) answer_seq: u32,
     /// Number in the order of creation.
     pub(super) id: u64,
     pub(super) start_ns: u64,
@@ -144,6 +146,7 @@ impl Track {
             ends: [Endpoint::new(followed), Endpoint::new(followed)],
             rare: None,
             history: History::default(),
+            answer_seq: 0,
             id,
             start_ns: record.time_ns,
             last_ns: record.time_ns,

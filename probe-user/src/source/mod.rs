@@ -2,6 +2,7 @@
 //! yield; it knows nothing of connections, verdicts or outputs.
 
 pub mod capture;
+mod first_bytes;
 pub mod live;
 pub mod xsk;
 

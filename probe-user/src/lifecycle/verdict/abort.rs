@@ -41,8 +41,21 @@ pub(super) fn abort(reset: &Reset<'_>) -> Option<Finding> {
     if !reset.case.has_payload() {
         return found(Cause::AbortNoData, least(Confidence::Medium));
     }
+    if let Some(finding) = after_peers_close(reset) {
+        return Some(finding);
+    }
     let (cause, confidence, by) = if reset.is_by_client() { by_client(reset) } else { by_server(reset) };
     Some((cause, least(confidence), by))
+}
+
+/// The other side had closed, its FIN was received, nothing was asked or lost: the rest is thrown away, such as a close_notify
+/// that nobody read.
+fn after_peers_close(reset: &Reset<'_>) -> Option<Finding> {
+    let peer = &reset.rst.peer;
+    let received = peer.fin && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.fin;
+    let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
+    let idle = reset.case.fin_of(1 - reset.side).is_some_and(|fin| fin.idle_ns >= super::IDLE_NS);
+    (received && idle && !lost && !reset.awaits_answer()).then_some((Cause::RstAfterClose, Confidence::Medium, None))
 }
 
 fn by_client(reset: &Reset<'_>) -> Finding {

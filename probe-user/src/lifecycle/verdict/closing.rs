@@ -1,8 +1,19 @@
 //! Resets after a close: what still came met a host that had closed. Harmless or a loss, by what came.
 
+use super::super::evidence::Seen;
 use super::super::ledger as talk;
-use super::super::{Cause, Closing, Confidence, ResetBy, endpoint::Kind, form::Form, track::AFTER_END};
-use super::{Finding, IDLE_NS, PATIENCE_NS, RACE_NS, Reset, found, ledger::Tail};
+use super::super::{
+    Cause, Closing, Confidence, ResetBy,
+    endpoint::Kind,
+    form::Form,
+    track::{AFTER_END, TICK_SHIFT},
+};
+use super::{Case, Finding, IDLE_NS, PATIENCE_NS, Reset, found, ledger::Tail};
+
+/// A TLS alert in the clear: the handshake failed, and its description says why (RFC 8446 6.2).
+pub(super) fn tls_alert(reset: &Reset<'_>) -> Option<Finding> {
+    reset.case.tls_alert().and_then(|_| found(Cause::TlsAlert, Confidence::High))
+}
 
 /// TLS: all that did not arrive is a close_notify (RFC 8446 6.1), which met a side that had closed without waiting for it, as
 /// curl, node, python, ab and psql do. Nothing is lost. Rival, where only the length tells: a short message of the
@@ -41,7 +52,7 @@ pub(super) fn after_both_closed(reset: &Reset<'_>) -> Option<Finding> {
 
 /// 8, 9, 9a, 14: the sender had sent a FIN; then something of the peer made its host reply by RST.
 pub(super) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
-    let own_fin = reset.case.fin_of(reset.side)?;
+    let own_fin = reset.case.fin_of(reset.side).filter(|_| reset.rst.sender.fin)?;
     let peer = 1 - reset.side;
     let lost = reset.case.ledger.lost(peer);
     // Windows acknowledges and sets the window to 0.
@@ -56,12 +67,11 @@ pub(super) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
         return found(cause, Confidence::Medium);
     }
     if reset.is_by_client() {
-        return Some(client_had_closed(reset, lost));
+        let (cause, confidence) = client_had_closed(reset, own_fin);
+        return found(cause, confidence);
     }
     let after_fin = reset.rst.record.time_ns.saturating_sub(own_fin.time_ns());
     let silent_ns = |side: usize| reset.case.since_tick(own_fin.talk.data_ticks[side], own_fin.time_ns());
-    // Of who closed: a request may already be on its way.
-    let is_idle = own_fin.idle_ns >= IDLE_NS || silent_ns(reset.side) >= IDLE_NS;
     let soon_ns = reset.case.soon_ns();
     let was_sending = own_fin.talk.last().is_some() && silent_ns(peer) <= soon_ns && silent_ns(reset.side) <= soon_ns;
     if reset.case.sides[reset.side].bytes > 0
@@ -72,27 +82,43 @@ pub(super) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
     {
         return found(Cause::ServerReplyThenReset, Confidence::Medium);
     }
-    if is_idle && after_fin <= RACE_NS && reset.has_answered_before(own_fin.talk.last(), peer) {
+    // A reply bears the number that the segment which provoked it acknowledges: without the FIN, it had crossed that.
+    let crossed = reset.rst.record.seq == reset.rst.sender.next_seq.wrapping_sub(1);
+    let at_once = after_fin <= reset.case.round_trip_ns().saturating_mul(2).max(RACE_NS);
+    let is_idle = own_fin.idle_ns.max(silent_ns(reset.side)) + ROUNDING_NS >= IDLE_CLOSE_NS;
+    if is_idle && (crossed || at_once) && reset.has_answered_before(own_fin.talk.last(), peer) {
         return found(Cause::KeepAliveRace, Confidence::Medium);
     }
     found(Cause::DataAfterClose, if unknown { Confidence::Medium } else { Confidence::High })
 }
 
 /// The client had closed, and the server's payload came in vain.
-fn client_had_closed(reset: &Reset<'_>, lost: u32) -> Finding {
-    if let Some(confidence) = reset.gave_up() {
-        return (Cause::ClientGaveUp, confidence, None);
+fn client_had_closed(reset: &Reset<'_>, fin: &Seen) -> (Cause, Confidence) {
+    let case = reset.case;
+    let (client, server) = (case.client(), 1 - case.client());
+    if let Some(waited_ns) = case.waited_ns(client, reset.rst) {
+        // It did not wait for long: perhaps it wanted no answer.
+        return case
+            .gave_up(waited_ns)
+            .map_or((Cause::DataAfterClose, Confidence::Medium), |sure| (Cause::ClientGaveUp, sure));
     }
-    let server = 1 - reset.side;
-    let fin = reset.case.fin_of(reset.side);
-    let spoke = fin.is_some_and(|fin| {
-        let silent_ns = reset.case.since_tick(fin.talk.data_ticks[server], fin.time_ns());
-        fin.talk.last() == Some(server) && silent_ns <= reset.case.soon_ns().max(PATIENCE_NS)
-    });
-    if spoke && (lost > 0 || reset.case.ledger.unacked[server].is_none()) {
-        return (Cause::ClientAbortDownload, Confidence::Medium, None);
+    let silent_ns = case.since_tick(fin.talk.data_ticks[server], fin.time_ns());
+    let late_ns = reset.rst.record.time_ns.saturating_sub(fin.time_ns());
+    let received = fin.ack.wrapping_sub(case.track.answer_seq).cast_signed();
+    let soon_ns = case.soon_ns();
+    if received < MORE_THAN_AN_ANSWER {
+        // Little had come, then nothing for long: the rest of the answer was waited for. A TLS server's tickets look so.
+        if silent_ns > soon_ns.saturating_mul(4) {
+            return (Cause::ClientGaveUp, Confidence::Medium);
+        }
+        if late_ns > soon_ns {
+            return (Cause::DataAfterClose, Confidence::Medium);
+        }
     }
-    (Cause::DataAfterClose, Confidence::Medium, None)
+    if fin.talk.last().is_some() && silent_ns <= LONGEST_GAP_NS {
+        return (Cause::ClientAbortDownload, Confidence::Medium);
+    }
+    (Cause::DataAfterClose, Confidence::Medium)
 }
 
 /// The application of a host that still retransmitted had closed: its FIN waits behind payload that is not acknowledged, and
@@ -105,14 +131,40 @@ pub(super) fn orphan(reset: &Reset<'_>) -> Option<Finding> {
     }
     let silent_ns = super::silence_ns(reset.case.track, reset.rst);
     let since_data_ns = reset.case.since_tick(reset.rst.talk.data_ticks[reset.side], reset.rst.record.time_ns);
-    // It retransmitted until now.
-    if silent_ns.saturating_mul(4) > since_data_ns || since_data_ns < IDLE_NS {
+    if since_data_ns < IDLE_NS {
         return None;
+    }
+    // It had given up retransmitting, and then its host knew the connection no more (`TCP_USER_TIMEOUT`).
+    if silent_ns.saturating_mul(4) > since_data_ns {
+        return found(Cause::RetransmissionTimeout, Confidence::Low);
     }
     let cause = if reset.is_by_client() { Cause::ClientGaveUp } else { Cause::DataAfterClose };
     found(cause, Confidence::Low)
 }
 
+impl Case<'_> {
+    /// Whether who waited for so long gave up: longer than answers had taken before, or than [`PATIENCE_NS`]. Rival: a client
+    /// that wants no answer.
+    pub(super) fn gave_up(&self, waited_ns: u64) -> Option<Confidence> {
+        let soon_ns = self.soon_ns();
+        let is_long = match talk::answer_ns(self.track) {
+            Some(usual_ns) => waited_ns > usual_ns.max(soon_ns) || waited_ns >= PATIENCE_NS,
+            None => waited_ns >= PATIENCE_NS.min(soon_ns.saturating_mul(4)),
+        };
+        is_long.then_some(if waited_ns >= PATIENCE_NS { Confidence::High } else { Confidence::Medium })
+    }
+}
+
+/// Times within a connection are kept to about a millisecond, at both ends of a difference.
+const ROUNDING_NS: u64 = 2 << TICK_SHIFT;
+/// A server that closes because of idleness was silent for at least this long.
+const IDLE_CLOSE_NS: u64 = 200_000_000;
+/// What comes within this time after a FIN, or within two round trips, was sent without knowing of it.
+const RACE_NS: u64 = 20_000_000;
+/// Less is the beginning of an answer, or what a TLS server sends after the handshake.
+const MORE_THAN_AN_ANSWER: i32 = 2048;
+/// Transfers with a limited rate pause for about a second.
+const LONGEST_GAP_NS: u64 = 1_200_000_000;
 /// Payload that makes a part of an upload: a segment of the least size that every path takes (RFC 9293 3.7.1). Less is a
 /// request of its own.
 const PART_OF_UPLOAD: u32 = 536;
@@ -123,20 +175,9 @@ impl Reset<'_> {
         last != Some(client) || self.case.ledger.lost(client) > 0
     }
 
-    /// The client ended it while its last request was unanswered: for longer than answers had taken before, or than
-    /// [`PATIENCE_NS`]. Rival: a client that wants no answer.
+    /// The client ended it while its last request was unanswered.
     pub(super) fn gave_up(&self) -> Option<Confidence> {
-        let waited_ns = self.waited_ns()?;
-        let client = self.case.client();
-        if self.case.sides[client].bytes == 0 || !self.is_by_client() {
-            return None;
-        }
-        let usual_ns = talk::answer_ns(self.case.track);
-        let is_long = match usual_ns {
-            Some(usual) => waited_ns > usual.max(self.case.soon_ns()) || waited_ns >= PATIENCE_NS,
-            None => waited_ns >= PATIENCE_NS.min(self.case.soon_ns().saturating_mul(4)),
-        };
-        is_long.then_some(if waited_ns >= PATIENCE_NS { Confidence::High } else { Confidence::Medium })
+        if self.is_by_client() { self.case.gave_up(self.waited_ns()?) } else { None }
     }
 
     /// The server's abort answers the client's close in the middle of a transfer (nginx, when its client goes).
@@ -145,13 +186,16 @@ impl Reset<'_> {
         let fin = self.case.fin_of(client)?;
         let after_fin = self.rst.record.time_ns.saturating_sub(fin.time_ns());
         let server = self.side;
-        let was_sending = self.case.since_tick(fin.talk.data_ticks[server], fin.time_ns()) <= PATIENCE_NS;
-        let is_first = self.case.fin_of(server).is_none_or(|own| own.time_ns() > fin.time_ns());
-        (is_first
-            && self.case.sides[server].fin == 0
-            && self.case.sides[server].bytes > 0
-            && was_sending
-            && after_fin <= self.case.soon_ns())
-        .then_some((Cause::ClientAbortDownload, Confidence::Medium, Some(ResetBy::Client)))
+        // It acknowledges the client's FIN.
+        let received = self.rst.peer.fin && self.rst.record.ack == self.rst.peer.next_seq;
+        if !received || self.case.sides[server].fin > 0 || self.case.closed_first() != Some(client) {
+            return None;
+        }
+        let soon = after_fin <= self.case.soon_ns();
+        let lost = self.case.ledger.lost(server) > 0;
+        let (cause, confidence) = client_had_closed(self, fin);
+        let is_cut = cause == Cause::ClientAbortDownload && soon && self.case.sides[server].bytes > 0;
+        (is_cut || cause == Cause::ClientGaveUp && (lost || self.case.waited_ns(client, self.rst).is_some()))
+            .then_some((cause, confidence, Some(ResetBy::Client)))
     }
 }

@@ -15,6 +15,7 @@ impl Reset<'_> {
     pub(super) fn facts(&self, cause: Cause) -> Vec<Evidence> {
         let mut facts = Vec::with_capacity(12);
         self.kernel_facts(&mut facts);
+        self.alert_facts(&mut facts);
         self.waiting_facts(cause, &mut facts);
         self.ledger_facts(&mut facts);
         self.rst_facts(&mut facts);
@@ -46,6 +47,11 @@ impl Reset<'_> {
             let repeats = self.rst.sender.repeats.max(self.rst.peer.repeats);
             facts.push(Evidence { name: "retransmissions", value: Value::Number(repeats.into()) });
         }
+    }
+
+    /// The alert by its number and name (RFC 8446 6.2).
+    fn alert_facts(&self, facts: &mut Vec<Evidence>) {
+        facts.extend(self.case.tls_alert().map(alert_fact));
     }
 
     fn ledger_facts(&self, facts: &mut Vec<Evidence>) {
@@ -117,6 +123,47 @@ impl Reset<'_> {
     }
 }
 
+fn alert_fact(description: u8) -> Evidence {
+    let value = match alert_name(description) {
+        Some(name) => Value::Word(name),
+        None => Value::Number(description.into()),
+    };
+    Evidence { name: "tls.alert", value }
+}
+
+/// Names of RFC 8446 6 and of earlier versions.
+fn alert_name(description: u8) -> Option<&'static str> {
+    Some(match description {
+        10 => "unexpected_message",
+        20 => "bad_record_mac",
+        22 => "record_overflow",
+        40 => "handshake_failure",
+        42 => "bad_certificate",
+        43 => "unsupported_certificate",
+        44 => "certificate_revoked",
+        45 => "certificate_expired",
+        46 => "certificate_unknown",
+        47 => "illegal_parameter",
+        48 => "unknown_ca",
+        49 => "access_denied",
+        50 => "decode_error",
+        51 => "decrypt_error",
+        70 => "protocol_version",
+        71 => "insufficient_security",
+        80 => "internal_error",
+        86 => "inappropriate_fallback",
+        90 => "user_canceled",
+        109 => "missing_extension",
+        110 => "unsupported_extension",
+        112 => "unrecognized_name",
+        113 => "bad_certificate_status_response",
+        115 => "unknown_psk_identity",
+        116 => "certificate_required",
+        120 => "no_application_protocol",
+        _ => return None,
+    })
+}
+
 /// What the verdict on a connection without RST rests on.
 pub(super) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Evidence> {
     if let Some(report) = case.icmp.filter(|_| cause == Cause::IcmpUnreachable) {
@@ -126,6 +173,9 @@ pub(super) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Evidence> {
             Evidence { name: "icmp.from", value: Value::Text(report.reporter.to_string().into()) },
             Evidence { name: "icmp.errors", value: Value::Number(report.errors.into()) },
         ];
+    }
+    if let Some(alert) = case.tls_alert().filter(|_| cause == Cause::TlsAlert) {
+        return vec![alert_fact(alert)];
     }
     let gone = matches!(cause, Cause::Vanished | Cause::RetransmissionTimeout | Cause::AcceptQueueFull);
     let Some(side) = silence::unheard(case).filter(|_| gone) else { return Vec::new() };

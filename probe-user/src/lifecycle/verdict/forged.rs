@@ -1,8 +1,10 @@
 //! Resets that did not come from the host whose address they bear.
 
-use super::super::{Cause, Confidence, injection};
+use super::super::{Cause, Confidence, ResetBy, form::Form, injection, track::RESP};
 use super::{Finding, Reset};
 
+/// A host that answers sooner is too near for its answers to tell anything by their time, nanoseconds.
+const LONG_WAY_NS: u64 = 1_000_000;
 /// RSTs to both ends within this time come from one device.
 const BOTH_NS: u64 = 2_000_000;
 
@@ -14,6 +16,24 @@ pub(super) fn device_reset_both(reset: &Reset<'_>) -> Option<Finding> {
     // route change, or a copy from behind a router.
     let strange = reset.is_foreign() && injection::is_of_another_host(other);
     (apart <= BOTH_NS && strange).then_some((Cause::DeviceResetBoth, Confidence::Medium, None))
+}
+
+/// An RST that answers a segment in a fraction of the time in which its host answered before: a firewall nearer than the host
+/// has begun to reject (nftables `reject with tcp reset`), or forgot the connection.
+pub(super) fn too_soon(reset: &Reset<'_>) -> Option<Finding> {
+    let is_answer = reset.form == Form::Reply && reset.rst.answers_peer && !reset.rst.sender.fin;
+    if !is_answer || reset.kernel_reason().is_some() || reset.rst.climbed {
+        return None;
+    }
+    // The way from here to the host and back, as the handshake showed it.
+    let whole_ns = reset.case.round_trip_ns();
+    let to_server_ns = reset.case.track.handshake().nanoseconds();
+    let way_ns = if reset.side == RESP { to_server_ns } else { whole_ns.saturating_sub(to_server_ns) };
+    (way_ns >= LONG_WAY_NS && whole_ns > 0 && reset.rst.idle_ns < way_ns / 8).then_some((
+        Cause::RefusedByFirewall,
+        Confidence::Medium,
+        Some(ResetBy::Middle),
+    ))
 }
 
 /// 17: marks of injection add up.

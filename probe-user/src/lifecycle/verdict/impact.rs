@@ -1,7 +1,7 @@
 //! What was lost: the same question whatever the cause, answered by what was never acknowledged and by who still waited.
 
 use super::{
-    super::{Cause, Closing, Impact, Opening},
+    super::{Cause, Closing, Impact, Opening, form::Form},
     Case, Reset,
 };
 
@@ -53,6 +53,7 @@ fn is_discarded(reset: &Reset<'_>, side: usize) -> bool {
 fn judge(case: &Case<'_>, cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
     let [clt, srv] = lost;
     match cause {
+        Cause::TlsAlert => return Impact::AttemptFailed,
         Cause::CloseNotifyAfterClose | Cause::RstInsteadOfFin => return Impact::None,
         Cause::RstAfterClose if clt + srv == 0 => return Impact::None,
         Cause::ClientGaveUp => return Impact::ResponseLost,
@@ -62,7 +63,7 @@ fn judge(case: &Case<'_>, cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Im
     }
     match (clt > 0, srv > 0) {
         (true, true) => Impact::TransferCut,
-        (true, false) if reset.had_answered_all() => Impact::RequestLost,
+        (true, false) if reset.has_answered() => Impact::RequestLost,
         (true, false) => {
             if reset.was_streaming(case.client()) {
                 Impact::TransferCut
@@ -72,11 +73,30 @@ fn judge(case: &Case<'_>, cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Im
         }
         (false, true) if reset.has_answered() => Impact::TransferCut,
         (false, true) => Impact::ResponseLost,
+        // Somebody cut what was alive.
+        (false, false) if is_by_another(cause) => {
+            if reset.awaits_answer() {
+                Impact::ResponseLost
+            } else {
+                Impact::TransferCut
+            }
+        }
+        // An abort before any answer throws the request away that it has not read.
+        (false, false) if !reset.is_by_client() && reset.form != Form::Reply && reset.awaits_answer() => {
+            if cause == Cause::AbortNoData { Impact::None } else { Impact::RequestLost }
+        }
+        // The buffer of who should have read it was full.
+        (false, false) if reset.has_stuck_reader() => Impact::TransferCut,
         // All that was sent has arrived; somebody may have waited for more.
         (false, false) if reset.awaits_answer() && cause != Cause::AbortNoData => Impact::ResponseLost,
         (false, false) if reset.was_streaming(1 - reset.side) && cause != Cause::AbortNoData => Impact::TransferCut,
         (false, false) => Impact::None,
     }
+}
+
+/// Something on the path ended what both hosts still used.
+fn is_by_another(cause: Cause) -> bool {
+    matches!(cause, Cause::InjectedSuspect | Cause::DeviceResetBoth | Cause::RefusedByFirewall)
 }
 
 /// Without any RST.
@@ -88,6 +108,8 @@ fn of_silence(case: &Case<'_>, cause: Cause) -> (Impact, [u64; 2]) {
         Cause::Vanished | Cause::RetransmissionTimeout | Cause::AcceptQueueFull | Cause::IcmpUnreachable
     );
     match case.closing {
+        _ if cause == Cause::TlsAlert => (Impact::AttemptFailed, none),
+        _ if cause == Cause::ClientGaveUp => (Impact::ResponseLost, none),
         _ if is_given_up => match lost {
             [0, 0] => (Impact::Unknown, none),
             [_, 0] => (Impact::RequestLost, lost),

@@ -99,6 +99,11 @@ impl Reset<'_> {
         if is_refusal {
             return (Cause::RefusedClosedPort, Confidence::High);
         }
-        if word.allowed.contains(&cause) { (cause, Confidence::High) } else { (word.otherwise, Confidence::Medium) }
+        if !word.allowed.contains(&cause) {
+            return (word.otherwise, Confidence::Medium);
+        }
+        // That there is no socket says nothing of why there is none any more.
+        let is_vague = reason == "NO_SOCKET" && !matches!(cause, Cause::RefusedClosedPort | Cause::HalfOpenScan);
+        (cause, if is_vague { confidence } else { Confidence::High })
     }
 }

@@ -3,15 +3,14 @@
 use probe_ebpf::layout::ACK;
 
 use super::{
-    super::{endpoint::SENT_FIN, form::Form, ledger, track::Track},
+    super::{
+        endpoint::SENT_FIN,
+        form::Form,
+        ledger::{self, ALERT_LENGTHS, LEAST_OF_TLS},
+        track::Track,
+    },
     Case,
 };
-
-/// Payload lengths of a TLS record with an encrypted alert (RFC 8446 6.1; RFC 5246 7.2.1): TLS 1.3; 1.2 with ChaCha20, GCM,
-/// and CBC with SHA-1, SHA-256 and SHA-384; older ones with RC4 and 3DES.
-const ALERT_LENGTHS: [u32; 9] = [23, 24, 27, 31, 37, 53, 57, 69, 85];
-/// Payload that each side of a TLS connection has sent at least when one can be closed.
-const LEAST_OF_TLS: u64 = 100;
 
 /// How sure it is that the last payload of a side was a TLS alert and nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -63,7 +62,10 @@ fn unacked(case: &Case<'_>, side: usize) -> Option<u32> {
     }
     let end = &track.ends[side];
     let upper = ledger::payload_end(end);
+    // Before anything is acknowledged, the SYN still is not: it is no payload.
+    let first = end.start_seq.wrapping_add(1);
     let acked = of_abort(track, side).unwrap_or(end.ack_seq);
+    let acked = if acked.wrapping_sub(first).cast_signed() < 0 { first } else { acked };
     let open = upper.wrapping_sub(acked).cast_signed();
     Some(u32::try_from(open).unwrap_or(0))
 }
@@ -82,32 +84,9 @@ fn tail(case: &Case<'_>, side: usize, unacked: Option<u32>) -> Tail {
     let late = case.track.rare().map(|rare| &rare.sides[side]);
     // The bytes are those of what is open when it is just that segment.
     if let Some(late) = late.filter(|late| late.late_note != 0 && late.late_len == open) {
-        return if is_alert(late.late_note, open) { Tail::Alert } else { Tail::Payload };
+        return if ledger::is_alert(late.late_note, open) { Tail::Alert } else { Tail::Payload };
     }
     let is_tls_like = case.sides.iter().all(|side| side.bytes >= LEAST_OF_TLS);
     let is_closed = case.track.ends.iter().any(|end| end.has(SENT_FIN));
     if is_tls_like && is_closed && ALERT_LENGTHS.contains(&open) { Tail::AlertLike } else { Tail::Payload }
-}
-
-/// A TLS record that is an alert, or may be an encrypted one, and nothing after it (RFC 8446 5.1, 5.2).
-fn is_alert(note: u64, len: u32) -> bool {
-    let [kind, 3, 0..=4, high, low, ..] = note.to_ne_bytes() else { return false };
-    let whole = u32::from(u16::from_be_bytes([high, low])) + 5 == len;
-    whole && (kind == 21 || kind == 23 && ALERT_LENGTHS.contains(&len))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn alerts_by_their_record_header() {
-        let note = |bytes: [u8; 8]| u64::from_ne_bytes(bytes);
-        assert!(is_alert(note([21, 3, 3, 0, 26, 0, 0, 0]), 31));
-        assert!(is_alert(note([23, 3, 3, 0, 19, 9, 9, 9]), 24));
-        assert!(is_alert(note([21, 3, 1, 0, 2, 1, 0, 0]), 7));
-        assert!(!is_alert(note([23, 3, 3, 0, 60, 9, 9, 9]), 65), "application data");
-        assert!(!is_alert(note([21, 3, 3, 0, 26, 0, 0, 0]), 100), "more follows");
-        assert!(!is_alert(note(*b"GET / HT"), 24));
-    }
 }

@@ -21,10 +21,10 @@ mod ledger;
 mod opening;
 mod silence;
 
-use probe_ebpf::layout::SegmentRecord;
+use probe_ebpf::layout::{ACK, SegmentRecord};
 
 use super::endpoint::Kind;
-use super::evidence::{Before, Rst, Seen};
+use super::evidence::{Before, Rst, Seen, Talk};
 use super::form::Form;
 use super::icmp::IcmpReport;
 use super::reset_options::ResetOptions;
@@ -77,6 +77,7 @@ type Rule = fn(&Reset<'_>) -> Option<Finding>;
 const RULES: &[Rule] = &[
     opening::nothing_but_one,
     abort::explained,
+    closing::tls_alert,
     closing::close_notify,
     closing::after_both_closed,
     opening::ignored_while_opening,
@@ -89,6 +90,7 @@ const RULES: &[Rule] = &[
     forged::device_reset_both,
     forgotten::by_device,
     forged::injected,
+    forged::too_soon,
     forgotten::challenge_confirmed,
     forgotten::keep_alive_timeout,
     forgotten::retransmission_timeout,
@@ -98,8 +100,6 @@ const RULES: &[Rule] = &[
     abort::abort,
 ];
 
-/// A request that crosses an idle close arrives within this time after the FIN.
-const RACE_NS: u64 = 2_000_000_000;
 /// A server that closes because of idleness was idle for at least this long.
 const IDLE_NS: u64 = 1_000_000_000;
 /// An early reply and the reset that follows it belong together within this time.
@@ -195,6 +195,11 @@ impl<'a> Case<'a> {
         self.track.rare()?.sides[side].fin.as_ref()
     }
 
+    /// The description of a fatal TLS alert that either side sent in the clear.
+    fn tls_alert(&self) -> Option<u8> {
+        [0, 1].into_iter().find_map(|side| self.track.odd(side).map(|odd| odd.tls_alert).filter(|&alert| alert != 0))
+    }
+
     /// The side whose FIN came first.
     fn closed_first(&self) -> Option<usize> {
         let time = |side: usize| self.fin_of(side).map(Seen::time_ns);
@@ -204,6 +209,39 @@ impl<'a> Case<'a> {
             (None, Some(_)) => Some(1),
             (None, None) => None,
         }
+    }
+
+    /// When `side` decided to end the connection: its FIN, or else its RST `rst`; who had spoken until then as seen here; and
+    /// what of the other side it had received by then, where it says so.
+    fn decision_of(&self, side: usize, rst: &Rst) -> (u64, Talk, Option<u32>) {
+        match self.fin_of(side) {
+            Some(fin) => (fin.time_ns(), fin.talk, Some(fin.ack)),
+            None => (rst.record.time_ns, rst.talk, rst.record.has(ACK).then_some(rst.record.ack)),
+        }
+    }
+
+    /// How long the client's last payload had been waiting for an answer when `side` decided to end the connection; `None`
+    /// when it was answered. By what `side` had received, not by what had passed here: the same wherever one watches.
+    fn waited_ns(&self, side: usize, rst: &Rst) -> Option<u64> {
+        let (time_ns, talk, received) = self.decision_of(side, rst);
+        let client = self.client();
+        if self.sides[client].bytes == 0 {
+            return None;
+        }
+        let is_waiting = match received {
+            // Nothing of the answer had reached the client.
+            Some(ack) if side == client && talk.last() != Some(client) => {
+                let begins = self.track.answer_seq;
+                begins != 0 && ack.wrapping_sub(begins).cast_signed() <= 0
+            }
+            // The request had reached the server.
+            Some(ack) if side != client => {
+                let asked = super::ledger::payload_end(&self.track.ends[client]);
+                talk.last() == Some(client) && ack.wrapping_sub(asked).cast_signed() >= 0
+            }
+            _ => talk.last() == Some(client),
+        };
+        is_waiting.then(|| self.since_tick(talk.data_ticks[client], time_ns))
     }
 
     /// Nanoseconds from tick `tick` of the connection to `time_ns`.
@@ -231,36 +269,25 @@ impl Reset<'_> {
     }
 
     /// When the side that resets decided to end the connection: its FIN, or else its RST; and who had spoken until then.
-    fn decision(&self) -> (u64, super::evidence::Talk) {
-        match self.case.fin_of(self.side) {
-            Some(fin) => (fin.time_ns(), fin.talk),
-            None => (self.rst.record.time_ns, self.rst.talk),
-        }
+    fn decision(&self) -> (u64, Talk) {
+        let (time_ns, talk, _) = self.case.decision_of(self.side, self.rst);
+        (time_ns, talk)
     }
 
     /// How long the client's last payload had been waiting for an answer when the connection was ended by who resets;
-    /// `None` when the server had spoken last.
+    /// `None` when it was answered.
     fn waited_ns(&self) -> Option<u64> {
-        let (time_ns, talk) = self.decision();
-        let client = self.case.client();
-        let is_waiting = talk.last() == Some(client);
-        is_waiting.then(|| self.case.since_tick(talk.data_ticks[client], time_ns))
+        self.case.waited_ns(self.side, self.rst)
     }
 
     /// The server has not answered the last payload of the client.
     fn awaits_answer(&self) -> bool {
-        self.waited_ns().is_some() && self.case.sides[self.case.client()].bytes > 0
+        self.waited_ns().is_some()
     }
 
     /// The server has sent payload since the client's last, or before it.
     fn has_answered(&self) -> bool {
-        let (_, talk) = self.decision();
-        talk.last() == Some(1 - self.case.client())
-    }
-
-    /// Every request but the lost one was answered.
-    fn had_answered_all(&self) -> bool {
-        self.has_answered()
+        self.decision().1.last().is_some() && !self.awaits_answer()
     }
 
     /// `side` had been sending until just before the end.
@@ -268,6 +295,11 @@ impl Reset<'_> {
         let (time_ns, talk) = self.decision();
         let is_recent = self.case.since_tick(talk.data_ticks[side], time_ns) <= self.case.soon_ns();
         talk.last() == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
+    }
+
+    /// Who spoke last could not send more, as the other side did not read.
+    fn has_stuck_reader(&self) -> bool {
+        self.decision().1.last().is_some_and(|speaker| self.is_stuck(1 - speaker))
     }
 
     /// The receive buffer of `side` was full, or nearly.

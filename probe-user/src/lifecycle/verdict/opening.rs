@@ -83,10 +83,18 @@ pub(super) fn accept_queue_full(reset: &Reset<'_>) -> Option<Finding> {
     let silent = server.packets == server.syn_ack + server.rst;
     let ignored = silent && reset.case.sides[ORIG].retransmits >= 2;
     // The server's host has it as half open: it answers the client's ACK by the RST that goes with a full queue.
-    match (repeated || ignored, reset.form, silent) {
-        (true, Form::Reply, true) => overflows(Confidence::Medium),
-        _ => None,
+    if reset.form != Form::Reply || !silent {
+        return None;
     }
+    if repeated || ignored {
+        return overflows(Confidence::Medium);
+    }
+    // At once, in answer to what completes the handshake. With payload behind it a filter would look the same.
+    let asked = reset.case.sides[ORIG].bytes > 0;
+    let since_ns = reset.rst.record.time_ns.saturating_sub(reset.case.track.start_ns);
+    let at_once = since_ns <= reset.case.round_trip_ns().saturating_mul(2).max(reset.case.soon_ns());
+    let opened = reset.case.opening == Opening::Completed;
+    if opened && at_once { overflows(if asked { Confidence::Low } else { Confidence::Medium }) } else { None }
 }
 
 /// 3: the client's host answered the SYN-ACK by an RST, as it knew of no connection.

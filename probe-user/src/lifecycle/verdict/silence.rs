@@ -23,6 +23,12 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
             return (Cause::IcmpUnreachable, if report.fits { Confidence::High } else { Confidence::Low });
         }
     }
+    if case.tls_alert().is_some() {
+        return (Cause::TlsAlert, Confidence::High);
+    }
+    if let Some(confidence) = gave_up(case) {
+        return (Cause::ClientGaveUp, confidence);
+    }
     match case.closing {
         // Another SYN took its place before an answer could come.
         Closing::NeverAnswered if case.is_cut_short => (Cause::None, Confidence::Low),
@@ -35,6 +41,24 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
         Closing::Vanished => (Cause::Vanished, Confidence::Medium),
         _ => (Cause::None, Confidence::High),
     }
+}
+
+/// The client closed while its last request was unanswered, and no answer ever came. Rival: a client that wants none, where
+/// nothing was ever answered.
+fn gave_up(case: &Case<'_>) -> Option<Confidence> {
+    let (client, server) = (case.client(), 1 - case.client());
+    let fin = case.fin_of(client)?;
+    let closed_first = case.closed_first() == Some(client);
+    if !closed_first
+        || fin.talk.last() != Some(client)
+        || case.track.spoke_last() != Some(client)
+        || case.is_half_seen()
+    {
+        return None;
+    }
+    let waited_ns = case.since_tick(fin.talk.data_ticks[client], fin.time_ns());
+    let confidence = case.gave_up(waited_ns)?;
+    Some(if case.sides[server].bytes > 0 { confidence.min(Confidence::Medium) } else { Confidence::Low })
 }
 
 fn of_opening(case: &Case<'_>) -> Option<(Cause, Confidence)> {

@@ -12,6 +12,7 @@ use super::checksum::{holds, sum_behind, sum_words};
 use super::decode::Payload;
 use super::file::Frame;
 use super::link::LinkType;
+use crate::source::first_bytes::first_bytes;
 
 const IP: usize = 14;
 const TCP: usize = IP + 20;
@@ -43,6 +44,9 @@ pub(super) fn read(frame: &Frame<'_>, verify: bool, into: &mut Segment) -> Optio
     fixed.read(frame.time_ns, end, header_end, into);
     if header_end != HEADERS || into.record.flags & RST != 0 && end > HEADERS {
         read_more(frame.bytes, end, into);
+    }
+    if into.record.flags & RST == 0 {
+        into.rst_note = first_bytes(frame.bytes, header_end, end - header_end);
     }
     Some(Payload { bad_checksum, payload_cut })
 }
