@@ -187,7 +187,7 @@ fn of_place(ends: Ends, place: usize, truth: Option<&Truth>, said: &Verdicts) ->
         let words = format!("{} by {}, {}", truth.causes.join("|"), truth.by.join("|"), truth.impacts.join("|"));
         let right = said.as_ref().map_or([false; 3], |said| {
             let has = |words: &[&str], word: &str| words.contains(&word);
-            [truth.is_cause(&said.cause, place), has(truth.by, &said.by), has(truth.impacts, &said.impact)]
+            [truth.is_cause(&said.cause, place), has(truth.by, &said.by), truth.is_impact(&said.impact, place)]
         });
         Judged { ends, place, truth: words, said, right }
     };

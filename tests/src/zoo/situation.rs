@@ -37,8 +37,8 @@ pub struct Truth {
     pub when: fn(&View) -> bool,
     /// Causes that are right.
     pub causes: &'static [&'static str],
-    /// Causes that are right besides where the probe is live: what it does not see there.
-    pub live: &'static [&'static str],
+    /// Causes and impacts that are right besides where the probe is live, as it does not see all there.
+    pub live: [&'static [&'static str]; 2],
     /// Who ended it by RST.
     pub by: &'static [&'static str],
     /// What was lost.
@@ -124,18 +124,23 @@ impl Truth {
         by: &'static [&'static str],
         impacts: &'static [&'static str],
     ) -> Self {
-        Self { when, causes, live: &[], by, impacts, is_premise: true }
+        Self { when, causes, live: [&[], &[]], by, impacts, is_premise: true }
     }
 
     /// Whether `cause` is right in the place with this number.
     pub fn is_cause(&self, cause: &str, place: usize) -> bool {
-        self.causes.contains(&cause) || is_live(place) && self.live.contains(&cause)
+        self.causes.contains(&cause) || is_live(place) && self.live[0].contains(&cause)
     }
 
-    /// The same, where a live probe sees less and may name these causes.
+    /// Whether `impact` is.
+    pub fn is_impact(&self, impact: &str, place: usize) -> bool {
+        self.impacts.contains(&impact) || is_live(place) && self.live[1].contains(&impact)
+    }
+
+    /// The same, where a live probe sees less and may name these causes and impacts.
     #[must_use]
-    pub const fn live(mut self, causes: &'static [&'static str]) -> Self {
-        self.live = causes;
+    pub const fn live(mut self, causes: &'static [&'static str], impacts: &'static [&'static str]) -> Self {
+        self.live = [causes, impacts];
         self
     }
 

@@ -55,7 +55,7 @@ fn refused() -> Vec<Situation> {
         new("fw_router_icmp", "the router rejects by ICMP admin-prohibited")
             .client("router_rule ip daddr $S tcp dport $PORT reject with icmp type admin-prohibited; curl -m 1 $U/")
             .truth([Truth::new(View::has_no_rst, &["icmp_unreachable"], &["middle", "none"], &["attempt_failed"])
-                .live(NO_ICMP)])
+                .live(NO_ICMP, &[])])
             .needs(&["nft"]),
         new("fw_server_icmp", "the server rejects by ICMP port-unreachable")
             .client("server_rule ip daddr $S tcp dport $PORT reject with icmp type port-unreachable; curl -m 1 $U/")
@@ -65,7 +65,7 @@ fn refused() -> Vec<Situation> {
                 &["server", "middle", "none"],
                 &["attempt_failed"],
             )
-            .live(NO_ICMP)])
+            .live(NO_ICMP, &[])])
             .needs(&["nft"]),
         new("fw_router_drop", "the router drops")
             .client("blackhole; curl -m 1.5 $U/")

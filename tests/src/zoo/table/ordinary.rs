@@ -1,6 +1,6 @@
 //! Ordinary successes: nothing may be said of them.
 
-use super::tls::WRK_ENDS;
+use super::tls::{WRK_ABORTS, WRK_ENDS};
 use crate::zoo::situation::{ORDERLY, Situation};
 
 const NGINX: &str = "nginx_run";
@@ -27,7 +27,7 @@ pub(super) fn situations() -> Vec<Situation> {
             "wrk -t1 -c2 -d1s $U/ > log",
         )
         .needs(&["nginx", "wrk"])
-        .instead([WRK_ENDS, ORDERLY]),
+        .instead([WRK_ENDS, WRK_ABORTS, ORDERLY]),
         ok("ok_haproxy", "GET through haproxy's own answer", HAPROXY, "curl $U/").needs(&["haproxy"]),
         ok("ok_apache", "GET from apache", "apache_run ''", "curl $U/").needs(&["apache2"]),
         ok("ok_node", "node server, node client", NODE, "js 'get(http, {})'").needs(&["node"]),

@@ -77,7 +77,7 @@ fn goodbyes() -> Vec<Situation> {
         Situation::new("tls_wrk_nginx", "wrk for a second; at its end it waits for an answer on each connection")
             .server(NGINX)
             .client("wrk -t1 -c2 -d1s $UT/ > wrk.log")
-            .truth([WRK_ENDS, ORDERLY])
+            .truth([WRK_ENDS, WRK_ABORTS, ORDERLY])
             .needs(&["nginx", "wrk"]),
         Situation::new("tls_ka_idle_close", "nginx closes an idle TLS connection, the client a second later")
             .server(IDLE)
@@ -102,15 +102,28 @@ const GOODBYE_UNREAD: Truth = Truth::new(
     &["none"],
 );
 /// Closed in the middle of a request, before any byte of the answer.
-pub(super) const WRK_ENDS: Truth =
-    Truth::new(View::has_rst, &["client_gave_up", "data_after_close"], &["client"], &["response_lost"]);
+pub(super) const WRK_ENDS: Truth = Truth::new(
+    |view| view.is_reset_by_client() && view.near.as_ref().is_some_and(|near| near.fin[0] > 0),
+    &["client_gave_up", "data_after_close"],
+    &["client"],
+    &["response_lost"],
+);
+/// With something of an answer unread: how much was missing is a matter of luck.
+pub(super) const WRK_ABORTS: Truth = Truth::new(
+    View::is_reset_by_client,
+    &["app_abort", "rst_instead_of_fin", "client_abort_download", "client_gave_up"],
+    &["client"],
+    &["none", "transfer_cut", "response_lost"],
+);
 /// A handshake that fails: what is said of it besides is a matter of who closes first.
 const REJECTED: Truth = Truth::new(
     View::any,
     &["tls_alert", "none", "close_notify_after_close", "rst_after_close"],
     &["client", "server", "none"],
     &["none", "attempt_failed", "request_lost"],
-);
+)
+// Counted live, the payload is not at hand.
+.live(&["app_abort"], &["response_lost"]);
 
 fn refusals() -> Vec<Situation> {
     vec![

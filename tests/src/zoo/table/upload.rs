@@ -54,8 +54,10 @@ pub(super) fn situations() -> Vec<Situation> {
             .server("py 'serve(lambda s: (s.recv(100), s.sendall(b\"HTTP/1.1 403 no\\r\\nContent-Length: 0\\r\\n\\r\\n\")))'")
             .client("curl -H 'Expect:' -d \"$(head -c 300 /dev/zero | tr '\\0' x)\" $U/")
             .truth([SMALL, NO_RST]),
-        stopped("up_curl_kill9", "curl SIGKILLed mid-upload", READS, "head -c 3000000 /dev/zero > b; timeout -s KILL .7 curl -s --limit-rate 300k -T b $U/"),
-        stopped("up_curl_maxtime", "curl -m 0.7 mid-upload", READS, "head -c 3000000 /dev/zero > b; curl -m .7 --limit-rate 300k -T b $U/"),
+        stopped("up_curl_kill9", "curl SIGKILLed mid-upload", READS, "head -c 3000000 /dev/zero > b; timeout -s KILL .7 curl -s -H 'Expect:' --limit-rate 300k -T b $U/"),
+        stopped("up_curl_maxtime", "curl -m 0.7 mid-upload", READS, "head -c 3000000 /dev/zero > b; curl -m .7 -H 'Expect:' --limit-rate 300k -T b $U/"),
+        stopped("up_expect_maxtime", "curl -m 0.7 waits for 100 Continue, nothing of the body is sent", READS, "head -c 3000000 /dev/zero > b; curl -m .7 -T b $U/")
+            .instead([UNANSWERED]),
         stopped("up_linger0", "a client aborts its upload (SO_LINGER 0)", READS, ABORTED),
         Situation::new("up_server_killed", "the server is SIGKILLed during an upload, bytes unread")
             .server("py 's, _ = listen().accept(); open(\"pid\", \"w\").write(str(os.getpid())); s.recv(100); sleep(9)'")
@@ -75,6 +77,9 @@ const QUIT: Truth = Truth::new(
     &["none", "transfer_cut", "request_lost"],
 )
 .aside();
+/// By packets, a request without an answer.
+const UNANSWERED: Truth =
+    Truth::new(View::has_no_rst, &["none", "client_gave_up"], &["none"], &["none", "response_lost"]);
 const REPLIED: Truth = Truth::new(View::has_no_rst, &["none"], &["none"], &["none"]);
 const SMALL: Truth = Truth::new(
     View::is_reset_by_server,
