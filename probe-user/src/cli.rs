@@ -78,11 +78,15 @@ pub struct LiveArgs {
     /// Packets behind the verdicts.
     #[command(flatten)]
     pub evidence: EvidenceArgs,
-    /// The interfaces are this host's own: also see what it sends (tc egress), and take its kernel's reasons for resets
+    /// Also see what this host sends (tc egress), and take its kernel's reasons for resets: by itself where the interface has
+    /// addresses of this host
     #[arg(long, conflicts_with_all = ["promisc"])]
     pub host: bool,
+    /// See only what comes in, also where the interface has addresses of this host: half of each connection
+    #[arg(long, conflicts_with = "host")]
+    pub no_host: bool,
     /// How --host sees what is sent: a tcx link (since Linux 6.6) or a filter on the clsact qdisc
-    #[arg(long, value_enum, default_value_t = EgressArg::Auto, requires = "host", hide_short_help = true)]
+    #[arg(long, value_enum, default_value_t = EgressArg::Auto, conflicts_with = "no_host", hide_short_help = true)]
     pub egress: EgressArg,
     /// Enter promiscuous mode while watching (mirror ports)
     #[arg(long)]

@@ -24,6 +24,17 @@ use crate::{
     },
 };
 
+/// Whether what this host sends is seen as well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HostView {
+    /// Yes, or it is an error.
+    Both,
+    /// No.
+    Incoming,
+    /// Where the interface has addresses of this host.
+    ByAddresses,
+}
+
 /// Why a command line cannot be followed.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
@@ -133,7 +144,7 @@ pub struct LivePlan {
     /// Enter promiscuous mode.
     pub promiscuous: bool,
     /// Also see what this host sends, and why its kernel resets.
-    pub host: bool,
+    pub host: HostView,
     /// How what the host sends is seen.
     pub egress: EgressHook,
     /// How the program is loaded.
@@ -296,7 +307,11 @@ impl TryFrom<LiveArgs> for LivePlan {
             umem_frames: args.path.umem,
             evidence: evidence::plan(args.evidence)?,
             promiscuous: args.promisc,
-            host: args.host,
+            host: match (args.host, args.no_host || args.promisc) {
+                (true, _) => HostView::Both,
+                (false, true) => HostView::Incoming,
+                (false, false) => HostView::ByAddresses,
+            },
             egress: match args.egress {
                 EgressArg::Auto => EgressHook::Auto,
                 EgressArg::Tcx => EgressHook::Tcx,

@@ -14,6 +14,8 @@ use super::{Basis, ConnState, Connection, Opening, Orientation, Side, Stage, Wri
 
 /// What is known of a connection besides its own state.
 pub(super) struct Known<'a> {
+    /// Both directions of some connection were seen.
+    pub(super) both_ways: bool,
     /// Time of the first segment of all.
     pub(super) watched_from: u64,
     /// How client and server are known, and whether they are the other way round than Zeek has them.
@@ -49,6 +51,7 @@ pub(super) fn connection(
         opening,
         closing,
         watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(known.watched_from) } else { 0 },
+        both_ways: known.both_ways,
         is_cut_short: written == Written::Reused && now.saturating_sub(track.start_ns) < 1_000_000_000,
         acks_seen: config.pure_acks_seen && track.counting.basis() != Basis::ControlOnly,
         evidence: config.evidence,

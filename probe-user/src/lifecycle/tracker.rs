@@ -42,6 +42,8 @@ pub struct Tracker {
     closed: Vec<Connection>,
     tombstones: Tombstones,
     servers: Servers,
+    /// Both directions of some connection were seen: that an answer is missing says something.
+    both_ways: bool,
     spare: Spare,
     next_id: u64,
     /// Where the search for a victim goes on.
@@ -62,6 +64,7 @@ impl Tracker {
             table: Table::new(config.hash_seed),
             tombstones: Tombstones::new(),
             servers: Servers::default(),
+            both_ways: false,
             wheel: Wheel::new(),
             now: 0,
             quiet_until: 0,
@@ -279,7 +282,7 @@ impl Tracker {
     /// What is known of a connection besides its own state.
     fn known(&self, track: &Track, roles: (Orientation, bool)) -> Known<'_> {
         let (icmp, said) = (self.icmp.of(track.id), self.reset_options.of_both(track.id));
-        Known { watched_from: self.watched_from, roles, icmp, said }
+        Known { both_ways: self.both_ways, watched_from: self.watched_from, roles, icmp, said }
     }
 
     /// Writes everything that is left, in order of start.
@@ -412,7 +415,9 @@ impl Tracker {
         }
         self.stats.written += 1;
         self.stats.offload.add(track);
+        self.both_ways |= track.ends.iter().all(|end| end.packets > 0);
         let known = Known {
+            both_ways: self.both_ways,
             watched_from: self.watched_from,
             roles,
             icmp: self.icmp.of(track.id),

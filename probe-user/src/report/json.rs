@@ -125,6 +125,8 @@ struct WindowJson<'a> {
     interfaces: Vec<InterfaceJson<'a>>,
     depth: &'static str,
     action: &'static str,
+    /// What this host sent on its own interface was not seen: half of each connection.
+    one_way: bool,
 }
 
 impl<'a> From<&'a Window> for WindowJson<'a> {
@@ -143,6 +145,7 @@ impl<'a> From<&'a Window> for WindowJson<'a> {
             interfaces: window.interfaces.iter().map(interface).collect(),
             depth: window.depth,
             action: window.action,
+            one_way: window.is_one_way,
         }
     }
 }

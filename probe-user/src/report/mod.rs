@@ -59,6 +59,8 @@ pub struct Loss {
 /// Where and when a snapshot was taken.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Window {
+    /// What this host sent on its own interface was not seen.
+    pub is_one_way: bool,
     /// Start, nanoseconds since the Unix epoch.
     pub start_ns: u64,
     /// End.

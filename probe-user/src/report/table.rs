@@ -74,6 +74,7 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
     let seconds = window.end_ns.saturating_sub(window.start_ns) as f64 / 1e9;
     let interfaces: Vec<_> =
         window.interfaces.iter().map(|i| format!("{} ({} {})", i.name, i.driver, i.mode)).collect();
+    out.push_str(&half_seen(snapshot));
     push(out, format_args!("{} for {seconds:.1} s", text::timestamp(window.start_ns)));
     if !interfaces.is_empty() {
         push(out, format_args!(" on {}, depth {}, action {}", interfaces.join(", "), window.depth, window.action));
@@ -104,16 +105,6 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
         ),
     );
     out.push_str(&impact_line(totals));
-    if totals.one_sided > 0 {
-        push(
-            out,
-            format_args!(
-                "{} connections were seen in one direction only (asymmetric capture, or a host's own interface without --host): \
-                 how they were answered and ended is unknown\n",
-                totals.one_sided
-            ),
-        );
-    }
     if snapshot.filter.is_some() {
         out.push_str("Of these connections only: ");
     }
@@ -131,6 +122,25 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
     for notice in snapshot.quality.notices() {
         push(out, format_args!("{notice}\n"));
     }
+}
+
+/// The first thing to know: that half of it was not seen, and what helps.
+fn half_seen(snapshot: &Snapshot) -> String {
+    if snapshot.window.is_one_way {
+        return "Only what comes in was seen, half of each connection: no verdict here is sure, and what was not seen may have \
+                happened. --host sees both halves.\n"
+            .to_string();
+    }
+    let totals = &snapshot.aggregate.totals;
+    let one_sided = totals.one_sided;
+    if one_sided == 0 {
+        return String::new();
+    }
+    let some = if one_sided == totals.connections { "All connections were".to_string() } else { format!("{one_sided} connections were") };
+    format!(
+        "{some} seen in one direction only (asymmetric capture, one leg of a TAP, or a host's own interface without --host): how \
+         they were answered and ended is unknown\n"
+    )
 }
 
 /// What the resets cost, worst first: `1,204 resets: 1,150 harmless, 41 lost a request`.

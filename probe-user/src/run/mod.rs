@@ -10,6 +10,7 @@ mod evidence;
 mod feed;
 mod files;
 mod frames;
+mod host_view;
 mod interfaces;
 mod kept;
 mod losses;

@@ -14,6 +14,7 @@ use super::{
     evidence::{Evidence, EvidenceBooks},
     feed::{Feed, SharedFeed},
     frames::{FrameReader, Sockets},
+    host_view,
     meters::Meters,
     output,
     pace::Pace,
@@ -66,6 +67,8 @@ pub(super) struct Session {
     silence: Silence,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
+    /// What this host sends on its own interface is not seen.
+    pub(super) is_one_way: bool,
 }
 
 /// How often the coarse clock ticks and the occupancy is looked at.
@@ -89,7 +92,8 @@ impl Session {
         }
         attach::preflight(&plan.interfaces, plan.promiscuous)?;
         let clock = Clock::start();
-        let reasons = if plan.host { reset_format() } else { None };
+        let host_view = host_view::choose(plan)?;
+        let reasons = if host_view.is_both() { reset_format() } else { None };
         let reset_offsets = reasons.as_ref().map(|format| format.offsets);
         let queues = match plan.datapath {
             DataPath::Count => Vec::new(),
@@ -101,7 +105,7 @@ impl Session {
         let snapshots = plan.evidence.is_some() && !without;
         let offset_ns = clock.offset_ns;
         // With one queue alone the books say it all. What the host sends is a place of its own.
-        let by_queue = plan.host || delivery::queue_count(&plan.interfaces) > 1;
+        let by_queue = host_view.is_both() || delivery::queue_count(&plan.interfaces) > 1;
         let clock_offset_ns = offset_ns;
         let config =
             EngineConfig { reset_offsets, clock_offset_ns, by_queue, snapshots, sockets, ..plan.engine.clone() };
@@ -118,7 +122,8 @@ impl Session {
         // All legs begin as one: what passes while they are being attached is seen by none.
         engine.arm(false);
         let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
-        let host = plan.host.then(|| host_tap(plan, &mut engine, &attachments, reasons.is_some())).transpose()?;
+        let host = host_view.attach(|| host_tap(plan, &mut engine, &attachments, reasons.is_some()))?;
+        let is_one_way = host.is_none() && host_view.has_addresses();
         let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
         let manners = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.manner(one)));
         let manners: Vec<_> = manners.collect();
@@ -132,7 +137,7 @@ impl Session {
             hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), clock.offset_ns),
             ..TrackerConfig::default()
         });
-        let basis = match (full, plan.host) {
+        let basis = match (full, host.is_some()) {
             (false, _) => Basis::ControlOnly,
             (true, true) => Basis::BeforeSegmentation,
             (true, false) => Basis::AllSegments,
@@ -160,6 +165,7 @@ impl Session {
             meters,
             silence: Silence::new(),
             started_ns: clock.unix_ns(),
+            is_one_way,
         })
     }
 

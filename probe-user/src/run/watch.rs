@@ -112,6 +112,7 @@ fn window(plan: &WatchPlan, session: &Session) -> Window {
     Window {
         start_ns: session.started_ns,
         end_ns: session.started_ns,
+        is_one_way: session.is_one_way,
         interfaces: interfaces.collect(),
         depth: match plan.live.engine.depth {
             Depth::Full => "full",

@@ -45,6 +45,8 @@ pub(super) struct Case<'a> {
     pub(super) closing: Closing,
     /// How long every segment had been seen before its first, nanoseconds.
     pub(super) watched_ns: u64,
+    /// Both directions of some connection were seen: a missing answer says something.
+    pub(super) both_ways: bool,
     /// A new connection took its place within a second.
     pub(super) is_cut_short: bool,
     /// Every acknowledgement was seen, unless it was lost on the way here.

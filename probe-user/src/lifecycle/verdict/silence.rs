@@ -33,7 +33,8 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
         // Another SYN took its place before an answer could come.
         Closing::NeverAnswered if case.is_cut_short => (Cause::None, Confidence::Low),
         // Whether no answer came or none was seen, packets cannot tell.
-        Closing::NeverAnswered => (Cause::NeverAnswered, Confidence::Medium),
+        Closing::NeverAnswered if case.both_ways => (Cause::NeverAnswered, Confidence::Medium),
+        Closing::NeverAnswered => (Cause::NeverAnswered, Confidence::Low),
         Closing::OneSided => (Cause::None, Confidence::Low),
         Closing::Vanished if case.track.ends.iter().any(|end| end.repeats >= IN_VAIN) => {
             (Cause::RetransmissionTimeout, Confidence::Medium)

@@ -45,6 +45,34 @@ pub fn own_traffic(device: &Netdev) -> Result<Option<String>, LiveError> {
     Ok(found)
 }
 
+/// The first address of this host on the interface that is more than link-local, in words; `None` on loopback, whose frames
+/// come in both ways.
+///
+/// # Errors
+/// [`LiveError::Netlink`].
+pub fn address_of_host(device: &Netdev) -> Result<Option<String>, LiveError> {
+    if device.driver == "loopback" || device.name == "lo" {
+        return Ok(None);
+    }
+    let mut found = None;
+    rtnetlink::dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message: RouteNetlinkMessage| {
+        if let RouteNetlinkMessage::NewAddress(address) = message
+            && address.header.index == device.index
+        {
+            found = found.take().or_else(|| own_address(&address));
+        }
+    })
+    .map_err(LiveError::Netlink)?;
+    Ok(found)
+}
+
+/// Whether this host forwards packets from one of its interfaces to another: what comes in at one then goes out at another.
+pub fn forwards() -> bool {
+    ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"]
+        .iter()
+        .any(|path| std::fs::read_to_string(path).is_ok_and(|value| value.trim() != "0"))
+}
+
 /// A link-local IPv6 address comes by itself with every interface that is up, and says nothing.
 fn says_nothing(address: Ipv6Addr) -> bool {
     address.is_unicast_link_local() || address.is_multicast()

@@ -1,0 +1,90 @@
+//! Whether a session sees what this host sends: as asked for, or where the interface has addresses of this host.
+//!
+//! XDP sees what comes in. On a host's own interface that is half of each connection, and half a view is no verdict.
+
+use super::{RunError, output};
+use crate::{
+    plan::{DataPath, HostView, LivePlan},
+    source::live::{LiveError, carries, engine::Action, netdev::Netdev},
+};
+
+/// What was chosen, and why.
+pub(super) enum Chosen {
+    /// Asked for.
+    Both,
+    /// By itself.
+    ByItself,
+    /// Only what comes in, although there are addresses of this host.
+    Half,
+    /// Only what comes in: nothing of this host is on it.
+    Incoming,
+}
+
+/// Chooses by the plan and, where that leaves it open, by the addresses of the interfaces; says so.
+///
+/// # Errors
+/// An interface that is not there, or a kernel that does not tell.
+pub(super) fn choose(plan: &LivePlan) -> Result<Chosen, RunError> {
+    if plan.host == HostView::Both {
+        return Ok(Chosen::Both);
+    }
+    // Frames that go to sockets or are dropped do not reach the host: it sends nothing about them.
+    if !matches!(plan.datapath, DataPath::Count) || plan.engine.action == Action::Drop {
+        return Ok(Chosen::Incoming);
+    }
+    let Some((name, why)) = own(&plan.interfaces)? else { return Ok(Chosen::Incoming) };
+    if plan.host == HostView::Incoming {
+        output::say(&format!(
+            "rstprobe: {name}: {why}: only what comes in is seen, half of each connection (--host sees both halves)"
+        ));
+        return Ok(Chosen::Half);
+    }
+    if plan.interfaces.len() > 1 && carries::forwards() {
+        output::say(&format!(
+            "rstprobe: {name}: {why}, and this host forwards between interfaces: what it sends itself is not seen (--host \
+             sees it, and what it forwards twice)"
+        ));
+        return Ok(Chosen::Half);
+    }
+    output::say(&format!("rstprobe: {name}: {why}: what this host sends is seen as well (--no-host turns that off)"));
+    Ok(Chosen::ByItself)
+}
+
+/// The first interface with an address of this host.
+fn own(interfaces: &[String]) -> Result<Option<(String, String)>, LiveError> {
+    for name in interfaces {
+        if let Some(why) = carries::address_of_host(&Netdev::find(name)?)? {
+            return Ok(Some((name.clone(), why)));
+        }
+    }
+    Ok(None)
+}
+
+impl Chosen {
+    pub(super) fn is_both(&self) -> bool {
+        matches!(self, Self::Both | Self::ByItself)
+    }
+
+    /// There are addresses of this host, so that it sends something.
+    pub(super) fn has_addresses(&self) -> bool {
+        matches!(self, Self::ByItself | Self::Half)
+    }
+
+    /// Attaches what sees the other half. What was not asked for and cannot be had is said, and no reason not to watch.
+    ///
+    /// # Errors
+    /// What was asked for and cannot be had.
+    pub(super) fn attach<T>(&self, attach: impl FnOnce() -> Result<T, LiveError>) -> Result<Option<T>, RunError> {
+        match self {
+            Self::Both => Ok(Some(attach()?)),
+            Self::ByItself => match attach() {
+                Ok(tap) => Ok(Some(tap)),
+                Err(error) => {
+                    output::say(&format!("rstprobe: what this host sends is not seen, half of each connection: {error}"));
+                    Ok(None)
+                }
+            },
+            Self::Half | Self::Incoming => Ok(None),
+        }
+    }
+}
