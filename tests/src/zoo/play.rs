@@ -177,9 +177,7 @@ impl Stage<'_> {
             "" => None,
             script => Some(self.script(&self.network.server, script, &folder, "server")?),
         };
-        if let Some(server) = &server
-            && !self.situation.unready
-        {
+        if let Some(server) = &server {
             self.await_listening(server, &folder)?;
         }
         let mut client = self.script(&self.network.client, &self.situation.client, &folder, "client")?;

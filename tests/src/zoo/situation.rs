@@ -20,8 +20,6 @@ pub struct Situation {
     pub needs: Vec<&'static str>,
     /// Script that runs in the server's namespace until it is ended; empty when there is none.
     pub server: String,
-    /// Begins without waiting until the server listens.
-    pub unready: bool,
     /// Script that runs in the client's namespace to its end.
     pub client: String,
     /// What is true, in order: the first whose condition holds of a connection as it passed the place counts.
@@ -51,7 +49,7 @@ impl Situation {
     /// One that is played as a test too.
     pub fn new(name: &'static str, what: &'static str) -> Self {
         let (server, client) = (String::new(), String::new());
-        Self { name, what, core: true, needs: vec![], server, unready: false, client, truths: vec![], least: 1 }
+        Self { name, what, core: true, needs: vec![], server, client, truths: vec![], least: 1 }
     }
 
     /// Its server's script.
@@ -93,13 +91,6 @@ impl Situation {
     #[must_use]
     pub fn least(mut self, connections: usize) -> Self {
         self.least = connections;
-        self
-    }
-
-    /// Nothing will listen: do not wait for it.
-    #[must_use]
-    pub fn unready(mut self) -> Self {
-        self.unready = true;
         self
     }
 
@@ -182,7 +173,8 @@ pub const LEFTOVER: Truth = Truth::new(
     View::any,
     &["rst_after_close", "data_after_close", "no_state", "rst_without_connection", "none", "unknown"],
     &["client", "server", "middle", "none", "unknown"],
-    &["none", "unknown"],
+    // What is sent again and again is lost, too.
+    &["none", "unknown", "request_lost"],
 )
 .aside();
 /// A request was written on a connection that the server had closed.

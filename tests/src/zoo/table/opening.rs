@@ -181,6 +181,6 @@ fn checks() -> Vec<Situation> {
             .needs(&["haproxy", "redis-server"]),
     ]
     .into_iter()
-    .map(|situation| situation.truth([CHECK, ANSWERED]).least(3))
+    .map(|situation| situation.truth([CHECK, ORDERLY]).least(3))
     .collect()
 }
