@@ -36,7 +36,7 @@ const _: () = {
     assert!(offset_of!(CpuEpoch, rejected) == 192 && offset_of!(CpuEpoch, flooded) == 384);
     assert!(size_of::<CpuEpoch>() == 512 && size_of::<Desk>() == 1024);
     assert!(size_of::<ServiceRow>() == 64 && size_of::<OpeningSet>() == 64 && size_of::<Opening>() == 72);
-    assert!(size_of::<QueueRow>() == 32 && size_of::<Control>() == 64 && size_of::<ResetEvent>() == 80);
+    assert!(size_of::<QueueRow>() == 32 && size_of::<Control>() == 64 && size_of::<ResetEvent>() == 104);
 };
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 //! Field offsets differ between kernels, so the loader reads them from the tracepoint's format and sets them here; the
 //! reason travels as a number and gets its name in user space, from the same format.
 
+use core::hint::black_box;
+
 use aya_ebpf::{
-    helpers::bpf_ktime_get_ns,
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_get_current_comm},
     macros::{map, tracepoint},
     maps::{Array, RingBuf},
     programs::TracePointContext,
@@ -56,10 +58,16 @@ fn report(ctx: &TracePointContext) -> Option<()> {
             reason: ctx.read_at(reason as usize).ok()?,
             source: ctx.read_at(source as usize).ok()?,
             destination: ctx.read_at(destination as usize).ok()?,
+            pid: (bpf_get_current_pid_tgid() >> 32) as u32,
+            reserved: 0,
+            // Opaque: two zeros next to each other become a call of memset in BPF.
+            comm: [black_box(0), black_box(0)],
         }
     };
     let mut entry = RESETS.reserve::<ResetEvent>(0)?;
     entry.write(event);
+    // SAFETY: the entry's own memory, 16 bytes; on an error the kernel fills it with zeros.
+    unsafe { bpf_get_current_comm((&raw mut (*entry.as_mut_ptr()).comm).cast(), 16) };
     entry.submit(0);
     Some(())
 }

@@ -161,6 +161,12 @@ pub struct ResetEvent {
     pub source: [u32; SOCKADDR_LEN],
     /// Receiver of the reset.
     pub destination: [u32; SOCKADDR_LEN],
+    /// Process in whose context it was sent: the application's, where that decided.
+    pub pid: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// Name of its thread (`comm`), ended by 0.
+    pub comm: [u64; 2],
 }
 
 /// `DEPTH` global: only SYN, FIN and RST touch the table.

@@ -8,6 +8,7 @@ use super::config::TrackerConfig;
 use super::endpoint::{Endpoint, Kind, State};
 use super::evidence::Beyond;
 use super::icmp::IcmpReport;
+use super::process::Process;
 use super::reset_options::ResetOptions;
 use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, Track};
 use super::{Basis, ConnState, Connection, Opening, Orientation, Side, Stage, Written, outcome, verdict};
@@ -24,6 +25,8 @@ pub(super) struct Known<'a> {
     pub(super) icmp: Option<IcmpReport>,
     /// What its RSTs said, by sender: `lo`, `hi`.
     pub(super) said: [Option<&'a ResetOptions>; 2],
+    /// The process of the host that reset it.
+    pub(super) process: Option<&'a Process>,
 }
 
 /// The record of `track` as it stands, written at `now` for the reason `written`.
@@ -56,6 +59,7 @@ pub(super) fn connection(
         acks_seen: config.pure_acks_seen && track.counting.basis() != Basis::ControlOnly,
         evidence: config.evidence,
         icmp: known.icmp,
+        process: known.process,
         said: if track.orig_is_hi { [known.said[1], known.said[0]] } else { known.said },
         kernel_reasons: &config.kernel_reasons,
         ledger: verdict::Ledger::default(),

@@ -1,6 +1,6 @@
 //! Segments and counters in, connection records out.
 
-use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
+use probe_ebpf::layout::{ACK, DirectionCounters, Endpoint, FIN, FlowKey, RST, SYN, Segment};
 
 use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
 use super::copies::{self, Copies};
@@ -9,7 +9,9 @@ use super::deadline::{Deadlines, FEW, deadline, expire};
 use super::endpoint::{DID_CLOSE, State};
 use super::evict::Attempts;
 use super::evidence::KernelReason;
+use super::form::Form;
 use super::icmp::IcmpReports;
+use super::process::{Process, Processes};
 use super::render::Known;
 use super::reset_options::AllResetOptions;
 use super::roles::{self, Servers};
@@ -53,6 +55,7 @@ pub struct Tracker {
     pub(super) stats: TrackerStats,
     pub(super) icmp: IcmpReports,
     pub(super) reset_options: AllResetOptions,
+    processes: Processes,
     /// Time of the first segment.
     watched_from: u64,
 }
@@ -77,6 +80,7 @@ impl Tracker {
             stats: TrackerStats::default(),
             icmp: IcmpReports::default(),
             reset_options: AllResetOptions::default(),
+            processes: Processes::default(),
             watched_from: u64::MAX,
             config,
         }
@@ -167,6 +171,12 @@ impl Tracker {
         let Some(track) = self.table.get_mut(slot) else { return };
         track.count_apart();
         machine::step(track, segment, Extra::default(), &self.config);
+        let record = &segment.record;
+        if record.flags & RST != 0 && !self.config.kernel_reasons.is_empty() {
+            let key = &segment.key;
+            let port = if record.from_hi() { key.hi().port } else { key.lo().port };
+            self.processes.saw_rst(record.time_ns, port, *key, record.from_hi());
+        }
         self.rearm(slot);
     }
 
@@ -215,19 +225,34 @@ impl Tracker {
     /// The kernel of the host itself says that it sent a reset of this flow at `time_ns`, and why: the index of the reason,
     /// and whether a segment provoked it (`--host`). False when no such reset was seen: of a connection elsewhere (the
     /// kernel tells of all network namespaces), or of one that is still to come.
-    pub fn kernel_reset(&mut self, key: &FlowKey, from_hi: bool, why: (u8, bool), time_ns: u64) -> bool {
-        let Some(track) = self.table.find(key).and_then(|slot| self.table.get_mut(slot)) else { return false };
+    pub fn kernel_reset(
+        &mut self,
+        key: &FlowKey,
+        from_hi: bool,
+        why: (u8, bool),
+        process: Option<&Process>,
+        time_ns: u64,
+    ) -> bool {
+        let (source, peer) = if from_hi { (key.hi(), key.lo()) } else { (key.lo(), key.hi()) };
+        let of_listener = if is_nobody(peer) { self.processes.of_listener(source.port, time_ns) } else { None };
+        let (key, from_hi) = of_listener.unwrap_or((*key, from_hi));
+        let Some(track) = self.table.find(&key).and_then(|slot| self.table.get_mut(slot)) else { return false };
         let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_ns());
         let Some(rst) = track.rare.as_mut().and_then(|rare| rare.rsts[side].as_mut()) else { return false };
-        if rst.kernel.is_some() {
-            // Of a further RST, or of a connection that takes these ports in the next epoch.
+        let (reason, provoked) = why;
+        let form = Form::of(&rst.record);
+        let is_other = if provoked { form == Form::Abort } else { matches!(form, Form::Reply | Form::Refuse) };
+        if rst.kernel.is_some() || is_other {
+            // Of a further RST, such as a reply after an abort, or of a connection that takes these ports in the next epoch.
             return seen_until_ns >= time_ns;
         }
         if rst.record.time_ns.abs_diff(time_ns) > RESET_LEAVES_WITHIN_NS {
             return false;
         }
-        let (reason, provoked) = why;
         rst.kernel = Some(KernelReason { reason, provoked });
+        if let Some(process) = process {
+            self.processes.add(track.id, process);
+        }
         true
     }
 
@@ -282,7 +307,8 @@ impl Tracker {
     /// What is known of a connection besides its own state.
     fn known(&self, track: &Track, roles: (Orientation, bool)) -> Known<'_> {
         let (icmp, said) = (self.icmp.of(track.id), self.reset_options.of_both(track.id));
-        Known { both_ways: self.both_ways, watched_from: self.watched_from, roles, icmp, said }
+        let process = self.processes.of(track.id);
+        Known { both_ways: self.both_ways, watched_from: self.watched_from, roles, icmp, said, process }
     }
 
     /// Writes everything that is left, in order of start.
@@ -422,6 +448,7 @@ impl Tracker {
             roles,
             icmp: self.icmp.of(track.id),
             said: self.reset_options.of_both(track.id),
+            process: self.processes.of(track.id),
         };
         let record = || render::connection(track, written, now, &self.config, &known);
         // Not pushed: room is made before, so that it is put together where it stays.
@@ -429,6 +456,7 @@ impl Tracker {
         let id = track.id;
         self.icmp.forget(id);
         self.reset_options.forget(id);
+        self.processes.forget(id);
         if let Some(rare) = self.table.remove(slot, hash) {
             self.spare.take_back(rare);
         }
@@ -455,6 +483,12 @@ impl Tracker {
         self.hand = victim?.wrapping_add(1);
         victim
     }
+}
+
+/// The unspecified address, of either family: whom a listener talks to.
+fn is_nobody(end: Endpoint) -> bool {
+    let (octets, v4) = (end.octets(), Endpoint::v4(0, 0).octets());
+    octets == [0; 16] || octets == v4
 }
 
 /// Connections that are still tracked when the source has ended, the first to be written last.

@@ -136,7 +136,11 @@ fn half_seen(snapshot: &Snapshot) -> String {
     if one_sided == 0 {
         return String::new();
     }
-    let some = if one_sided == totals.connections { "All connections were".to_string() } else { format!("{one_sided} connections were") };
+    let some = if one_sided == totals.connections {
+        "All connections were".to_string()
+    } else {
+        format!("{one_sided} connections were")
+    };
     format!(
         "{some} seen in one direction only (asymmetric capture, one leg of a TAP, or a host's own interface without --host): how \
          they were answered and ended is unknown\n"

@@ -80,7 +80,9 @@ impl Chosen {
             Self::ByItself => match attach() {
                 Ok(tap) => Ok(Some(tap)),
                 Err(error) => {
-                    output::say(&format!("rstprobe: what this host sends is not seen, half of each connection: {error}"));
+                    output::say(&format!(
+                        "rstprobe: what this host sends is not seen, half of each connection: {error}"
+                    ));
                     Ok(None)
                 }
             },

@@ -279,7 +279,8 @@ impl Session {
         let offset_ns = self.clock.offset_ns;
         let refused = host.join_resets(0, |reset| {
             let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
-            tracker.kernel_reset(&reset.key, reset.from_hi, (reset.reason, reset.provoked), time_ns)
+            let why = (reset.reason, reset.provoked);
+            tracker.kernel_reset(&reset.key, reset.from_hi, why, reset.process.as_ref(), time_ns)
         });
         tracker.count_unmatched_resets(refused);
     }

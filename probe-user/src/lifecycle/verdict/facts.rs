@@ -27,6 +27,13 @@ impl Reset<'_> {
             facts.push(Evidence { name: "kernel.reason", value: Value::Text(reason.into()) });
             facts.push(Evidence { name: "kernel.provoked_by_segment", value: Value::Flag(provoked) });
         }
+        if let Some(process) = self.case.process {
+            facts.push(Evidence { name: "process.name", value: Value::Text(process.name.as_str().into()) });
+            facts.push(Evidence { name: "process.pid", value: Value::Number(process.pid.into()) });
+            if let Some(cgroup) = &process.cgroup {
+                facts.push(Evidence { name: "process.cgroup", value: Value::Text(cgroup.as_str().into()) });
+            }
+        }
     }
 
     /// Who waited for whom, where that is the point.

@@ -102,8 +102,13 @@ impl Reset<'_> {
         if !word.allowed.contains(&cause) {
             return (word.otherwise, Confidence::Medium);
         }
-        // That there is no socket says nothing of why there is none any more.
-        let is_vague = reason == "NO_SOCKET" && !matches!(cause, Cause::RefusedClosedPort | Cause::HalfOpenScan);
-        (cause, if is_vague { confidence } else { Confidence::High })
+        // That a socket had closed, or is no more, does not say why; nor does a reason of aborts tell one abort from another.
+        let decides = matches!(
+            (reason, cause),
+            ("TCP_KEEPALIVE_TIMEOUT", Cause::KeepAliveTimeout)
+                | ("NO_SOCKET", Cause::RefusedClosedPort | Cause::HalfOpenScan)
+                | (_, Cause::AppAbort | Cause::AbortNoData)
+        );
+        (cause, if decides { Confidence::High } else { confidence })
     }
 }

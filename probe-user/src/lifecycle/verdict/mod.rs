@@ -27,6 +27,7 @@ use super::endpoint::Kind;
 use super::evidence::{Before, Rst, Seen, Talk};
 use super::form::Form;
 use super::icmp::IcmpReport;
+use super::process::Process;
 use super::reset_options::ResetOptions;
 use super::track::{TICK_SHIFT, Track};
 use super::{Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injection, outcome};
@@ -53,6 +54,8 @@ pub(super) struct Case<'a> {
     pub(super) acks_seen: bool,
     /// List what the verdict rests on.
     pub(super) evidence: bool,
+    /// The process of the host that reset it.
+    pub(super) process: Option<&'a Process>,
     /// What was said of it by ICMP.
     pub(super) icmp: Option<IcmpReport>,
     /// What the first RST of each side said beyond its header.

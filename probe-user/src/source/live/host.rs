@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use crate::lifecycle::Process;
 use aya::{
     maps::{Array, MapData, RingBuf},
     programs::{SchedClassifier, TracePoint},
@@ -16,6 +17,7 @@ use super::{
     link_layer::LinkLayer,
     netdev::Netdev,
     owner::PROGRAM,
+    process,
     tracefs::{TRACEFS, with_tracefs},
 };
 
@@ -73,7 +75,7 @@ impl ResetFormat {
 }
 
 /// One reset that this kernel sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KernelReset {
     /// Whose.
     pub key: FlowKey,
@@ -83,6 +85,8 @@ pub struct KernelReset {
     pub reason: u8,
     /// A segment provoked it; otherwise the application or a timer did.
     pub provoked: bool,
+    /// The process that decided, where no segment did.
+    pub process: Option<Process>,
     /// When, by `CLOCK_MONOTONIC`, nanoseconds.
     pub monotonic_ns: u64,
 }
@@ -198,6 +202,9 @@ fn decode(bytes: &[u8]) -> Option<ResetEvent> {
         reason: word(20)?,
         source: [0; 7],
         destination: [0; 7],
+        pid: word(80)?,
+        reserved: 0,
+        comm: [long(88)?, long(96)?],
     };
     for at in 0..7 {
         event.source[at] = word(24 + at * 4)?;
@@ -209,7 +216,10 @@ fn decode(bytes: &[u8]) -> Option<ResetEvent> {
 fn reset(event: &ResetEvent, domain: u32) -> Option<KernelReset> {
     let (key, from_hi) = FlowKey::normalised(endpoint(&event.source)?, endpoint(&event.destination)?, domain);
     let reason = u8::try_from(event.reason).ok()?;
-    Some(KernelReset { key, from_hi, reason, provoked: event.skb != 0, monotonic_ns: event.time_ns })
+    let provoked = event.skb != 0;
+    // What a segment provokes is sent in the context of whoever runs just then.
+    let process = if provoked { None } else { process::of(event.pid, event.comm) };
+    Some(KernelReset { key, from_hi, reason, provoked, process, monotonic_ns: event.time_ns })
 }
 
 /// `struct sockaddr_in` or `sockaddr_in6`: family in host order, port and address in network order.
@@ -258,8 +268,17 @@ print fmt: "x", __print_symbolic(REC->state, { TCP_A, "A" }), __print_symbolic(R
             let head = u32::from_ne_bytes([family[0], family[1], port[0], port[1]]);
             [head, u32::from_ne_bytes([10, 0, 0, host]), 0, 0, 0, 0, 0]
         };
-        let event =
-            ResetEvent { time_ns: 1, skb: 0, state: 1, reason: 2, source: v4(2, 80), destination: v4(1, 40_000) };
+        let event = ResetEvent {
+            time_ns: 1,
+            skb: 0,
+            state: 1,
+            reason: 2,
+            source: v4(2, 80),
+            destination: v4(1, 40_000),
+            pid: 0,
+            reserved: 0,
+            comm: [0; 2],
+        };
         let found = reset(&event, 0).expect("IPv4");
         let end = |host: u8, port| Endpoint::v4(u32::from_ne_bytes([10, 0, 0, host]), port);
         assert_eq!((found.key, found.from_hi), FlowKey::normalised(end(2, 80), end(1, 40_000), 0));

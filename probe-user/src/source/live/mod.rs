@@ -49,6 +49,7 @@ pub mod offloads;
 pub mod owner;
 mod planted;
 pub mod privilege;
+mod process;
 pub mod queues;
 pub mod rtnetlink;
 pub mod services;
