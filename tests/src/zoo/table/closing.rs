@@ -21,6 +21,10 @@ const NGINX: &str = "nginx_run";
 
 /// The situations.
 pub(super) fn situations() -> Vec<Situation> {
+    [aborts(), pushes()].concat()
+}
+
+fn aborts() -> Vec<Situation> {
     let new = Situation::new;
     vec![
         new("linger0_after", "a GET, all read, then SO_LINGER 0")
@@ -49,6 +53,12 @@ pub(super) fn situations() -> Vec<Situation> {
                 NO_RST,
             ])
             .least(8),
+    ]
+}
+
+fn pushes() -> Vec<Situation> {
+    let new = Situation::new;
+    vec![
         new("unread_push", "a client ends with a push of the server's unread")
             .server("py 'serve(lambda s: (header(s), answer(s), sleep(.3), s.sendall(b\"news\"), drain(s)))'")
             .client("py 's = connect(); get(s); sleep(.8); s.close()'")

@@ -65,12 +65,21 @@ const DISCARDED: Truth = Truth::new(View::has_no_rst, &["none"], &["none"], &["n
 
 /// The situations.
 pub(super) fn situations() -> Vec<Situation> {
+    [idle(), races()].concat()
+}
+
+fn idle() -> Vec<Situation> {
     vec![
         stale("ka_stale_nginx", "a request 0.3 s after nginx closed", NGINX, "1.3").needs(&["nginx"]),
         stale("ka_stale_late", "a request 3.5 s after nginx closed", NGINX, "4.5").needs(&["nginx"]).not_core(),
-        stale("ka_stale_apache", "apache lingers: it discards a request 0.4 s after its close in silence", APACHE, "1.4")
-            .needs(&["apache2"])
-            .instead([DISCARDED]),
+        stale(
+            "ka_stale_apache",
+            "apache lingers: it discards a request 0.4 s after its close in silence",
+            APACHE,
+            "1.4",
+        )
+        .needs(&["apache2"])
+        .instead([DISCARDED]),
         stale("ka_stale_haproxy", "the same with haproxy", HAPROXY, "1.4").needs(&["haproxy"]),
         stale("ka_stale_node", "the same with node", NODE, "2.4").needs(&["node"]),
         stale("ka_stale_uvicorn", "the same with uvicorn", UVICORN, "1.5").needs(&["python3-uvicorn"]),
@@ -86,6 +95,11 @@ pub(super) fn situations() -> Vec<Situation> {
             .client("py 's = connect(host=SERVER6); get(s); sleep(1.3); s.sendall(GET); drain(s)'")
             .truth([STALE, NO_RST])
             .needs(&["nginx"]),
+    ]
+}
+
+fn races() -> Vec<Situation> {
+    vec![
         Situation::new("ka_race", "requests that cross an idle close after 1.3 s")
             .server(EXACT)
             .client(&CROSSING.replace("WAIT", "1.3"))

@@ -24,6 +24,7 @@ const NGINX: &str = "nginx_run";
 /// The situations.
 pub(super) fn situations() -> Vec<Situation> {
     let mut all = refused();
+    all.extend(firewalls());
     all.extend(scans());
     all.extend(queues());
     all.extend(checks());
@@ -40,6 +41,12 @@ fn refused() -> Vec<Situation> {
             .truth([REFUSED])
             .needs(&["nc"])
             .least(2),
+    ]
+}
+
+fn firewalls() -> Vec<Situation> {
+    let new = Situation::new;
+    vec![
         new("fw_router_reset", "the router rejects by tcp reset")
             .client("router_rule tcp dport $PORT reject with tcp reset; curl $U/")
             .truth([Truth::new(View::is_refused, &["refused_by_firewall"], &["middle"], &["attempt_failed"])])

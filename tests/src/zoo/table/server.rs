@@ -28,6 +28,7 @@ pub(super) fn situations() -> Vec<Situation> {
     let mut all = killed();
     all.extend(vanished());
     all.extend(resetting());
+    all.extend(haproxy());
     all
 }
 
@@ -150,6 +151,13 @@ fn resetting() -> Vec<Situation> {
             .client("py 's = connect(); drain(s)'")
             .truth([ORDERLY])
             .needs(&["nginx"]),
+    ]
+}
+
+fn haproxy() -> Vec<Situation> {
+    let new = Situation::new;
+    let reset = |truth: Truth| [truth, NO_RST];
+    vec![
         new("haproxy_408", "haproxy: half a request, 408 after 1 s")
             .server("haproxy_run \"\n  timeout http-request 1s\nfrontend f\n  mode http\n  bind :$PORT\"")
             .client("py 's = connect(); s.sendall(b\"GET / HT\"); drain(s)'")
