@@ -81,6 +81,9 @@ fn wrong_usage(what: &str) -> io::Error {
 }
 
 fn run(options: &Options) -> io::Result<bool> {
+    if let Some(why) = play::obstacle() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+    }
     let temporary = tempfile::tempdir()?;
     let directory = options.keep.as_deref().unwrap_or(temporary.path());
     let situations: Vec<_> =

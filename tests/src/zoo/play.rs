@@ -39,6 +39,8 @@ pub fn is_live(place: usize) -> bool {
 const PRELUDE: &str = include_str!("prelude.sh");
 const PYTHON: &str = include_str!("zoo.py");
 const NODE: &str = include_str!("zoo.js");
+/// What every situation needs.
+const EVERYWHERE: [&str; 9] = ["bash", "curl", "ethtool", "ip", "nsenter", "openssl", "python3", "sysctl", "tcpdump"];
 /// So many situations go on at a time.
 const AT_ONCE: usize = 6;
 /// A server that does not listen after this time does not start.
@@ -142,8 +144,14 @@ fn play_all(network: &ZooNetwork, situations: &[(usize, Situation)], directory: 
     skipped.into_inner().unwrap_or_default()
 }
 
+/// Why none of it can be played here: what all situations need and is not installed.
+pub fn obstacle() -> Option<String> {
+    let absent: Vec<&str> = EVERYWHERE.iter().copied().filter(|program| !is_here(program)).collect();
+    (!absent.is_empty()).then(|| format!("{} not installed; `cargo xtask setup` installs it", absent.join(", ")))
+}
+
 /// What a situation needs and is not here.
-fn missing(situation: &Situation) -> Option<String> {
+pub fn missing(situation: &Situation) -> Option<String> {
     let absent: Vec<&str> = situation.needs.iter().copied().filter(|program| !is_here(program)).collect();
     (!absent.is_empty()).then(|| format!("{} not installed; `cargo xtask setup` installs it", absent.join(", ")))
 }
