@@ -227,6 +227,11 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
         if track.ends[1 - side].has(SENT_FIN) {
             note_late(track, side, segment);
         }
+        // A goodbye may be sent before the other side's FIN has come by here.
+        if ledger::is_goodbye(track, segment.rst_note, segment.record.payload_len) {
+            let late = &mut track.rare_mut().sides[side];
+            (late.late_note, late.late_len) = (segment.rst_note, segment.record.payload_len);
+        }
         if segment.rst_note != 0
             && let Some(alert) = ledger::fatal_alert(segment.rst_note, segment.record.payload_len)
         {
@@ -325,7 +330,7 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
     if record.payload_len > 0 && flags & RST == 0 {
         if !repeated {
             if !ledger::is_goodbye(track, note, record.payload_len) {
-                ledger::spoke(track, side, record.seq, tick);
+                ledger::spoke(track, side, (record.seq, record.ack), tick);
             }
         } else if kind != Kind::KeepAlive {
             track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
@@ -364,7 +369,7 @@ pub(super) fn counted_last(track: &mut Track, side: usize, counters: &DirectionC
     if counters.last_payload > 0 {
         let seq = counters.seq_end.wrapping_sub(counters.last_payload.into());
         if !ledger::is_goodbye(track, 0, counters.last_payload.into()) {
-            ledger::spoke(track, side, seq, tick);
+            ledger::spoke(track, side, (seq, counters.last_ack), tick);
         }
     }
     let end = &mut track.ends[side];

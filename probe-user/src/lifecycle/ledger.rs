@@ -6,11 +6,17 @@
 use super::endpoint::{Endpoint, SENT_FIN};
 use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
 
-/// `side` sent payload that it had not sent before, at `seq`, `tick` ticks after the connection's start.
+/// `side` sent payload that it had not sent before, at `seq` and acknowledging `ack`, `tick` ticks after the connection's start.
 #[inline(always)]
-pub(super) fn spoke(track: &mut Track, side: usize, seq: u32, tick: u32) {
+pub(super) fn spoke(track: &mut Track, side: usize, (seq, ack): (u32, u32), tick: u32) {
+    track.ends[side].data_tick = tick;
     if side == RESP {
         if track.spoke_last() == Some(ORIG) {
+            // What the responder sent before the originator's payload had reached it is no answer, in whatever order the two
+            // pass here.
+            if ack.wrapping_sub(payload_end(&track.ends[ORIG])).cast_signed() < 0 {
+                return;
+            }
             track.answer_seq = seq;
             // What comes after the originator's close answers nobody.
             if !track.ends[ORIG].has(SENT_FIN) {
@@ -23,7 +29,6 @@ pub(super) fn spoke(track: &mut Track, side: usize, seq: u32, tick: u32) {
         let again = if track.has(ORIG_SPOKE) { ORIG_SPOKE_AGAIN } else { ORIG_SPOKE };
         track.marks = track.marks & !SPOKE_RESP | SPOKE | again;
     }
-    track.ends[side].data_tick = tick;
 }
 
 /// Payload lengths of a TLS record with an encrypted alert (RFC 8446 6.1; RFC 5246 7.2.1): TLS 1.3; 1.2 with ChaCha20, GCM,

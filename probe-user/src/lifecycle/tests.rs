@@ -1,7 +1,9 @@
 //! The tracker from outside: conversations in letters, and what becomes of them.
 
 mod causes;
+mod exchange;
 mod live;
+mod places;
 mod properties;
 mod zeek;
 
@@ -99,12 +101,8 @@ impl Talk {
     }
 
     pub(super) fn send_noted(&mut self, side: usize, mut record: SegmentRecord, rst_note: u64) {
-        let end = |side: usize| Endpoint::v4(u32::from_ne_bytes([10, 0, 0, side as u8 + 1]), self.ports[side]);
-        let (key, from_hi) = FlowKey::normalised(end(side), end(1 - side), 0);
-        if from_hi {
-            record.flags |= probe_ebpf::layout::FROM_HI;
-        }
-        record.put_window_scale(None);
+        let Segment { key, record: placed, .. } = segment_between(self.ports, side, record, rst_note);
+        record = placed;
         if record.flags & RST == 0 && record.seq == self.next[side] {
             self.next[side] = record.seq_end();
         }
@@ -129,6 +127,21 @@ impl Talk {
         assert_eq!(records.len(), 1, "{records:#?}");
         records.remove(0)
     }
+}
+
+/// A segment of one side of a connection to port 9999.
+pub(super) fn segment_of(side: usize, record: SegmentRecord, rst_note: u64) -> Segment {
+    segment_between([40000, 9999], side, record, rst_note)
+}
+
+fn segment_between(ports: [u16; 2], side: usize, mut record: SegmentRecord, rst_note: u64) -> Segment {
+    let end = |side: usize| Endpoint::v4(u32::from_ne_bytes([10, 0, 0, side as u8 + 1]), ports[side]);
+    let (key, from_hi) = FlowKey::normalised(end(side), end(1 - side), 0);
+    if from_hi {
+        record.flags |= probe_ebpf::layout::FROM_HI;
+    }
+    record.put_window_scale(None);
+    Segment { key, record, rst_note }
 }
 
 /// The counters of a slot that counted one segment.

@@ -35,7 +35,11 @@ fn aborts() {
 fn data_after_close() {
     assert_eq!(verdict_of(&Talk::new().play("ShADafAD").reply(1)), (Cause::DataAfterClose, ResetBy::Server));
     assert_eq!(verdict_of(&Talk::new().play("ShADadFad").reply(0)), (Cause::ClientAbortDownload, ResetBy::Client));
-    let race = Talk::new().play("ShADdA").wait(60 * SECOND).play("fD").reply(1);
+    let race = Talk::new().play("ShADdA").wait(60 * SECOND).play("f").with(0, PSH | ACK, |record| {
+        // On its way before the FIN had come.
+        (record.ack, record.payload_len) = (record.ack - 1, 10);
+    });
+    let race = race.with(1, RST, |record| (record.seq, record.ack, record.window) = (record.seq - 1, 0, 0));
     assert_eq!(verdict_of(&race), (Cause::KeepAliveRace, ResetBy::Server));
 }
 

@@ -84,9 +84,10 @@ pub(super) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
     }
     // A reply bears the number that the segment which provoked it acknowledges: without the FIN, it had crossed that.
     let crossed = reset.rst.record.seq == reset.rst.sender.next_seq.wrapping_sub(1);
-    let at_once = after_fin <= reset.case.round_trip_ns().saturating_mul(2).max(RACE_NS);
-    let is_idle = own_fin.idle_ns.max(silent_ns(reset.side)) + ROUNDING_NS >= IDLE_CLOSE_NS;
-    if is_idle && (crossed || at_once) && reset.has_answered_before(own_fin.talk.last(), peer) {
+    // Its own silence: what crosses its FIN on the way would break any other.
+    let spoke = reset.case.sides[reset.side].bytes > 0;
+    let is_idle = spoke && silent_ns(reset.side) + ROUNDING_NS >= IDLE_CLOSE_NS;
+    if is_idle && crossed && reset.has_answered_before(own_fin.talk.last(), peer) {
         return found(Cause::KeepAliveRace, Confidence::Medium);
     }
     found(Cause::DataAfterClose, if unknown { Confidence::Medium } else { Confidence::High })
@@ -104,18 +105,21 @@ fn client_had_closed(reset: &Reset<'_>, fin: &Seen) -> (Cause, Confidence) {
     }
     let silent_ns = case.since_tick(fin.talk.data_ticks[server], fin.time_ns());
     let late_ns = reset.rst.record.time_ns.saturating_sub(fin.time_ns());
-    let received = fin.ack.wrapping_sub(case.track.answer_seq).cast_signed();
+    // Of the answer, or of all where nothing was asked.
+    let first = case.track.ends[server].start_seq.wrapping_add(1);
+    let begins = if case.track.answer_seq == 0 { first } else { case.track.answer_seq };
+    let received = fin.ack.wrapping_sub(begins).cast_signed();
     let soon_ns = case.soon_ns();
     if received < MORE_THAN_AN_ANSWER {
-        // Little had come, then nothing for long: the rest of the answer was waited for. A TLS server's tickets look so.
-        if silent_ns > soon_ns.saturating_mul(4) {
+        // Of a TLS connection little had come, then nothing for long: the server's tickets, and no answer.
+        if silent_ns > soon_ns.saturating_mul(4) && case.said_goodbye(client) {
             return (Cause::ClientGaveUp, Confidence::Medium);
         }
         if late_ns > soon_ns {
             return (Cause::DataAfterClose, Confidence::Medium);
         }
     }
-    if fin.talk.last().is_some() && silent_ns <= LONGEST_GAP_NS {
+    if case.has_received(client, reset.rst) && silent_ns <= LONGEST_GAP_NS {
         return (Cause::ClientAbortDownload, Confidence::Medium);
     }
     (Cause::DataAfterClose, Confidence::Medium)
@@ -143,11 +147,18 @@ pub(super) fn orphan(reset: &Reset<'_>) -> Option<Finding> {
 }
 
 impl Case<'_> {
+    /// The last of `side`'s payload was a TLS goodbye.
+    fn said_goodbye(&self, side: usize) -> bool {
+        self.track.rare().is_some_and(|rare| talk::ALERT_LENGTHS.contains(&rare.sides[side].late_len))
+    }
+
     /// Whether who waited for so long gave up: longer than answers had taken before, or than [`PATIENCE_NS`]. Rival: a client
     /// that wants no answer.
     pub(super) fn gave_up(&self, waited_ns: u64) -> Option<Confidence> {
         let soon_ns = self.soon_ns();
-        let is_long = match talk::answer_ns(self.track) {
+        // Measured here, and for the client the way from it to here and back longer.
+        let way_ns = self.round_trip_ns().saturating_sub(self.track.handshake().nanoseconds());
+        let is_long = match talk::answer_ns(self.track).map(|measured_ns| measured_ns + way_ns) {
             Some(usual_ns) => waited_ns > usual_ns.max(soon_ns) || waited_ns >= PATIENCE_NS,
             None => waited_ns >= PATIENCE_NS.min(soon_ns.saturating_mul(4)),
         };
@@ -159,8 +170,6 @@ impl Case<'_> {
 const ROUNDING_NS: u64 = 2 << TICK_SHIFT;
 /// A server that closes because of idleness was silent for at least this long.
 const IDLE_CLOSE_NS: u64 = 200_000_000;
-/// What comes within this time after a FIN, or within two round trips, was sent without knowing of it.
-const RACE_NS: u64 = 20_000_000;
 /// Less is the beginning of an answer, or what a TLS server sends after the handshake.
 const MORE_THAN_AN_ANSWER: i32 = 2048;
 /// Transfers with a limited rate pause for about a second.

@@ -5,6 +5,8 @@ use super::{Finding, Reset};
 
 /// A host that answers sooner is too near for its answers to tell anything by their time, nanoseconds.
 const LONG_WAY_NS: u64 = 1_000_000;
+/// A box that answers in such a part of the time is nearer. The handshake may have waited for addresses to be resolved.
+const NEARER: u64 = 32;
 /// RSTs to both ends within this time come from one device.
 const BOTH_NS: u64 = 2_000_000;
 
@@ -21,7 +23,9 @@ pub(super) fn device_reset_both(reset: &Reset<'_>) -> Option<Finding> {
 /// An RST that answers a segment in a fraction of the time in which its host answered before: a firewall nearer than the host
 /// has begun to reject (nftables `reject with tcp reset`), or forgot the connection.
 pub(super) fn too_soon(reset: &Reset<'_>) -> Option<Finding> {
-    let is_answer = reset.form == Form::Reply && reset.rst.answers_peer && !reset.rst.sender.fin;
+    // A true reply bears the number that the segment which provoked it acknowledges.
+    let is_exact = reset.rst.record.seq == reset.rst.sender.acked;
+    let is_answer = reset.form == Form::Reply && is_exact && reset.rst.answers_peer && !reset.rst.sender.fin;
     if !is_answer || reset.kernel_reason().is_some() || reset.rst.climbed {
         return None;
     }
@@ -29,7 +33,7 @@ pub(super) fn too_soon(reset: &Reset<'_>) -> Option<Finding> {
     let whole_ns = reset.case.round_trip_ns();
     let to_server_ns = reset.case.track.handshake().nanoseconds();
     let way_ns = if reset.side == RESP { to_server_ns } else { whole_ns.saturating_sub(to_server_ns) };
-    (way_ns >= LONG_WAY_NS && whole_ns > 0 && reset.rst.idle_ns < way_ns / 8).then_some((
+    (way_ns >= LONG_WAY_NS && whole_ns > 0 && reset.rst.idle_ns < way_ns / NEARER).then_some((
         Cause::RefusedByFirewall,
         Confidence::Medium,
         Some(ResetBy::Middle),

@@ -25,13 +25,12 @@ pub(super) fn of(case: &Case<'_>, cause: Cause, reset: Option<&Reset<'_>>) -> (I
 fn is_failed_attempt(case: &Case<'_>, cause: Cause) -> bool {
     match cause {
         Cause::RefusedClosedPort
-        | Cause::RefusedByFirewall
         | Cause::HalfOpenScan
         | Cause::SynThenRst
         | Cause::NeverAnswered
         | Cause::SynAckUnanswered
         | Cause::StaleConnectionSyn => true,
-        Cause::IcmpUnreachable => case.opening != Opening::Completed,
+        Cause::IcmpUnreachable | Cause::RefusedByFirewall => case.opening != Opening::Completed,
         Cause::AcceptQueueFull => !case.has_payload(),
         _ => false,
     }
@@ -63,14 +62,7 @@ fn judge(case: &Case<'_>, cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Im
     }
     match (clt > 0, srv > 0) {
         (true, true) => Impact::TransferCut,
-        (true, false) if reset.has_answered() => Impact::RequestLost,
-        (true, false) => {
-            if reset.was_streaming(case.client()) {
-                Impact::TransferCut
-            } else {
-                Impact::RequestLost
-            }
-        }
+        (true, false) => Impact::RequestLost,
         (false, true) if reset.has_answered() => Impact::TransferCut,
         (false, true) => Impact::ResponseLost,
         // Somebody cut what was alive.
@@ -85,6 +77,8 @@ fn judge(case: &Case<'_>, cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Im
         (false, false) if !reset.is_by_client() && reset.form != Form::Reply && reset.awaits_answer() => {
             if cause == Cause::AbortNoData { Impact::None } else { Impact::RequestLost }
         }
+        // Its own kernel says that it closed with something unread.
+        (false, false) if reset.left_unread() && reset.is_by_client() && reset.has_answered() => Impact::TransferCut,
         // The buffer of who should have read it was full.
         (false, false) if reset.has_stuck_reader() => Impact::TransferCut,
         // All that was sent has arrived; somebody may have waited for more.

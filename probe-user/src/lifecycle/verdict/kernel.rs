@@ -86,6 +86,11 @@ impl Reset<'_> {
         Some((name, kernel.provoked))
     }
 
+    /// The kernel says that the application closed with payload unread (`tcp_close`).
+    pub(super) fn left_unread(&self) -> bool {
+        self.kernel_reason().is_some_and(|(reason, _)| reason == "TCP_ABORT_ON_CLOSE")
+    }
+
     /// The kernel's word decides between what packets leave open, overrules what contradicts it, and makes sure of what it
     /// agrees with.
     pub(super) fn with_kernel(&self, cause: Cause, confidence: Confidence) -> (Cause, Confidence) {
@@ -93,6 +98,9 @@ impl Reset<'_> {
         // The peer's own words, or a choice that no reason of this kernel is about.
         if cause == Cause::Explained {
             return (cause, confidence);
+        }
+        if cause == Cause::AppAbort && self.left_unread() && self.is_by_client() && self.has_answered() {
+            return (Cause::ClientAbortDownload, Confidence::Medium);
         }
         let Some(word) = WORDS.iter().find(|word| word.reason == reason) else { return (cause, confidence) };
         let is_refusal = reason == "NO_SOCKET" && cause == Cause::RefusedByFirewall;

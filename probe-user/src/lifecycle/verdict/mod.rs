@@ -29,7 +29,7 @@ use super::form::Form;
 use super::icmp::IcmpReport;
 use super::process::Process;
 use super::reset_options::ResetOptions;
-use super::track::{TICK_SHIFT, Track};
+use super::track::{Counting, TICK_SHIFT, Track};
 use super::{Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injection, outcome};
 pub(super) use ledger::Ledger;
 
@@ -249,6 +249,18 @@ impl<'a> Case<'a> {
         is_waiting.then(|| self.since_tick(talk.data_ticks[client], time_ns))
     }
 
+    /// Payload of the server had reached the client when `side` decided to end the connection, or had been sent by then where
+    /// that is the server.
+    fn has_received(&self, side: usize, rst: &Rst) -> bool {
+        let server = 1 - self.client();
+        let (_, talk, received) = self.decision_of(side, rst);
+        let first = self.track.ends[server].start_seq.wrapping_add(1);
+        match received {
+            Some(ack) if side != server => ack.wrapping_sub(first).cast_signed() > 0,
+            _ => talk.last().is_some() && self.sides[server].bytes > 0,
+        }
+    }
+
     /// Nanoseconds from tick `tick` of the connection to `time_ns`.
     fn since_tick(&self, tick: u32, time_ns: u64) -> u64 {
         u64::from(self.track.tick_of(time_ns).saturating_sub(tick)) << TICK_SHIFT
@@ -290,9 +302,9 @@ impl Reset<'_> {
         self.waited_ns().is_some()
     }
 
-    /// The server has sent payload since the client's last, or before it.
+    /// Something of the server's payload had reached who ended it, or had left it, and no request was open.
     fn has_answered(&self) -> bool {
-        self.decision().1.last().is_some() && !self.awaits_answer()
+        self.case.has_received(self.side, self.rst) && !self.awaits_answer()
     }
 
     /// `side` had been sending until just before the end.
@@ -309,11 +321,17 @@ impl Reset<'_> {
 
     /// The receive buffer of `side` was full, or nearly.
     fn is_stuck(&self, side: usize) -> bool {
-        self.rst.talk.is_stuck(side)
+        let counted = self.case.track.counting != Counting::Whole;
+        let ever = || self.case.track.odd(side).is_some_and(|odd| odd.zero_windows > 0);
+        self.rst.talk.is_stuck(side) || counted && ever()
     }
 
     /// More than one segment of `side` was not acknowledged when the end was decided, or more came afterwards.
     fn in_flight(&self, side: usize) -> bool {
+        // Where segments are only counted, acknowledgements lag behind.
+        if self.case.track.counting != Counting::Whole {
+            return false;
+        }
         let before = if side == self.side { &self.rst.sender } else { &self.rst.peer };
         before.next_seq.wrapping_sub(before.acked).cast_signed() > 1460
     }

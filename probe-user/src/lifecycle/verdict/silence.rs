@@ -49,12 +49,9 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
 fn gave_up(case: &Case<'_>) -> Option<Confidence> {
     let (client, server) = (case.client(), 1 - case.client());
     let fin = case.fin_of(client)?;
-    let closed_first = case.closed_first() == Some(client);
-    if !closed_first
-        || fin.talk.last() != Some(client)
-        || case.track.spoke_last() != Some(client)
-        || case.is_half_seen()
-    {
+    // By itself: the server's FIN, if there is one, had not reached it.
+    let by_itself = case.sides[server].fin == 0 || fin.ack != case.track.ends[server].last_seq;
+    if !by_itself || fin.talk.last() != Some(client) || case.track.spoke_last() != Some(client) || case.is_half_seen() {
         return None;
     }
     let waited_ns = case.since_tick(fin.talk.data_ticks[client], fin.time_ns());
