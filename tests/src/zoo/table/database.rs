@@ -79,7 +79,7 @@ fn postgres() -> Vec<Situation> {
         pg("pg_maxconn", "max_connections 5: seven clients", CROWD_PG)
             .server("postgres_run -c max_connections=5 -c superuser_reserved_connections=1 -c max_wal_senders=0")
             .truth([ORDERLY]),
-        pg("pg_idle_timeout", "idle_session_timeout 1 s; the client uses the connection 0.6 s later", "mkfifo in; pg -f in > out 2>&1 & exec 7> in; echo 'select 1;' >&7; sleep 1.6; echo 'select 2;' >&7; exec 7>&-; wait")
+        pg("pg_idle_timeout", "idle_session_timeout 1 s; the client uses the connection 0.6 s later", "{ echo 'select 1;'; sleep 1.8; echo 'select 2;'; } | pg > out 2>&1")
             .server("postgres_run -c idle_session_timeout=1000")
             .truth([STALE, TLS_FREE_TAIL, ORDERLY]),
         pg("pg_terminate_idle", "pg_terminate_backend on a pooled connection, which is used 0.4 s later", TERMINATE_IDLE)
@@ -95,9 +95,9 @@ const TLS_FREE_TAIL: Truth = Truth::new(
     &["none", "request_lost"],
 )
 .aside();
-const TERMINATE_IDLE: &str = "mkfifo in; pg -f in > out 2>&1 & exec 7> in; echo 'select 1;' >&7; sleep .5
+const TERMINATE_IDLE: &str = "{ echo 'select 1;'; sleep 1.6; echo 'select 2;'; } | pg > out 2>&1 & sleep 1
 pg -c \"select pg_terminate_backend(pid) from pg_stat_activity where query = 'select 1;' and pid != pg_backend_pid()\" > out2
-sleep .4; echo 'select 2;' >&7; exec 7>&-; wait";
+wait";
 
 const CROWD_PG: &str =
     "for _ in 1 2 3 4 5 6 7; do $PSQL -d postgres -c 'select pg_sleep(.8)' > out 2>&1 & sleep .05; done; wait";
@@ -115,7 +115,7 @@ fn ssh() -> Vec<Situation> {
                 Truth { causes: &["server_reply_then_reset", "data_after_close", "app_abort"], impacts: &["request_lost", "response_lost"], ..TURNED_AWAY },
                 WELCOME,
             ]),
-        ssh("ssh_kill9", "ssh SIGKILLed while the server prints", "ssh_to 'while sleep .004; do echo x; done' > out & sleep 1.2; kill -9 $!; sleep .3")
+        ssh("ssh_kill9", "ssh SIGKILLed while the server prints", "ssh_to \"/usr/bin/python3 -u -c 'import time\nwhile 1: print(1); time.sleep(.001)'\" > out & sleep 1.5; kill -9 $!; sleep .3")
             .truth([Truth::new(View::has_rst, &["client_abort_download", "data_after_close"], &["client"], &["transfer_cut", "response_lost"]), NO_RST]),
         ssh("sshd_session_kill9", "the server's session is SIGKILLed while idle", "ssh_to 'sleep 5' & sleep 1; for p in $(in_server ss -Htnp state established sport = :$PORT | grep -o 'pid=[0-9]*' | cut -d= -f2); do kill -9 $p; done; wait")
             .truth([Truth::new(View::has_no_rst, &["none"], &["none"], &["none"]), Truth::new(View::has_rst, &["app_abort", "data_after_close", "rst_after_close"], &["server"], &["none", "request_lost"])]),
