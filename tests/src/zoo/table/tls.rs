@@ -101,12 +101,12 @@ const GOODBYE_UNREAD: Truth = Truth::new(
     &["client", "none"],
     &["none"],
 );
-/// Closed in the middle of a request, before any byte of the answer.
+/// Closed in the middle of a request: before its answer, or with a part of it, as luck has it.
 pub(super) const WRK_ENDS: Truth = Truth::new(
     |view| view.is_reset_by_client() && view.near.as_ref().is_some_and(|near| near.fin[0] > 0),
-    &["client_gave_up", "data_after_close"],
+    &["client_gave_up", "data_after_close", "client_abort_download"],
     &["client"],
-    &["response_lost"],
+    &["response_lost", "transfer_cut"],
 );
 /// With something of an answer unread: how much was missing is a matter of luck.
 pub(super) const WRK_ABORTS: Truth = Truth::new(
