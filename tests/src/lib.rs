@@ -26,6 +26,7 @@
 //! * [`connlog`]: Zeek's conn.log, and how far two of them agree.
 //! * [`oracle`]: captures with independent answers.
 //! * [`lab`]: every cause from several views, against the kernel's own reasons.
+//! * [`zoo`]: real programs in a network of ten milliseconds, what is true of their ends, and what the probe says of it.
 //! * [`guest`]: checks inside virtual machines, on kernels and network cards that are not this machine's.
 //! * [`bench`]: what it costs, against what it costs others.
 //! * [`tier`]: the rule by which privileged tests skip out loud.
@@ -60,3 +61,4 @@ pub mod tier;
 pub mod verdict;
 pub mod wire;
 pub mod wrapped;
+pub mod zoo;

@@ -1,4 +1,4 @@
-//! `demo`, `lab`, `bench` and `soak`: programs of the tests package, run on a fresh build.
+//! `demo`, `lab`, `zoo`, `bench` and `soak`: programs of the tests package, run on a fresh build.
 //!
 //! Only brings the pieces together: what they show is theirs.
 
@@ -23,7 +23,7 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Re
         bail!("package {TESTS} has no program `{name}` yet");
     }
     // They play in network namespaces, which takes iproute2: a fresh machine has none.
-    setup::ensure(workspace, Scope::All)?;
+    setup::ensure(workspace, if name == "zoo" { Scope::Zoo } else { Scope::All })?;
     let binary = object::build(workspace, false)?;
     if name == "bench" {
         object::build_object(workspace, Variant::Bench)?;

@@ -6,6 +6,7 @@
 mod bpf;
 mod caps;
 mod ci;
+mod daemons;
 mod ebpf;
 mod elf;
 mod lab;
@@ -68,6 +69,8 @@ enum Task {
     Demo(Passed),
     /// Build, then run the laboratory
     Lab(Passed),
+    /// Build, then hold the verdicts against what real programs do: `--only NAME`, `--core`, `--markdown`, `--keep DIR`
+    Zoo(Passed),
     /// Build, then measure
     Bench(Passed),
     /// Build, then put the agent under load for as long as asked for: `--for 20m`, or `--packets 100000000 --pause 3s`
@@ -106,6 +109,7 @@ fn start(task: Task) -> Result<ExitCode> {
         Task::Vm(options) => return vm::vm(&workspace, &options),
         Task::Demo(passed) => return lab::run(&workspace, "demo", &passed.arguments),
         Task::Lab(passed) => return lab::run(&workspace, "lab", &passed.arguments),
+        Task::Zoo(passed) => return lab::run(&workspace, "zoo", &passed.arguments),
         Task::Bench(passed) => return lab::run(&workspace, "bench", &passed.arguments),
         Task::Soak(passed) => return lab::run(&workspace, "soak", &passed.arguments),
         Task::Tidy => tidy::tidy(workspace.root())?,

@@ -3,23 +3,25 @@
 //! The BPF toolchain is Debian's (packages by apt-get, `bpf-linker` built into `target/tools`) unless rustup's nightly
 //! is already complete. What cannot be installed from here is printed as commands to run by hand.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    caps, sh,
+    caps, daemons, sh,
     toolchain::{self, Toolchain},
     workspace::Workspace,
 };
 
 /// How much is wanted.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub(crate) enum Scope {
     /// What `build` needs.
     Toolchain,
     /// And the programs that tests call.
     All,
+    /// And the real programs that the zoo plays.
+    Zoo,
 }
 
 /// What is not here yet.
@@ -39,21 +41,21 @@ impl Missing {
 /// The subcommand.
 pub(crate) fn setup(workspace: &Workspace, check: bool) -> Result<()> {
     if check {
-        let missing = look(workspace, Scope::All);
+        let missing = look(workspace, Scope::Zoo);
         missing.notes.iter().for_each(sh::say);
         if !missing.is_empty() {
             bail!("not complete; `cargo xtask setup` installs it, or by hand:\n{}", by_hand(workspace, &missing));
         }
         return Ok(());
     }
-    ensure(workspace, Scope::All)
+    ensure(workspace, Scope::Zoo)
 }
 
 /// Installs what is missing within `scope`; says so. Silent and quick when nothing is.
 pub(crate) fn ensure(workspace: &Workspace, scope: Scope) -> Result<()> {
     let missing = look(workspace, scope);
     if missing.is_empty() {
-        if scope == Scope::All {
+        if scope >= Scope::All {
             missing.notes.iter().for_each(sh::say);
         }
         return Ok(());
@@ -87,9 +89,13 @@ fn look(workspace: &Workspace, scope: Scope) -> Missing {
         let absent = linking.iter().filter(|(program, _)| sh::on_path(program).is_none());
         missing.packages.extend(absent.flat_map(|(_, packages)| packages.iter().map(|&name| name.to_owned())));
     }
-    if scope == Scope::All {
+    if scope >= Scope::All {
         let bpf = workspace.bpf();
-        for (what, packages) in [("test tools", &bpf.test_packages), ("tools of virtual machines", &bpf.vm_packages)] {
+        let mut tools = vec![("test tools", &bpf.test_packages), ("tools of virtual machines", &bpf.vm_packages)];
+        if scope == Scope::Zoo {
+            tools.push(("programs of the zoo", &bpf.zoo_packages));
+        }
+        for (what, packages) in tools {
             let absent: Vec<String> = packages.iter().filter(|p| !is_usable(p)).cloned().collect();
             missing.notes.push(match &absent[..] {
                 [] => format!("{what}: {}", packages.join(" ")),
@@ -97,6 +103,8 @@ fn look(workspace: &Workspace, scope: Scope) -> Missing {
             });
             missing.packages.extend(absent);
         }
+        missing.packages.sort();
+        missing.packages.dedup();
     }
     missing
 }
@@ -104,6 +112,22 @@ fn look(workspace: &Workspace, scope: Scope) -> Missing {
 /// A tool counts by its program, however it came here.
 pub(crate) fn is_usable(package: &str) -> bool {
     let program = match package {
+        // Debian's own, which sees Debian's modules.
+        "python3" => return Path::new("/usr/bin/python3").is_file(),
+        module if module.starts_with("python3-") => {
+            return Path::new("/usr/lib/python3/dist-packages").join(&module["python3-".len()..]).is_dir();
+        }
+        "postgresql" => return Path::new("/usr/lib/postgresql").is_dir(),
+        "apache2-bin" => "apache2",
+        "apache2-utils" => "ab",
+        "dsniff" => "tcpkill",
+        "netcat-openbsd" => "nc",
+        "nftables" => "nft",
+        "nginx-light" => "nginx",
+        "nodejs" => "node",
+        "openssh-client" => "ssh",
+        "openssh-server" => "sshd",
+        "procps" => "sysctl",
         "iproute2" => "ip",
         "qemu-system-x86" => "qemu-system-x86_64",
         "util-linux" => "setpriv",
@@ -135,8 +159,12 @@ fn install_packages(packages: &[String]) -> Result<()> {
     }
     sh::step(format_args!("apt-get: {}", packages.join(" ")));
     sh::run(&mut apt_get(&["update", "--quiet"])).context("reading the package lists")?;
+    let silence = daemons::Silence::impose()?;
     let mut install = apt_get(&["install", "--quiet", "--yes", "--no-install-recommends"]);
-    sh::run(install.args(packages)).context("installing packages")
+    sh::run(install.args(packages)).context("installing packages")?;
+    drop(silence);
+    daemons::disable(packages);
+    Ok(())
 }
 
 fn apt_get(arguments: &[&str]) -> Command {

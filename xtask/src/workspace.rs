@@ -51,6 +51,8 @@ pub(crate) struct Bpf {
     pub(crate) test_packages: Vec<String>,
     /// Packages of Debian with the programs that `vm` calls or puts into its guests.
     pub(crate) vm_packages: Vec<String>,
+    /// Packages of Debian with the real programs that `zoo` plays.
+    pub(crate) zoo_packages: Vec<String>,
 }
 
 #[derive(Deserialize)]

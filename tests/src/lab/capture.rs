@@ -32,6 +32,20 @@ impl Recorder {
     /// # Errors
     /// When tcpdump cannot be started or says that it cannot listen.
     pub fn start(namespace: &Namespace, interface: &str, both: bool, file: PathBuf) -> io::Result<Self> {
+        Self::start_filtered(namespace, interface, both, "tcp", file)
+    }
+
+    /// The same of what passes the tcpdump filter `filter`.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_filtered(
+        namespace: &Namespace,
+        interface: &str,
+        both: bool,
+        filter: &str,
+        file: PathBuf,
+    ) -> io::Result<Self> {
         let direction = if both { "inout" } else { "in" };
         let spawn = || {
             Command::new("tcpdump")
@@ -39,7 +53,7 @@ impl Recorder {
                 // Without it, what is in the kernel's last block when tcpdump is stopped is lost in silence.
                 .args(["--immediate-mode", "-U", "-s", SNAPLEN, "-w"])
                 .arg(&file)
-                .arg("tcp")
+                .arg(filter)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())

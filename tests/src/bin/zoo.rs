@@ -1,0 +1,102 @@
+//! The zoo: real programs end connections in ways whose truth is known, and the probe's verdicts from four places are held
+//! against it. Needs root, and the packages that `cargo xtask setup` installs; what is missing is skipped and said.
+//!
+//! `--only NAME` (several; the beginning of a name is enough) plays these situations, `--core` those of the test tier;
+//! `--keep DIRECTORY` keeps captures, documents and scripts, and below `wrong` the packets of each wrong verdict;
+//! `--markdown` prints for a document.
+//!
+//! Exit codes: 0 sound; 1 a confident verdict is wrong, or less than 97 % right; 2 it could not be run; 77 not root.
+
+use std::{
+    env,
+    io::{self, Write, stdout},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use probe_tests::{
+    sys,
+    tier::say,
+    zoo::{
+        judge, play,
+        report::{self, Account},
+        situation::Situation,
+        table,
+    },
+};
+
+/// What automake and others take for "skipped".
+const NOT_ROOT: u8 = 77;
+
+fn main() -> ExitCode {
+    if !sys::is_root() {
+        say("zoo: needs root (network namespaces, captures, BPF); run it with sudo. Nothing was done.");
+        return ExitCode::from(NOT_ROOT);
+    }
+    match Options::read(env::args().skip(1)).and_then(|options| run(&options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("zoo: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Default)]
+struct Options {
+    only: Vec<String>,
+    core: bool,
+    keep: Option<PathBuf>,
+    markdown: bool,
+}
+
+impl Options {
+    fn read(mut words: impl Iterator<Item = String>) -> io::Result<Self> {
+        let mut options = Self::default();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--core" => options.core = true,
+                "--markdown" => options.markdown = true,
+                "--only" | "--keep" => {
+                    let Some(value) = words.next() else { return Err(wrong_usage(&format!("{word} needs a value"))) };
+                    if word == "--only" { options.only.push(value) } else { options.keep = Some(value.into()) }
+                }
+                _ => return Err(wrong_usage(&format!("not understood: {word}"))),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, situation: &Situation) -> bool {
+        let is_named = self.only.is_empty() || self.only.iter().any(|name| situation.name.starts_with(name));
+        is_named && (situation.core || !self.core)
+    }
+}
+
+fn wrong_usage(what: &str) -> io::Error {
+    let usage = "use --only NAME, --core, --keep DIRECTORY, --markdown";
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{what}; {usage}"))
+}
+
+fn run(options: &Options) -> io::Result<bool> {
+    if let Some(why) = play::obstacle() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+    }
+    let temporary = tempfile::tempdir()?;
+    let directory = options.keep.as_deref().unwrap_or(temporary.path());
+    let situations: Vec<_> =
+        table::all().into_iter().enumerate().filter(|(_, situation)| options.wants(situation)).collect();
+    if situations.is_empty() {
+        return Err(wrong_usage("no situation has such a name"));
+    }
+    say(&format!("zoo: {} situations", situations.len()));
+    let played = play::play(situations, directory)?;
+    let outcomes = judge::judge(&played)?;
+    if options.keep.is_some() {
+        report::keep_wrong(&outcomes, &played.captures, &directory.join("wrong"))?;
+    }
+    stdout().lock().write_all(report::show(&outcomes, options.markdown).as_bytes())?;
+    Ok(Account::of(&outcomes).is_sound())
+}
