@@ -179,6 +179,15 @@ const LONGEST_GAP_NS: u64 = 1_200_000_000;
 const PART_OF_UPLOAD: u32 = 536;
 
 impl Reset<'_> {
+    /// More than a short answer had come since the client's last request.
+    pub(super) fn had_much_of_answer(&self) -> bool {
+        let server = 1 - self.case.client();
+        let end = &self.case.track.ends[server];
+        let first = end.start_seq.wrapping_add(1);
+        let begins = if self.case.track.answer_seq == 0 { first } else { self.case.track.answer_seq };
+        self.has_answered() && talk::payload_end(end).wrapping_sub(begins).cast_signed() >= MORE_THAN_AN_ANSWER
+    }
+
     /// The server had answered everything that the client had asked before the server's FIN.
     fn has_answered_before(&self, last: Option<usize>, client: usize) -> bool {
         last != Some(client) || self.case.ledger.lost(client) > 0

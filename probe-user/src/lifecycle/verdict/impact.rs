@@ -78,7 +78,9 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
             if cause == Cause::AbortNoData { Impact::None } else { Impact::RequestLost }
         }
         // Its own kernel says that it closed with something unread.
-        (false, false) if reset.left_unread() && reset.is_by_client() && reset.has_answered() => Impact::TransferCut,
+        (false, false) if reset.left_unread() && reset.is_by_client() && reset.had_much_of_answer() => {
+            Impact::TransferCut
+        }
         // The buffer of who should have read it was full.
         (false, false) if reset.has_stuck_reader() => Impact::TransferCut,
         // All that was sent has arrived; somebody may have waited for more.

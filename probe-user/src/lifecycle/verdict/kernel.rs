@@ -66,6 +66,7 @@ const ABORTS: &[Cause] = &[
     Cause::ServerReplyThenReset,
     Cause::CloseNotifyAfterClose,
     Cause::RstInsteadOfFin,
+    Cause::RstAfterClose,
 ];
 
 const AFTER_CLOSE: &[Cause] = &[
@@ -99,7 +100,7 @@ impl Reset<'_> {
         if cause == Cause::Explained {
             return (cause, confidence);
         }
-        if cause == Cause::AppAbort && self.left_unread() && self.is_by_client() && self.has_answered() {
+        if cause == Cause::AppAbort && self.left_unread() && self.is_by_client() && self.had_much_of_answer() {
             return (Cause::ClientAbortDownload, Confidence::Medium);
         }
         let Some(word) = WORDS.iter().find(|word| word.reason == reason) else { return (cause, confidence) };

@@ -81,7 +81,8 @@ pub(super) fn accept_queue_full(reset: &Reset<'_>) -> Option<Finding> {
     let repeated = reset.rst.peer.kind != Kind::Syn && server.syn_ack > 1 && reset.case.sides[ORIG].bytes > 0;
     // Nothing but SYN-ACKs came, whatever the client repeated.
     let silent = server.packets == server.syn_ack + server.rst;
-    let ignored = silent && reset.case.sides[ORIG].retransmits >= 2;
+    let times = reset.case.sides[ORIG].retransmits.max(reset.rst.peer.repeats.into());
+    let ignored = silent && times >= 2;
     // The server's host has it as half open: it answers the client's ACK by the RST that goes with a full queue.
     if reset.form != Form::Reply || !silent {
         return None;

@@ -29,6 +29,9 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
     if let Some(confidence) = gave_up(case) {
         return (Cause::ClientGaveUp, confidence);
     }
+    if let Some(found) = of_vain(case) {
+        return found;
+    }
     match case.closing {
         // Another SYN took its place before an answer could come.
         Closing::NeverAnswered if case.is_cut_short => (Cause::None, Confidence::Low),
@@ -42,6 +45,25 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
         Closing::Vanished => (Cause::Vanished, Confidence::Medium),
         _ => (Cause::None, Confidence::High),
     }
+}
+
+/// Payload is sent again and again, and nobody acknowledges it: by now that is how it ends, whether or not its sender has
+/// given up.
+fn of_vain(case: &Case<'_>) -> Option<(Cause, Confidence)> {
+    let [client, server] = case.sides;
+    let is_open = matches!(case.closing, Closing::Open | Closing::HalfClosed | Closing::Vanished);
+    if !is_open || case.is_half_seen() {
+        return None;
+    }
+    // Nothing but the SYN was ever acknowledged (with SYN cookies the SYN-ACK is not repeated).
+    let only_opened = server.packets == server.syn_ack && server.syn_ack > 0 && client.payload_bytes > 0;
+    // Counters of an epoch do not know what was sent in the one before.
+    let repeated = client.retransmits.max(case.track.ends[ORIG].repeats.into());
+    if only_opened && repeated >= 2 && case.acks_seen {
+        return Some((Cause::AcceptQueueFull, Confidence::Medium));
+    }
+    let repeats = case.track.ends.iter().any(|end| end.repeats >= IN_VAIN);
+    (repeats && case.closing != Closing::Vanished).then_some((Cause::RetransmissionTimeout, Confidence::Low))
 }
 
 /// The client closed while its last request was unanswered, and no answer ever came. Rival: a client that wants none, where

@@ -98,6 +98,8 @@ pub struct HostTap {
     lost: Option<Array<MapData, u64>>,
     /// Reported, while their segments were still in the epoch that nobody had drained.
     waiting: Vec<KernelReset>,
+    /// Events that are none of this program's: 0 unless it is another version's.
+    unreadable: u64,
 }
 
 impl HostTap {
@@ -111,7 +113,8 @@ impl HostTap {
         hook: EgressHook,
         with_reasons: bool,
     ) -> Result<Self, LiveError> {
-        let mut tap = Self { egress: Vec::new(), tcx_refused: None, ring: None, lost: None, waiting: Vec::new() };
+        let mut tap =
+            Self { egress: Vec::new(), tcx_refused: None, ring: None, lost: None, waiting: Vec::new(), unreadable: 0 };
         let mut egress = Egress::new(hook);
         for device in interfaces {
             tap.egress.push(egress.attach(classifier(engine, device.link_layer)?, device)?);
@@ -167,17 +170,18 @@ impl HostTap {
         let ring = self.ring.as_mut()?;
         loop {
             let item = ring.next()?;
-            if let Some(event) = decode(&item)
-                && let Some(reset) = reset(&event, domain)
-            {
-                return Some(reset);
+            match decode(&item).map(|event| reset(&event, domain)) {
+                Some(Some(reset)) => return Some(reset),
+                // Of another address family.
+                Some(None) => {}
+                None => self.unreadable += 1,
             }
         }
     }
 
     /// Resets that the program could not report.
     pub fn lost(&self) -> u64 {
-        self.lost.as_ref().and_then(|lost| lost.get(&0, 0).ok()).unwrap_or(0)
+        self.unreadable + self.lost.as_ref().and_then(|lost| lost.get(&0, 0).ok()).unwrap_or(0)
     }
 }
 
