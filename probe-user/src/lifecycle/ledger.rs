@@ -34,6 +34,8 @@ pub(super) fn spoke(track: &mut Track, side: usize, (seq, ack): (u32, u32), tick
 /// Payload lengths of a TLS record with an encrypted alert (RFC 8446 6.1; RFC 5246 7.2.1): TLS 1.3; 1.2 with ChaCha20, GCM,
 /// and CBC with SHA-1, SHA-256 and SHA-384; older ones with RC4 and 3DES.
 pub(super) const ALERT_LENGTHS: [u32; 9] = [23, 24, 27, 31, 37, 53, 57, 69, 85];
+/// Payload length of an alert in the clear: record header, level, description.
+pub(super) const ALERT_IN_CLEAR: u32 = 7;
 /// Payload that each side of a TLS connection has sent at least when one can be closed.
 pub(super) const LEAST_OF_TLS: u64 = 100;
 
@@ -41,7 +43,7 @@ pub(super) const LEAST_OF_TLS: u64 = 100;
 /// length and by what was sent before.
 #[inline(always)]
 pub(super) fn is_goodbye(track: &Track, note: u64, len: u32) -> bool {
-    len <= 85 && (len == 7 || ALERT_LENGTHS.contains(&len)) && is_alert_like(track, note, len)
+    len <= 85 && (len == ALERT_IN_CLEAR || ALERT_LENGTHS.contains(&len)) && is_alert_like(track, note, len)
 }
 
 #[inline(never)]
@@ -49,7 +51,7 @@ fn is_alert_like(track: &Track, note: u64, len: u32) -> bool {
     if note != 0 {
         return is_alert(note, len);
     }
-    len != 7 && track.ends.iter().all(|end| u64::from(end.last_seq.wrapping_sub(end.start_seq)) >= LEAST_OF_TLS)
+    track.ends.iter().all(|end| u64::from(end.last_seq.wrapping_sub(end.start_seq)) >= LEAST_OF_TLS)
 }
 
 /// A TLS record that is an alert, or may be an encrypted one, and nothing after it (RFC 8446 5.1, 5.2).

@@ -55,7 +55,7 @@ fn after_peers_close(reset: &Reset<'_>) -> Option<Finding> {
     let peer = &reset.rst.peer;
     let received = peer.fin && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.fin;
     let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
-    let idle = reset.case.fin_of(1 - reset.side).is_some_and(|fin| fin.idle_ns >= super::IDLE_NS);
+    let idle = reset.case.fin_of(1 - reset.side).is_some_and(|fin| fin.idle_ns >= super::closing::IDLE_CLOSE_NS);
     (received && idle && !lost && !reset.awaits_answer()).then_some((Cause::RstAfterClose, Confidence::Medium, None))
 }
 

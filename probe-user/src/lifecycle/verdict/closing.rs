@@ -12,7 +12,12 @@ use super::{Case, Finding, IDLE_NS, PATIENCE_NS, Reset, found, ledger::Tail};
 
 /// A TLS alert in the clear: the handshake failed, and its description says why (RFC 8446 6.2).
 pub(super) fn tls_alert(reset: &Reset<'_>) -> Option<Finding> {
-    reset.case.tls_alert().and_then(|_| found(Cause::TlsAlert, Confidence::High))
+    if reset.case.tls_alert().is_some() {
+        return found(Cause::TlsAlert, Confidence::High);
+    }
+    // Where payload is not read, by its length: rival is a message of seven bytes just before an abort.
+    let is_one = reset.case.may_be_alert(reset.side) && reset.form == Form::Abort && !reset.rst.sender.fin;
+    if is_one { found(Cause::TlsAlert, Confidence::Medium) } else { None }
 }
 
 /// TLS: all that did not arrive is a close_notify (RFC 8446 6.1), which met a side that had closed without waiting for it, as
@@ -169,7 +174,7 @@ impl Case<'_> {
 /// Times within a connection are kept to about a millisecond, at both ends of a difference.
 const ROUNDING_NS: u64 = 2 << TICK_SHIFT;
 /// A server that closes because of idleness was silent for at least this long.
-const IDLE_CLOSE_NS: u64 = 200_000_000;
+pub(super) const IDLE_CLOSE_NS: u64 = 200_000_000;
 /// Less is the beginning of an answer, or what a TLS server sends after the handshake.
 const MORE_THAN_AN_ANSWER: i32 = 2048;
 /// Transfers with a limited rate pause for about a second.
