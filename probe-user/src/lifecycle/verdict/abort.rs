@@ -2,11 +2,13 @@
 
 use probe_ebpf::{layout::ACK, parse::RstOption};
 
+use super::super::evidence::Seen;
 use super::super::{
     Cause, Confidence,
     endpoint::Kind,
     form::{self, Form},
 };
+use super::closing::IDLE_CLOSE_NS;
 use super::{Finding, Reset, found};
 
 /// Times within a connection are kept to about a millisecond: shorter paths cannot be told by.
@@ -55,7 +57,9 @@ fn after_peers_close(reset: &Reset<'_>) -> Option<Finding> {
     let peer = &reset.rst.peer;
     let received = peer.fin && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.fin;
     let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
-    let idle = reset.case.fin_of(1 - reset.side).is_some_and(|fin| fin.idle_ns >= super::closing::IDLE_CLOSE_NS);
+    // A goodbye before the FIN is no speech.
+    let silent_ns = |fin: &Seen| reset.case.since_tick(fin.talk.data_ticks[1 - reset.side], fin.time_ns());
+    let idle = reset.case.fin_of(1 - reset.side).is_some_and(|fin| silent_ns(fin) >= IDLE_CLOSE_NS);
     (received && idle && !lost && !reset.awaits_answer()).then_some((Cause::RstAfterClose, Confidence::Medium, None))
 }
 
