@@ -5,13 +5,14 @@
 
 use std::{
     collections::HashMap,
+    hash::BuildHasher as _,
     net::{IpAddr, SocketAddr},
 };
 
 use crate::lifecycle::{Cause, Connection, ResetBy};
 
-/// Pairs remembered; later ones are not judged.
-const MAX_PAIRS: usize = 65_536;
+/// Pairs remembered at once, of which a new one takes the place of another that is not steady. A power of two.
+const PLACES: usize = 8192;
 /// Intervals that agree from which they are steady.
 const ENOUGH: u32 = 3;
 /// Shorter intervals are a burst.
@@ -62,11 +63,18 @@ impl Pair {
     }
 }
 
+/// A client and the service that it looks at.
+type Ends = (IpAddr, SocketAddr);
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Monitors {
-    numbers: HashMap<(IpAddr, SocketAddr), u32, foldhash::fast::RandomState>,
-    pairs: Vec<Pair>,
+    hasher: foldhash::fast::RandomState,
+    /// By hash; each with its number.
+    places: Vec<Option<(Ends, u32, Pair)>>,
+    next: u32,
+    /// Those that are steady, by number: interval, nanoseconds, and connections.
+    steady: HashMap<u32, (u64, u32), foldhash::fast::RandomState>,
 }
 
 impl Monitors {
@@ -89,33 +97,47 @@ impl Monitors {
         is_small && connection.from_orig.rst > 0 && connection.reset_by == ResetBy::Client && ends_like_one
     }
 
-    /// Counts such a connection; the number of its pair.
+    /// Counts such a connection; the number of its pair, `None` where there is no place for it.
     #[cold]
     pub(super) fn see(&mut self, connection: &Connection) -> Option<u32> {
-        let place = (connection.orig.ip(), connection.resp);
-        let number = match self.numbers.get(&place) {
-            Some(&number) => number,
-            None if self.pairs.len() < MAX_PAIRS => {
-                let number = self.pairs.len() as u32;
-                self.numbers.insert(place, number);
-                self.pairs.push(Pair::default());
-                number
+        let ends = (connection.orig.ip(), connection.resp);
+        if self.places.is_empty() {
+            self.places.resize(PLACES, None);
+        }
+        let at = self.place(&ends);
+        let kept = &mut self.places[at];
+        match kept {
+            Some((known, ..)) if *known == ends => {}
+            Some((.., pair)) if pair.is_steady() => return None,
+            _ => {
+                *kept = Some((ends, self.next, Pair::default()));
+                self.next = self.next.wrapping_add(1);
             }
-            None => return None,
-        };
-        self.pairs[number as usize].see(connection.start_ns);
-        Some(number)
+        }
+        let (_, number, pair) = kept.as_mut()?;
+        pair.see(connection.start_ns);
+        if pair.is_steady() {
+            self.steady.insert(*number, (pair.interval_ns, pair.seen));
+        } else if pair.best >= ENOUGH {
+            self.steady.remove(number);
+        }
+        Some(*number)
+    }
+
+    fn place(&self, ends: &Ends) -> usize {
+        self.hasher.hash_one(ends) as usize % PLACES
     }
 
     /// The number of its pair.
     pub(super) fn find(&self, connection: &Connection) -> Option<u32> {
-        self.numbers.get(&(connection.orig.ip(), connection.resp)).copied()
+        let ends = (connection.orig.ip(), connection.resp);
+        let (known, number, _) = self.places.get(self.place(&ends))?.as_ref()?;
+        (*known == ends).then_some(*number)
     }
 
     /// Whether the pair with this number is a monitor and its service; its interval, nanoseconds, and its connections.
     pub(super) fn steady(&self, number: u32) -> Option<(u64, u32)> {
-        let pair = self.pairs.get(number as usize)?;
-        pair.is_steady().then_some((pair.interval_ns, pair.seen))
+        self.steady.get(&number).copied()
     }
 }
 

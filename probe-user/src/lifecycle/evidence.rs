@@ -11,6 +11,7 @@ use super::track::{ORIG, ORIG_STUCK, SPOKE, SPOKE_RESP, Track};
 
 /// Kept for one direction as soon as there is a FIN or an RST: small, as nearly every connection gets there.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(super) struct RareSide {
     /// Relative position after the last FIN (Zeek `FIN_seq`).
     pub(super) fin_seq: u64,

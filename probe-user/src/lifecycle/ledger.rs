@@ -34,6 +34,15 @@ pub(super) fn spoke(track: &mut Track, side: usize, (seq, ack): (u32, u32), tick
 /// Payload lengths of a TLS record with an encrypted alert (RFC 8446 6.1; RFC 5246 7.2.1): TLS 1.3; 1.2 with ChaCha20, GCM,
 /// and CBC with SHA-1, SHA-256 and SHA-384; older ones with RC4 and 3DES.
 pub(super) const ALERT_LENGTHS: [u32; 9] = [23, 24, 27, 31, 37, 53, 57, 69, 85];
+/// A bit for each length of an alert.
+const GOODBYES: u128 = {
+    let (mut bits, mut at) = (1 << ALERT_IN_CLEAR, 0);
+    while at < ALERT_LENGTHS.len() {
+        bits |= 1 << ALERT_LENGTHS[at];
+        at += 1;
+    }
+    bits
+};
 /// Payload length of an alert in the clear: record header, level, description.
 pub(super) const ALERT_IN_CLEAR: u32 = 7;
 /// Payload that each side of a TLS connection has sent at least when one can be closed.
@@ -43,7 +52,7 @@ pub(super) const LEAST_OF_TLS: u64 = 100;
 /// length and by what was sent before.
 #[inline(always)]
 pub(super) fn is_goodbye(track: &Track, note: u64, len: u32) -> bool {
-    len <= 85 && (len == ALERT_IN_CLEAR || ALERT_LENGTHS.contains(&len)) && is_alert_like(track, note, len)
+    len < u128::BITS && GOODBYES >> len & 1 != 0 && is_alert_like(track, note, len)
 }
 
 #[inline(never)]

@@ -12,6 +12,8 @@ use super::tombstone::End;
 use super::track::{AFTER_END, ORIG, RESP, REVERSED, Track};
 use super::{Orientation, Written};
 
+/// See [`Servers`]; as many as a byte counts.
+const RECENT: usize = 256;
 /// Servers remembered at most.
 const MAX_SERVERS: usize = 65_536;
 
@@ -19,6 +21,8 @@ const MAX_SERVERS: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Servers {
     known: HashSet<[u64; 3], FixedState>,
+    /// Some of them that were met last, so that most need not be looked for.
+    recent: Box<[[u64; 3]; RECENT]>,
 }
 
 fn place(end: Endpoint) -> [u64; 3] {
@@ -28,14 +32,18 @@ fn place(end: Endpoint) -> [u64; 3] {
 impl Servers {
     /// None yet; `seed` keeps senders from aiming for one bucket.
     pub(super) fn new(seed: u64) -> Self {
-        Self { known: HashSet::with_hasher(FixedState::with_seed(seed)) }
+        Self { known: HashSet::with_hasher(FixedState::with_seed(seed)), recent: Box::new([[0; 3]; RECENT]) }
     }
 
     /// Learns from a connection that is written.
     pub(super) fn learn(&mut self, track: &Track) {
         let answered = track.orientation == Orientation::Syn && track.ends[RESP].syn_ack > 0;
-        if answered && self.known.len() < MAX_SERVERS {
-            self.known.insert(place(responder(track)));
+        let server = place(responder(track));
+        let at = server.iter().fold(0, |all: u64, word| (all ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 56;
+        let recent = &mut self.recent[at as usize];
+        if answered && *recent != server && self.known.len() < MAX_SERVERS {
+            *recent = server;
+            self.known.insert(server);
         }
     }
 

@@ -46,9 +46,21 @@ pub(super) struct End {
 struct Entry {
     hash: u64,
     time_ns: u64,
-    end: End,
+    last_ns: u64,
     /// Number of the one before it in its chain.
     before: u32,
+    client_is_hi: bool,
+    roles_known: bool,
+    silent: bool,
+}
+
+const _: () = assert!(size_of::<Entry>() == 32);
+
+impl Entry {
+    fn end(&self) -> End {
+        let Self { last_ns, client_is_hi, roles_known, silent, .. } = *self;
+        End { last_ns, client_is_hi, roles_known, silent }
+    }
 }
 
 impl Tombstones {
@@ -63,7 +75,8 @@ impl Tombstones {
             // Once, so that it need not move as it fills: memory that was never written takes none.
             self.ring.reserve_exact(MAX as usize);
         }
-        let entry = Entry { hash, time_ns: now, end, before: 0 };
+        let End { last_ns, client_is_hi, roles_known, silent } = end;
+        let entry = Entry { hash, time_ns: now, last_ns, before: 0, client_is_hi, roles_known, silent };
         match self.ring.get_mut((self.next % MAX) as usize) {
             Some(oldest) => *oldest = entry,
             None => self.ring.push(entry),
@@ -101,8 +114,8 @@ impl Tombstones {
                 return None;
             }
             if entry.hash == hash {
-                let kept_ns = if entry.end.silent { SILENT_KEPT_NS } else { KEPT_NS };
-                return (entry.time_ns.saturating_add(kept_ns) >= now).then_some(entry.end);
+                let kept_ns = if entry.silent { SILENT_KEPT_NS } else { KEPT_NS };
+                return (entry.time_ns.saturating_add(kept_ns) >= now).then(|| entry.end());
             }
             (number, last_age) = (entry.before, age);
         }

@@ -4,7 +4,7 @@ use probe_ebpf::layout::{FlowKey, SegmentRecord};
 
 use super::brief::Brief;
 use super::endpoint::{Endpoint, NOT_FOLLOWED, State};
-use super::evidence::{OddSide, Rare};
+use super::evidence::{OddSide, Rare, Rst};
 use super::history::{History, Letters, is_noted, seen};
 use super::{Basis, Orientation, counting};
 
@@ -291,7 +291,11 @@ impl Track {
     /// Reads something of each line that writing the record will need, but of its RSTs.
     #[inline]
     pub(super) fn touch(&self) -> u64 {
-        let rare = self.rare().map_or(0, |rare| rare.sides[ORIG].last_fin ^ u64::from(rare.odd.is_some()));
+        let rare = self.rare().map_or(0, |rare| {
+            let [orig, resp] = &rare.sides;
+            // One of each line.
+            orig.fin_seq ^ orig.late_note ^ resp.fin_seq ^ resp.late_note ^ u64::from(rare.odd.is_some())
+        });
         self.touch_ends() ^ rare
     }
 
@@ -299,7 +303,8 @@ impl Track {
     #[inline]
     pub(super) fn touch_rsts(&self) -> u64 {
         let rsts = self.rare().into_iter().flat_map(|rare| rare.rsts.iter().flatten());
-        rsts.map(|rst| rst.note ^ u64::from(rst.peer.next_seq)).fold(0, |all, one| all ^ one)
+        let each_line = |rst: &Rst| rst.note ^ u64::from(rst.peer.next_seq) ^ u64::from(rst.talk.data_ticks[0]);
+        rsts.map(|rst| each_line(rst)).fold(0, |all, one| all ^ one)
     }
 
     pub(super) fn rare(&self) -> Option<&Rare> {
@@ -432,7 +437,6 @@ impl Track {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::evidence::Rst;
 
     /// A million open connections must stay below 300 MB: this, 6 bytes of index, 16 of timer.
     #[test]
