@@ -177,6 +177,8 @@ const ROUNDING_NS: u64 = 2 << TICK_SHIFT;
 pub(super) const IDLE_CLOSE_NS: u64 = 200_000_000;
 /// Less is the beginning of an answer, or what a TLS server sends after the handshake.
 const MORE_THAN_AN_ANSWER: i32 = 2048;
+/// An answer so long is hardly read whole before its server aborts.
+const LONG_TRANSFER: i32 = 16_384;
 /// Transfers with a limited rate pause for about a second.
 const LONGEST_GAP_NS: u64 = 1_200_000_000;
 /// Payload that makes a part of an upload: a segment of the least size that every path takes (RFC 9293 3.7.1). Less is a
@@ -186,11 +188,16 @@ const PART_OF_UPLOAD: u32 = 536;
 impl Reset<'_> {
     /// More than a short answer had come since the client's last request.
     pub(super) fn had_much_of_answer(&self) -> bool {
+        self.has_answered() && self.answer_len() >= MORE_THAN_AN_ANSWER
+    }
+
+    /// What the server has sent since the client's last request, bytes.
+    fn answer_len(&self) -> i32 {
         let server = 1 - self.case.client();
         let end = &self.case.track.ends[server];
         let first = end.start_seq.wrapping_add(1);
         let begins = if self.case.track.answer_seq == 0 { first } else { self.case.track.answer_seq };
-        self.has_answered() && talk::payload_end(end).wrapping_sub(begins).cast_signed() >= MORE_THAN_AN_ANSWER
+        talk::payload_end(end).wrapping_sub(begins).cast_signed()
     }
 
     /// The server had answered everything that the client had asked before the server's FIN.
@@ -217,7 +224,9 @@ impl Reset<'_> {
         let soon = after_fin <= self.case.soon_ns();
         let lost = self.case.ledger.lost(server) > 0;
         let (cause, confidence) = client_had_closed(self, fin);
-        let is_cut = cause == Cause::ClientAbortDownload && soon && self.case.sides[server].bytes > 0;
+        // That it was a long one: a server of Windows ends whole answers so.
+        let is_long = self.answer_len() >= LONG_TRANSFER;
+        let is_cut = cause == Cause::ClientAbortDownload && soon && (is_long || lost);
         (is_cut || cause == Cause::ClientGaveUp && (lost || self.case.waited_ns(client, self.rst).is_some()))
             .then_some((cause, confidence, Some(ResetBy::Client)))
     }

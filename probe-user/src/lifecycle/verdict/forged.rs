@@ -1,6 +1,6 @@
 //! Resets that did not come from the host whose address they bear.
 
-use super::super::{Cause, Confidence, ResetBy, form::Form, injection, track::RESP};
+use super::super::{Cause, Confidence, ResetBy, endpoint::Kind, form::Form, injection, track::RESP};
 use super::{Finding, Reset};
 
 /// A host that answers sooner is too near for its answers to tell anything by their time, nanoseconds.
@@ -26,7 +26,9 @@ pub(super) fn too_soon(reset: &Reset<'_>) -> Option<Finding> {
     // A true reply bears the number that the segment which provoked it acknowledges.
     let is_exact = reset.rst.record.seq == reset.rst.sender.acked;
     let is_answer = reset.form == Form::Reply && is_exact && reset.rst.answers_peer && !reset.rst.sender.fin;
-    if !is_answer || reset.kernel_reason().is_some() || reset.rst.climbed {
+    // Its host had spoken since the handshake.
+    let is_open = !matches!(reset.rst.sender.kind, Kind::Nothing | Kind::Syn);
+    if !is_answer || !is_open || reset.kernel_reason().is_some() || reset.rst.climbed {
         return None;
     }
     // The way from here to the host and back, as the handshake showed it.

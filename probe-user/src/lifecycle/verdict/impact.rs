@@ -18,7 +18,12 @@ pub(super) fn of(case: &Case<'_>, cause: Cause, reset: Option<&Reset<'_>>) -> (I
     // What the sender of the RST had not got acknowledged may have arrived all the same.
     let (client, server) = (case.client(), 1 - case.client());
     let discarded = |side: usize| if is_discarded(reset, side) { u64::from(ledger.lost(side)) } else { 0 };
-    let lost = [discarded(client), discarded(server)];
+    let lost = match cause {
+        // What was sent in vain is its sender's.
+        Cause::RetransmissionTimeout => [client, server].map(|side| u64::from(ledger.lost(side))),
+        Cause::RstAfterClose => [0, 0],
+        _ => [discarded(client), discarded(server)],
+    };
     (judge(cause, reset, lost), lost)
 }
 
@@ -53,8 +58,7 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
     let [clt, srv] = lost;
     match cause {
         Cause::TlsAlert => return Impact::AttemptFailed,
-        Cause::CloseNotifyAfterClose | Cause::RstInsteadOfFin => return Impact::None,
-        Cause::RstAfterClose if clt + srv == 0 => return Impact::None,
+        Cause::CloseNotifyAfterClose | Cause::RstInsteadOfFin | Cause::RstAfterClose => return Impact::None,
         Cause::ClientGaveUp => return Impact::ResponseLost,
         Cause::ClientAbortDownload | Cause::ClientAbortUpload => return Impact::TransferCut,
         Cause::ServerReplyThenReset | Cause::KeepAliveRace => return Impact::RequestLost,
@@ -105,6 +109,10 @@ fn of_silence(case: &Case<'_>, cause: Cause) -> (Impact, [u64; 2]) {
     );
     match case.closing {
         _ if cause == Cause::TlsAlert => (Impact::AttemptFailed, none),
+        // Where nothing was ever answered, perhaps nothing was to be.
+        _ if cause == Cause::ClientGaveUp && super::super::ledger::answer_ns(case.track).is_none() => {
+            (Impact::Unknown, none)
+        }
         _ if cause == Cause::ClientGaveUp => (Impact::ResponseLost, none),
         _ if is_given_up => match lost {
             [0, 0] => (Impact::Unknown, none),
