@@ -58,7 +58,8 @@ fn after_peers_close(reset: &Reset<'_>) -> Option<Finding> {
     let received = peer.fin && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.fin;
     let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
     // A goodbye before the FIN is no speech.
-    let silent_ns = |fin: &Seen| reset.case.since_tick(fin.talk.data_ticks[1 - reset.side], fin.time_ns());
+    let since = |fin: &Seen, side: usize| reset.case.since_tick(fin.talk.data_ticks[side], fin.time_ns());
+    let silent_ns = |fin: &Seen| since(fin, 0).min(since(fin, 1));
     let idle = reset.case.fin_of(1 - reset.side).is_some_and(|fin| silent_ns(fin) >= IDLE_CLOSE_NS);
     (received && idle && !lost && !reset.awaits_answer()).then_some((Cause::RstAfterClose, Confidence::Medium, None))
 }
