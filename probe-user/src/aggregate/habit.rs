@@ -15,6 +15,9 @@ const MIN_CLOSES: u64 = 5;
 const MIN_SHARE_PER_CENT: u64 = 80;
 /// Accepted connections of the same TTL from which that is the host's.
 const MIN_ANSWERS: u32 = 3;
+/// A box that answers in such a part of the time is nearer: first answers may have waited for addresses, or for a sleeping
+/// radio.
+const NEARER: u64 = 32;
 /// A host that answers sooner is too near for its answers to tell anything by their time, nanoseconds.
 const LONG_WAY_NS: u64 = 1_000_000;
 /// Services remembered; later ones are not judged.
@@ -72,7 +75,7 @@ impl HostTtl {
 
     /// A refusal that comes in a fraction of the time in which the host ever answered is of a box before it.
     fn is_too_soon(self, after_ns: u64) -> bool {
-        self.answer_ns >= LONG_WAY_NS && after_ns < self.answer_ns / 8
+        self.answer_ns >= LONG_WAY_NS && after_ns < self.answer_ns / NEARER
     }
 
     /// Whether `ttl` may be the host's own: as many hops away, whatever it began with (sockets may have a TTL of their own

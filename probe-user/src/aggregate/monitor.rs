@@ -85,14 +85,12 @@ impl Monitors {
         let cause = connection.verdict.cause;
         let ends_like_one = match payload_bytes {
             0 => matches!(cause, Cause::HalfOpenScan | Cause::AbortNoData),
-            _ => matches!(
-                cause,
-                Cause::AppAbort
-                    | Cause::ClientAbortDownload
-                    | Cause::RstInsteadOfFin
-                    | Cause::DataAfterClose
-                    | Cause::ClientGaveUp
-            ),
+            _ => {
+                matches!(
+                    cause,
+                    Cause::AppAbort | Cause::ClientAbortDownload | Cause::RstInsteadOfFin | Cause::DataAfterClose
+                ) && connection.from_resp.payload_bytes > 0
+            }
         };
         is_small && connection.from_orig.rst > 0 && connection.reset_by == ResetBy::Client && ends_like_one
     }

@@ -329,6 +329,9 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
     if record.payload_len > 0 && flags & RST == 0 {
         if !repeated {
             if !ledger::is_goodbye(track, note, record.payload_len) {
+                if track.rare().is_some() {
+                    was_no_goodbye(track, side);
+                }
                 ledger::spoke(track, side, (record.seq, record.ack), tick);
             }
         } else if kind != Kind::KeepAlive {
@@ -357,6 +360,21 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
     }
     if flags & RST == 0 {
         track.ends[1 - side].probes = 0;
+    }
+}
+
+/// `side` went on: what it had sent before was no goodbye, and no alert ended the connection.
+#[cold]
+fn was_no_goodbye(track: &mut Track, side: usize) {
+    let Some(rare) = track.rare.as_mut() else { return };
+    let late = &mut rare.sides[side];
+    if late.late_bytes == 0 {
+        (late.late_note, late.late_len) = (0, 0);
+    }
+    if let Some(odd) = rare.odd.as_mut() {
+        for odd in &mut odd.sides {
+            odd.tls_alert = 0;
+        }
     }
 }
 

@@ -72,7 +72,8 @@ pub(super) fn is_alert(note: u64, len: u32) -> bool {
 
 /// The description of an alert in the clear that ends a connection (RFC 8446 6): anything but close_notify.
 pub(super) fn fatal_alert(note: u64, len: u32) -> Option<u8> {
-    let [21, 3, 0..=4, 0, 2, _level, description, _] = note.to_ne_bytes() else { return None };
+    // Of level fatal: after a warning the connection goes on.
+    let [21, 3, 0..=4, 0, 2, 2, description, _] = note.to_ne_bytes() else { return None };
     (len == 7 && description != 0).then_some(description)
 }
 

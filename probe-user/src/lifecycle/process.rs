@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use probe_ebpf::layout::FlowKey;
 
 /// Connections of which a process is kept at once, and RSTs that a listener may have sent.
-const MOST: usize = 1 << 14;
+const MOST: usize = 1 << 10;
+/// RSTs are remembered for so long: longer than two drains.
+const KEPT_NS: u64 = 2_000_000_000;
 /// A listener's reset leaves its host within this time after its kernel spoke of it.
 const LISTENER_NS: u64 = 20_000_000;
 
@@ -53,7 +55,10 @@ impl Processes {
 
     /// An RST was seen that this host's kernel may have sent.
     pub(super) fn saw_rst(&mut self, time_ns: u64, port: u16, key: FlowKey, from_hi: bool) {
-        if self.unexplained.len() >= MOST {
+        // Its kernel would have spoken by now, or a drain later.
+        while self.unexplained.front().is_some_and(|entry| entry.0 + KEPT_NS < time_ns)
+            || self.unexplained.len() >= MOST
+        {
             self.unexplained.pop_front();
         }
         self.unexplained.push_back((time_ns, port, key, from_hi));

@@ -253,7 +253,9 @@ impl Track {
         }
         self.last_side ^= 1;
         self.marks ^= SPOKE_RESP;
-        self.marks &= !(ORIG_SPOKE | ORIG_SPOKE_AGAIN);
+        // What turned it round says more than what was remembered.
+        self.marks &= !(ORIG_SPOKE | ORIG_SPOKE_AGAIN | REVERSED);
+        self.answer_seq = 0;
         let stuck = (self.marks & ORIG_STUCK) << 1 | (self.marks & RESP_STUCK) >> 1;
         self.marks = self.marks & !(ORIG_STUCK | RESP_STUCK) | stuck;
         self.answer = 0;

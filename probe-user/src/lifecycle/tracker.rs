@@ -250,7 +250,10 @@ impl Tracker {
             return false;
         }
         rst.kernel = Some(KernelReason { reason, provoked });
-        if let Some(process) = process {
+        // Timers run in the context of whoever is current.
+        let name = self.config.kernel_reasons.get(usize::from(reason)).map_or("", String::as_str);
+        let is_of_application = matches!(name, "TCP_ABORT_ON_CLOSE" | "TCP_STATE" | "TCP_DISCONNECT_WITH_DATA");
+        if let Some(process) = process.filter(|_| is_of_application) {
             self.processes.add(track.id, process);
         }
         true

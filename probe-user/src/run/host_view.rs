@@ -70,14 +70,17 @@ impl Chosen {
         matches!(self, Self::ByItself | Self::Half)
     }
 
-    /// Attaches what sees the other half. What was not asked for and cannot be had is said, and no reason not to watch.
+    /// Attaches what sees the other half, with the kernel's reasons or, where those cannot be had, without. What was not asked for and cannot be had is said, and no reason not to watch.
     ///
     /// # Errors
     /// What was asked for and cannot be had.
-    pub(super) fn attach<T>(&self, attach: impl FnOnce() -> Result<T, LiveError>) -> Result<Option<T>, RunError> {
+    pub(super) fn attach<T>(
+        &self,
+        mut attach: impl FnMut(bool) -> Result<T, LiveError>,
+    ) -> Result<Option<T>, RunError> {
         match self {
-            Self::Both => Ok(Some(attach()?)),
-            Self::ByItself => match attach() {
+            Self::Both => Ok(Some(attach(true)?)),
+            Self::ByItself => match attach(true).or_else(|_| attach(false)) {
                 Ok(tap) => Ok(Some(tap)),
                 Err(error) => {
                     output::say(&format!(

@@ -65,6 +65,7 @@ pub(super) struct Session {
     /// Counters of the interfaces when watching began.
     meters: Meters,
     silence: Silence,
+    renewals: u32,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(super) started_ns: u64,
     /// What this host sends on its own interface is not seen.
@@ -75,6 +76,9 @@ pub(super) struct Session {
 pub(super) const TICK: Duration = Duration::from_millis(5);
 /// Snapshots of frames wait so long between two drains: other CPUs' programs may still have earlier ones in hand.
 const ON_THE_WAY_NS: u64 = 2_000_000;
+
+/// Attaching anew resets the link with some drivers: what does not help three times will not help.
+const MOST_RENEWALS: u32 = 3;
 
 /// Said once, where nobody asked for it.
 const SINGLE_BUFFER: &str = "rstprobe: multi-buffer XDP needs Linux 5.18: loaded the single-buffer program; native mode up \
@@ -122,7 +126,8 @@ impl Session {
         // All legs begin as one: what passes while they are being attached is seen by none.
         engine.arm(false);
         let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
-        let host = host_view.attach(|| host_tap(plan, &mut engine, &attachments, reasons.is_some()))?;
+        let host = host_view
+            .attach(|with_reasons| host_tap(plan, &mut engine, &attachments, with_reasons && reasons.is_some()))?;
         let is_one_way = host.is_none() && host_view.has_addresses();
         let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
         let manners = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.manner(one)));
@@ -164,6 +169,7 @@ impl Session {
             last_drain: Instant::now(),
             meters,
             silence: Silence::new(),
+            renewals: 0,
             started_ns: clock.unix_ns(),
             is_one_way,
         })
@@ -211,9 +217,23 @@ impl Session {
         Ok(())
     }
 
+    /// Frames that the programs were called for on their way in: where it is watched, what this host sends is counted apart.
+    fn received_frames(&self) -> u64 {
+        if self.host.is_none() {
+            return self.books.frames;
+        }
+        let indices = self.attachments.iter().map(|one| one.device.index);
+        let queues = indices.flat_map(|index| self.queues(index));
+        queues.filter(|queue| queue.queue.is_some()).map(|queue| queue.frames).sum()
+    }
+
     /// Says when the programs are given nothing of what the interfaces receive, and attaches them anew.
     fn look_for_silence(&mut self, counters: &[Option<LinkCounters>]) {
-        let Finding::Silent(packets) = self.silence.compare(counters, self.books.frames) else { return };
+        let Finding::Silent(packets) = self.silence.compare(counters, self.received_frames()) else { return };
+        if self.renewals >= MOST_RENEWALS {
+            return;
+        }
+        self.renewals += 1;
         let names: Vec<_> = self.attachments.iter().map(|one| one.device.name.as_str()).collect();
         let names = names.join(", ");
         output::say(&format!(

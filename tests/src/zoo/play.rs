@@ -103,8 +103,14 @@ fn words(json: &Path) -> Vec<OsString> {
 }
 
 /// Files that all scripts share. PostgreSQL does not run as root: it must be able to walk here.
+///
+/// The directory must be empty: scripts wait for files, and one of an earlier run would let them go on at once.
 fn prepare(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
+    if fs::read_dir(directory)?.next().is_some() {
+        let why = format!("{}: not empty; name a directory that is new or empty", directory.display());
+        return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, why));
+    }
     fs::set_permissions(directory, Permissions::from_mode(0o755))?;
     for (name, text) in [("prelude.sh", PRELUDE), ("zoo.py", PYTHON), ("zoo.js", NODE)] {
         fs::write(directory.join(name), text)?;

@@ -30,7 +30,7 @@ pub(super) fn close_notify(reset: &Reset<'_>) -> Option<Finding> {
     let sender = [1 - first, first].into_iter().find(|&side| ledger.is_alert(side))?;
     let other = 1 - sender;
     let closed = reset.case.sides[other].fin > 0 || reset.case.sides[sender].fin > 0 && reset.side == other;
-    if !closed || ledger.lost(other) > 0 || reset.awaits_answer() && sender == other {
+    if !closed || ledger.lost(other) > 0 {
         return None;
     }
     let confidence = if ledger.tail[sender] == Tail::Alert { Confidence::High } else { Confidence::Medium };
@@ -113,7 +113,7 @@ fn client_had_closed(reset: &Reset<'_>, fin: &Seen) -> (Cause, Confidence) {
     // Of the answer, or of all where nothing was asked.
     let first = case.track.ends[server].start_seq.wrapping_add(1);
     let begins = if case.track.answer_seq == 0 { first } else { case.track.answer_seq };
-    let received = fin.ack.wrapping_sub(begins).cast_signed();
+    let received = if case.knows_answers() { fin.ack.wrapping_sub(begins).cast_signed() } else { i32::MAX };
     let soon_ns = case.soon_ns();
     if received < MORE_THAN_AN_ANSWER {
         // Of a TLS connection little had come, then nothing for long: the server's tickets, and no answer.
@@ -163,11 +163,21 @@ impl Case<'_> {
         let soon_ns = self.soon_ns();
         // Measured here, and for the client the way from it to here and back longer.
         let way_ns = self.round_trip_ns().saturating_sub(self.track.handshake().nanoseconds());
-        let is_long = match talk::answer_ns(self.track).map(|measured_ns| measured_ns + way_ns) {
+        let is_long = match talk::answer_ns(self.track)
+            .filter(|_| self.knows_answers())
+            .map(|measured_ns| measured_ns + way_ns)
+        {
             Some(usual_ns) => waited_ns > usual_ns.max(soon_ns) || waited_ns >= PATIENCE_NS,
             None => waited_ns >= PATIENCE_NS.min(soon_ns.saturating_mul(4)),
         };
-        is_long.then_some(if waited_ns >= PATIENCE_NS { Confidence::High } else { Confidence::Medium })
+        let server = 1 - self.client();
+        // An answer that came too late was wanted. Where nothing was ever answered, perhaps nothing was to be.
+        let confidence = match (self.ledger.lost(server) > 0, self.sides[server].bytes > 0) {
+            (true, _) if waited_ns >= PATIENCE_NS => Confidence::High,
+            (_, true) => Confidence::Medium,
+            (_, false) => Confidence::Low,
+        };
+        is_long.then_some(confidence)
     }
 }
 
@@ -193,6 +203,9 @@ impl Reset<'_> {
 
     /// What the server has sent since the client's last request, bytes.
     fn answer_len(&self) -> i32 {
+        if !self.case.knows_answers() {
+            return 0;
+        }
         let server = 1 - self.case.client();
         let end = &self.case.track.ends[server];
         let first = end.start_seq.wrapping_add(1);

@@ -28,7 +28,9 @@ pub(super) fn too_soon(reset: &Reset<'_>) -> Option<Finding> {
     let is_answer = reset.form == Form::Reply && is_exact && reset.rst.answers_peer && !reset.rst.sender.fin;
     // Its host had spoken since the handshake.
     let is_open = !matches!(reset.rst.sender.kind, Kind::Nothing | Kind::Syn);
-    if !is_answer || !is_open || reset.kernel_reason().is_some() || reset.rst.climbed {
+    // In a burst the time since its last segment is not the time of the answer.
+    if !is_answer || !is_open || reset.in_flight(1 - reset.side) || reset.kernel_reason().is_some() || reset.rst.climbed
+    {
         return None;
     }
     // The way from here to the host and back, as the handshake showed it.

@@ -58,6 +58,8 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
     let [clt, srv] = lost;
     match cause {
         Cause::TlsAlert => return Impact::AttemptFailed,
+        // The server had closed with a request unanswered; that a goodbye came too late as well costs nothing.
+        Cause::CloseNotifyAfterClose if !reset.is_by_client() && reset.awaits_answer() => return Impact::ResponseLost,
         Cause::CloseNotifyAfterClose | Cause::RstInsteadOfFin | Cause::RstAfterClose => return Impact::None,
         Cause::ClientGaveUp => return Impact::ResponseLost,
         Cause::ClientAbortDownload | Cause::ClientAbortUpload => return Impact::TransferCut,
@@ -109,11 +111,8 @@ fn of_silence(case: &Case<'_>, cause: Cause) -> (Impact, [u64; 2]) {
     );
     match case.closing {
         _ if cause == Cause::TlsAlert => (Impact::AttemptFailed, none),
-        // Where nothing was ever answered, perhaps nothing was to be.
-        _ if cause == Cause::ClientGaveUp && super::super::ledger::answer_ns(case.track).is_none() => {
-            (Impact::Unknown, none)
-        }
-        _ if cause == Cause::ClientGaveUp => (Impact::ResponseLost, none),
+        // Perhaps the last message wanted no answer.
+        _ if cause == Cause::ClientGaveUp => (Impact::Unknown, none),
         _ if is_given_up => match lost {
             [0, 0] => (Impact::Unknown, none),
             [_, 0] => (Impact::RequestLost, lost),

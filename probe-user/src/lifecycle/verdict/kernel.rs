@@ -97,7 +97,7 @@ impl Reset<'_> {
     pub(super) fn with_kernel(&self, cause: Cause, confidence: Confidence) -> (Cause, Confidence) {
         let Some((reason, _)) = self.kernel_reason() else { return (cause, confidence) };
         // The peer's own words, or a choice that no reason of this kernel is about.
-        if cause == Cause::Explained {
+        if matches!(cause, Cause::Explained | Cause::TlsAlert) {
             return (cause, confidence);
         }
         if cause == Cause::AppAbort && self.left_unread() && self.is_by_client() && self.had_much_of_answer() {

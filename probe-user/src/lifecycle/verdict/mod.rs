@@ -243,7 +243,7 @@ impl<'a> Case<'a> {
         }
         let is_waiting = match received {
             // Nothing of the answer had reached the client.
-            Some(ack) if side == client && talk.last() != Some(client) => {
+            Some(ack) if side == client && talk.last() != Some(client) && self.knows_answers() => {
                 let begins = self.track.answer_seq;
                 begins != 0 && ack.wrapping_sub(begins).cast_signed() <= 0
             }
@@ -255,6 +255,11 @@ impl<'a> Case<'a> {
             _ => talk.last() == Some(client),
         };
         is_waiting.then(|| self.since_tick(talk.data_ticks[client], time_ns))
+    }
+
+    /// Answers are those of Zeek's responder: known where that is the server.
+    fn knows_answers(&self) -> bool {
+        self.client() == super::track::ORIG
     }
 
     /// Payload of the server had reached the client when `side` decided to end the connection, or had been sent by then where
