@@ -196,7 +196,8 @@ fn of_place(ends: Ends, place: usize, truth: Option<&Truth>, said: &Verdicts) ->
     truths.zip(records).map(|(truth, said)| one(truth, Some(said.clone()))).collect()
 }
 
-/// What places say differently of a connection of which the same is true at both ends.
+/// What places say differently of a connection of which the same is true at both ends. Further records of a place are of
+/// what came after the connection: they are judged, and not compared.
 fn contradiction(judged: &[Judged], truths: &[Option<Truth>; 2]) -> Option<String> {
     let [Some(near), Some(far)] = truths else { return None };
     if near.causes != far.causes || near.by != far.by {
@@ -208,7 +209,8 @@ fn contradiction(judged: &[Judged], truths: &[Option<Truth>; 2]) -> Option<Strin
         let by = if near.by.contains(&&*said.by) { near.by[0] } else { &said.by };
         Some((cause.to_owned(), by.to_owned(), said.impact.clone()))
     };
-    let opinions: BTreeSet<_> = judged.iter().filter_map(opinion).collect();
+    let compared = || (0..PLACES.len()).filter_map(|place| judged.iter().find(|judged| judged.place == place));
+    let opinions: BTreeSet<_> = compared().filter_map(opinion).collect();
     let show = |one: &Judged| format!("{}: {}", PLACES[one.place], one.words());
-    (opinions.len() > 1).then(|| judged.iter().map(show).collect::<Vec<_>>().join("; "))
+    (opinions.len() > 1).then(|| compared().map(show).collect::<Vec<_>>().join("; "))
 }

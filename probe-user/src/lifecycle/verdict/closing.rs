@@ -179,6 +179,15 @@ impl Case<'_> {
         };
         is_long.then_some(confidence)
     }
+
+    /// The client asked when the connection began and then only waited, and the server never said a word. A sender that
+    /// wants no answers uses its connection again, or is done and closes.
+    pub(super) fn asked_at_once(&self) -> bool {
+        let (client, server) = (self.client(), 1 - self.client());
+        let Some(fin) = self.fin_of(client) else { return false };
+        let last_ns = u64::from(fin.talk.data_ticks[client]) << TICK_SHIFT;
+        self.sides[server].payload_bytes == 0 && last_ns < PATIENCE_NS
+    }
 }
 
 /// Times within a connection are kept to about a millisecond, at both ends of a difference.

@@ -111,6 +111,7 @@ fn of_silence(case: &Case<'_>, cause: Cause) -> (Impact, [u64; 2]) {
     );
     match case.closing {
         _ if cause == Cause::TlsAlert => (Impact::AttemptFailed, none),
+        _ if cause == Cause::ClientGaveUp && case.asked_at_once() => (Impact::ResponseLost, none),
         // Perhaps the last message wanted no answer.
         _ if cause == Cause::ClientGaveUp => (Impact::Unknown, none),
         _ if is_given_up => match lost {

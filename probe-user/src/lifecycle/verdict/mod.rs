@@ -116,6 +116,8 @@ const PAUSE_NS: u64 = 30_000_000_000;
 const WATCHED_NS: u64 = 300_000_000_000;
 /// Who waited for an answer for at least so long gave up, where no answer had come before.
 const PATIENCE_NS: u64 = 800_000_000;
+/// More than acknowledgements are delayed for: two full segments (RFC 5681 4.2), bytes.
+const MORE_THAN_DELAYED: i32 = 2 * 1460;
 
 /// The verdict, and the payload bytes of client and server that were lost.
 pub(super) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
@@ -324,7 +326,18 @@ impl Reset<'_> {
     fn was_streaming(&self, side: usize) -> bool {
         let (time_ns, talk) = self.decision();
         let is_recent = self.case.since_tick(talk.data_ticks[side], time_ns) <= self.case.soon_ns();
-        talk.last() == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
+        let was_counted = side != self.side && self.received_unacknowledged();
+        talk.last() == Some(side)
+            && self.case.sides[side].bytes > 0
+            && (is_recent && self.in_flight(side) || was_counted)
+    }
+
+    /// Where segments are only counted, on a CPU for each direction: the RST itself tells of payload that came after its
+    /// sender's last acknowledgement, of which nothing else is known in time.
+    fn received_unacknowledged(&self) -> bool {
+        let ahead = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed();
+        let is_counted = self.case.track.counting != Counting::Whole;
+        is_counted && self.form == Form::Abort && self.rst.record.has(ACK) && ahead > MORE_THAN_DELAYED
     }
 
     /// Who spoke last could not send more, as the other side did not read.

@@ -106,10 +106,12 @@ impl Erf {
         if have < record.len {
             return Err(CaptureError::Truncated { offset, missing: (record.len - have) as u64 });
         }
+        // The length on the wire is the frame's alone, and records are padded.
+        let begin = frame(&SliceReader::whole(&input.available()[..record.len]), 0).map_or(HEADER, |(_, begin)| begin);
+        let wire_len = begin + record.wire_len;
         input.consume(record.len);
-        let (time_ns, len) = (record.nanoseconds(), record.len);
-        let wire_len = HEADER + record.wire_len;
-        Ok(Next::Frame(Found { time_ns, wire_len, link: LinkType::Erf, interface: 0, back: len, len }))
+        let (time_ns, back, len) = (record.nanoseconds(), record.len, record.len.min(wire_len));
+        Ok(Next::Frame(Found { time_ns, wire_len, link: LinkType::Erf, interface: 0, back, len }))
     }
 
     /// The one interface that is told apart.

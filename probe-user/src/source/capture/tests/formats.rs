@@ -56,6 +56,7 @@ fn erf_files() {
     let (times, books, error) = read(erf(&[&syn(), &syn(), &syn()]));
     let first = 1_700_000_000_500_000_000;
     assert_eq!((times, books.tcp), (vec![first, first + 1_000_000_000, first + 2_000_000_000], 3));
+    assert_eq!((books.short_wire_lengths, books.cropped), (0, 0), "the record's header and padding are no part of it");
     assert!(error.is_none());
     let mut file = erf(&[&syn()[..]; 6]);
     let len = file.len() / 6;
