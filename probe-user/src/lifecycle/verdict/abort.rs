@@ -71,6 +71,9 @@ fn by_client(reset: &Reset<'_>) -> Finding {
     if (reset.case.ledger.lost(server) > 0 || server_was_sending) && reset.waited_ns().is_none() {
         return (Cause::ClientAbortDownload, Confidence::Medium, None);
     }
+    if reset.received_unacknowledged() && reset.waited_ns().is_none() {
+        return (Cause::ClientAbortDownload, Confidence::Low, None);
+    }
     if let Some(confidence) = reset.gave_up() {
         return (Cause::ClientGaveUp, confidence, None);
     }

@@ -116,8 +116,8 @@ const PAUSE_NS: u64 = 30_000_000_000;
 const WATCHED_NS: u64 = 300_000_000_000;
 /// Who waited for an answer for at least so long gave up, where no answer had come before.
 const PATIENCE_NS: u64 = 800_000_000;
-/// More than acknowledgements are delayed for: two full segments (RFC 5681 4.2), bytes.
-const MORE_THAN_DELAYED: i32 = 2 * 1460;
+/// Acknowledgements lag behind by a few segments where segments are only counted, bytes.
+const COUNTED_LAG: i32 = 4096;
 
 /// The verdict, and the payload bytes of client and server that were lost.
 pub(super) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
@@ -326,18 +326,16 @@ impl Reset<'_> {
     fn was_streaming(&self, side: usize) -> bool {
         let (time_ns, talk) = self.decision();
         let is_recent = self.case.since_tick(talk.data_ticks[side], time_ns) <= self.case.soon_ns();
-        let was_counted = side != self.side && self.received_unacknowledged();
-        talk.last() == Some(side)
-            && self.case.sides[side].bytes > 0
-            && (is_recent && self.in_flight(side) || was_counted)
+        talk.last() == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
     }
 
     /// Where segments are only counted, on a CPU for each direction: the RST itself tells of payload that came after its
-    /// sender's last acknowledgement, of which nothing else is known in time.
+    /// sender's last acknowledgement. Rival: acknowledgements that another CPU counted, and of which nothing is known in time.
     fn received_unacknowledged(&self) -> bool {
         let ahead = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed();
-        let is_counted = self.case.track.counting != Counting::Whole;
-        is_counted && self.form == Form::Abort && self.rst.record.has(ACK) && ahead > MORE_THAN_DELAYED
+        let peer_spoke = self.decision().1.last() == Some(1 - self.side) && self.case.sides[1 - self.side].bytes > 0;
+        let is_counted = self.case.track.counting != Counting::Whole && self.form == Form::Abort;
+        is_counted && peer_spoke && self.rst.record.has(ACK) && ahead > COUNTED_LAG
     }
 
     /// Who spoke last could not send more, as the other side did not read.
@@ -355,8 +353,7 @@ impl Reset<'_> {
     /// More than one segment of `side` was not acknowledged when the end was decided, or more came afterwards.
     fn in_flight(&self, side: usize) -> bool {
         let before = if side == self.side { &self.rst.sender } else { &self.rst.peer };
-        // Where segments are only counted, acknowledgements lag behind by a few.
-        let most = if self.case.track.counting == Counting::Whole { 1460 } else { 4096 };
+        let most = if self.case.track.counting == Counting::Whole { 1460 } else { COUNTED_LAG };
         before.next_seq.wrapping_sub(before.acked).cast_signed() > most
     }
 }
