@@ -1,8 +1,9 @@
 //! Who goes first when there are too many connections: attempts without answer, wherever they are. A flood of them must
 //! not evict what is established.
 
+use super::endpoint::State;
 use super::table::Table;
-use super::tracker::dispensable;
+use super::track::{Phase, RESP, Track};
 
 /// Attempts without answer, by place and number, found by a look at everything: the latest first, taken from the end.
 #[derive(Debug, Default)]
@@ -44,5 +45,16 @@ impl Attempts {
         // A look costs a step per connection; each one created pays for a few hundred.
         let worth = table.len() as u64 / 256;
         self.look_again = created + worth.saturating_sub(self.found.len() as u64);
+    }
+}
+
+/// Order of eviction: attempts without answer, then ended ones, then the rest.
+pub(super) fn dispensable(track: &Track) -> u8 {
+    if track.ends[RESP].state == State::Inactive && track.ends[0].state.is_handshake() {
+        0
+    } else if track.phase == Phase::Complete {
+        1
+    } else {
+        2
     }
 }

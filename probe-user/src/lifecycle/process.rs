@@ -4,12 +4,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use probe_ebpf::layout::FlowKey;
+use probe_ebpf::layout::{Endpoint, FlowKey};
 
 /// Connections of which a process is kept at once, and RSTs that a listener may have sent.
 const MOST: usize = 1 << 10;
 /// RSTs are remembered for so long: longer than two drains.
 const KEPT_NS: u64 = 2_000_000_000;
+/// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
+/// before a reply (`tcp_v4_send_reset`) and after an abort (`tcp_send_active_reset`); between lie a queue, a preemption, or
+/// the search for the neighbour's address.
+pub(super) const RESET_LEAVES_WITHIN_NS: u64 = 1_000_000_000;
 /// A listener's reset leaves its host within this time after its kernel spoke of it.
 const LISTENER_NS: u64 = 20_000_000;
 
@@ -73,6 +77,12 @@ impl Processes {
             candidates.min_by_key(|(_, entry)| distance(entry)).filter(|(_, entry)| distance(entry) <= LISTENER_NS)?;
         self.unexplained.remove(at).map(|(_, _, key, from_hi)| (key, from_hi))
     }
+}
+
+/// The unspecified address, of either family: whom a listener talks to.
+pub(super) fn is_nobody(end: Endpoint) -> bool {
+    let (octets, v4) = (end.octets(), Endpoint::v4(0, 0).octets());
+    octets == [0; 16] || octets == v4
 }
 
 #[cfg(test)]

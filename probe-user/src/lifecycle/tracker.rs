@@ -1,31 +1,26 @@
 //! Segments and counters in, connection records out.
 
-use probe_ebpf::layout::{ACK, DirectionCounters, Endpoint, FIN, FlowKey, RST, SYN, Segment};
+use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
 
 use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
 use super::copies::{self, Copies};
 use super::counting::{add_counters, count_one, settle_side};
 use super::deadline::{Deadlines, FEW, deadline, expire};
-use super::endpoint::{DID_CLOSE, State};
-use super::evict::Attempts;
+use super::endpoint::DID_CLOSE;
+use super::evict::{Attempts, dispensable};
 use super::evidence::KernelReason;
 use super::form::Form;
 use super::icmp::IcmpReports;
-use super::process::{Process, Processes};
+use super::process::{Process, Processes, RESET_LEAVES_WITHIN_NS, is_nobody};
 use super::render::Known;
 use super::reset_options::AllResetOptions;
 use super::roles::{self, Servers};
 use super::spare::Spare;
 use super::table::{Place, Table};
 use super::tombstone::Tombstones;
-use super::track::{Counting, NEVER, Phase, RESP, Track};
+use super::track::{Counting, NEVER, Track};
 use super::wheel::Wheel;
 use super::{Basis, Connection, Orientation, Written, machine, render};
-
-/// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
-/// before a reply (`tcp_v4_send_reset`) and after an abort (`tcp_send_active_reset`); between lie a queue, a preemption, or
-/// the search for the neighbour's address.
-const RESET_LEAVES_WITHIN_NS: u64 = 1_000_000_000;
 
 /// Follows connections. Time is what segments and [`Tracker::advance`] say; records come out in the order in which
 /// they were written, which depends on the input alone.
@@ -488,12 +483,6 @@ impl Tracker {
     }
 }
 
-/// The unspecified address, of either family: whom a listener talks to.
-fn is_nobody(end: Endpoint) -> bool {
-    let (octets, v4) = (end.octets(), Endpoint::v4(0, 0).octets());
-    octets == [0; 16] || octets == v4
-}
-
 /// Connections that are still tracked when the source has ended, the first to be written last.
 #[derive(Debug)]
 pub struct Left {
@@ -506,14 +495,3 @@ const AT_ONCE: usize = 32;
 
 /// Connections compared for one eviction.
 const LOOK_AT: usize = 64;
-
-/// Order of eviction: attempts without answer, then ended ones, then the rest.
-pub(super) fn dispensable(track: &Track) -> u8 {
-    if track.ends[RESP].state == State::Inactive && track.ends[0].state.is_handshake() {
-        0
-    } else if track.phase == Phase::Complete {
-        1
-    } else {
-        2
-    }
-}

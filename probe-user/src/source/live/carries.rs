@@ -21,15 +21,7 @@ pub fn own_traffic(device: &Netdev) -> Result<Option<String>, LiveError> {
     if device.driver == "loopback" || device.name == "lo" {
         return Ok(Some("it is the loopback interface".to_owned()));
     }
-    let mut found = None;
-    rtnetlink::dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message: RouteNetlinkMessage| {
-        if let RouteNetlinkMessage::NewAddress(address) = message
-            && address.header.index == device.index
-        {
-            found = found.take().or_else(|| own_address(&address));
-        }
-    })
-    .map_err(LiveError::Netlink)?;
+    let mut found = first_address(device)?;
     rtnetlink::dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), |message: RouteNetlinkMessage| {
         if let RouteNetlinkMessage::NewLink(link) = message {
             found = found.take().or_else(|| above(device.index, &link));
@@ -54,6 +46,10 @@ pub fn address_of_host(device: &Netdev) -> Result<Option<String>, LiveError> {
     if device.driver == "loopback" || device.name == "lo" {
         return Ok(None);
     }
+    first_address(device)
+}
+
+fn first_address(device: &Netdev) -> Result<Option<String>, LiveError> {
     let mut found = None;
     rtnetlink::dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message: RouteNetlinkMessage| {
         if let RouteNetlinkMessage::NewAddress(address) = message
