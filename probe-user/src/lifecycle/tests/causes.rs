@@ -44,6 +44,19 @@ fn data_after_close() {
 }
 
 #[test]
+fn who_gave_up_lost_an_answer_only_where_one_was_asked_for() {
+    let judged = |talk: Talk| {
+        let verdict = talk.play("FafA").record_of().verdict;
+        (verdict.cause, verdict.confidence, verdict.impact)
+    };
+    let once = Talk::new().play("ShADa").wait(SECOND);
+    assert_eq!(judged(once), (Cause::ClientGaveUp, Confidence::Low, Impact::ResponseLost));
+    // It goes on sending for ever: perhaps it wants no answers.
+    let sender = Talk::new().play("ShADa").wait(5 * SECOND).play("Da").wait(SECOND);
+    assert_eq!(judged(sender), (Cause::ClientGaveUp, Confidence::Low, Impact::Unknown));
+}
+
+#[test]
 fn linger2() {
     assert_eq!(verdict_of(&Talk::new().play("ShADafA").reply(1)), (Cause::Linger2, ResetBy::Server));
 }
