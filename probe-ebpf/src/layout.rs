@@ -9,7 +9,7 @@
 use core::mem::{offset_of, size_of};
 
 /// Version of every layout in this module; the object carries it and the loader compares (`ABI_VERSION` global).
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 mod books;
 mod flood;
@@ -29,8 +29,8 @@ const _: () = {
     assert!(size_of::<FlowKey>() == 40 && size_of::<SegmentRecord>() == 32 && size_of::<DirectionCounters>() == 64);
     assert!(offset_of!(DirectionCounters, packets) == 24 && offset_of!(DirectionCounters, last_payload) == 62);
     assert!(size_of::<Slot>() == 192 && offset_of!(Slot, lo) == 64 && offset_of!(Slot, hi) == 128);
-    assert!(offset_of!(Slot, rst_note) == 40 && offset_of!(Slot, isn) == 56);
-    assert!(size_of::<JournalEntry>() == 40 && offset_of!(JournalEntry, slot) == 32);
+    assert!(offset_of!(Slot, first_bytes) == 40 && offset_of!(Slot, isn) == 56);
+    assert!(size_of::<JournalEntry>() == 48 && offset_of!(JournalEntry, slot) == 40);
     assert!(size_of::<Bucket>() == 64 && size_of::<LogEntry>() == 88 && size_of::<FlagCounts>() == 32);
     assert!(offset_of!(CpuEpoch, slots) == 72 && offset_of!(CpuEpoch, seen) == 96);
     assert!(offset_of!(CpuEpoch, rejected) == 192 && offset_of!(CpuEpoch, flooded) == 384);

@@ -9,9 +9,7 @@
 //! Two stages, so that a caller that only wants control segments pays for nothing else: [`locate`] finds the TCP
 //! header, [`segment`] reads the fields.
 
-use crate::layout::{
-    CONTROL, Endpoint, FROM_HI, FlowKey, HAS_TIMESTAMPS, RST, SACK_PERMITTED, SYN, Segment, SegmentRecord, TCP_FLAGS,
-};
+use crate::layout::{CONTROL, Endpoint, FROM_HI, FlowKey, HAS_TIMESTAMPS, RST, SYN, Segment, SegmentRecord, TCP_FLAGS};
 
 /// A source of frame bytes.
 pub trait Reader {
@@ -56,104 +54,6 @@ impl Reader for SliceReader<'_> {
     #[inline(always)]
     fn wire_len(&self) -> usize {
         self.wire_len.max(self.bytes.len())
-    }
-}
-
-/// Why a frame is not a TCP segment that can be tracked. The discriminant indexes `CpuEpoch::rejected`.
-#[repr(u8)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Reject {
-    /// Shorter than an Ethernet header.
-    ShortLink = 0,
-    /// An EtherType that is neither IPv4, IPv6 nor VLAN (ARP, LLDP, MPLS, ...), or an 802.3 length.
-    NotIp = 1,
-    /// More VLAN tags than the parser follows.
-    VlanDepth = 2,
-    /// The IP header ends after the frame.
-    ShortIp = 3,
-    /// The version nibble contradicts the EtherType.
-    IpVersion = 4,
-    /// IPv4 IHL below 5 or beyond the total length.
-    IpHeaderLength = 5,
-    /// IPv4 total length or IPv6 payload length beyond the frame on the wire. This parser believes it, as a mirror may have
-    /// cropped the frame ([`Located::is_cropped`]); who follows Zeek drops such frames.
-    IpTotalLength = 6,
-    /// A fragment that is not the first: it has no TCP header.
-    LaterFragment = 7,
-    /// A transport protocol other than TCP.
-    NotTcp = 8,
-    /// More IPv6 extension headers than the parser follows.
-    ExtensionDepth = 9,
-    /// IPv6 ESP: what follows is encrypted.
-    Encrypted = 10,
-    /// The IP payload (of a first fragment, or by the length field) is too short for a TCP header.
-    ShortTcp = 11,
-    /// The TCP header ends after what was captured.
-    TruncatedTcp = 12,
-    /// TCP data offset below 5 or beyond the IP payload.
-    TcpDataOffset = 13,
-    /// A VLAN tag or IPv6 extension header ends after the frame, or before its own fixed part.
-    ShortExtension = 14,
-    /// More tunnels within tunnels, or more headers, than are followed.
-    TunnelDepth = 15,
-    /// A tunnel header ends after the frame.
-    ShortTunnel = 16,
-    /// A tunnel header of an unknown version or with impossible fields.
-    TunnelHeader = 17,
-}
-
-impl Reject {
-    /// Every reason, in the order of the discriminants.
-    pub const ALL: [Self; 18] = [
-        Self::ShortLink,
-        Self::NotIp,
-        Self::VlanDepth,
-        Self::ShortIp,
-        Self::IpVersion,
-        Self::IpHeaderLength,
-        Self::IpTotalLength,
-        Self::LaterFragment,
-        Self::NotTcp,
-        Self::ExtensionDepth,
-        Self::Encrypted,
-        Self::ShortTcp,
-        Self::TruncatedTcp,
-        Self::TcpDataOffset,
-        Self::ShortExtension,
-        Self::TunnelDepth,
-        Self::ShortTunnel,
-        Self::TunnelHeader,
-    ];
-
-    /// Stable name for outputs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ShortLink => "short_link",
-            Self::NotIp => "not_ip",
-            Self::VlanDepth => "vlan_depth",
-            Self::ShortIp => "short_ip",
-            Self::IpVersion => "ip_version",
-            Self::IpHeaderLength => "ip_header_length",
-            Self::IpTotalLength => "ip_total_length",
-            Self::LaterFragment => "later_fragment",
-            Self::NotTcp => "not_tcp",
-            Self::ExtensionDepth => "extension_depth",
-            Self::Encrypted => "encrypted",
-            Self::ShortTcp => "short_tcp",
-            Self::TruncatedTcp => "truncated_tcp",
-            Self::TcpDataOffset => "tcp_data_offset",
-            Self::ShortExtension => "short_extension",
-            Self::TunnelDepth => "tunnel_depth",
-            Self::ShortTunnel => "short_tunnel",
-            Self::TunnelHeader => "tunnel_header",
-        }
-    }
-
-    /// True when the frame is broken or cut, false when it is merely something else.
-    #[must_use]
-    pub fn is_malformed(self) -> bool {
-        !matches!(self, Self::NotIp | Self::NotTcp | Self::LaterFragment | Self::Encrypted)
     }
 }
 
@@ -205,14 +105,20 @@ impl Located {
     #[inline(always)]
     #[must_use]
     pub fn domain(&self, domain: u32) -> u32 {
-        let tunnelled = if self.tunnels != 0 { TUNNELLED } else { 0 };
-        let id = match domain {
-            DOMAIN_VLAN => self.vlan as u32,
-            DOMAIN_TUNNEL => self.tunnel_id,
-            _ => 0,
-        };
-        tunnelled | (id & !TUNNELLED)
+        self::domain(domain, self.tunnels, self.vlan, self.tunnel_id)
     }
+}
+
+/// See [`Located::domain`].
+#[inline(always)]
+pub(crate) fn domain(domain: u32, tunnels: u8, vlan: u16, tunnel_id: u32) -> u32 {
+    let tunnelled = if tunnels != 0 { TUNNELLED } else { 0 };
+    let id = match domain {
+        DOMAIN_VLAN => vlan as u32,
+        DOMAIN_TUNNEL => tunnel_id,
+        _ => 0,
+    };
+    tunnelled | (id & !TUNNELLED)
 }
 
 /// Bit of a key's domain: the segment was inside a tunnel.
@@ -503,81 +409,34 @@ pub fn head<R: Reader>(reader: &R, located: &Located, domain: u32, time_ns: u64)
         record.flags |= HAS_TIMESTAMPS;
         more = false;
     }
-    more |= record.flags & RST != 0;
-    Ok((Segment { key, record, rst_note: 0 }, more))
+    more |= record.flags & RST != 0 || is_alert_len(record.payload_len);
+    Ok((Segment { key, record, first_bytes: 0 }, more))
 }
 
-/// What [`head`] left: options, and the first payload bytes of an RST.
+/// What [`head`] left: options, and the first payload bytes of an RST or of what may be a TLS alert.
 #[inline(always)]
 pub fn rest<R: Reader>(reader: &R, located: &Located, segment: &mut Segment) {
     let record = &mut segment.record;
     if record.flags & HAS_TIMESTAMPS == 0 {
-        options(reader, located, record);
+        options::read(reader, located, record);
     }
-    if record.flags & RST != 0 && record.payload_len >= 8 {
-        segment.rst_note = note(reader, located);
-    }
-}
-
-/// First eight payload bytes, 0 when they were not captured.
-#[inline(always)]
-fn note<R: Reader>(reader: &R, located: &Located) -> u64 {
-    match reader.bytes::<8>(located.tcp as usize + located.tcp_header_len as usize) {
-        Some(bytes) => ne64(bytes, 0),
-        None => 0,
+    if has_first_bytes(record) {
+        let at = located.tcp as usize + located.tcp_header_len as usize;
+        segment.first_bytes = first_bytes(reader, at, record.payload_len);
     }
 }
 
-/// Options looked at in one header: a SYN of any known stack has at most seven, padding included.
-const MAX_OPTIONS: usize = 12;
-
-/// Reads the options that matter: timestamps always; MSS, window scale and SACK-permitted of SYN segments.
-///
-/// Stops silently at a malformed or uncaptured option: RFC 9293 3.1 lets a receiver do so, and `option_len` still
-/// tells how many bytes there were.
-#[inline(always)]
-fn options<R: Reader>(reader: &R, located: &Located, record: &mut SegmentRecord) {
-    let len = (located.tcp_header_len as usize).wrapping_sub(20) & 0x3f;
-    if len == 0 {
-        return;
-    }
-    let start = located.tcp as usize + 20;
-    let mut at = 0;
-    for _ in 0..MAX_OPTIONS {
-        if at >= len {
-            return;
-        }
-        // With the byte before it: the verifier learns nothing from a bounds check of a single byte.
-        let Some(&[_, kind]) = reader.bytes::<2>(start + at - 1) else { return };
-        if kind == 0 {
-            return;
-        }
-        if kind == 1 {
-            at += 1;
-            continue;
-        }
-        let Some(&[_, size]) = reader.bytes::<2>(start + at) else { return };
-        let size = size as usize;
-        if size < 2 || size > len - at {
-            return;
-        }
-        match (kind, size) {
-            (2, 4) => record.mss = reader.bytes::<2>(start + at + 2).map_or(0, |value| be16(value, 0)),
-            (3, 3) => record.put_window_scale(reader.bytes::<2>(start + at + 1).map(|value| value[1])),
-            (4, 2) => record.flags |= SACK_PERMITTED,
-            (8, 10) => record.flags |= HAS_TIMESTAMPS,
-            _ => {}
-        }
-        at += size;
-    }
-}
-
+mod first_bytes;
 mod glance;
 mod icmp;
+mod options;
+mod reject;
 mod reset_option;
 
+pub use first_bytes::{ALERT_IN_CLEAR, ENCRYPTED_ALERTS, first_bytes, has_first_bytes, is_alert_len};
 pub use glance::{glance_v4, glance_v6};
 pub use icmp::{IcmpError, IcmpPlace, IcmpQuote, icmp_quote};
+pub use reject::Reject;
 pub use reset_option::{RstOption, rst_option};
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::{
     frame::{Again, Frame, Outgoing},
     queues,
     table::{self, CROPPED, PASSED_BY, SEGMENT_AND_MORE, Scratch, global},
-    walk::{ARRIVED, TUNNELS, Walks},
+    walk::{ARRIVED, DOMAIN, TUNNELS, Walks},
 };
 
 // Set by the loader; read-only data that the verifier folds into the program.
@@ -29,9 +29,6 @@ pub(crate) static DEPTH: u32 = DEPTH_FULL;
 /// XDP_PASS on hosts, XDP_DROP on dedicated mirror ports.
 #[unsafe(no_mangle)]
 pub(crate) static ACTION: u32 = xdp_action::XDP_PASS;
-/// Which id is part of the key: `DOMAIN_NONE`, `DOMAIN_VLAN` or `DOMAIN_TUNNEL`.
-#[unsafe(no_mangle)]
-static DOMAIN: u32 = 0;
 
 /// For kernels without multi-buffer XDP: the frame is `data..data_end`.
 #[xdp]
@@ -167,7 +164,8 @@ fn glanced<R: Reader + Origin>(frame: &R, located: &Located, len: usize) -> Opti
     Some(scratch)
 }
 
-/// Into the scratch memory, so that all ways through the headers end in one place: [`ARRIVED`], or a [`Reject`].
+/// Into the scratch memory, so that all ways through the headers end in one place: [`ARRIVED`], a [`Reject`], or
+/// `ICMP_QUOTES`.
 #[inline(always)]
 fn locate<R: Reader + Walks, const LINK: u8>(frame: &R, scratch: &mut Scratch) -> u32 {
     let plain = if LINK == ETHERNET { parse::locate(frame) } else { parse::locate_ip(frame) };
@@ -178,8 +176,9 @@ fn locate<R: Reader + Walks, const LINK: u8>(frame: &R, scratch: &mut Scratch) -
         }
         Err(reject) => reject,
     };
-    let leads_on = matches!(reject, Reject::NotIp | Reject::NotTcp | Reject::VlanDepth | Reject::ExtensionDepth)
-        && global!(TUNNELS) != 0;
+    // Without encapsulations, only to an ICMP error.
+    let leads_on = reject == Reject::NotTcp
+        || matches!(reject, Reject::NotIp | Reject::VlanDepth | Reject::ExtensionDepth) && global!(TUNNELS) != 0;
     let vxlan_port = (global!(TUNNELS) >> 16) as u16;
     if !leads_on || (LINK == ETHERNET && tunnel::is_plain(frame, reject, vxlan_port)) {
         return reject as u32;
@@ -189,7 +188,8 @@ fn locate<R: Reader + Walks, const LINK: u8>(frame: &R, scratch: &mut Scratch) -
     } else {
         scratch.walk.restart_at_ip(0);
     }
-    frame.walk()
+    let end = frame.walk();
+    if end == Reject::NotTcp as u32 { frame.quote() } else { end }
 }
 
 /// True for segments that the configured depth does not record.

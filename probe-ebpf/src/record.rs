@@ -11,7 +11,8 @@ use core::hint::black_box;
 
 use crate::layout::{
     ACK, DirectionCounters, FIN, FROM_HI, FlowKey, MARK_ACK, MARK_DATA, MARK_LAST_ACK, MARK_PENDING, MARK_SEQ, RST,
-    SLOT_CLOSING, SLOT_LAST_FROM_HI, SLOT_SEGMENTS, SLOT_SUPERSEDED, SYN, Segment, SegmentRecord, Slot,
+    SLOT_BYTES_FROM_HI, SLOT_CLOSING, SLOT_LAST_FROM_HI, SLOT_SEGMENTS, SLOT_SUPERSEDED, SYN, Segment, SegmentRecord,
+    Slot,
 };
 
 /// [`Slot::state`]: since the last control segment there was one that is none, so that a side may have marks. Without
@@ -31,14 +32,15 @@ pub enum Kept {
 
 /// Where segments are kept verbatim.
 pub trait Journal {
-    /// Keeps `record`, of which slot the caller knows; `nth` of that slot's came before. False without room.
-    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool;
+    /// Keeps `record` with its [`Segment::first_bytes`], of which slot the caller knows; `nth` of that slot's came before.
+    /// False without room.
+    fn keep(&mut self, nth: u8, record: &SegmentRecord, first_bytes: u64) -> bool;
 }
 
 /// A slot's segments next to it, for what needs no common order of all flows.
 impl Journal for [SegmentRecord; SLOT_SEGMENTS] {
     #[inline(always)]
-    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool {
+    fn keep(&mut self, nth: u8, record: &SegmentRecord, _first_bytes: u64) -> bool {
         // Opaque, so that the mask stays: the verifier does not see the bound that the compiler knows.
         self[black_box(nth as usize) & (SLOT_SEGMENTS - 1)].copy_from(record);
         true
@@ -58,7 +60,7 @@ pub fn open(slot: &mut Slot, key: &FlowKey, bucket: u32) {
     slot.key.copy_from(key);
     // A zero that the compiler does not recognise as one: it would make a call of memset in BPF.
     let zero: u64 = black_box(0);
-    slot.rst_note = zero;
+    slot.first_bytes = zero;
     slot.bucket = bucket;
     slot.segment_count = zero as u8;
     slot.state = zero as u8;
@@ -159,9 +161,6 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool, journal: &mut i
         if flags & (FIN | RST) != 0 {
             slot.state |= SLOT_CLOSING;
         }
-        if segment.rst_note != 0 && slot.rst_note == 0 {
-            slot.rst_note = segment.rst_note;
-        }
     }
     if !record.is_control() {
         slot.state |= MARKED;
@@ -174,6 +173,7 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool, journal: &mut i
     count(side, record);
     if !relevant {
         side.marks |= MARK_PENDING;
+        keep_first_bytes(slot, segment);
         return Kept::CountedOnly;
     }
     side.marks &= !MARK_PENDING;
@@ -181,12 +181,25 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool, journal: &mut i
         side.marks |= if record.payload_len == 0 { MARK_ACK } else { MARK_DATA };
     }
     let nth = slot.segment_count;
-    if (nth as usize) < SLOT_SEGMENTS && journal.keep(nth, record) {
+    if (nth as usize) < SLOT_SEGMENTS && journal.keep(nth, record, segment.first_bytes) {
         slot.segment_count = nth + 1;
         Kept::Verbatim
     } else {
         slot.spilled = slot.spilled.saturating_add(1);
         Kept::Spilled
+    }
+}
+
+/// How the payload of a segment begins that is only counted: it may be the last of its direction. Nearly none has such
+/// bytes, so that nearly never anything is stored.
+#[inline(always)]
+fn keep_first_bytes(slot: &mut Slot, segment: &Segment) {
+    if slot.first_bytes | segment.first_bytes != 0 {
+        slot.first_bytes = segment.first_bytes;
+        slot.state &= !SLOT_BYTES_FROM_HI;
+        if segment.record.from_hi() {
+            slot.state |= SLOT_BYTES_FROM_HI;
+        }
     }
 }
 
@@ -223,7 +236,9 @@ fn keep_pending_of(slot: &mut Slot, of_hi: bool, is_last: bool, journal: &mut im
         flags: if side.marks & MARK_LAST_ACK != 0 { ACK } else { 0 } | if of_hi { FROM_HI } else { 0 },
     };
     record.put_window_scale(None);
-    if journal.keep(nth, &record) {
+    let of_this_side = (slot.state & SLOT_BYTES_FROM_HI != 0) == of_hi;
+    let first_bytes = if of_this_side { slot.first_bytes } else { 0 };
+    if journal.keep(nth, &record, first_bytes) {
         slot.segment_count = nth + 1;
     }
 }

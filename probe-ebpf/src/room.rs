@@ -189,7 +189,7 @@ impl Region {
         let entry = unsafe { &mut *entry };
         entry.key.copy_from(key);
         entry.record.copy_from(&opening.record);
-        entry.rst_note = 0;
+        entry.first_bytes = 0;
         entry.counted = LOG_RECALLED;
         entry.way = way;
         self.books.log_entries = next + 1;

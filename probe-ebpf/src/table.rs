@@ -8,7 +8,7 @@ use core::ptr::{read_volatile, write_volatile};
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     btf_maps,
-    helpers::bpf_get_smp_processor_id,
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
     macros::{btf_map, map},
     maps::{Array, PerCpuArray},
 };
@@ -17,7 +17,7 @@ use probe_ebpf::{
         ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuEpoch, Desk, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, FlowKey,
         JournalEntry, LogEntry, SLOT_SEGMENTS, SLOT_SUPERSEDED, Segment, SegmentRecord, ServiceRow, Slot,
     },
-    parse::Located,
+    parse::{IcmpQuote, Located},
     record::{self, Journal},
     tunnel::Walk,
 };
@@ -65,9 +65,9 @@ static LINGER: u32 = 0;
 /// The layout this object was built with, in its name: a loader of another layout does not find its own and refuses.
 #[unsafe(no_mangle)]
 #[used]
-static RSTPROBE_ABI_4: u32 = ABI_VERSION;
+static RSTPROBE_ABI_5: u32 = ABI_VERSION;
 
-const _: () = assert!(ABI_VERSION == 4, "rename RSTPROBE_ABI_4 with the layout version");
+const _: () = assert!(ABI_VERSION == 5, "rename RSTPROBE_ABI_5 with the layout version");
 
 macro_rules! global {
     ($name:ident) => {
@@ -144,7 +144,7 @@ impl Scratch {
     pub(crate) fn put(&mut self, segment: &Segment, more: bool) {
         self.found = if more { SEGMENT_AND_MORE } else { SEGMENT };
         self.segment.key.copy_from(&segment.key);
-        self.segment.rst_note = segment.rst_note;
+        self.segment.first_bytes = segment.first_bytes;
         // SAFETY: the record is 32 bytes of integers without padding, aligned as a `u64` is.
         unsafe { *(&raw mut self.segment.record).cast::<[u64; 4]>() = segment.record.words() };
     }
@@ -375,17 +375,33 @@ impl Region {
         let entry = unsafe { &mut *entry };
         entry.key.copy_from(&segment.key);
         entry.record.copy_from(&segment.record);
-        entry.rst_note = segment.rst_note;
+        entry.first_bytes = segment.first_bytes;
         entry.counted = counted as u32;
         entry.way = 0;
         self.books.log_entries = next + 1;
         true
     }
+
+    /// Appends an ICMP error to the log, half of which is for segments alone. Without room it is only counted.
+    #[inline(always)]
+    pub(crate) fn log_icmp(&mut self, quote: &IcmpQuote) {
+        let next = self.books.log_entries;
+        let size = global!(LOG_PER_CPU);
+        if next >= size - size / 2 {
+            return;
+        }
+        let Some(entry) = LOG.get_ptr_mut(self.at * size + next) else { return };
+        // SAFETY: no precondition.
+        let now = unsafe { bpf_ktime_get_ns() };
+        // SAFETY: as for the books: one writer.
+        quote.put_into(unsafe { &mut *entry }, now);
+        self.books.log_entries = next + 1;
+    }
 }
 
 impl Journal for Region {
     #[inline(always)]
-    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool {
+    fn keep(&mut self, nth: u8, record: &SegmentRecord, first_bytes: u64) -> bool {
         let size = global!(SLOTS_PER_CPU) * SLOT_SEGMENTS as u32;
         let next = self.books.journal_entries;
         // Never: there is room for as many of every slot as a slot keeps.
@@ -396,6 +412,7 @@ impl Journal for Region {
         // SAFETY: as for the books: one writer.
         let entry = unsafe { &mut *entry };
         entry.record.copy_from(record);
+        entry.first_bytes = first_bytes;
         entry.slot = self.slot;
         entry.nth = nth as u32;
         self.books.journal_entries = next + 1;

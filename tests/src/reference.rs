@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use probe_ebpf::{
-    layout::{CpuEpoch, DirectionCounters, FlowKey, LogEntry, RST, Segment, SegmentRecord, Slot},
-    parse::{self, Located, Reject, SliceReader},
+    layout::{CpuEpoch, DirectionCounters, FlowKey, ICMP_QUOTES, LogEntry, Segment, SegmentRecord, Slot},
+    parse::{self, IcmpQuote, Located, Reject, SliceReader, icmp_quote},
     record::{self, Journal, Kept},
     tunnel::{self, Encapsulations, Walk},
 };
@@ -25,6 +25,8 @@ pub enum Event {
     Count(FlowKey, DirectionCounters, DirectionCounters),
     /// [`Sink::observe`].
     Observe(Segment),
+    /// [`Sink::unreachable`].
+    Unreachable(IcmpQuote),
 }
 
 /// A sink that keeps everything.
@@ -46,6 +48,10 @@ impl Sink for Recorder {
     fn observe(&mut self, segment: &Segment) {
         self.events.push(Event::Observe(*segment));
     }
+
+    fn unreachable(&mut self, quote: &IcmpQuote, _time_ns: u64) {
+        self.events.push(Event::Unreachable(*quote));
+    }
 }
 
 impl Recorder {
@@ -54,7 +60,7 @@ impl Recorder {
     pub fn ranked(mut self) -> Vec<Event> {
         let time = |event: &Event| match event {
             Event::Transition(segment) | Event::Observe(segment) => Some(segment.record.time_ns),
-            Event::Count(..) => None,
+            Event::Count(..) | Event::Unreachable(_) => None,
         };
         let mut times: Vec<u64> = self.events.iter().filter_map(time).collect();
         times.sort_unstable();
@@ -67,21 +73,22 @@ impl Recorder {
                     rank(&mut lo.last_ns);
                     rank(&mut hi.last_ns);
                 }
+                Event::Unreachable(_) => {}
             }
         }
         self.events
     }
 }
 
-/// Number of a slot, how many of its segments came before, and one more.
-type Entry = (usize, u8, SegmentRecord);
+/// Number of a slot, how many of its segments came before, one more, and how its payload begins.
+type Entry = (usize, u8, SegmentRecord, u64);
 
 /// The journal while the segments of one slot go into it.
 struct Of<'a>(usize, &'a mut Vec<Entry>);
 
 impl Journal for Of<'_> {
-    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool {
-        self.1.push((self.0, nth, *record));
+    fn keep(&mut self, nth: u8, record: &SegmentRecord, first_bytes: u64) -> bool {
+        self.1.push((self.0, nth, *record, first_bytes));
         true
     }
 }
@@ -117,7 +124,8 @@ impl Reference {
         let located = match locate(&reader, self.config.encapsulations) {
             Ok(located) => located,
             Err(reject) => {
-                self.books.rejected[reject as usize] += 1;
+                let is_quote = reject == Reject::NotTcp && self.quote(&reader);
+                self.books.rejected[if is_quote { ICMP_QUOTES } else { reject as usize }] += 1;
                 return;
             }
         };
@@ -132,6 +140,24 @@ impl Reference {
         let domain = located.domain(self.config.domain.value());
         let segment = parse::segment(&reader, &located, domain, 0).expect("what was located can be read");
         self.segment(segment);
+    }
+
+    /// Logs an ICMP error that quotes a segment, in the half of the log that is not for segments alone.
+    fn quote(&mut self, reader: &SliceReader<'_>) -> bool {
+        let (mut walk, mut located) = (Walk::ethernet(0), Located::default());
+        if tunnel::locate(reader, self.config.encapsulations, &mut walk, &mut located) != Err(Reject::NotTcp) {
+            return false;
+        }
+        let domain = walk.domain(self.config.domain.value());
+        let Some(quote) = walk.icmp().and_then(|place| icmp_quote(reader, &place, domain)) else { return false };
+        let size = self.config.log_per_cpu as usize;
+        if self.log.len() < size - size / 2 {
+            let record = SegmentRecord::default();
+            let mut entry = LogEntry { key: quote.key, record, first_bytes: 0, counted: 0, way: 0 };
+            quote.put_into(&mut entry, self.clock);
+            self.log.push(entry);
+        }
+        true
     }
 
     fn segment(&mut self, mut segment: Segment) {
@@ -186,8 +212,8 @@ impl Reference {
         if self.log.len() == self.config.log_per_cpu as usize {
             return false;
         }
-        let Segment { key, record, rst_note } = *segment;
-        self.log.push(LogEntry { key, record, rst_note, counted, way: 0 });
+        let Segment { key, record, first_bytes } = *segment;
+        self.log.push(LogEntry { key, record, first_bytes, counted, way: 0 });
         true
     }
 
@@ -205,18 +231,22 @@ impl Reference {
                 books.drained_flags.rst += u64::from(side.rst);
             }
         }
-        for &(at, nth, record) in &self.journal {
+        for &(at, nth, record, first_bytes) in &self.journal {
             let slot = &self.slots[at];
-            // The note is the slot's: one per slot is kept.
-            let rst_note = if record.has(RST) { slot.rst_note } else { 0 };
-            let mut events = vec![Event::Transition(Segment { key: slot.key, record, rst_note })];
+            let mut events = vec![Event::Transition(Segment { key: slot.key, record, first_bytes })];
             if nth == 0 {
                 events.push(Event::Count(slot.key, slot.lo, slot.hi));
             }
             timed.push((record.time_ns, events));
         }
-        for &LogEntry { key, record, rst_note, counted, .. } in &self.log {
-            let segment = Segment { key, record, rst_note };
+        for entry in &self.log {
+            let &LogEntry { key, record, first_bytes, counted, .. } = entry;
+            if let Some(quote) = IcmpQuote::of_entry(entry) {
+                books.drained_icmp += 1;
+                timed.push((record.time_ns, vec![Event::Unreachable(quote)]));
+                continue;
+            }
+            let segment = Segment { key, record, first_bytes };
             books.drained_log += u64::from(counted == 0);
             let event = if counted == 0 { Event::Observe(segment) } else { Event::Transition(segment) };
             timed.push((record.time_ns, vec![event]));
@@ -244,7 +274,7 @@ pub fn locate(reader: &SliceReader<'_>, encapsulations: Encapsulations) -> Resul
 fn empty_slot() -> Slot {
     Slot {
         key: FlowKey::default(),
-        rst_note: 0,
+        first_bytes: 0,
         bucket: 0,
         segment_count: 0,
         state: 0,

@@ -30,6 +30,12 @@ pub fn tries() -> u32 {
     if is_slow() { 4 } else { 2 }
 }
 
+/// How often in a row a scenario must be right that was wrong at first: a disturbance does not come back, and a verdict that
+/// is wrong every second time hardly ever passes. Once, in guests.
+pub fn right_in_a_row() -> u32 {
+    if is_slow() { 1 } else { 3 }
+}
+
 /// How many of `all` scenarios go on at a time: all, or few on a machine that is slow by nature, where so many at once
 /// would keep each other from what they stage.
 pub fn at_once(all: usize) -> usize {

@@ -84,6 +84,43 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// An ICMP error about a segment of one of those flows, or another ICMP message.
+fn any_icmp() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![3 => Just(1_u8), 3 => Just(3), 1 => Just(8), 1 => any::<u8>()];
+    let quoted = ((0_u16..6, any::<bool>(), any::<bool>(), 0_u16..3), 0_u32..12, 0_usize..60);
+    (quoted, kind, any::<u8>()).prop_map(|((place, seq, len), kind, code)| icmp(place, seq, len, (kind, code)))
+}
+
+/// An ICMP message with the first `len` bytes of a packet of a flow.
+fn icmp((flow, reverse, v6, vlan): (u16, bool, bool, u16), seq: u32, len: usize, (kind, code): (u8, u8)) -> Vec<u8> {
+    let quoted = &frame((flow, reverse, v6, 0), tcp(0x02, (seq, 0, 0), 0), 0)[14..];
+    let quoted = &quoted[..len.min(quoted.len())];
+    let link = PacketBuilder::ethernet2([2; 6], [4; 6]);
+    let v6_address = |end: u8| [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, end];
+    let tag = VlanId::try_new(vlan).expect("twelve bits");
+    let mut frame = vec![];
+    let written = match (v6, vlan) {
+        (false, 0) => {
+            link.ipv4([10, 0, 0, 9], [10, 0, 0, 1], 64).icmpv4_raw(kind, code, [0; 4]).write(&mut frame, quoted)
+        }
+        (true, 0) => {
+            link.ipv6(v6_address(9), v6_address(1), 64).icmpv6_raw(kind, code, [0; 4]).write(&mut frame, quoted)
+        }
+        (false, _) => link
+            .single_vlan(tag)
+            .ipv4([10, 0, 0, 9], [10, 0, 0, 1], 64)
+            .icmpv4_raw(kind, code, [0; 4])
+            .write(&mut frame, quoted),
+        (true, _) => link
+            .double_vlan(tag, VlanId::ZERO)
+            .ipv6(v6_address(9), v6_address(1), 64)
+            .icmpv6_raw(kind, code, [0; 4])
+            .write(&mut frame, quoted),
+    };
+    written.expect("a packet that fits");
+    frame
+}
+
 fn tcp(flags: u8, (seq, ack, window): (u32, u32, u16), options: u8) -> TcpHeader {
     let mut header = TcpHeader::new(0, 0, seq.wrapping_sub(6), window);
     header.acknowledgment_number = ack;
@@ -126,7 +163,8 @@ fn sequences(config: &EngineConfig, cases: u32) -> Books {
     let engine = RefCell::new(load(config));
     let sum = RefCell::new(Books::default());
     let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
-    let outcome = runner.run(&proptest::collection::vec(any_frame(), 0..120), |frames| {
+    let any = prop_oneof![9 => any_frame(), 1 => any_icmp()];
+    let outcome = runner.run(&proptest::collection::vec(any, 0..120), |frames| {
         let books = compare(&mut engine.borrow_mut(), &frames)?;
         sum.borrow_mut().add(&books);
         Ok(())
@@ -149,6 +187,7 @@ fn every_frame_leaves_what_the_model_says() {
             let exercised = [full.logged, full.untracked, full.untracked_data, full.in_slots];
             assert!(exercised.iter().all(|count| *count > 0), "a way out of the table was not taken: {full:?}");
             assert!(full.rejected.iter().sum::<u64>() > 0);
+            assert!(full.drained_icmp > 0 && full.icmp_unlogged() > 0, "{full:?}");
             let control = sequences(&config(Depth::Control, frags, 4, 4), 100);
             assert!(control.passed_by > 0 && control.untracked > 0 && control.logged > 0, "{control:?}");
             assert_eq!(control.untracked_data, 0, "data never asks for a slot at depth control");

@@ -130,7 +130,7 @@ fn run(
     let work = black_box(work);
     let (segment, more) = parse::head(&frame, &work.located, 0, 0).ok()?;
     work.segment.key.copy_from(&segment.key);
-    work.segment.rst_note = segment.rst_note;
+    work.segment.first_bytes = segment.first_bytes;
     // SAFETY: the record is 32 bytes of integers without padding, aligned as a `u64` is.
     unsafe { *(&raw mut work.segment.record).cast::<[u64; 4]>() = segment.record.words() };
     let work = black_box(work);

@@ -38,6 +38,8 @@ impl FlagCounts {
 
 /// Number of [`crate::parse::Reject`] reasons a [`CpuEpoch`] has room for.
 pub const REJECT_REASONS: usize = 24;
+/// The place in [`CpuEpoch::rejected`] that is no reason: ICMP errors that quote a TCP segment.
+pub const ICMP_QUOTES: usize = REJECT_REASONS - 1;
 
 /// The books of one CPU for one epoch. Every frame is in exactly one of `tcp`, `rejected[..]` and `glanced`; every TCP
 /// segment in exactly one of `in_slots`, `logged`, `untracked`, `untracked_data`, `passed_by`, `flooded`, `shed` and
@@ -78,7 +80,7 @@ pub struct CpuEpoch {
     pub logged_flags: FlagCounts,
     /// Flags of `untracked`.
     pub untracked_flags: FlagCounts,
-    /// Frames that are not readable TCP, by reason.
+    /// Frames that are not readable TCP, by reason, and [`ICMP_QUOTES`].
     pub rejected: [u64; REJECT_REASONS],
     /// Openings (see [`crate::flood`]) that were refused slot and log: counted by flag here and by service in the
     /// [`super::ServiceRow`]s; SYNs and SYN-ACKs are also among the [`super::Opening`]s until others take their place.

@@ -158,7 +158,7 @@ impl SegmentRecord {
     }
 }
 
-/// A parsed segment: whose it is, what it says, and the first payload bytes of an RST.
+/// A parsed segment: whose it is, what it says, and how its payload begins where that tells something.
 ///
 /// The one type that every source yields and the tracker consumes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -167,8 +167,7 @@ pub struct Segment {
     pub key: FlowKey,
     /// Its header fields.
     pub record: SegmentRecord,
-    /// First eight payload bytes of an RST with at least eight (RFC 9293 3.5.3 and the RST diagnostic payload
-    /// draft), as loaded from memory; 0 otherwise. Where whole frames are at hand (captures, AF_XDP), also of short segments
-    /// without RST.
-    pub rst_note: u64,
+    /// First eight payload bytes, as loaded from memory, of an RST with at least eight (RFC 9293 3.5.3 and the RST
+    /// diagnostic payload draft) and of a segment that may be a TLS alert ([`crate::parse::is_alert_len`]); 0 otherwise.
+    pub first_bytes: u64,
 }

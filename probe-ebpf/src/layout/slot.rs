@@ -64,8 +64,8 @@ pub const SLOT_SEGMENTS: usize = 8;
 pub struct Slot {
     /// Whose it is.
     pub key: FlowKey,
-    /// First payload bytes of the first RST that had any, see [`Segment::rst_note`].
-    pub rst_note: u64,
+    /// [`super::Segment::first_bytes`] of the last segment that was only counted, of the side that [`SLOT_BYTES_FROM_HI`] says.
+    pub first_bytes: u64,
     /// Where the index points to this slot (bucket number), so that the drain clears just that.
     pub bucket: u32,
     /// Its segments in the journal, 0 to [`SLOT_SEGMENTS`].
@@ -91,6 +91,8 @@ pub struct Slot {
 pub struct JournalEntry {
     /// Its header fields.
     pub record: SegmentRecord,
+    /// See [`super::Segment::first_bytes`].
+    pub first_bytes: u64,
     /// The slot that has counted it, within the region of the CPU.
     pub slot: u32,
     /// How many of the slot's segments came before.
@@ -103,6 +105,8 @@ pub const SLOT_CLOSING: u8 = 1;
 pub const SLOT_SUPERSEDED: u8 = 2;
 /// [`Slot::state`]: the `hi` endpoint sent the last segment.
 pub const SLOT_LAST_FROM_HI: u8 = 4;
+/// [`Slot::state`]: [`Slot::first_bytes`] are of a segment of the `hi` endpoint.
+pub const SLOT_BYTES_FROM_HI: u8 = 8;
 
 /// Entries of one index bucket; one less than a power of two.
 pub const BUCKET_ENTRIES: usize = 15;
@@ -125,7 +129,7 @@ pub const ENTRY_SLOT_BITS: u32 = 24;
 /// Mask of the slot part of a [`Bucket`] entry.
 pub const ENTRY_SLOT_MASK: u32 = (1 << ENTRY_SLOT_BITS) - 1;
 
-/// One segment that found no room in a slot.
+/// One segment that found no room in a slot, or an ICMP error.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LogEntry {
@@ -133,9 +137,9 @@ pub struct LogEntry {
     pub key: FlowKey,
     /// Its header fields.
     pub record: SegmentRecord,
-    /// See [`Segment::rst_note`].
-    pub rst_note: u64,
-    /// [`LOG_ONLY`], [`LOG_COUNTED`] or [`LOG_RECALLED`].
+    /// See [`super::Segment::first_bytes`].
+    pub first_bytes: u64,
+    /// [`LOG_ONLY`], [`LOG_COUNTED`], [`LOG_RECALLED`] or [`LOG_ICMP`].
     pub counted: u32,
     /// Of a recalled opening, which of its set it was; otherwise 0.
     pub way: u32,
@@ -147,3 +151,5 @@ pub const LOG_ONLY: u32 = 0;
 pub const LOG_COUNTED: u32 = 1;
 /// [`LogEntry::counted`]: an opening that was counted as `flooded`, and whose flow has shown more since.
 pub const LOG_RECALLED: u32 = 2;
+/// [`LogEntry::counted`]: no segment, but an ICMP error that quotes one ([`crate::parse::IcmpQuote::of_entry`]).
+pub const LOG_ICMP: u32 = 3;

@@ -4,7 +4,7 @@
 //! Only what every quote has is read: addresses, ports and sequence number, the first eight bytes of the TCP header.
 
 use super::{MAX_EXTENSIONS, PROTOCOL_TCP, Reader, be16, be32, extension, ne32, ne64};
-use crate::layout::{Endpoint, FlowKey};
+use crate::layout::{Endpoint, FROM_HI, FlowKey, LOG_ICMP, LogEntry};
 
 /// What an ICMP error says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -20,6 +20,7 @@ pub struct IcmpError {
 impl IcmpError {
     /// True for the types that quote the packet which they are about: ICMP 3 destination unreachable, 11 time exceeded, 12
     /// parameter problem; ICMPv6 1 destination unreachable, 2 packet too big, 3 time exceeded, 4 parameter problem.
+    #[inline(always)]
     #[must_use]
     pub const fn is_error(self) -> bool {
         match self.version {
@@ -100,8 +101,46 @@ pub struct IcmpQuote {
     pub from_hi: bool,
     /// Sequence number of the quoted segment: tells a genuine error from a forged one (RFC 5927 4.1).
     pub seq: u32,
-    /// Who says so: source address of the ICMP packet, IPv4 mapped into IPv6.
-    pub reporter: [u8; 16],
+    /// Who says so: source address of the ICMP packet, and no port.
+    pub reporter: Endpoint,
+}
+
+impl IcmpQuote {
+    /// Writes it into an entry of the log, with the time at which it came: what it says lies in the fields of a segment that
+    /// has none.
+    #[inline(always)]
+    pub fn put_into(&self, entry: &mut LogEntry, time_ns: u64) {
+        let Self { error, key, from_hi, seq, reporter } = self;
+        entry.key.copy_from(key);
+        entry.record.time_ns = time_ns;
+        entry.record.seq = *seq;
+        entry.record.ack = reporter.a as u32;
+        entry.record.payload_len = (reporter.a >> 32) as u32;
+        entry.record.window = 0;
+        entry.record.mss = 0;
+        entry.record.ip_id = (error.kind as u16) << 8 | error.code as u16;
+        entry.record.header_len = 0;
+        entry.record.flags = if *from_hi { FROM_HI } else { 0 };
+        entry.record.ttl = error.version;
+        entry.record.option_len = 0;
+        entry.first_bytes = reporter.b;
+        entry.counted = LOG_ICMP;
+        entry.way = 0;
+    }
+
+    /// What [`Self::put_into`] has written; `None` when the entry is of another kind.
+    #[must_use]
+    pub fn of_entry(entry: &LogEntry) -> Option<Self> {
+        if entry.counted != LOG_ICMP {
+            return None;
+        }
+        let record = &entry.record;
+        let [kind, code] = record.ip_id.to_be_bytes();
+        let error = IcmpError { version: record.ttl, kind, code };
+        let a = record.ack as u64 | (record.payload_len as u64) << 32;
+        let reporter = Endpoint { a, b: entry.first_bytes, port: 0 };
+        Some(Self { error, key: entry.key, from_hi: record.from_hi(), seq: record.seq, reporter })
+    }
 }
 
 /// Where an ICMP packet lies in a frame.
@@ -122,6 +161,7 @@ const ICMP_LEN: usize = 8;
 
 /// Reads the ICMP packet at `place`. `None` when it is no error, or quotes no first fragment of TCP up to the sequence
 /// number. `domain` becomes part of the key: an error comes the way of what it quotes.
+#[inline(always)]
 pub fn icmp_quote<R: Reader>(reader: &R, place: &IcmpPlace, domain: u32) -> Option<IcmpQuote> {
     let &[kind, code, ..] = reader.bytes::<ICMP_LEN>(place.icmp)?;
     let error = IcmpError { version: place.version, kind, code };
@@ -142,10 +182,11 @@ pub fn icmp_quote<R: Reader>(reader: &R, place: &IcmpPlace, domain: u32) -> Opti
         let ip = reader.bytes::<40>(place.ip)?;
         Endpoint { a: ne64(ip, 8), b: ne64(ip, 16), port: 0 }
     };
-    Some(IcmpQuote { error, key, from_hi, seq: be32(header, 4), reporter: reporter.octets() })
+    Some(IcmpQuote { error, key, from_hi, seq: be32(header, 4), reporter })
 }
 
 /// Addresses of a quoted IPv4 packet, and where its TCP header is.
+#[inline(always)]
 fn quoted_v4<R: Reader>(reader: &R, ip: usize) -> Option<(Endpoint, Endpoint, usize)> {
     let header = reader.bytes::<20>(ip)?;
     let header_len = (header[0] & 0x0f) as usize * 4;
@@ -157,6 +198,7 @@ fn quoted_v4<R: Reader>(reader: &R, ip: usize) -> Option<(Endpoint, Endpoint, us
 }
 
 /// The same of IPv6.
+#[inline(always)]
 fn quoted_v6<R: Reader>(reader: &R, ip: usize) -> Option<(Endpoint, Endpoint, usize)> {
     let header = reader.bytes::<40>(ip)?;
     if header[0] >> 4 != 6 {
@@ -216,7 +258,7 @@ mod tests {
         );
         assert_eq!((quote.key, quote.from_hi), FlowKey::normalised(src, dst, 5));
         assert_eq!((quote.seq, quote.error.name()), (77, "host_prohibited"));
-        assert_eq!(quote.reporter[10..], [0xff, 0xff, 10, 0, 0, 9]);
+        assert_eq!(quote.reporter.octets()[10..], [0xff, 0xff, 10, 0, 0, 9]);
         for len in 0..packet.len() {
             assert_eq!(read(&packet[..len], 4), None, "{len}");
         }
@@ -243,12 +285,27 @@ mod tests {
         packet.extend(TCP);
         let quote = read(&packet, 6).expect("a quote");
         assert_eq!((quote.key.lo().port, quote.key.hi().port, quote.from_hi), (443, 40000, true));
-        assert_eq!((quote.error.name(), quote.reporter), ("admin_prohibited", [0xfe; 16]));
+        assert_eq!((quote.error.name(), quote.reporter.octets()), ("admin_prohibited", [0xfe; 16]));
         for len in 0..packet.len() {
             assert_eq!(read(&packet[..len], 6), None, "{len}");
         }
         packet[40] = 2;
         assert!(read(&packet, 6).is_some_and(|quote| quote.error.is_packet_too_big()));
+    }
+
+    #[test]
+    fn an_entry_of_the_log_says_all_of_it() {
+        let end = |first: u8, port| Endpoint::from_octets(core::array::from_fn(|i| first + i as u8), port);
+        for (version, from_hi) in [(4, false), (6, true)] {
+            let (key, _) = FlowKey::normalised(end(1, 2), end(3, 4), 5);
+            let error = IcmpError { version, kind: 1, code: 200 };
+            let quote = IcmpQuote { error, key, from_hi, seq: u32::MAX, reporter: end(100, 0) };
+            let mut entry = LogEntry { first_bytes: 9, way: 9, ..LogEntry::default() };
+            quote.put_into(&mut entry, 77);
+            assert_eq!((IcmpQuote::of_entry(&entry), entry.record.time_ns), (Some(quote), 77));
+            entry.counted = 0;
+            assert_eq!(IcmpQuote::of_entry(&entry), None);
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn empty() -> Flow {
     let side = DirectionCounters::default();
     let mut slot = Slot {
         key: FlowKey::default(),
-        rst_note: 9,
+        first_bytes: 9,
         bucket: 9,
         segment_count: 9,
         state: 9,
@@ -54,7 +54,7 @@ fn empty() -> Flow {
 
 fn segment(flags: u16, seq: u32, payload_len: u32) -> Segment {
     let record = SegmentRecord { flags, seq, payload_len, header_len: 40, window: 100, ..SegmentRecord::default() };
-    Segment { key: FlowKey::default(), record, rst_note: 0 }
+    Segment { key: FlowKey::default(), record, first_bytes: 0 }
 }
 
 /// What the kernel program does with a segment of this slot.
@@ -67,7 +67,7 @@ fn put(flow: &mut Flow, segment: &Segment) -> Kept {
 fn an_opened_slot_is_empty_whatever_it_held() {
     let slot = empty();
     assert_eq!((slot.lo, slot.hi), (DirectionCounters::default(), DirectionCounters::default()));
-    assert_eq!((slot.rst_note, slot.segment_count, slot.state, slot.spilled, slot.isn), (0, 0, 0, 0, 0));
+    assert_eq!((slot.first_bytes, slot.segment_count, slot.state, slot.spilled, slot.isn), (0, 0, 0, 0, 0));
     assert_eq!((slot.key.words, slot.bucket, slot.syn_ack_isn), ([1, 2, 3, 4, 5], 3, 0));
 }
 
@@ -168,13 +168,52 @@ fn the_initial_number_is_that_of_the_last_pure_syn_of_either_side() {
     assert_eq!(slot.isn, 50);
 }
 
-#[test]
-fn the_first_note_stays() {
-    let mut slot = empty();
-    for note in [0, 5, 6] {
-        put(&mut slot, &Segment { rst_note: note, ..segment(RST, 1, 8) });
+/// What the journal gets: flags, payload length, first bytes.
+#[derive(Default)]
+struct Beginnings(Vec<(u16, u32, u64)>);
+
+impl Journal for Beginnings {
+    fn keep(&mut self, _nth: u8, record: &SegmentRecord, first_bytes: u64) -> bool {
+        self.0.push((record.flags & (TCP_FLAGS | FROM_HI), record.payload_len, first_bytes));
+        true
     }
-    assert_eq!(slot.rst_note, 5);
+}
+
+/// The journal after these segments.
+fn beginnings(segments: &[(u16, u32, u64)]) -> Vec<(u16, u32, u64)> {
+    let (mut slot, mut journal, mut seq) = (empty().slot, Beginnings::default(), 1);
+    for &(flags, payload_len, first_bytes) in segments {
+        let segment = Segment { first_bytes, ..segment(flags, seq, payload_len) };
+        let relevant = is_relevant(&slot, &segment.record);
+        apply(&mut slot, &segment, relevant, &mut journal);
+        seq += payload_len;
+    }
+    journal.0
+}
+
+#[test]
+fn every_kept_segment_has_its_own_first_bytes() {
+    let talk = [(ACK, 24, 5), (FIN | ACK, 0, 0), (ACK | FROM_HI, 24, 6), (RST, 8, 7), (RST, 8, 8)];
+    assert_eq!(beginnings(&talk), talk);
+}
+
+#[test]
+fn the_last_segment_before_a_control_segment_has_first_bytes_even_when_it_was_only_counted() {
+    let hi = ACK | FROM_HI;
+    // An alert after other data, and after it the close.
+    assert_eq!(
+        beginnings(&[(ACK, 100, 0), (ACK, 7, 5), (FIN | ACK, 0, 0)]),
+        [(ACK, 100, 0), (ACK, 7, 5), (FIN | ACK, 0, 0)]
+    );
+    // Bytes are of the segment that had them: not of a later one, nor of the other side's.
+    assert_eq!(
+        beginnings(&[(ACK, 100, 0), (ACK, 7, 5), (ACK, 100, 0), (FIN | ACK, 0, 0)]),
+        [(ACK, 100, 0), (ACK, 100, 0), (FIN | ACK, 0, 0)]
+    );
+    let both = [(ACK, 100, 0), (hi, 100, 0), (ACK, 24, 5), (hi, 31, 6), (FIN | ACK, 0, 0)];
+    assert_eq!(beginnings(&both), [(ACK, 100, 0), (hi, 100, 0), (ACK, 24, 0), (hi, 31, 6), (FIN | ACK, 0, 0)]);
+    let other = [(ACK, 100, 0), (ACK, 24, 5), (hi, 100, 0), (FIN | ACK, 0, 0)];
+    assert_eq!(beginnings(&other), [(ACK, 100, 0), (hi, 100, 0), (ACK, 24, 5), (FIN | ACK, 0, 0)]);
 }
 
 #[test]

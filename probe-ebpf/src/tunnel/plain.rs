@@ -4,9 +4,11 @@
 use super::{
     ETHERTYPES, GENEVE_PORT, GTP_C_PORT, GTP_U_PORT, TEREDO_PORT, VXLAN_GPE_PORT, VXLAN_LINUX_PORT, VXLAN_PORT,
 };
-use crate::parse::{ETHER_IPV4, ETHER_IPV6, Reader, Reject, be16, is_vlan};
+use crate::parse::{ETHER_IPV4, ETHER_IPV6, IcmpError, Reader, Reject, be16, is_vlan};
 
 const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
 /// What in IP may lead on: IPv4, TCP, IPv6, GRE, an authentication header, MPLS; UDP is told by its ports.
 const LEADS_ON: [u8; 6] = [4, 6, 41, 47, 51, 137];
 /// Ethernet header and IPv4 header without options.
@@ -14,8 +16,8 @@ const V4_PAYLOAD: usize = 14 + 20;
 /// Ethernet header and IPv6 header.
 const V6_PAYLOAD: usize = 14 + 40;
 
-/// True when a frame that [`crate::parse::locate`] gave up with `reject` certainly holds no encapsulation: the walk would
-/// end with the same `reject`. False says nothing. `vxlan_port` is that of [`super::Encapsulations::vxlan_port`].
+/// True when a frame that [`crate::parse::locate`] gave up with `reject` certainly holds no encapsulation and no ICMP error:
+/// the walk would end with the same `reject`, and there is nothing else to read. False says nothing. `vxlan_port` is that of [`super::Encapsulations::vxlan_port`].
 #[inline(always)]
 #[must_use]
 pub fn is_plain<R: Reader>(reader: &R, reject: Reject, vxlan_port: u16) -> bool {
@@ -27,6 +29,7 @@ pub fn is_plain<R: Reader>(reader: &R, reject: Reject, vxlan_port: u16) -> bool 
             let Some(header) = reader.bytes::<V4_PAYLOAD>(0) else { return false };
             match header[23] {
                 UDP => header[14] == 0x45 && has_ports_of_none::<R, V4_PAYLOAD>(reader, vxlan_port),
+                ICMP => header[14] == 0x45 && !is_icmp_error::<R, V4_PAYLOAD>(reader, 4),
                 protocol => !LEADS_ON.contains(&protocol),
             }
         }
@@ -34,12 +37,20 @@ pub fn is_plain<R: Reader>(reader: &R, reject: Reject, vxlan_port: u16) -> bool 
             let Some(header) = reader.bytes::<V6_PAYLOAD>(0) else { return false };
             match header[20] {
                 UDP => has_ports_of_none::<R, V6_PAYLOAD>(reader, vxlan_port),
-                // ICMPv6; other numbers may be extension headers.
-                protocol => protocol == 58,
+                ICMPV6 => !is_icmp_error::<R, V6_PAYLOAD>(reader, 6),
+                // Other numbers may be extension headers.
+                _ => false,
             }
         }
         _ => false,
     }
+}
+
+/// True when the ICMP header at `AT` is of an error.
+#[inline(always)]
+fn is_icmp_error<R: Reader, const AT: usize>(reader: &R, version: u8) -> bool {
+    let Some(&[kind, code]) = reader.bytes::<2>(AT) else { return false };
+    IcmpError { version, kind, code }.is_error()
 }
 
 /// True when the UDP header at `AT` can be read and has no port of a tunnel.

@@ -2,7 +2,7 @@
 //! program.
 
 use super::{ALL, Encapsulations, MAX_STEPS, TEREDO, Walk, finish, layer, step};
-use crate::parse::{IcmpPlace, Located, Reader, Reject};
+use crate::parse::{self, IcmpPlace, Located, Reader, Reject};
 
 /// EtherIP (RFC 3378).
 pub const ETHERIP: u32 = 1 << 10;
@@ -110,6 +110,7 @@ impl Walk {
     }
 
     /// Where the ICMP packet lies when the walk stands before one that is not in pieces (ICMP in IPv4, ICMPv6 in IPv6).
+    #[inline(always)]
     #[must_use]
     pub fn icmp(&self) -> Option<IcmpPlace> {
         let is_icmp = matches!((self.ip_version, self.protocol), (4, 1) | (6, 58));
@@ -131,6 +132,13 @@ impl Walk {
     #[must_use]
     pub fn surroundings(&self) -> (u8, u32, u16) {
         (self.depth, self.tunnel_id, self.vlan)
+    }
+
+    /// [`Located::domain`] of what lies here.
+    #[inline(always)]
+    #[must_use]
+    pub fn domain(&self, domain: u32) -> u32 {
+        parse::domain(domain, self.depth, self.vlan, self.tunnel_id)
     }
 
     /// The UDP payload is known to be Teredo, whatever the ports.

@@ -20,7 +20,7 @@ fn segment(number: u64, flags: u16, from_client: bool, seq: u32) -> Segment {
         SegmentRecord { time_ns: 1_000_000_000 + number * 1000, seq, header_len: 40, ..SegmentRecord::default() };
     record.flags = flags | if from_hi { probe_ebpf::layout::FROM_HI } else { 0 };
     record.put_window_scale(None);
-    Segment { key, record, rst_note: 0 }
+    Segment { key, record, first_bytes: 0 }
 }
 
 struct Play {

@@ -155,7 +155,7 @@ fn letters() -> crate::lifecycle::Letters {
             SegmentRecord { time_ns: time, seq, ack: 10, window: 9, header_len: 40, ..SegmentRecord::default() };
         record.flags = flags | if from_hi { FROM_HI } else { 0 };
         record.put_window_scale(None);
-        tracker.observe(&Segment { key, record, rst_note: 0 }, Extra::default());
+        tracker.observe(&Segment { key, record, first_bytes: 0 }, Extra::default());
     }
     tracker.finish(10);
     let history = tracker.take_closed().remove(0).history;

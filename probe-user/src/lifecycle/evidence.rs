@@ -229,12 +229,12 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
             note_late(track, side, segment);
         }
         // A goodbye may be sent before the other side's FIN has come by here.
-        if ledger::is_goodbye(track, segment.rst_note, segment.record.payload_len) {
+        if ledger::is_goodbye(track, segment.first_bytes, segment.record.payload_len) {
             let late = &mut track.rare_mut().sides[side];
-            (late.late_note, late.late_len) = (segment.rst_note, segment.record.payload_len);
+            (late.late_note, late.late_len) = (segment.first_bytes, segment.record.payload_len);
         }
-        if segment.rst_note != 0
-            && let Some(alert) = ledger::fatal_alert(segment.rst_note, segment.record.payload_len)
+        if segment.first_bytes != 0
+            && let Some(alert) = ledger::fatal_alert(segment.first_bytes, segment.record.payload_len)
         {
             track.odd_mut(side).tls_alert = alert;
         }
@@ -264,7 +264,7 @@ fn note_late(track: &mut Track, side: usize, segment: &Segment) {
     }
     let late = &mut track.rare_mut().sides[side];
     if late.late_bytes == 0 {
-        (late.late_note, late.late_len) = (segment.rst_note, record.payload_len);
+        (late.late_note, late.late_len) = (segment.first_bytes, record.payload_len);
     }
     late.late_bytes = late.late_bytes.saturating_add(beyond.cast_unsigned());
 }
@@ -281,7 +281,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     let Some(first) = kept else {
         let rst = Rst {
             record: *record,
-            note: segment.rst_note,
+            note: segment.first_bytes,
             idle_ns,
             sender,
             peer,
@@ -320,7 +320,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
 /// After a segment with these flags was taken in: what later ones are judged against.
 #[inline(always)]
 pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segment, repeated: bool) {
-    let (record, note) = (&segment.record, segment.rst_note);
+    let (record, note) = (&segment.record, segment.first_bytes);
     let tick = track.tick_of(record.time_ns);
     let kind = kind_of(&track.ends[side], flags, record);
     if flags & RST == 0 && track.rare().is_some_and(|rare| rare.rsts.iter().any(Option::is_some)) {

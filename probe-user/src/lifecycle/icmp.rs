@@ -112,7 +112,7 @@ impl Tracker {
         let too_big = u32::from(quote.error.is_packet_too_big());
         let report = IcmpReport {
             error: quote.error,
-            reporter: IpAddr::V6(Ipv6Addr::from(quote.reporter)).to_canonical(),
+            reporter: IpAddr::V6(Ipv6Addr::from(quote.reporter.octets())).to_canonical(),
             from_hi: quote.from_hi,
             fits: fits(track, quote),
             time_ns,
@@ -140,7 +140,7 @@ fn fits(track: &Track, quote: &IcmpQuote) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use probe_ebpf::layout::{RST, SYN};
+    use probe_ebpf::layout::{Endpoint, RST, SYN};
 
     use super::super::{TrackerConfig, tests::Talk};
     use super::*;
@@ -162,8 +162,7 @@ mod tests {
         let mut tracker = tracker(&talk);
         let syn = talk.segments[0];
         let (key, from_hi) = (syn.key, syn.record.from_hi());
-        let mut reporter = [0; 16];
-        reporter[10..].copy_from_slice(&[0xff, 0xff, 10, 0, 0, 9]);
+        let reporter = Endpoint::v4(u32::from_ne_bytes([10, 0, 0, 9]), 0);
         let quote = |error, seq| IcmpQuote { error, key, from_hi, seq, reporter };
         let now = syn.record.time_ns;
         assert_eq!(tracker.icmp_report(&key), None);
@@ -182,8 +181,13 @@ mod tests {
         let talk = Talk::new().play("S").with(1, RST, |_| ());
         let mut tracker = tracker(&talk);
         let key = talk.segments[0].key;
-        let elsewhere =
-            IcmpQuote { error: PROHIBITED, key: FlowKey::default(), from_hi: false, seq: 0, reporter: [0; 16] };
+        let elsewhere = IcmpQuote {
+            error: PROHIBITED,
+            key: FlowKey::default(),
+            from_hi: false,
+            seq: 0,
+            reporter: Endpoint::v4(0, 0),
+        };
         assert!(!tracker.unreachable(&elsewhere, talk.now));
         assert!(tracker.unreachable(&IcmpQuote { key, ..elsewhere }, talk.now));
         tracker.finish(talk.now);

@@ -3,6 +3,8 @@
 //! Sums and sequence numbers, not the order in which segments passed: the same conversation has the same ledger wherever
 //! it is watched.
 
+use probe_ebpf::parse::{ENCRYPTED_ALERTS, is_alert_len};
+
 use super::endpoint::{Endpoint, SENT_FIN};
 use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
 
@@ -31,20 +33,6 @@ pub(super) fn spoke(track: &mut Track, side: usize, (seq, ack): (u32, u32), tick
     }
 }
 
-/// Payload lengths of a TLS record with an encrypted alert (RFC 8446 6.1; RFC 5246 7.2.1): TLS 1.3; 1.2 with ChaCha20, GCM,
-/// and CBC with SHA-1, SHA-256 and SHA-384; older ones with RC4 and 3DES.
-pub(super) const ALERT_LENGTHS: [u32; 9] = [23, 24, 27, 31, 37, 53, 57, 69, 85];
-/// A bit for each length of an alert.
-const GOODBYES: u128 = {
-    let (mut bits, mut at) = (1 << ALERT_IN_CLEAR, 0);
-    while at < ALERT_LENGTHS.len() {
-        bits |= 1 << ALERT_LENGTHS[at];
-        at += 1;
-    }
-    bits
-};
-/// Payload length of an alert in the clear: record header, level, description.
-pub(super) const ALERT_IN_CLEAR: u32 = 7;
 /// Payload that each side of a TLS connection has sent at least when one can be closed.
 pub(super) const LEAST_OF_TLS: u64 = 100;
 
@@ -52,7 +40,7 @@ pub(super) const LEAST_OF_TLS: u64 = 100;
 /// length and by what was sent before.
 #[inline(always)]
 pub(super) fn is_goodbye(track: &Track, note: u64, len: u32) -> bool {
-    len < u128::BITS && GOODBYES >> len & 1 != 0 && is_alert_like(track, note, len)
+    is_alert_len(len) && is_alert_like(track, note, len)
 }
 
 #[inline(never)]
@@ -67,7 +55,7 @@ fn is_alert_like(track: &Track, note: u64, len: u32) -> bool {
 pub(super) fn is_alert(note: u64, len: u32) -> bool {
     let [kind, 3, 0..=4, high, low, ..] = note.to_ne_bytes() else { return false };
     let whole = u32::from(u16::from_be_bytes([high, low])) + 5 == len;
-    whole && (kind == 21 || kind == 23 && ALERT_LENGTHS.contains(&len))
+    whole && (kind == 21 || kind == 23 && ENCRYPTED_ALERTS.contains(&len))
 }
 
 /// The description of an alert in the clear that ends a connection (RFC 8446 6): anything but close_notify.

@@ -100,14 +100,14 @@ impl Talk {
         self.send_noted(side, record, 0);
     }
 
-    pub(super) fn send_noted(&mut self, side: usize, mut record: SegmentRecord, rst_note: u64) {
-        let Segment { key, record: placed, .. } = segment_between(self.ports, side, record, rst_note);
+    pub(super) fn send_noted(&mut self, side: usize, mut record: SegmentRecord, first_bytes: u64) {
+        let Segment { key, record: placed, .. } = segment_between(self.ports, side, record, first_bytes);
         record = placed;
         if record.flags & RST == 0 && record.seq == self.next[side] {
             self.next[side] = record.seq_end();
         }
         self.ids[side] += 1;
-        self.segments.push(Segment { key, record, rst_note });
+        self.segments.push(Segment { key, record, first_bytes });
         self.now += MILLISECOND;
     }
 
@@ -130,18 +130,18 @@ impl Talk {
 }
 
 /// A segment of one side of a connection to port 9999.
-pub(super) fn segment_of(side: usize, record: SegmentRecord, rst_note: u64) -> Segment {
-    segment_between([40000, 9999], side, record, rst_note)
+pub(super) fn segment_of(side: usize, record: SegmentRecord, first_bytes: u64) -> Segment {
+    segment_between([40000, 9999], side, record, first_bytes)
 }
 
-fn segment_between(ports: [u16; 2], side: usize, mut record: SegmentRecord, rst_note: u64) -> Segment {
+fn segment_between(ports: [u16; 2], side: usize, mut record: SegmentRecord, first_bytes: u64) -> Segment {
     let end = |side: usize| Endpoint::v4(u32::from_ne_bytes([10, 0, 0, side as u8 + 1]), ports[side]);
     let (key, from_hi) = FlowKey::normalised(end(side), end(1 - side), 0);
     if from_hi {
         record.flags |= probe_ebpf::layout::FROM_HI;
     }
     record.put_window_scale(None);
-    Segment { key, record, rst_note }
+    Segment { key, record, first_bytes }
 }
 
 /// The counters of a slot that counted one segment.

@@ -8,7 +8,10 @@ use std::{
     thread,
 };
 
-use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment, SegmentRecord};
+use probe_ebpf::{
+    layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment, SegmentRecord},
+    parse::IcmpQuote,
+};
 
 use super::{
     RunError,
@@ -129,6 +132,10 @@ impl Sink for Feed {
 
     fn observe(&mut self, segment: &Segment) {
         self.tracker.observe(segment, Extra::default());
+    }
+
+    fn unreachable(&mut self, quote: &IcmpQuote, time_ns: u64) {
+        self.tracker.unreachable(quote, time_ns);
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) fn live(books: &Books, stats: &TrackerStats, unseen: &Unseen) -> Vec<
         matters("nic.missed", unseen.missed_by_nic),
         matters("interfaces.not_given", unseen.not_given),
         matters("kernel.resets_lost", unseen.resets_lost),
+        matters("icmp.unlogged", books.icmp_unlogged()),
+        matters("icmp.unkept", stats.icmp.unkept),
         Loss { name: "cropped", count: books.cropped, matters: false },
         Loss { name: "kernel.resets_unmatched", count: stats.unmatched_resets, matters: false },
     ];
@@ -178,7 +180,7 @@ fn reject_name(reason: Reject) -> &'static str {
 }
 
 /// What the data plane saw.
-pub(super) fn live_books(books: &Books) -> Vec<(&'static str, u64)> {
+pub(super) fn live_books(books: &Books, stats: &TrackerStats) -> Vec<(&'static str, u64)> {
     vec![
         ("frames", books.frames),
         ("frame_bytes", books.frame_bytes),
@@ -198,6 +200,8 @@ pub(super) fn live_books(books: &Books) -> Vec<(&'static str, u64)> {
         ("shed", books.shed),
         ("shed.epochs", books.shed_epochs),
         ("bucket_full", books.bucket_full),
+        ("icmp.errors", books.icmp_errors()),
+        ("icmp.unmatched", stats.icmp.unmatched),
         ("epochs", books.epochs),
         ("difference", books.difference()),
     ]

@@ -83,7 +83,7 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
         not_given: closed.unseen,
     };
     let mut losses = losses::live(&closed.books, &closed.stats, &unseen);
-    let mut books = losses::live_books(&closed.books);
+    let mut books = losses::live_books(&closed.books, &closed.stats);
     let xsk = closed.xsk.unwrap_or_default();
     if xsk.redirected > 0 {
         losses.extend(losses::sockets(&xsk));

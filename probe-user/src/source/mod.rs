@@ -2,7 +2,6 @@
 //! yield; it knows nothing of connections, verdicts or outputs.
 
 pub mod capture;
-mod first_bytes;
 pub mod live;
 pub mod xsk;
 

@@ -187,7 +187,7 @@ fn of_place(ends: Ends, place: usize, truth: Option<&Truth>, said: &Verdicts) ->
         let words = format!("{} by {}, {}", truth.causes.join("|"), truth.by.join("|"), truth.impacts.join("|"));
         let right = said.as_ref().map_or([false; 3], |said| {
             let has = |words: &[&str], word: &str| words.contains(&word);
-            [truth.is_cause(&said.cause, place), has(truth.by, &said.by), truth.is_impact(&said.impact, place)]
+            [has(truth.causes, &said.cause), has(truth.by, &said.by), has(truth.impacts, &said.impact)]
         });
         Judged { ends, place, truth: words, said, right }
     };
@@ -205,7 +205,7 @@ fn contradiction(judged: &[Judged], truths: &[Option<Truth>; 2]) -> Option<Strin
     }
     let opinion = |judged: &Judged| {
         let said = judged.said.as_ref()?;
-        let cause = if near.is_cause(&said.cause, judged.place) { near.causes[0] } else { &said.cause };
+        let cause = if near.causes.contains(&&*said.cause) { near.causes[0] } else { &said.cause };
         let by = if near.by.contains(&&*said.by) { near.by[0] } else { &said.by };
         Some((cause.to_owned(), by.to_owned(), said.impact.clone()))
     };

@@ -31,11 +31,6 @@ use crate::{
 /// Where verdicts come from.
 pub const PLACES: [&str; 4] = ["client capture", "server capture", "client live", "server live"];
 
-/// Whether the place with this number, in [`PLACES`], is a live probe.
-pub fn is_live(place: usize) -> bool {
-    place >= 2
-}
-
 const PRELUDE: &str = include_str!("prelude.sh");
 const PYTHON: &str = include_str!("zoo.py");
 const NODE: &str = include_str!("zoo.js");

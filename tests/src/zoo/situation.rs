@@ -1,6 +1,6 @@
 //! A situation of the zoo: what is played, and what is true of each of its connections.
 
-use super::{packets::View, play::is_live};
+use super::packets::View;
 
 /// Ports of one situation, the first of which is its server's.
 pub const PORTS: u16 = 4;
@@ -35,8 +35,6 @@ pub struct Truth {
     pub when: fn(&View) -> bool,
     /// Causes that are right.
     pub causes: &'static [&'static str],
-    /// Causes and impacts that are right besides where the probe is live, as it does not see all there.
-    pub live: [&'static [&'static str]; 2],
     /// Who ended it by RST.
     pub by: &'static [&'static str],
     /// What was lost.
@@ -115,24 +113,7 @@ impl Truth {
         by: &'static [&'static str],
         impacts: &'static [&'static str],
     ) -> Self {
-        Self { when, causes, live: [&[], &[]], by, impacts, is_premise: true }
-    }
-
-    /// Whether `cause` is right in the place with this number.
-    pub fn is_cause(&self, cause: &str, place: usize) -> bool {
-        self.causes.contains(&cause) || is_live(place) && self.live[0].contains(&cause)
-    }
-
-    /// Whether `impact` is.
-    pub fn is_impact(&self, impact: &str, place: usize) -> bool {
-        self.impacts.contains(&impact) || is_live(place) && self.live[1].contains(&impact)
-    }
-
-    /// The same, where a live probe sees less and may name these causes and impacts.
-    #[must_use]
-    pub const fn live(mut self, causes: &'static [&'static str], impacts: &'static [&'static str]) -> Self {
-        self.live = [causes, impacts];
-        self
+        Self { when, causes, by, impacts, is_premise: true }
     }
 
     /// The same, of connections that merely come along.

@@ -14,15 +14,15 @@ use crate::source::capture::{CaptureFile, Decoder};
 
 const EPOCH: u64 = 100 * MILLISECOND;
 
-/// Number of a slot, how many of its segments came before, and one more.
-type Entry = (usize, u8, SegmentRecord);
+/// Number of a slot, how many of its segments came before, one more, and how its payload begins.
+type Entry = (usize, u8, SegmentRecord, u64);
 
 /// The journal while the segments of one slot go into it.
 struct Of<'a>(usize, &'a mut Vec<Entry>);
 
 impl Journal for Of<'_> {
-    fn keep(&mut self, nth: u8, record: &SegmentRecord) -> bool {
-        self.1.push((self.0, nth, *record));
+    fn keep(&mut self, nth: u8, record: &SegmentRecord, first_bytes: u64) -> bool {
+        self.1.push((self.0, nth, *record, first_bytes));
         true
     }
 }
@@ -48,7 +48,7 @@ impl Epoch {
         let at = at.unwrap_or_else(|| {
             let mut slot = Slot {
                 key: FlowKey::default(),
-                rst_note: 0,
+                first_bytes: 0,
                 bucket: 0,
                 segment_count: 0,
                 state: 0,
@@ -74,10 +74,9 @@ impl Epoch {
     /// What the agent does with it: segments in order of time over all flows; a slot's counters after its first.
     fn drain(&mut self, tracker: &mut Tracker, end: u64) {
         let mut order: BTreeMap<(u64, usize, usize), Segment> = BTreeMap::new();
-        for &(at, nth, record) in &self.journal {
+        for &(at, nth, record, first_bytes) in &self.journal {
             let slot = &self.slots[at];
-            let rst_note = if record.has(RST) { slot.rst_note } else { 0 };
-            order.insert((record.time_ns, at, nth.into()), Segment { key: slot.key, record, rst_note });
+            order.insert((record.time_ns, at, nth.into()), Segment { key: slot.key, record, first_bytes });
         }
         for (nth, segment) in self.log.iter().enumerate() {
             order.insert((segment.record.time_ns, usize::MAX, nth), *segment);

@@ -31,7 +31,7 @@ fn soup() -> impl Strategy<Value = Vec<Segment>> {
                     ..SegmentRecord::default()
                 };
                 record.put_window_scale(None);
-                Segment { key, record, rst_note: 0 }
+                Segment { key, record, first_bytes: 0 }
             })
             .collect()
     })
@@ -170,7 +170,7 @@ fn a_flood_of_attempts_evicts_attempts_only() {
         let (key, from_hi) = FlowKey::normalised(from, to, 0);
         let flags = flags | if from_hi { FROM_HI } else { 0 };
         let record = SegmentRecord { time_ns, flags, ..SegmentRecord::default() };
-        tracker.observe(&Segment { key, record, rst_note: 0 }, Extra::default());
+        tracker.observe(&Segment { key, record, first_bytes: 0 }, Extra::default());
     };
     for host in 0..established {
         let base = SECOND + u64::from(host);

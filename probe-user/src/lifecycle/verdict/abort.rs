@@ -97,7 +97,7 @@ fn by_server(reset: &Reset<'_>) -> Finding {
         return finding;
     }
     let server = reset.side;
-    if reset.case.sides[server].bytes > 0 && reset.replied_early() {
+    if reset.case.sides[server].bytes > 0 && reset.unread_after_reply().is_some() {
         return (Cause::ServerReplyThenReset, Confidence::Medium, None);
     }
     (Cause::AppAbort, Confidence::Medium, None)
@@ -105,27 +105,45 @@ fn by_server(reset: &Reset<'_>) -> Finding {
 
 impl Reset<'_> {
     /// The server had just replied, and there was still something of the client's that it had not read: payload came after
-    /// the reply, or was never acknowledged; or the RST followed the reply before anybody could have acknowledged it.
-    fn replied_early(&self) -> bool {
+    /// the reply, or was never acknowledged; or the RST followed the reply before anybody could have acknowledged it. A word
+    /// for what says so.
+    pub(super) fn unread_after_reply(&self) -> Option<&'static str> {
         let client = 1 - self.side;
         let both_spoke = self.case.sides.iter().all(|side| side.payload_bytes > 0);
         if self.case.is_half_seen() || self.case.sides[client].fin > 0 || !both_spoke {
-            return false;
+            return None;
         }
         let time_ns = self.rst.record.time_ns;
         let since_reply_ns = self.case.since_tick(self.rst.talk.data_ticks[self.side], time_ns);
         if since_reply_ns > self.case.soon_ns() {
-            return false;
+            return None;
         }
         let asked_soon = self.case.since_tick(self.rst.talk.data_ticks[client], time_ns) <= self.case.soon_ns() * 2;
         let acknowledges_more = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed() > 0;
-        let came_after = self.rst.talk.last() == Some(client)
-            || self.case.ledger.lost(client) > 0
-            || acknowledges_more && self.rst.record.has(ACK)
-            || self.rst.sender.kind == Kind::PureAck && asked_soon;
-        // Half a round trip: whoever waits for the reply to be acknowledged takes a whole one.
+        if self.rst.talk.last() == Some(client) {
+            return Some("sent_after_reply");
+        }
+        if self.case.ledger.lost(client) > 0 {
+            return Some("not_acknowledged");
+        }
+        if acknowledges_more && self.rst.record.has(ACK) {
+            return Some("acknowledged_by_rst");
+        }
+        if self.rst.sender.kind == Kind::PureAck && asked_soon {
+            return Some("acknowledged_after_reply");
+        }
+        // Half a round trip: who waits for the reply to be acknowledged takes a whole one.
         let half_ns = self.case.round_trip_ns() / 2;
         let at_once = self.rst.sender.kind == Kind::Data && since_reply_ns < half_ns && half_ns >= TELLING_NS;
-        came_after || at_once && asked_soon
+        (at_once && asked_soon && self.was_before_acknowledgement()).then_some("no_time_to_acknowledge")
+    }
+
+    /// The reply's acknowledgement cannot have reached the server before it sent the RST: it had not come by here, or the server
+    /// answered it by another RST (RFC 9293 3.10.7.1). Otherwise the handshake took long for other reasons than the path, as
+    /// on a busy host.
+    fn was_before_acknowledgement(&self) -> bool {
+        let sender = &self.rst.sender;
+        let acknowledged = sender.next_seq.wrapping_sub(sender.acked).cast_signed() <= 0;
+        !acknowledged || self.case.sides[self.side].rst > 1
     }
 }

@@ -1,5 +1,7 @@
 //! Resets after a close: what still came met a host that had closed. Harmless or a loss, by what came.
 
+use probe_ebpf::parse::ENCRYPTED_ALERTS;
+
 use super::super::evidence::Seen;
 use super::super::ledger as talk;
 use super::super::{
@@ -154,7 +156,7 @@ pub(super) fn orphan(reset: &Reset<'_>) -> Option<Finding> {
 impl Case<'_> {
     /// The last of `side`'s payload was a TLS goodbye.
     fn said_goodbye(&self, side: usize) -> bool {
-        self.track.rare().is_some_and(|rare| talk::ALERT_LENGTHS.contains(&rare.sides[side].late_len))
+        self.track.rare().is_some_and(|rare| ENCRYPTED_ALERTS.contains(&rare.sides[side].late_len))
     }
 
     /// Whether who waited for so long gave up: longer than answers had taken before, or than [`PATIENCE_NS`]. Rival: a client

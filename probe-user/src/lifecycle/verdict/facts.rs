@@ -17,6 +17,11 @@ impl Reset<'_> {
         self.kernel_facts(&mut facts);
         self.alert_facts(&mut facts);
         self.waiting_facts(cause, &mut facts);
+        if cause == Cause::ServerReplyThenReset
+            && let Some(word) = self.unread_after_reply()
+        {
+            facts.push(Evidence { name: "request.unread", value: Value::Word(word) });
+        }
         self.ledger_facts(&mut facts);
         self.rst_facts(&mut facts);
         facts

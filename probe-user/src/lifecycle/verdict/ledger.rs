@@ -1,12 +1,12 @@
 //! What each side sent, and what of it the other side's host never acknowledged.
 
-use probe_ebpf::layout::ACK;
+use probe_ebpf::{layout::ACK, parse::ENCRYPTED_ALERTS};
 
 use super::{
     super::{
         endpoint::SENT_FIN,
         form::Form,
-        ledger::{self, ALERT_LENGTHS, LEAST_OF_TLS},
+        ledger::{self, LEAST_OF_TLS},
         track::Track,
     },
     Case,
@@ -88,5 +88,5 @@ fn tail(case: &Case<'_>, side: usize, unacked: Option<u32>) -> Tail {
     }
     let is_tls_like = case.sides.iter().all(|side| side.bytes >= LEAST_OF_TLS);
     let is_closed = case.track.ends.iter().any(|end| end.has(SENT_FIN));
-    if is_tls_like && is_closed && ALERT_LENGTHS.contains(&open) { Tail::AlertLike } else { Tail::Payload }
+    if is_tls_like && is_closed && ENCRYPTED_ALERTS.contains(&open) { Tail::AlertLike } else { Tail::Payload }
 }

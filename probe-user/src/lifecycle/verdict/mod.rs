@@ -21,7 +21,10 @@ mod ledger;
 mod opening;
 mod silence;
 
-use probe_ebpf::layout::{ACK, SegmentRecord};
+use probe_ebpf::{
+    layout::{ACK, SegmentRecord},
+    parse::ALERT_IN_CLEAR,
+};
 
 use super::endpoint::Kind;
 use super::evidence::{Before, Rst, Seen, Talk};
@@ -212,7 +215,7 @@ impl<'a> Case<'a> {
     /// `side` sent a segment as long as an alert in the clear, which nobody read: the last thing it said.
     fn may_be_alert(&self, side: usize) -> bool {
         let late = self.track.rare().map(|rare| &rare.sides[side]);
-        late.is_some_and(|late| late.late_len == super::ledger::ALERT_IN_CLEAR && late.late_note == 0)
+        late.is_some_and(|late| late.late_len == ALERT_IN_CLEAR && late.late_note == 0)
     }
 
     /// The side whose FIN came first.

@@ -16,7 +16,7 @@ use super::plain;
 use super::reassembly::{Outcome, Reassembled, Reassembler};
 use super::remark::{self, Remark};
 use super::tcp_checksum;
-use crate::source::{Domain, first_bytes::first_bytes};
+use crate::source::Domain;
 
 /// Packets in pieces within packets in pieces that are put together.
 const MAX_NESTED: u8 = 4;
@@ -429,10 +429,6 @@ impl Decoder {
         let domain = located.domain(self.domain.value());
         match segment(reader, located, domain, time_ns) {
             Ok(mut segment) => {
-                if segment.record.flags & RST == 0 {
-                    let at = usize::from(located.tcp) + usize::from(located.tcp_header_len);
-                    segment.rst_note = first_bytes(reader.bytes, at, segment.record.payload_len as usize);
-                }
                 if let Some(addresses) = addresses {
                     address::readdress(&mut segment, &addresses, domain);
                 }

@@ -6,13 +6,12 @@
 use probe_ebpf::layout::{
     Endpoint, FROM_HI, FlowKey, HAS_TIMESTAMPS, NO_WINDOW_SCALE, RST, SYN, Segment, SegmentRecord, TCP_FLAGS,
 };
-use probe_ebpf::parse::{Located, SliceReader, rest};
+use probe_ebpf::parse::{Located, SliceReader, first_bytes, has_first_bytes, rest};
 
 use super::checksum::{holds, sum_behind, sum_words};
 use super::decode::Payload;
 use super::file::Frame;
 use super::link::LinkType;
-use crate::source::first_bytes::first_bytes;
 
 const IP: usize = 14;
 const TCP: usize = IP + 20;
@@ -45,8 +44,8 @@ pub(super) fn read(frame: &Frame<'_>, verify: bool, into: &mut Segment) -> Optio
     if header_end != HEADERS || into.record.flags & RST != 0 && end > HEADERS {
         read_more(frame.bytes, end, into);
     }
-    if into.record.flags & RST == 0 {
-        into.rst_note = first_bytes(frame.bytes, header_end, end - header_end);
+    if has_first_bytes(&into.record) {
+        read_first_bytes(frame.bytes, header_end, into);
     }
     Some(Payload { bad_checksum, payload_cut })
 }
@@ -97,7 +96,7 @@ impl Headers<'_> {
                 ttl: self.0[IP + 8],
                 option_len: (header_end - HEADERS) as u8,
             },
-            rst_note: 0,
+            first_bytes: 0,
         };
     }
 
@@ -172,6 +171,13 @@ fn read_rest(bytes: &[u8], end: usize, segment: &mut Segment) {
         ..Located::default()
     };
     rest(&SliceReader { bytes, wire_len: bytes.len() }, &located, segment);
+}
+
+/// How a TLS alert begins.
+#[inline(never)]
+fn read_first_bytes(bytes: &[u8], header_end: usize, segment: &mut Segment) {
+    let reader = SliceReader { bytes, wire_len: bytes.len() };
+    segment.first_bytes = first_bytes(&reader, header_end, segment.record.payload_len);
 }
 
 /// Apart, as most segments have none.

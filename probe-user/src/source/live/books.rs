@@ -1,7 +1,7 @@
 //! The books of the data plane: what came in, where it went, and whether the two agree.
 
 use probe_ebpf::{
-    layout::{CpuEpoch, FlagCounts, REJECT_REASONS},
+    layout::{CpuEpoch, FlagCounts, ICMP_QUOTES, REJECT_REASONS},
     parse::Reject,
 };
 
@@ -39,7 +39,7 @@ pub struct Books {
     pub logged_flags: FlagCounts,
     /// Flags of `untracked`.
     pub untracked_flags: FlagCounts,
-    /// Frames that are not readable TCP, by [`Reject`].
+    /// Frames that are not readable TCP, by [`Reject`]; and at [`ICMP_QUOTES`], those of [`Self::icmp_errors`].
     pub rejected: [u64; REJECT_REASONS],
     /// Segments in the slots that the agent read.
     pub drained: u64,
@@ -47,6 +47,8 @@ pub struct Books {
     pub drained_flags: FlagCounts,
     /// Uncounted log entries that the agent read.
     pub drained_log: u64,
+    /// ICMP errors in the log that the agent read.
+    pub drained_icmp: u64,
     /// Epochs drained.
     pub epochs: u64,
     /// Openings that were refused room: counted by flag and by service ([`super::services`]).
@@ -124,6 +126,7 @@ impl Books {
         self.drained += other.drained;
         add_flags(&mut self.drained_flags, &other.drained_flags);
         self.drained_log += other.drained_log;
+        self.drained_icmp += other.drained_icmp;
         self.epochs += other.epochs;
         self.flooded += other.flooded;
         add_flags(&mut self.flooded_flags, &other.flooded_flags);
@@ -138,6 +141,16 @@ impl Books {
     /// Frames rejected for `reason`.
     pub fn rejected_for(&self, reason: Reject) -> u64 {
         self.rejected[reason as usize]
+    }
+
+    /// ICMP errors that quote a TCP segment.
+    pub fn icmp_errors(&self) -> u64 {
+        self.rejected[ICMP_QUOTES]
+    }
+
+    /// Of those, the ones that found no room in the log: only counted.
+    pub fn icmp_unlogged(&self) -> u64 {
+        self.icmp_errors().saturating_sub(self.drained_icmp)
     }
 
     /// Absolute differences between what was seen and where it went, added up over all equations; 0 unless there is a

@@ -7,9 +7,12 @@
 //!
 //! Safe code over slices: that nobody writes there any more is [`super::engine`]'s to know.
 
-use probe_ebpf::layout::{
-    CpuEpoch, DirectionCounters, JournalEntry, LOG_COUNTED, LOG_ONLY, LOG_RECALLED, LogEntry, RST, SLOT_LAST_FROM_HI,
-    SLOT_SUPERSEDED, SYN, Segment, Slot,
+use probe_ebpf::{
+    layout::{
+        CpuEpoch, DirectionCounters, JournalEntry, LOG_COUNTED, LOG_ICMP, LOG_ONLY, LOG_RECALLED, LogEntry,
+        SLOT_LAST_FROM_HI, SLOT_SUPERSEDED, SYN, Segment, Slot,
+    },
+    parse::IcmpQuote,
 };
 
 use super::{books::Books, engine::Sink, flood::Flood};
@@ -166,7 +169,10 @@ impl Drain<'_> {
     }
 
     fn feed_logged(&self, entry: &LogEntry, sink: &mut impl Sink) {
-        let segment = Segment { key: entry.key, record: entry.record, rst_note: entry.rst_note };
+        if let Some(quote) = IcmpQuote::of_entry(entry) {
+            return sink.unreachable(&quote, entry.record.time_ns + self.clock_offset_ns);
+        }
+        let segment = Segment { key: entry.key, record: entry.record, first_bytes: entry.first_bytes };
         let segment = self.since_epoch(&segment);
         if entry.counted == LOG_COUNTED {
             sink.transition(&segment);
@@ -179,8 +185,8 @@ impl Drain<'_> {
         // None only where somebody still writes, that is, without a grace period: the slot has counted what is not drained
         // here, and the books do not balance.
         let Some(slot) = left.slots.get(kept.slot as usize) else { return };
-        let rst_note = if kept.record.flags & RST != 0 { slot.rst_note } else { 0 };
-        sink.transition(&self.since_epoch(&Segment { key: slot.key, record: kept.record, rst_note }));
+        let segment = Segment { key: slot.key, record: kept.record, first_bytes: kept.first_bytes };
+        sink.transition(&self.since_epoch(&segment));
         // Every slot has a first segment, so this comes to every slot once: if not, the books do not balance.
         if kept.nth == 0 {
             add(&slot.lo, sum);
@@ -220,6 +226,7 @@ fn logged<'a>(
 ) -> impl Iterator<Item = (usize, u64)> + 'a {
     left.log.iter().enumerate().filter_map(move |(at, entry)| {
         sum.drained_log += u64::from(entry.counted == LOG_ONLY);
+        sum.drained_icmp += u64::from(entry.counted == LOG_ICMP);
         if entry.counted == LOG_RECALLED {
             if !flood.as_mut()?.recalled(left.cpu, entry) {
                 return None;
@@ -291,7 +298,7 @@ mod tests {
         let lo = DirectionCounters { packets: 2, syn: 1, ..DirectionCounters::default() };
         Slot {
             key: FlowKey { words: [key; 5] },
-            rst_note: 0,
+            first_bytes: 0,
             bucket: 0,
             segment_count: 0,
             state: 0,
@@ -305,7 +312,12 @@ mod tests {
 
     /// A segment of `slot` at `time_ns`, told by `seq` from others.
     fn kept(slot: u32, nth: u32, time_ns: u64, seq: u32) -> JournalEntry {
-        JournalEntry { record: SegmentRecord { time_ns, seq, flags: SYN, ..SegmentRecord::default() }, slot, nth }
+        JournalEntry {
+            record: SegmentRecord { time_ns, seq, flags: SYN, ..SegmentRecord::default() },
+            first_bytes: 0,
+            slot,
+            nth,
+        }
     }
 
     fn logged(key: u64, time_ns: u64, seq: u32, counted: u32) -> LogEntry {

@@ -19,6 +19,7 @@ use probe_ebpf::layout::{
     ABI_VERSION, Bucket, Control, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey, JournalEntry,
     LogEntry, OPENING_WAYS, Opening, OpeningSet, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Segment, Slot,
 };
+use probe_ebpf::parse::IcmpQuote;
 use probe_ebpf::tunnel::{self, Encapsulations};
 
 pub use super::planted::Planted;
@@ -129,6 +130,8 @@ pub trait Sink {
     fn settle(&mut self, _key: &FlowKey, _lo: &DirectionCounters, _hi: &DirectionCounters, _last_from_hi: bool) {}
     /// A segment that no slot has counted.
     fn observe(&mut self, segment: &Segment);
+    /// An ICMP error that quotes a segment, and when it came. Sinks that only count need not care.
+    fn unreachable(&mut self, _quote: &IcmpQuote, _time_ns: u64) {}
 }
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/rstprobe.o"));
@@ -203,7 +206,7 @@ impl Engine {
         let mut ebpf = EbpfLoader::new()
             .verifier_log_level(verifier::LOG_LEVEL)
             // Present only in an object of this very layout; see probe_ebpf::layout::ABI_VERSION.
-            .override_global("RSTPROBE_ABI_4", &ABI_VERSION, true)
+            .override_global("RSTPROBE_ABI_5", &ABI_VERSION, true)
             .override_global("SLOTS_PER_CPU", &slots, true)
             .override_global("BUCKETS_PER_CPU", &buckets, true)
             .override_global("LOG_PER_CPU", &log, true)
@@ -492,4 +495,4 @@ fn grace(ebpf: &mut Ebpf) -> Result<ArrayOfMaps<MapData, Array<MapData, u32>>, L
     ArrayOfMaps::try_from(map).map_err(LiveError::map("GRACE"))
 }
 
-const _: () = assert!(ABI_VERSION == 4, "check the drain when the layout changes");
+const _: () = assert!(ABI_VERSION == 5, "check the drain when the layout changes");

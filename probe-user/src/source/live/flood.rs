@@ -115,7 +115,7 @@ impl Flood {
         if std::mem::replace(&mut self.claimed[at], entry.record.time_ns) == entry.record.time_ns {
             return false;
         }
-        self.services.claim(&Segment { key: entry.key, record: entry.record, rst_note: 0 });
+        self.services.claim(&Segment { key: entry.key, record: entry.record, first_bytes: 0 });
         true
     }
 
@@ -135,7 +135,7 @@ impl Flood {
                 let Some(opening) = self.read_whole(at).filter(|opening| opening.key == *key) else { continue };
                 if self.claimed[at] != opening.record.time_ns {
                     self.claimed[at] = opening.record.time_ns;
-                    let segment = Segment { key: *key, record: opening.record, rst_note: 0 };
+                    let segment = Segment { key: *key, record: opening.record, first_bytes: 0 };
                     self.services.claim(&segment);
                     found.push(segment);
                 }

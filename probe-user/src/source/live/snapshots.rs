@@ -146,7 +146,7 @@ fn read(entry: &[u8], clock_offset_ns: u64) -> Option<Taken<'_>> {
     let queue = half(offset_of!(Snapshot, queue))?;
     let first = offset_of!(Snapshot, bytes);
     Some(Taken {
-        segment: Segment { key, record, rst_note: 0 },
+        segment: Segment { key, record, first_bytes: 0 },
         interface: half(offset_of!(Snapshot, interface))?,
         queue: (queue & OUTGOING == 0).then_some(queue),
         wire_len: half(offset_of!(Snapshot, wire_len))?,

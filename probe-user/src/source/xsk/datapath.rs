@@ -17,7 +17,7 @@ use super::{
     queue::{Queue, Received},
     socket::{Copying, Failure, Place, Size, Socket},
 };
-use crate::source::{Domain, first_bytes::first_bytes};
+use crate::source::Domain;
 
 /// How long a frame may be on its way from its stamp to the ring: a softirq of 64 frames, preempted, and some.
 pub const HOLD: Duration = Duration::from_millis(4);
@@ -266,11 +266,7 @@ impl Parser {
             Err(reason) => return Err(reason),
         }
         let domain = self.located.domain(self.domain);
-        let mut segment = parse::segment(&reader, &self.located, domain, time_ns)?;
-        if segment.record.flags & RST == 0 {
-            let at = usize::from(self.located.tcp) + usize::from(self.located.tcp_header_len);
-            segment.rst_note = first_bytes(received.bytes, at, segment.record.payload_len as usize);
-        }
+        let segment = parse::segment(&reader, &self.located, domain, time_ns)?;
         self.is_cropped = self.located.is_cropped(&reader);
         self.rst_option = if segment.record.flags & RST != 0 && segment.record.option_len != 0 {
             parse::rst_option(&reader, &self.located)

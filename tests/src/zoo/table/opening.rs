@@ -8,8 +8,6 @@ use crate::zoo::{
 const REFUSED: Truth = Truth::new(View::is_refused, &["refused_closed_port"], &["server"], &["attempt_failed"]);
 const ANSWERED: Truth = ORDERLY.aside();
 const CANCELLED: Truth = Truth::new(View::is_reset_by_client, &["half_open_scan"], &["client"], &["attempt_failed"]);
-/// ICMP errors are read from captures only.
-const NO_ICMP: &[&str] = &["never_answered"];
 const UNANSWERED: Truth = Truth::new(View::has_no_rst, &["never_answered"], &["none"], &["attempt_failed"]);
 const CHECK: Truth = Truth::new(
     View::has_rst,
@@ -61,8 +59,7 @@ fn firewalls() -> Vec<Situation> {
             .needs(&["nft"]),
         new("fw_router_icmp", "the router rejects by ICMP admin-prohibited")
             .client("router_rule ip daddr $S tcp dport $PORT reject with icmp type admin-prohibited; curl -m 1 $U/")
-            .truth([Truth::new(View::has_no_rst, &["icmp_unreachable"], &["middle", "none"], &["attempt_failed"])
-                .live(NO_ICMP, &[])])
+            .truth([Truth::new(View::has_no_rst, &["icmp_unreachable"], &["middle", "none"], &["attempt_failed"])])
             .needs(&["nft"]),
         new("fw_server_icmp", "the server rejects by ICMP port-unreachable")
             .client("server_rule ip daddr $S tcp dport $PORT reject with icmp type port-unreachable; curl -m 1 $U/")
@@ -71,8 +68,7 @@ fn firewalls() -> Vec<Situation> {
                 &["icmp_unreachable"],
                 &["server", "middle", "none"],
                 &["attempt_failed"],
-            )
-            .live(NO_ICMP, &[])])
+            )])
             .needs(&["nft"]),
         new("fw_router_drop", "the router drops")
             .client("blackhole; curl -m 1.5 $U/")

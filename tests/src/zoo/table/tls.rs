@@ -121,9 +121,7 @@ const REJECTED: Truth = Truth::new(
     &["tls_alert", "none", "close_notify_after_close", "rst_after_close"],
     &["client", "server", "none"],
     &["none", "attempt_failed", "request_lost"],
-)
-// Counted live, the payload is not at hand.
-.live(&["app_abort"], &["response_lost"]);
+);
 
 fn refusals() -> Vec<Situation> {
     vec![

@@ -45,7 +45,7 @@ fn an_icmp_error_names_the_flow_that_it_quotes() {
             let mut decoder = decoder(enabled);
             let Some(Remark::Icmp { quote, time_ns }) = remark_of(&mut decoder, &bytes) else { panic!("no quote") };
             assert_eq!(((quote.key, quote.from_hi), quote.seq, time_ns), (syn_flow(), 7, 5));
-            assert_eq!((quote.error.name(), &quote.reporter[12..]), ("admin_prohibited", &[10, 0, 0, 1][..]));
+            assert_eq!((quote.error.name(), &quote.reporter.octets()[12..]), ("admin_prohibited", &[10, 0, 0, 1][..]));
             assert_eq!((decoder.books().icmp_errors, decoder.books().rejections().count()), (1, 0));
             assert_eq!(decoder.take_remark(), None, "once");
         }
