@@ -1,8 +1,11 @@
 //! What the tracker can be told, and what it tells about itself.
 
+use std::net::IpAddr;
+
 use probe_ebpf::layout::Segment;
 
 use super::icmp::IcmpCounts;
+use super::kernel_word::UnmatchedResets;
 use super::offload::OffloadCounts;
 use super::server_ports::LIKELY_SERVER_PORTS;
 
@@ -61,6 +64,8 @@ pub struct TrackerConfig {
     pub evidence: bool,
     /// Names of the reasons that [`super::Tracker::kernel_reset`] gives by number.
     pub kernel_reasons: Vec<String>,
+    /// Addresses of this host, of whose resets its kernel tells; empty where it does not.
+    pub own_addresses: Vec<IpAddr>,
     /// Seed of the hash by which connections are found: drawn by the caller, so that nobody can aim for one bucket.
     pub hash_seed: u64,
 }
@@ -74,6 +79,7 @@ impl Default for TrackerConfig {
             pure_acks_seen: true,
             evidence: true,
             kernel_reasons: Vec::new(),
+            own_addresses: Vec::new(),
             hash_seed: 0x243f_6a88_85a3_08d3,
         }
     }
@@ -156,8 +162,8 @@ pub struct TrackerStats {
     pub evicted_idle: u64,
     /// Segments that came after the end of a connection that is no longer tracked.
     pub late_segments: u64,
-    /// Reports of the host's kernel on resets of connections that are not tracked.
-    pub unmatched_resets: u64,
+    /// Reports of the host's kernel on resets that belong to no RST which was seen.
+    pub unmatched_resets: UnmatchedResets,
     /// What was captured twice.
     pub copies: CopyCounts,
     /// RST segments that began a record of their own: no connection of theirs was known.

@@ -6,8 +6,9 @@ use probe_ebpf::layout;
 
 use super::config::TrackerConfig;
 use super::endpoint::{Endpoint, Kind, State};
-use super::evidence::Beyond;
+use super::evidence::{Beyond, Rst};
 use super::icmp::IcmpReport;
+use super::kernel_word::KernelWords;
 use super::process::Process;
 use super::reset_options::ResetOptions;
 use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, Track};
@@ -27,6 +28,8 @@ pub(super) struct Known<'a> {
     pub(super) said: [Option<&'a ResetOptions>; 2],
     /// The process of the host that reset it.
     pub(super) process: Option<&'a Process>,
+    /// What its kernel says and does not say.
+    pub(super) words: &'a KernelWords,
 }
 
 /// The record of `track` as it stands, written at `now` for the reason `written`.
@@ -62,6 +65,7 @@ pub(super) fn connection(
         process: known.process,
         said: if track.orig_is_hi { [known.said[1], known.said[0]] } else { known.said },
         kernel_reasons: &config.kernel_reasons,
+        is_kernel_silent: [ORIG, RESP].map(|side| known.words.is_silent_on([orig, resp][side], rst(track, side))),
         ledger: verdict::Ledger::default(),
     };
     let (verdict, reset_by, lost) = verdict::verdict(&mut case);
@@ -131,6 +135,11 @@ fn socket(end: layout::Endpoint) -> SocketAddr {
         return SocketAddr::new(IpAddr::V4(v4.into()), end.port);
     }
     SocketAddr::new(IpAddr::V6(Ipv6Addr::from(end.octets())), end.port)
+}
+
+/// The first RST of a side.
+fn rst(track: &Track, side: usize) -> Option<&Rst> {
+    track.rare()?.rsts[side].as_deref()
 }
 
 fn side(track: &Track, side: usize) -> Side {

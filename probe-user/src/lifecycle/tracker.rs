@@ -8,10 +8,9 @@ use super::counting::{add_counters, count_one, settle_side};
 use super::deadline::{Deadlines, FEW, deadline, expire};
 use super::endpoint::DID_CLOSE;
 use super::evict::{Attempts, dispensable};
-use super::evidence::KernelReason;
-use super::form::Form;
 use super::icmp::IcmpReports;
-use super::process::{Process, Processes, RESET_LEAVES_WITHIN_NS, is_nobody};
+use super::kernel_word::KernelWords;
+use super::process::Processes;
 use super::render::Known;
 use super::reset_options::AllResetOptions;
 use super::roles::{self, Servers};
@@ -29,7 +28,7 @@ use super::{Basis, Connection, Orientation, Written, machine, render};
 /// [`Tracker::transition`] only moves the state machine, and [`Tracker::count`] brings the counters.
 #[derive(Debug)]
 pub struct Tracker {
-    config: TrackerConfig,
+    pub(super) config: TrackerConfig,
     pub(super) table: Table,
     wheel: Wheel,
     /// Latest time seen: a segment that comes with an earlier one does not turn it back (Zeek `network_time`).
@@ -50,7 +49,8 @@ pub struct Tracker {
     pub(super) stats: TrackerStats,
     pub(super) icmp: IcmpReports,
     pub(super) reset_options: AllResetOptions,
-    processes: Processes,
+    pub(super) processes: Processes,
+    pub(super) kernel_words: KernelWords,
     /// Time of the first segment.
     watched_from: u64,
 }
@@ -76,6 +76,7 @@ impl Tracker {
             icmp: IcmpReports::default(),
             reset_options: AllResetOptions::default(),
             processes: Processes::default(),
+            kernel_words: KernelWords::new(&config.own_addresses),
             watched_from: u64::MAX,
             config,
         }
@@ -217,48 +218,6 @@ impl Tracker {
         }
     }
 
-    /// The kernel of the host itself says that it sent a reset of this flow at `time_ns`, and why: the index of the reason,
-    /// and whether a segment provoked it (`--host`). False when no such reset was seen: of a connection elsewhere (the
-    /// kernel tells of all network namespaces), or of one that is still to come.
-    pub fn kernel_reset(
-        &mut self,
-        key: &FlowKey,
-        from_hi: bool,
-        why: (u8, bool),
-        process: Option<&Process>,
-        time_ns: u64,
-    ) -> bool {
-        let (source, peer) = if from_hi { (key.hi(), key.lo()) } else { (key.lo(), key.hi()) };
-        let of_listener = if is_nobody(peer) { self.processes.of_listener(source.port, time_ns) } else { None };
-        let (key, from_hi) = of_listener.unwrap_or((*key, from_hi));
-        let Some(track) = self.table.find(&key).and_then(|slot| self.table.get_mut(slot)) else { return false };
-        let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_ns());
-        let Some(rst) = track.rare.as_mut().and_then(|rare| rare.rsts[side].as_mut()) else { return false };
-        let (reason, provoked) = why;
-        let form = Form::of(&rst.record);
-        let is_other = if provoked { form == Form::Abort } else { matches!(form, Form::Reply | Form::Refuse) };
-        if rst.kernel.is_some() || is_other {
-            // Of a further RST, such as a reply after an abort, or of a connection that takes these ports in the next epoch.
-            return seen_until_ns >= time_ns;
-        }
-        if rst.record.time_ns.abs_diff(time_ns) > RESET_LEAVES_WITHIN_NS {
-            return false;
-        }
-        rst.kernel = Some(KernelReason { reason, provoked });
-        // Timers run in the context of whoever is current.
-        let name = self.config.kernel_reasons.get(usize::from(reason)).map_or("", String::as_str);
-        let is_of_application = matches!(name, "TCP_ABORT_ON_CLOSE" | "TCP_STATE" | "TCP_DISCONNECT_WITH_DATA");
-        if let Some(process) = process.filter(|_| is_of_application) {
-            self.processes.add(track.id, process);
-        }
-        true
-    }
-
-    /// So many resets of the kernel belong to no connection here.
-    pub fn count_unmatched_resets(&mut self, resets: u64) {
-        self.stats.unmatched_resets += resets;
-    }
-
     /// Segments were lost that might have been acknowledgements: from now on a missing one is no evidence.
     pub fn doubt_acknowledgements(&mut self) {
         self.config.pure_acks_seen = false;
@@ -306,7 +265,8 @@ impl Tracker {
     fn known(&self, track: &Track, roles: (Orientation, bool)) -> Known<'_> {
         let (icmp, said) = (self.icmp.of(track.id), self.reset_options.of_both(track.id));
         let process = self.processes.of(track.id);
-        Known { both_ways: self.both_ways, watched_from: self.watched_from, roles, icmp, said, process }
+        let words = &self.kernel_words;
+        Known { both_ways: self.both_ways, watched_from: self.watched_from, roles, icmp, said, process, words }
     }
 
     /// Writes everything that is left, in order of start.
@@ -447,6 +407,7 @@ impl Tracker {
             icmp: self.icmp.of(track.id),
             said: self.reset_options.of_both(track.id),
             process: self.processes.of(track.id),
+            words: &self.kernel_words,
         };
         let record = || render::connection(track, written, now, &self.config, &known);
         // Not pushed: room is made before, so that it is put together where it stays.

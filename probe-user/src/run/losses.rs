@@ -64,7 +64,10 @@ pub(super) fn live(books: &Books, stats: &TrackerStats, unseen: &Unseen) -> Vec<
         matters("icmp.unlogged", books.icmp_unlogged()),
         matters("icmp.unkept", stats.icmp.unkept),
         Loss { name: "cropped", count: books.cropped, matters: false },
-        Loss { name: "kernel.resets_unmatched", count: stats.unmatched_resets, matters: false },
+        Loss { name: "kernel.resets_unmatched", count: stats.unmatched_resets.total(), matters: false },
+        Loss { name: "kernel.unmatched.no_connection", count: stats.unmatched_resets.no_connection, matters: false },
+        Loss { name: "kernel.unmatched.not_seen", count: stats.unmatched_resets.not_seen, matters: false },
+        Loss { name: "kernel.unmatched.no_peer", count: stats.unmatched_resets.no_peer, matters: false },
     ];
     losses.extend(tracker(stats));
     losses.extend(rejected(|reason| books.rejected_for(reason)));

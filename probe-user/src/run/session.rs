@@ -1,6 +1,7 @@
 //! One live session: engine, attachments and tracker, from attach to the final drain.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,7 +25,7 @@ use super::{
 use crate::source::live::trace::Trace;
 use crate::{
     evidence::{Direction, Frame, Interface},
-    lifecycle::{Basis, Connection, Process, Tracker, TrackerConfig, TrackerStats},
+    lifecycle::{Basis, Connection, KernelWord, Process, Tracker, TrackerConfig, TrackerStats},
     plan::{DataPath, LivePlan},
     report::{QueueUse, Received},
     source::{
@@ -32,9 +33,9 @@ use crate::{
             LiveError,
             attach::{self, Attachment},
             books::Books,
-            delivery,
+            carries, delivery,
             engine::{Depth, Engine, EngineConfig},
-            host::{HostTap, ResetFormat},
+            host::{HostTap, KernelReset, ResetFormat},
             kernel_features::{Feature, KernelFeatures},
             link_layer::LinkLayer,
             netdev::LinkCounters,
@@ -135,7 +136,9 @@ impl Session {
         let meters = Meters::read(&attachments);
         meters.tell_absent(&attachments);
         let full = config.depth != Depth::Control;
+        let tells_resets = host.as_ref().is_some_and(HostTap::tells_resets);
         let tracker = Tracker::new(TrackerConfig {
+            own_addresses: if tells_resets { own_addresses(&attachments)? } else { Vec::new() },
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
             max_connections: plan.max_connections,
             pure_acks_seen: full,
@@ -283,7 +286,7 @@ impl Session {
         if books.untracked_data > 0 || books.order_lost > 0 || books.shed > 0 {
             feed.tracker.doubt_acknowledgements();
         }
-        self.join_resets(&mut feed.tracker);
+        self.join_resets(&mut feed.tracker, now_ns, false);
         // The reader of frames moves time on by itself: it knows which are still to come.
         if self.reader.is_none() {
             feed.tracker.advance(now_ns);
@@ -294,20 +297,24 @@ impl Session {
 
     /// After the segments: a reset is reported just before it leaves, so its connection is known by now, or comes with
     /// the next epoch.
-    fn join_resets(&mut self, tracker: &mut Tracker) {
+    fn join_resets(&mut self, tracker: &mut Tracker, until_ns: u64, last: bool) {
         let Some(host) = &mut self.host else { return };
         let offset_ns = self.clock.offset_ns;
-        let refused = host.join_resets(0, |reset| {
+        let refused = host.join_resets(0, last, |reset| {
             let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
-            let why = (reset.reason, reset.provoked);
             let process = reset.process.as_ref().map(|process| Process {
                 pid: process.pid,
                 name: process.name.clone(),
                 cgroup: process.cgroup.clone(),
             });
-            tracker.kernel_reset(&reset.key, reset.from_hi, why, process.as_ref(), time_ns)
+            let &KernelReset { key, from_hi, reason, provoked, .. } = reset;
+            tracker.kernel_reset(&KernelWord { key, from_hi, reason, provoked, process: process.as_ref(), time_ns })
         });
         tracker.count_unmatched_resets(refused);
+        if host.lost() > 0 {
+            tracker.doubt_kernel_words();
+        }
+        tracker.joined_kernel_words(until_ns);
     }
 
     /// What came in at each queue of an interface, and what went out, if that is counted.
@@ -351,10 +358,9 @@ impl Session {
         let mut feed = shared.lock();
         let tracker = &mut feed.tracker;
         // Those that the last drain left waiting get no other.
-        self.join_resets(tracker);
-        tracker.count_unmatched_resets(self.host.as_ref().map_or(0, HostTap::left_waiting));
-        let queues = indices.into_iter().map(|index| self.queues(index)).collect();
         let ended_ns = self.clock.unix_ns();
+        self.join_resets(tracker, ended_ns, true);
+        let queues = indices.into_iter().map(|index| self.queues(index)).collect();
         tracker.finish(ended_ns);
         let stats = tracker.stats();
         feed.begin_last();
@@ -407,6 +413,15 @@ fn host_tap(
         ));
     }
     Ok(tap)
+}
+
+/// The addresses of this host on the interfaces that are watched.
+fn own_addresses(attachments: &[Attachment]) -> Result<Vec<IpAddr>, LiveError> {
+    let mut all = Vec::new();
+    for attachment in attachments {
+        all.extend(carries::addresses_of_host(&attachment.device)?);
+    }
+    Ok(all)
 }
 
 /// The tracepoint's format, or a word on why there will be no reasons.

@@ -156,7 +156,8 @@ fn the_kernels_word_is_joined_by_flow_side_and_time() {
         for segment in &talk.segments {
             tracker.observe(segment, Extra::default());
         }
-        let joined = tracker.kernel_reset(&key, from_hi, (0, false), None, at);
+        let word = KernelWord { key, from_hi, reason: 0, provoked: false, process: None, time_ns: at };
+        let joined = tracker.kernel_reset(&word).is_ok();
         tracker.finish(talk.now);
         let facts = tracker.take_closed().remove(0).verdict.evidence;
         (joined, facts.iter().any(|fact| fact.name == "kernel.reason"))

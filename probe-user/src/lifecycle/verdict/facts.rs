@@ -32,6 +32,9 @@ impl Reset<'_> {
             facts.push(Evidence { name: "kernel.reason", value: Value::Text(reason.into()) });
             facts.push(Evidence { name: "kernel.provoked_by_segment", value: Value::Flag(provoked) });
         }
+        if self.is_unsent_by_tcp() {
+            facts.push(Evidence { name: "kernel.silent", value: Value::Flag(true) });
+        }
         if let Some(process) = self.case.process {
             facts.push(Evidence { name: "process.name", value: Value::Text(process.name.as_str().into()) });
             facts.push(Evidence { name: "process.pid", value: Value::Number(process.pid.into()) });

@@ -1,6 +1,6 @@
 //! What the resetting host's own kernel said (`tcp:tcp_send_reset`, `enum sk_rst_reason`, Linux 6.10): it decides.
 
-use super::super::{Cause, Confidence};
+use super::super::{Cause, Confidence, ResetBy, outcome};
 use super::Reset;
 
 /// Causes that a reason of the kernel allows.
@@ -87,6 +87,27 @@ impl Reset<'_> {
         Some((name, kernel.provoked))
     }
 
+    /// It left from this host, and the kernel's TCP, which tells each reset that it sends, did not send it.
+    pub(super) fn is_unsent_by_tcp(&self) -> bool {
+        self.case.is_kernel_silent[self.side]
+    }
+
+    /// A firewall of this host (`nf_send_reset` in net/ipv4/netfilter/nf_reject_ipv4.c), or a program with a raw socket.
+    fn not_of_tcp(&self, cause: Cause, confidence: Confidence) -> (Cause, Confidence) {
+        match cause {
+            Cause::RefusedClosedPort | Cause::RefusedByFirewall => (Cause::RefusedByFirewall, Confidence::High),
+            Cause::NoState | Cause::AppAbort | Cause::AbortNoData | Cause::RstInsteadOfFin => {
+                (Cause::InjectedSuspect, Confidence::Medium)
+            }
+            _ => (cause, confidence),
+        }
+    }
+
+    /// Who ended it: what this host's firewall sent is the host's.
+    pub(super) fn ended_by(&self, cause: Cause) -> ResetBy {
+        if self.is_unsent_by_tcp() { self.sender() } else { outcome::reset_by(self.case, self.sender(), cause) }
+    }
+
     /// The kernel says that the application closed with payload unread (`tcp_close`).
     pub(super) fn left_unread(&self) -> bool {
         self.kernel_reason().is_some_and(|(reason, _)| reason == "TCP_ABORT_ON_CLOSE")
@@ -95,7 +116,9 @@ impl Reset<'_> {
     /// The kernel's word decides between what packets leave open, overrules what contradicts it, and makes sure of what it
     /// agrees with.
     pub(super) fn with_kernel(&self, cause: Cause, confidence: Confidence) -> (Cause, Confidence) {
-        let Some((reason, _)) = self.kernel_reason() else { return (cause, confidence) };
+        let Some((reason, _)) = self.kernel_reason() else {
+            return if self.is_unsent_by_tcp() { self.not_of_tcp(cause, confidence) } else { (cause, confidence) };
+        };
         // The peer's own words, or a choice that no reason of this kernel is about.
         if matches!(cause, Cause::Explained | Cause::TlsAlert) {
             return (cause, confidence);

@@ -66,6 +66,8 @@ pub(super) struct Case<'a> {
     pub(super) said: [Option<&'a ResetOptions>; 2],
     /// Names of the kernel's reasons, by number.
     pub(super) kernel_reasons: &'a [String],
+    /// By side: it is this host, and its kernel did not speak of the RST.
+    pub(super) is_kernel_silent: [bool; 2],
     /// Filled in by [`verdict`].
     pub(super) ledger: Ledger,
 }
@@ -136,7 +138,7 @@ pub(super) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
     let (cause, confidence, by) = found.unwrap_or((Cause::Unknown, Confidence::Low, None));
     let (cause, confidence) = reset.with_kernel(cause, confidence);
     let confidence = if case.is_half_seen() { Confidence::Low } else { confidence };
-    let by = by.unwrap_or_else(|| outcome::reset_by(case, reset.sender(), cause));
+    let by = by.unwrap_or_else(|| reset.ended_by(cause));
     let (impact, lost) = impact::of(case, cause, Some(&reset));
     let evidence = if case.evidence { reset.facts(cause) } else { Vec::new() };
     (Verdict { cause, confidence, impact, evidence }, by, lost)

@@ -49,6 +49,32 @@ pub fn address_of_host(device: &Netdev) -> Result<Option<String>, LiveError> {
     first_address(device)
 }
 
+/// Every address of this host on the interface.
+///
+/// # Errors
+/// [`LiveError::Netlink`].
+pub fn addresses_of_host(device: &Netdev) -> Result<Vec<IpAddr>, LiveError> {
+    let mut found = Vec::new();
+    rtnetlink::dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message: RouteNetlinkMessage| {
+        if let RouteNetlinkMessage::NewAddress(message) = message
+            && message.header.index == device.index
+        {
+            // Of a point-to-point interface, `Address` is the peer's.
+            let local = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Local(address) => Some(*address),
+                _ => None,
+            });
+            let address = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Address(address) => Some(*address),
+                _ => None,
+            });
+            found.extend(local.or(address));
+        }
+    })
+    .map_err(LiveError::Netlink)?;
+    Ok(found)
+}
+
 fn first_address(device: &Netdev) -> Result<Option<String>, LiveError> {
     let mut found = None;
     rtnetlink::dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), |message: RouteNetlinkMessage| {

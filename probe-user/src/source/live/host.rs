@@ -133,6 +133,11 @@ impl HostTap {
         Ok(tap)
     }
 
+    /// The kernel tells the resets that its TCP sends.
+    pub fn tells_resets(&self) -> bool {
+        self.ring.is_some()
+    }
+
     /// Why filters on clsact, which are no bpf_links, took the place of tcx links, if they did.
     pub fn tcx_refused(&self) -> Option<&str> {
         self.tcx_refused.as_deref()
@@ -147,22 +152,25 @@ impl HostTap {
         detached.into_iter().collect()
     }
 
-    /// Gives every reported reset to `join`, which says whether it has seen the segment. To be called after each drain:
-    /// those of segments that only the next one brings are given once more then. Returns how many were refused twice.
-    pub fn join_resets(&mut self, domain: u32, mut join: impl FnMut(&KernelReset) -> bool) -> u64 {
+    /// Gives every reported reset to `join`, which says why if it has not seen the segment. To be called after each drain:
+    /// those of segments that only the next one brings are given once more then, unless this is the `last`. Returns why, of those
+    /// refused for good.
+    pub fn join_resets<W>(
+        &mut self,
+        domain: u32,
+        last: bool,
+        mut join: impl FnMut(&KernelReset) -> Result<(), W>,
+    ) -> Vec<W> {
         let again = std::mem::take(&mut self.waiting);
-        let refused = again.iter().filter(|reset| !join(reset)).count() as u64;
+        let mut refused: Vec<W> = again.iter().filter_map(|reset| join(reset).err()).collect();
         while let Some(reset) = self.next_reset(domain) {
-            if !join(&reset) {
-                self.waiting.push(reset);
+            match join(&reset) {
+                Ok(()) => {}
+                Err(why) if last => refused.push(why),
+                Err(_) => self.waiting.push(reset),
             }
         }
         refused
-    }
-
-    /// Resets that were refused once and that nobody will be asked about again, when there is no further drain.
-    pub fn left_waiting(&self) -> u64 {
-        self.waiting.len() as u64
     }
 
     /// Takes the next reset that the kernel reported.
