@@ -1,4 +1,4 @@
-//! Which segments a flood is made of, and whose they are.
+//! Flood classification: recognises openings and refusals, and the service that they are charged to.
 //!
 //! A flow that shows an opening and nothing more costs a slot and tells little. When there are too many of them (of one
 //! service, or for the table), they are counted by service, and the latest are kept where the agent finds them as soon

@@ -1,4 +1,4 @@
-//! What lies in the shared maps, byte for byte.
+//! Layout of the maps that kernel and user space share, byte for byte.
 //!
 //! The kernel program writes these types into `BPF_F_MMAPABLE` arrays, user space reads them through the mapping. Of
 //! the maps that are drained each CPU has two regions: one belongs to the epoch being written, the other to the epoch being
@@ -11,17 +11,17 @@ use core::mem::{offset_of, size_of};
 /// Version of every layout in this module; the object carries it and the loader compares (`ABI_VERSION` global).
 pub const ABI_VERSION: u32 = 5;
 
-mod books;
+mod counters;
 mod flood;
 mod flow;
-mod queue;
+mod queue_counters;
 mod segment;
 mod slot;
 
-pub use books::*;
+pub use counters::*;
 pub use flood::*;
 pub use flow::*;
-pub use queue::*;
+pub use queue_counters::*;
 pub use segment::*;
 pub use slot::*;
 
@@ -32,9 +32,9 @@ const _: () = {
     assert!(offset_of!(Slot, first_bytes) == 40 && offset_of!(Slot, isn) == 56);
     assert!(size_of::<JournalEntry>() == 48 && offset_of!(JournalEntry, slot) == 40);
     assert!(size_of::<Bucket>() == 64 && size_of::<LogEntry>() == 88 && size_of::<FlagCounts>() == 32);
-    assert!(offset_of!(CpuEpoch, slots) == 72 && offset_of!(CpuEpoch, seen) == 96);
-    assert!(offset_of!(CpuEpoch, rejected) == 192 && offset_of!(CpuEpoch, flooded) == 384);
-    assert!(size_of::<CpuEpoch>() == 512 && size_of::<Desk>() == 1024);
+    assert!(offset_of!(EpochCounters, slots) == 72 && offset_of!(EpochCounters, seen) == 96);
+    assert!(offset_of!(EpochCounters, rejected) == 192 && offset_of!(EpochCounters, flooded) == 384);
+    assert!(size_of::<EpochCounters>() == 512 && size_of::<CpuCounters>() == 1024);
     assert!(size_of::<ServiceRow>() == 64 && size_of::<OpeningSet>() == 64 && size_of::<Opening>() == 72);
     assert!(size_of::<QueueRow>() == 32 && size_of::<Control>() == 64 && size_of::<ResetEvent>() == 104);
 };

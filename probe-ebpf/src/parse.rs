@@ -1,4 +1,4 @@
-//! Frame bytes to [`Segment`].
+//! Frame parser: Ethernet frame or IP packet to [`Segment`].
 //!
 //! One parser for the XDP program, AF_XDP and capture files: it reads through the small [`Reader`] trait, and each
 //! reader answers one question, "are there N bytes at this offset, and where". Ethernet with up to two VLAN tags,
@@ -426,15 +426,15 @@ pub fn rest<R: Reader>(reader: &R, located: &Located, segment: &mut Segment) {
     }
 }
 
+mod fast_path;
 mod first_bytes;
-mod glance;
 mod icmp;
 mod options;
 mod reject;
 mod reset_option;
 
+pub use fast_path::{fast_path_v4, fast_path_v6};
 pub use first_bytes::{ALERT_IN_CLEAR, ENCRYPTED_ALERTS, first_bytes, has_first_bytes, is_alert_len};
-pub use glance::{glance_v4, glance_v6};
 pub use icmp::{IcmpError, IcmpPlace, IcmpQuote, icmp_quote};
 pub use reject::Reject;
 pub use reset_option::{RstOption, rst_option};

@@ -1,4 +1,4 @@
-//! What one segment does to one flow slot: counts, and whether it is kept verbatim.
+//! Recording: counts one segment in its flow slot, and decides whether it is kept verbatim.
 //!
 //! User space rebuilds each connection from these, so the rule of what is kept is the heart of the design: every SYN,
 //! FIN and RST; of each direction, the first segment without payload and the first with payload since the last

@@ -1,4 +1,4 @@
-//! The way to a TCP segment inside other protocols: deep VLAN stacks, MPLS, PPPoE, IP in IP, GRE, ERSPAN, VXLAN,
+//! Tunnel parser: finds the TCP header inside other protocols: deep VLAN stacks, MPLS, PPPoE, IP in IP, GRE, ERSPAN, VXLAN,
 //! GENEVE, GTP-U, Teredo; nested to a configured depth.
 //!
 //! [`crate::parse::locate`] knows the plain shapes and is what nearly every frame needs; this is asked where it gives
@@ -465,14 +465,16 @@ fn ppp<R: Reader>(reader: &R, walk: &mut Walk) -> Result<(), Reject> {
 }
 
 mod plain;
+mod reassembled;
 mod walk;
-mod whole;
 
 use walk::layer;
 
 pub use plain::is_plain;
+pub use reassembled::{
+    ALL_OF_CAPTURES, ETHERIP, Known, L2TP, NAMES_OF_CAPTURES, OF_CAPTURES, TZSP, Unknown, locate_whole,
+};
 pub use walk::Walk;
-pub use whole::{ALL_OF_CAPTURES, ETHERIP, Known, L2TP, NAMES_OF_CAPTURES, OF_CAPTURES, TZSP, Unknown, locate_whole};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use probe_ebpf::{
-    layout::{CpuEpoch, DirectionCounters, FlowKey, ICMP_QUOTES, LogEntry, Segment, SegmentRecord, Slot},
+    layout::{DirectionCounters, EpochCounters, FlowKey, ICMP_QUOTES, LogEntry, Segment, SegmentRecord, Slot},
     parse::{self, IcmpQuote, Located, Reject, SliceReader, icmp_quote},
     record::{self, Journal, Kept},
     tunnel::{self, Encapsulations, Walk},
@@ -101,14 +101,14 @@ pub struct Reference {
     journal: Vec<Entry>,
     index: HashMap<FlowKey, Vec<usize>>,
     log: Vec<LogEntry>,
-    books: CpuEpoch,
+    books: EpochCounters,
     clock: u64,
 }
 
 impl Reference {
     /// Empty, with the sizes and the depth of `config`.
     pub fn new(config: &EngineConfig) -> Self {
-        let (config, books) = (config.clone(), CpuEpoch::default());
+        let (config, books) = (config.clone(), EpochCounters::default());
         Self { config, slots: vec![], journal: vec![], index: HashMap::new(), log: vec![], books, clock: 0 }
     }
 

@@ -27,8 +27,8 @@ use probe_user::source::{
     live::{
         attach::{self, Mode},
         books::Books,
-        delivery::{self, Delivery},
         engine::{Action, Engine, EngineConfig, Sink},
+        xsk_maps::{self, Delivery},
     },
     xsk::{
         XskBooks,
@@ -121,7 +121,7 @@ fn a_queue_that_another_has_is_named_and_nothing_stays() {
     privileged("afxdp", "a_queue_that_another_has_is_named_and_nothing_stays", || {
         let network = Loop::build().expect("namespaces");
         let open = || {
-            let queues = delivery::queues(&[SINK.to_owned()], Mode::Native, false).map_err(io::Error::other)?;
+            let queues = xsk_maps::queues(&[SINK.to_owned()], Mode::Native, false).map_err(io::Error::other)?;
             Datapath::open(queues, config(64)).map_err(|error| error.source)
         };
         let theirs = network.namespace.enter(open).expect("a socket");
@@ -169,7 +169,7 @@ struct Halves {
 
 fn half_of_the_queues(sent: u32) -> io::Result<Halves> {
     let other = io::Error::other;
-    let queues = delivery::queues(&[SINK.to_owned()], Mode::Native, false).map_err(other)?;
+    let queues = xsk_maps::queues(&[SINK.to_owned()], Mode::Native, false).map_err(other)?;
     assert!(queues.len() > 1, "one queue: {queues:?}");
     let first: Vec<QueueAt> = queues.into_iter().take(1).collect();
     let engine = EngineConfig { sockets: 1, action: Action::Drop, ..EngineConfig::default() };

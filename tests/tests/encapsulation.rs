@@ -10,7 +10,7 @@ use aya::{
     programs::{TestRun as _, TestRunOptions},
 };
 use probe_ebpf::{
-    layout::{CpuEpoch, Desk, REJECT_REASONS, Segment},
+    layout::{CpuCounters, EpochCounters, REJECT_REASONS, Segment},
     parse::{self, DOMAIN_NONE, DOMAIN_TUNNEL, DOMAIN_VLAN, Located, Reject, SliceReader, TUNNELLED},
     tunnel::{self, Encapsulations, NAMES},
 };
@@ -156,12 +156,12 @@ struct Kernel {
     desks: Array<MapData, [u64; WORDS]>,
 }
 
-const WORDS: usize = size_of::<Desk>() / 8;
-const BOOKS: usize = std::mem::offset_of!(Desk, books) / 8;
-const HALF: usize = size_of::<CpuEpoch>() / 8;
-const TCP: usize = std::mem::offset_of!(CpuEpoch, tcp) / 8;
-const GLANCED: usize = std::mem::offset_of!(CpuEpoch, glanced) / 8;
-const REJECTED: usize = std::mem::offset_of!(CpuEpoch, rejected) / 8;
+const WORDS: usize = size_of::<CpuCounters>() / 8;
+const BOOKS: usize = std::mem::offset_of!(CpuCounters, books) / 8;
+const HALF: usize = size_of::<EpochCounters>() / 8;
+const TCP: usize = std::mem::offset_of!(EpochCounters, tcp) / 8;
+const PASSED_FAST: usize = std::mem::offset_of!(EpochCounters, passed_fast) / 8;
+const REJECTED: usize = std::mem::offset_of!(EpochCounters, rejected) / 8;
 
 impl Kernel {
     fn load(config: &EngineConfig) -> Self {
@@ -170,7 +170,7 @@ impl Kernel {
         let mut engine = Engine::load(config).expect("the object is accepted by this kernel");
         let info = engine.program().expect("loaded").info().expect("a loaded program has one");
         let ids = info.map_ids().expect("map ids").expect("this kernel tells them");
-        let is_desks = |id: &u32| MapInfo::from_id(*id).is_ok_and(|info| info.name_as_str() == Some("DESKS"));
+        let is_desks = |id: &u32| MapInfo::from_id(*id).is_ok_and(|info| info.name_as_str() == Some("CPU_COUNTERS"));
         let id = ids.into_iter().find(is_desks).expect("the program has books");
         let desks = Array::try_from(Map::Array(MapData::from_id(id).expect("the map"))).expect("an array");
         Self { engine, desks }
@@ -180,7 +180,7 @@ impl Kernel {
     fn counts(&self) -> [u64; 1 + REJECT_REASONS] {
         let desk = self.desks.get(&0, 0).expect("in range");
         let sum = |word: usize| desk[BOOKS + word] + desk[BOOKS + HALF + word];
-        std::array::from_fn(|at| if at == 0 { sum(TCP) + sum(GLANCED) } else { sum(REJECTED + at - 1) })
+        std::array::from_fn(|at| if at == 0 { sum(TCP) + sum(PASSED_FAST) } else { sum(REJECTED + at - 1) })
     }
 
     fn run(&mut self, frame: &[u8]) {
@@ -254,7 +254,7 @@ fn program_and_parser_agree_on_every_frame() {
         let (syn, data) = (catalogue(Inner::Syn), catalogue(Inner::Data));
         let compared = compare(&config(true, Domain::Tunnel, EVERYTHING), &syn)
             + compare(&config(false, Domain::Vlan, EVERYTHING), &data)
-            // Where what is glanced at needs no more.
+            // The fast path touches no other counter.
             + compare(&EngineConfig { depth: Depth::Control, ..config(true, Domain::None, EVERYTHING) }, &data);
         say(&format!("{compared} frames, none of which the program reads differently"));
         assert!(compared > 90_000);

@@ -8,7 +8,7 @@ use aya_ebpf::{
     maps::{Array, ProgramArray},
     programs::XdpContext,
 };
-use probe_ebpf::drive::{DATA_FLAGS, Drive};
+use probe_ebpf::bench_flows::{DATA_FLAGS, Drive};
 
 /// What to write; the counter.
 #[map]

@@ -1,4 +1,4 @@
-//! What is kept of a flood: counts per service, and the latest openings.
+//! Flood counters: SYNs, SYN-ACKs and refusals per service, and the latest of them one by one.
 
 use super::{FlagCounts, FlowKey, SegmentRecord};
 

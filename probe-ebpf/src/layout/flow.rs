@@ -1,4 +1,4 @@
-//! Whose a segment is: the flow key and its two ends.
+//! Flow key: the normalised 5-tuple with its observation domain, and its two endpoints.
 
 /// The normalised 5-tuple (the protocol is always TCP) plus observation domain: 40 bytes, no padding.
 ///

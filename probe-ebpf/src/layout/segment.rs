@@ -1,4 +1,4 @@
-//! What a segment says: flag bits and header fields.
+//! Segment record: flag bits and header fields of one TCP segment.
 
 use super::FlowKey;
 

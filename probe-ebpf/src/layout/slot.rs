@@ -1,5 +1,5 @@
-//! What is kept of one flow in one epoch: counters, the index that leads there, the journal with the segments that are
-//! kept verbatim, and the log beside it.
+//! Flow slot: counters of one flow in one epoch; the index that leads to it, the journal of segments that are kept verbatim,
+//! and the log for segments without a slot.
 
 use super::{FlowKey, SegmentRecord};
 

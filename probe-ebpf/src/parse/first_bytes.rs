@@ -1,4 +1,4 @@
-//! The first payload bytes of the few segments that are told by them: RSTs with a text, and TLS alerts.
+//! First payload bytes: read of RSTs, which may carry a text, and of segments that may be a TLS alert.
 
 use super::{Reader, ne64};
 use crate::layout::{RST, SegmentRecord};

@@ -1,5 +1,4 @@
-//! ICMP errors that quote a TCP segment (RFC 792, RFC 1812 5.2.7, RFC 4443 3): whose segment a router or host has
-//! refused, and why.
+//! ICMP errors that quote a TCP segment (RFC 792, RFC 1812 5.2.7, RFC 4443 3).
 //!
 //! Only what every quote has is read: addresses, ports and sequence number, the first eight bytes of the TCP header.
 

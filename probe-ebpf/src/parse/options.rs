@@ -1,4 +1,4 @@
-//! TCP options that the tracker needs (RFC 9293 3.1, RFC 7323, RFC 2018).
+//! TCP options: timestamps, MSS, window scale, SACK-permitted (RFC 9293 3.1, RFC 7323, RFC 2018).
 
 use super::{Located, Reader, be16};
 use crate::layout::{HAS_TIMESTAMPS, SACK_PERMITTED, SegmentRecord};

@@ -1,6 +1,6 @@
-//! Why a frame is no segment.
+//! Reject reasons: why a frame is not a TCP segment.
 
-/// Why a frame is not a TCP segment that can be tracked. The discriminant indexes `CpuEpoch::rejected`.
+/// Why a frame is not a TCP segment that can be tracked. The discriminant indexes `EpochCounters::rejected`.
 #[repr(u8)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reject {

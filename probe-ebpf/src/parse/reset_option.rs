@@ -1,4 +1,4 @@
-//! Options of an RST that say who reset or why: signatures, and the reasons of Multipath TCP.
+//! RST options: signatures (MD5, TCP-AO) and the reset reasons of Multipath TCP.
 
 use super::{Located, Reader};
 

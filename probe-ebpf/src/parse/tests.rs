@@ -1,4 +1,4 @@
-//! Every reason to reject, by a frame that has it; every field, by a frame that says it; nothing that panics.
+//! Parser tests: a frame for every reject reason and every field; no bytes make it panic.
 //!
 //! Frames are built by hand here, field by field; `probe-tests` compares the parser with etherparse.
 
@@ -403,21 +403,21 @@ fn a_packet_without_a_link_header_is_read_as_the_same_packet_behind_one() {
 }
 
 #[test]
-fn a_glance_finds_what_the_whole_way_finds() {
-    let glance = |frame: &[u8]| {
+fn the_fast_path_finds_what_the_whole_parser_finds() {
+    let fast_path = |frame: &[u8]| {
         let reader = SliceReader::whole(frame);
-        glance_v4(&reader).or_else(|| glance_v6(&reader)).map(|found| (found, locate(&reader)))
+        fast_path_v4(&reader).or_else(|| fast_path_v6(&reader)).map(|found| (found, locate(&reader)))
     };
     let mut found = 0;
     for frame in good_frames() {
         for len in 0..=frame.len() {
-            assert!(glance(&frame[..len]).is_none_or(|(ours, whole)| whole == Ok(ours)), "{len} of {frame:02x?}");
+            assert!(fast_path(&frame[..len]).is_none_or(|(ours, whole)| whole == Ok(ours)), "{len} of {frame:02x?}");
         }
         for at in 12..frame.len() {
             for byte in 0..=255 {
                 let mut changed = frame.clone();
                 changed[at] = byte;
-                if let Some((ours, whole)) = glance(&changed) {
+                if let Some((ours, whole)) = fast_path(&changed) {
                     assert_eq!(whole, Ok(ours), "byte {at}: {changed:02x?}");
                     found += 1;
                 }

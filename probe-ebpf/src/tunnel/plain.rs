@@ -1,5 +1,5 @@
-//! The commonest frames that are neither TCP nor an encapsulation, told at offsets that are known beforehand: what ARP,
-//! DNS, QUIC and ICMP cost is then no walk through headers.
+//! Plain frames: recognises the commonest frames that are neither TCP nor an encapsulation at fixed offsets, so that ARP, DNS,
+//! QUIC and ICMP cost no walk through headers.
 
 use super::{
     ETHERTYPES, GENEVE_PORT, GTP_C_PORT, GTP_U_PORT, TEREDO_PORT, VXLAN_GPE_PORT, VXLAN_LINUX_PORT, VXLAN_PORT,

@@ -1,4 +1,4 @@
-//! The state of the walk: where it is, and what it has come through.
+//! Walk state: offset and kind of the next header, and the tunnels entered so far.
 
 use core::hint::black_box;
 

@@ -210,7 +210,7 @@ mod tests {
         let [.., a, b, c, d] = server.octets();
         let own_addresses = vec![Ipv4Addr::new(a, b, c, d).into()];
         let kernel_reasons = vec!["NO_SOCKET".into()];
-        let mut tracker = Tracker::new(TrackerConfig { own_addresses, kernel_reasons, ..TrackerConfig::default() });
+        let mut tracker = Tracker::new(TrackerConfig { kernel_reasons, own_addresses, ..TrackerConfig::default() });
         for segment in &talk.segments {
             tracker.observe(segment, Extra::default());
         }

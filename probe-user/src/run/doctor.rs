@@ -8,14 +8,13 @@ use crate::{
     source::live::{
         LiveError,
         attach::{self, Mode},
-        delivery,
-        driver::DriverCounters,
+        driver_losses::DriverCounters,
         engine::{Engine, EngineConfig},
         foresight::{self, Foresight},
         host::ResetFormat,
         kernel_features::{Feature, KernelFeatures},
         netdev::{self, Netdev},
-        offloads, privilege,
+        offloads, privilege, xsk_maps,
     },
 };
 
@@ -217,7 +216,7 @@ fn deciding_offloads(device: &Netdev) -> String {
 /// Receive queues, and the CPUs that they are for.
 fn queues(device: &Netdev) -> String {
     let cpus = aya::util::nr_cpus().map_or_else(|_| "unknown".to_string(), |cpus| cpus.to_string());
-    match delivery::queue_limits(&device.name) {
+    match xsk_maps::queue_limits(&device.name) {
         Ok((now, most)) => format!("{now} of {most}; possible CPUs: {cpus}"),
         Err(why) => format!("one, or unknown: {why}"),
     }

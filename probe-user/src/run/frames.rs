@@ -21,7 +21,7 @@ use crate::{
     evidence::{Direction, Frame, SNAP_LEN},
     plan::LivePlan,
     source::{
-        live::{LiveError, attach::Attachment, delivery::Delivery, engine::Engine},
+        live::{LiveError, attach::Attachment, engine::Engine, xsk_maps::Delivery},
         xsk::{
             XskBooks,
             datapath::{Datapath, DatapathConfig, HOLD, Origin, QueueAt},

@@ -5,7 +5,7 @@
 use super::{RunError, output};
 use crate::{
     plan::{DataPath, HostView, LivePlan},
-    source::live::{LiveError, carries, engine::Action, netdev::Netdev},
+    source::live::{LiveError, engine::Action, host_traffic, netdev::Netdev},
 };
 
 /// What was chosen, and why.
@@ -39,7 +39,7 @@ pub(super) fn choose(plan: &LivePlan) -> Result<Chosen, RunError> {
         ));
         return Ok(Chosen::Half);
     }
-    if plan.interfaces.len() > 1 && carries::forwards() {
+    if plan.interfaces.len() > 1 && host_traffic::forwards() {
         output::say(&format!(
             "rstprobe: {name}: {why}, and this host forwards between interfaces: what it sends itself is not seen (--host \
              sees it, and what it forwards twice)"
@@ -53,7 +53,7 @@ pub(super) fn choose(plan: &LivePlan) -> Result<Chosen, RunError> {
 /// The first interface with an address of this host.
 fn own(interfaces: &[String]) -> Result<Option<(String, String)>, LiveError> {
     for name in interfaces {
-        if let Some(why) = carries::address_of_host(&Netdev::find(name)?)? {
+        if let Some(why) = host_traffic::address_of_host(&Netdev::find(name)?)? {
             return Ok(Some((name.clone(), why)));
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     report::{self, Received},
     source::live::{
         attach::Attachment,
-        driver::{DriverCounters, DriverLoss},
+        driver_losses::{DriverCounters, DriverLoss},
         netdev::{self, LinkCounters},
     },
 };

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use probe_ebpf::snapshot::OUTGOING;
+use probe_ebpf::frame_snapshot::OUTGOING;
 
 use super::{
     RunError,
@@ -33,15 +33,16 @@ use crate::{
             LiveError,
             attach::{self, Attachment},
             books::Books,
-            carries, delivery,
             engine::{Depth, Engine, EngineConfig},
             host::{HostTap, KernelReset, ResetFormat},
+            host_traffic,
             kernel_features::{Feature, KernelFeatures},
             link_layer::LinkLayer,
             netdev::LinkCounters,
             privilege::Capability,
             services::Services,
             snapshots::{Snapshots, Taken},
+            xsk_maps,
         },
         xsk::XskBooks,
     },
@@ -102,7 +103,7 @@ impl Session {
         let reset_offsets = reasons.as_ref().map(|format| format.offsets);
         let queues = match plan.datapath {
             DataPath::Count => Vec::new(),
-            DataPath::AfXdp { force } => delivery::queues(&plan.interfaces, plan.mode, force)?,
+            DataPath::AfXdp { force } => xsk_maps::queues(&plan.interfaces, plan.mode, force)?,
         };
         let sockets = queues.len() as u32;
         // Sockets have whole frames, also where the program cannot copy them.
@@ -110,7 +111,7 @@ impl Session {
         let snapshots = plan.evidence.is_some() && !without;
         let offset_ns = clock.offset_ns;
         // With one queue alone the books say it all. What the host sends is a place of its own.
-        let by_queue = host_view.is_both() || delivery::queue_count(&plan.interfaces) > 1;
+        let by_queue = host_view.is_both() || xsk_maps::queue_count(&plan.interfaces) > 1;
         let clock_offset_ns = offset_ns;
         let config =
             EngineConfig { reset_offsets, clock_offset_ns, by_queue, snapshots, sockets, ..plan.engine.clone() };
@@ -419,7 +420,7 @@ fn host_tap(
 fn own_addresses(attachments: &[Attachment]) -> Result<Vec<IpAddr>, LiveError> {
     let mut all = Vec::new();
     for attachment in attachments {
-        all.extend(carries::addresses_of_host(&attachment.device)?);
+        all.extend(host_traffic::addresses_of_host(&attachment.device)?);
     }
     Ok(all)
 }

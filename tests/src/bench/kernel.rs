@@ -9,7 +9,7 @@ use aya::{
     programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp},
 };
 use probe_ebpf::{
-    drive::Drive,
+    bench_flows::Drive,
     layout::{DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey, Segment},
 };
 use probe_user::source::live::engine::{Depth, Engine, EngineConfig, Sink};

@@ -92,17 +92,6 @@ impl Reset<'_> {
         self.case.is_kernel_silent[self.side]
     }
 
-    /// A firewall of this host (`nf_send_reset` in net/ipv4/netfilter/nf_reject_ipv4.c), or a program with a raw socket.
-    fn not_of_tcp(&self, cause: Cause, confidence: Confidence) -> (Cause, Confidence) {
-        match cause {
-            Cause::RefusedClosedPort | Cause::RefusedByFirewall => (Cause::RefusedByFirewall, Confidence::High),
-            Cause::NoState | Cause::AppAbort | Cause::AbortNoData | Cause::RstInsteadOfFin => {
-                (Cause::InjectedSuspect, Confidence::Medium)
-            }
-            _ => (cause, confidence),
-        }
-    }
-
     /// Who ended it: what this host's firewall sent is the host's.
     pub(super) fn ended_by(&self, cause: Cause) -> ResetBy {
         if self.is_unsent_by_tcp() { self.sender() } else { outcome::reset_by(self.case, self.sender(), cause) }
@@ -117,7 +106,7 @@ impl Reset<'_> {
     /// agrees with.
     pub(super) fn with_kernel(&self, cause: Cause, confidence: Confidence) -> (Cause, Confidence) {
         let Some((reason, _)) = self.kernel_reason() else {
-            return if self.is_unsent_by_tcp() { self.not_of_tcp(cause, confidence) } else { (cause, confidence) };
+            return if self.is_unsent_by_tcp() { not_of_tcp(cause, confidence) } else { (cause, confidence) };
         };
         // The peer's own words, or a choice that no reason of this kernel is about.
         if matches!(cause, Cause::Explained | Cause::TlsAlert) {
@@ -142,5 +131,16 @@ impl Reset<'_> {
                 | (_, Cause::AppAbort | Cause::AbortNoData)
         );
         (cause, if decides { Confidence::High } else { confidence })
+    }
+}
+
+/// A firewall of this host (`nf_send_reset` in net/ipv4/netfilter/nf_reject_ipv4.c), or a program with a raw socket.
+fn not_of_tcp(cause: Cause, confidence: Confidence) -> (Cause, Confidence) {
+    match cause {
+        Cause::RefusedClosedPort | Cause::RefusedByFirewall => (Cause::RefusedByFirewall, Confidence::High),
+        Cause::NoState | Cause::AppAbort | Cause::AbortNoData | Cause::RstInsteadOfFin => {
+            (Cause::InjectedSuspect, Confidence::Medium)
+        }
+        _ => (cause, confidence),
     }
 }

@@ -1,7 +1,7 @@
 //! The books of the data plane: what came in, where it went, and whether the two agree.
 
 use probe_ebpf::{
-    layout::{CpuEpoch, FlagCounts, ICMP_QUOTES, REJECT_REASONS},
+    layout::{EpochCounters, FlagCounts, ICMP_QUOTES, REJECT_REASONS},
     parse::Reject,
 };
 
@@ -78,13 +78,13 @@ pub(super) fn add_flags(sum: &mut FlagCounts, other: &FlagCounts) {
 
 impl Books {
     /// Adds what one CPU wrote in one epoch.
-    pub fn add_cpu(&mut self, cpu: &CpuEpoch) {
+    pub fn add_cpu(&mut self, cpu: &EpochCounters) {
         self.frames += cpu.all_frames();
         self.frame_bytes += cpu.frame_bytes;
         self.queueless_frames += cpu.rowless_frames;
-        self.tcp += cpu.tcp + cpu.glanced;
+        self.tcp += cpu.tcp + cpu.passed_fast;
         self.cropped += u64::from(cpu.cropped);
-        self.passed_by += cpu.passed_by + cpu.glanced;
+        self.passed_by += cpu.passed_by + cpu.passed_fast;
         self.in_slots += cpu.in_slots;
         self.logged += cpu.logged;
         self.untracked += cpu.untracked;

@@ -9,7 +9,7 @@
 
 use probe_ebpf::{
     layout::{
-        CpuEpoch, DirectionCounters, JournalEntry, LOG_COUNTED, LOG_ICMP, LOG_ONLY, LOG_RECALLED, LogEntry,
+        DirectionCounters, EpochCounters, JournalEntry, LOG_COUNTED, LOG_ICMP, LOG_ONLY, LOG_RECALLED, LogEntry,
         SLOT_LAST_FROM_HI, SLOT_SUPERSEDED, SYN, Segment, Slot,
     },
     parse::IcmpQuote,
@@ -24,7 +24,7 @@ pub(super) struct Left<'a> {
     /// The CPU.
     pub(super) cpu: usize,
     /// Its books.
-    pub(super) books: CpuEpoch,
+    pub(super) books: EpochCounters,
     /// Its slots, in the order of first use.
     pub(super) slots: &'a [Slot],
     /// Its journal, in the order of arrival.
@@ -329,7 +329,7 @@ mod tests {
 
     fn drained(cpus: &[Cpu]) -> (Seen, Books) {
         let left = cpus.iter().enumerate().map(|(cpu, (slots, journal, log))| {
-            let books = CpuEpoch { slots: slots.len() as u32, ..CpuEpoch::default() };
+            let books = EpochCounters { slots: slots.len() as u32, ..EpochCounters::default() };
             Left { region: cpu, cpu, books, slots, journal, log }
         });
         let drain = Drain { left: left.collect(), clock_offset_ns: 1000, now_ns: 0 };

@@ -22,11 +22,11 @@ use probe_ebpf::layout::{
 use probe_ebpf::parse::IcmpQuote;
 use probe_ebpf::tunnel::{self, Encapsulations};
 
-pub use super::planted::Planted;
+pub use super::fault_injection::Planted;
 use super::{
     LiveError,
     books::Books,
-    desk::{self, Desks},
+    control_block::{self, ControlBlock},
     drain::{Drain, Left, Order},
     flood::Flood,
     kernel_features::{Feature, KernelFeatures},
@@ -145,7 +145,7 @@ pub struct Engine {
     program: &'static str,
     grace: ArrayOfMaps<MapData, Array<MapData, u32>>,
     grace_inner: Array<MapData, u32>,
-    desks: Desks,
+    control_block: ControlBlock,
     index: Mapping<Bucket>,
     slots: Mapping<Slot>,
     journal: Mapping<JournalEntry>,
@@ -227,7 +227,7 @@ impl Engine {
             .override_global("RESET_REASON_OFFSET", &reset[2], true)
             .override_global("RESET_SOURCE_OFFSET", &reset[3], true)
             .override_global("RESET_DESTINATION_OFFSET", &reset[4], true)
-            .map_max_entries("DESKS", cpu_count)
+            .map_max_entries("CPU_COUNTERS", cpu_count)
             .map_max_entries("INDEX", total(buckets)?)
             .map_max_entries("SLOTS", total(slots)?)
             .map_max_entries("JOURNAL", total(journal)?)
@@ -248,7 +248,7 @@ impl Engine {
         };
         xdp(&mut ebpf, program)?.load().map_err(|source| LiveError::Program(Box::new(source)))?;
         let mut engine = Self {
-            desks: Desks::map(&ebpf, cpu_count)?,
+            control_block: ControlBlock::map(&ebpf, cpu_count)?,
             index: map(&ebpf, "INDEX", total(buckets)?)?,
             slots: map(&ebpf, "SLOTS", total(slots)?)?,
             journal: map(&ebpf, "JOURNAL", total(journal)?)?,
@@ -327,21 +327,21 @@ impl Engine {
     /// are attached one after the other. A new engine is armed.
     pub fn arm(&mut self, armed: bool) {
         self.armed = armed;
-        self.tell(self.epoch, self.desks.told().now_ns);
+        self.tell(self.epoch, self.control_block.told().now_ns);
     }
 
     fn tell(&mut self, epoch: u64, now_ns: u64) {
         let (service_openings, openings) = self.budget;
         let armed = u64::from(self.armed);
         let remembered = u64::from(self.flood.as_ref().is_some_and(|flood| flood.is_remembering(now_ns)));
-        self.desks.tell(Control { epoch, now_ns, armed, service_openings, openings, remembered });
+        self.control_block.tell(Control { epoch, now_ns, armed, service_openings, openings, remembered });
     }
 
     /// From now on, how many flows may be opened in one epoch on one CPU: of one service, and of all together. Further
     /// ones are counted by service, and followed only once they show more than an opening. A new engine has no limits.
     pub fn set_budget(&mut self, service_openings: u32, openings: u32) {
         self.budget = (service_openings, openings);
-        self.tell(self.epoch, self.desks.told().now_ns);
+        self.tell(self.epoch, self.control_block.told().now_ns);
     }
 
     /// What came in on which interface and queue, when that is counted.
@@ -360,7 +360,7 @@ impl Engine {
         let openings = f64::from(self.config.opening_sets) * OPENING_WAYS as f64 / 8.0;
         self.regions(self.epoch)
             .map(|region| {
-                let books = self.desks.books(region);
+                let books = self.control_block.books(region);
                 let slots = f64::from(books.slots) / f64::from(self.config.slots_per_cpu);
                 let flooded = if openings > 0.0 { books.flooded as f64 / openings } else { 0.0 };
                 slots.max(f64::from(books.log_entries) / f64::from(self.config.log_per_cpu)).max(flooded).min(1.0)
@@ -370,7 +370,7 @@ impl Engine {
 
     /// The regions that `epoch` writes, one for each CPU.
     fn regions(&self, epoch: u64) -> impl Iterator<Item = usize> + use<> {
-        (0..self.cpus).map(move |cpu| desk::region(cpu, epoch))
+        (0..self.cpus).map(move |cpu| control_block::region(cpu, epoch))
     }
 
     /// Ends the running epoch, feeds everything it recorded to `sink` in time order, clears it, and returns its books.
@@ -380,7 +380,7 @@ impl Engine {
     /// tries again.
     pub fn drain(&mut self, sink: &mut impl Sink) -> Result<Books, LiveError> {
         let left = self.epoch;
-        let now_ns = self.desks.told().now_ns;
+        let now_ns = self.control_block.told().now_ns;
         self.tell(self.epoch + 1, now_ns);
         if !self.config.planted.no_grace
             && let Err(source) = self.grace.set(0, &self.grace_inner, 0)
@@ -399,14 +399,14 @@ impl Engine {
         let drain = Drain {
             left: self.regions(left).map(|region| self.left(region)).collect(),
             clock_offset_ns: self.config.clock_offset_ns,
-            now_ns: self.desks.told().now_ns,
+            now_ns: self.control_block.told().now_ns,
         };
         let mut sum = drain.feed(&mut order, flood.as_mut(), sink);
         self.flood = flood;
         self.order = order;
         for region in self.regions(left) {
             if let Some(queues) = &mut self.queues {
-                sum.queue_difference += queues.take_rows(region, &self.desks.books(region));
+                sum.queue_difference += queues.take_rows(region, &self.control_block.books(region));
             }
             self.clear(region);
         }
@@ -415,13 +415,13 @@ impl Engine {
 
     /// What lies in a region that the program has left.
     fn left(&self, region: usize) -> Left<'_> {
-        let books = self.desks.books(region);
+        let books = self.control_block.books(region);
         let (slots, log) = (self.config.slots_per_cpu as usize, self.config.log_per_cpu as usize);
         // SAFETY: the region's epoch was left and a grace period has passed: see the module docs.
         unsafe {
             Left {
                 region,
-                cpu: desk::cpu(region),
+                cpu: control_block::cpu(region),
                 books,
                 slots: self.slots.quiescent(region * slots, books.slots as usize),
                 journal: self.journal.quiescent(region * slots * SLOT_SEGMENTS, books.journal_entries as usize),
@@ -432,7 +432,7 @@ impl Engine {
 
     /// Empties the index, from end to end where many buckets are in use: that is cheaper than to look for them.
     fn clear(&mut self, region: usize) {
-        let used = self.desks.books(region).slots as usize;
+        let used = self.control_block.books(region).slots as usize;
         let (first, index) = (region * self.config.slots_per_cpu as usize, region * self.buckets_per_cpu);
         if used * 4 >= self.buckets_per_cpu {
             self.index.fill(index, self.buckets_per_cpu, Bucket::default());
@@ -442,7 +442,7 @@ impl Engine {
                 self.index.write(index + slot.bucket as usize, Bucket::default());
             }
         }
-        self.desks.clear(region);
+        self.control_block.clear(region);
     }
 }
 

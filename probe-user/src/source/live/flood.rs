@@ -5,7 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use aya::Ebpf;
 use probe_ebpf::layout::{
-    CpuEpoch, FlagCounts, FlowKey, LogEntry, OPENING_WAYS, Opening, OpeningSet, SERVICE_ROWS, Segment, ServiceRow,
+    EpochCounters, FlagCounts, FlowKey, LogEntry, OPENING_WAYS, Opening, OpeningSet, SERVICE_ROWS, Segment, ServiceRow,
 };
 
 use super::{LiveError, books::Books, engine::map, mapping::Mapping, services::Services};
@@ -70,7 +70,7 @@ impl Flood {
 
     /// Adds the rows of a region that the program has left, and clears them. Returns by how much they differ from what
     /// its books say.
-    pub(super) fn take_rows(&mut self, region: usize, books: &CpuEpoch) -> u64 {
+    pub(super) fn take_rows(&mut self, region: usize, books: &EpochCounters) -> u64 {
         let (mut flags, mut data) = (books.rowless_flags, books.rowless_data);
         for at in region * SERVICE_ROWS..(region + 1) * SERVICE_ROWS {
             let row = self.rows.read(at);

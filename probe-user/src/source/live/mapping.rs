@@ -22,9 +22,9 @@ pub(super) unsafe trait MapValue: Copy {}
 // SAFETY: see probe_ebpf::layout: integers only, every byte named.
 unsafe impl MapValue for probe_ebpf::layout::Control {}
 // SAFETY: as above.
-unsafe impl MapValue for probe_ebpf::layout::CpuEpoch {}
+unsafe impl MapValue for probe_ebpf::layout::EpochCounters {}
 // SAFETY: as above.
-unsafe impl MapValue for probe_ebpf::layout::Desk {}
+unsafe impl MapValue for probe_ebpf::layout::CpuCounters {}
 // SAFETY: as above.
 unsafe impl MapValue for probe_ebpf::layout::Bucket {}
 // SAFETY: as above.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::Ebpf;
-use probe_ebpf::layout::{CpuEpoch, QUEUE_ROWS, QueueRow};
+use probe_ebpf::layout::{EpochCounters, QUEUE_ROWS, QueueRow};
 
 use super::{LiveError, engine::map, mapping::Mapping};
 
@@ -32,7 +32,7 @@ pub struct Queues {
 
 impl Queues {
     /// The queues of an interface that anything came in at, in order. What the host sent there is at
-    /// [`probe_ebpf::snapshot::OUTGOING`].
+    /// [`probe_ebpf::frame_snapshot::OUTGOING`].
     pub fn of(&self, interface: u32) -> impl Iterator<Item = (u32, QueueCount)> {
         self.of.range((interface, 0)..=(interface, u32::MAX)).map(|(&(_, queue), &count)| (queue, count))
     }
@@ -70,7 +70,7 @@ impl QueueMap {
 
     /// Adds the rows of a region that the program has left, and clears them. Returns by how much they differ from what
     /// its books say.
-    pub(super) fn take_rows(&mut self, region: usize, books: &CpuEpoch) -> u64 {
+    pub(super) fn take_rows(&mut self, region: usize, books: &EpochCounters) -> u64 {
         let (mut frames, mut bytes) = (books.rowless_frames, books.rowless_bytes);
         self.queues.rest.add(frames, bytes);
         for at in region * QUEUE_ROWS..(region + 1) * QUEUE_ROWS {

@@ -5,8 +5,8 @@ use std::mem::{offset_of, size_of};
 use aya::maps::{ArrayOfMaps, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use probe_ebpf::{
+    frame_snapshot::{NO_ROOM, OUTGOING, Snapshot, TAKEN},
     layout::{FlowKey, Segment, SegmentRecord},
-    snapshot::{NO_ROOM, OUTGOING, Snapshot, TAKEN},
 };
 
 use super::{LiveError, engine::Engine};

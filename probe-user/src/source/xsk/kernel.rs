@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use probe_ebpf::delivery::{STAMP_LEN, STAMP_MAGIC};
+use probe_ebpf::xsk_redirect::{STAMP_LEN, STAMP_MAGIC};
 
 /// One UMEM chunk in our hands: the only value of its chunk, and neither copied nor made outside of this room.
 #[derive(PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, io};
 
-use probe_ebpf::delivery::{STAMP_LEN, STAMP_MAGIC};
+use probe_ebpf::xsk_redirect::{STAMP_LEN, STAMP_MAGIC};
 use proptest::prelude::*;
 
 use super::{

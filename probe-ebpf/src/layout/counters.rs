@@ -1,4 +1,4 @@
-//! What is counted of everything, and what agent and program tell each other.
+//! Counters of one CPU and epoch, and the control values by which the agent steers the program.
 
 use super::{ACK, FIN, RST, SYN};
 
@@ -36,28 +36,28 @@ impl FlagCounts {
     }
 }
 
-/// Number of [`crate::parse::Reject`] reasons a [`CpuEpoch`] has room for.
+/// Number of [`crate::parse::Reject`] reasons a [`EpochCounters`] has room for.
 pub const REJECT_REASONS: usize = 24;
-/// The place in [`CpuEpoch::rejected`] that is no reason: ICMP errors that quote a TCP segment.
+/// The place in [`EpochCounters::rejected`] that is no reason: ICMP errors that quote a TCP segment.
 pub const ICMP_QUOTES: usize = REJECT_REASONS - 1;
 
-/// The books of one CPU for one epoch. Every frame is in exactly one of `tcp`, `rejected[..]` and `glanced`; every TCP
+/// The books of one CPU for one epoch. Every frame is in exactly one of `tcp`, `rejected[..]` and `passed_fast`; every TCP
 /// segment in exactly one of `in_slots`, `logged`, `untracked`, `untracked_data`, `passed_by`, `flooded`, `shed` and
-/// `glanced`.
+/// `passed_fast`.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct CpuEpoch {
-    /// Frames the program was called for, without `glanced`.
+pub struct EpochCounters {
+    /// Frames the program was called for, without `passed_fast`.
     pub frames: u64,
-    /// Bytes of those frames and of `glanced`, link header included; of a multi-buffer frame, of its first buffer.
+    /// Bytes of those frames and of `passed_fast`, link header included; of a multi-buffer frame, of its first buffer.
     pub frame_bytes: u64,
-    /// Frames with a readable TCP header, without `glanced`.
+    /// Frames with a readable TCP header, without `passed_fast`.
     pub tcp: u64,
-    /// Data segments that depth `control` does not record, without `glanced`.
+    /// Data segments that depth `control` does not record, without `passed_fast`.
     pub passed_by: u64,
     /// The same of the commonest shapes: nearly every frame there is, hence one counter instead of those three, to each of
     /// which it is to be added.
-    pub glanced: u64,
+    pub passed_fast: u64,
     /// Segments counted in a slot.
     pub in_slots: u64,
     /// Segments whose only trace is a log entry (no slot was free).
@@ -107,12 +107,12 @@ pub struct CpuEpoch {
     pub rowless_bytes: u64,
 }
 
-impl CpuEpoch {
+impl EpochCounters {
     /// Every frame the program was called for.
     #[inline(always)]
     #[must_use]
     pub fn all_frames(&self) -> u64 {
-        self.frames + self.glanced
+        self.frames + self.passed_fast
     }
 }
 
@@ -139,9 +139,9 @@ pub struct Control {
 /// The books of one CPU.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Desk {
+pub struct CpuCounters {
     /// Of both epochs, by the lowest bit of [`Control::epoch`].
-    pub books: [CpuEpoch; 2],
+    pub books: [EpochCounters; 2],
 }
 
 /// Four-byte words of a `struct sockaddr_in6`, in which the tracepoint keeps addresses.

@@ -1,4 +1,4 @@
-//! The XDP program: a thin shell around `parse` and `record`.
+//! The BPF object: XDP, tc and tracepoint programs, a thin shell around `parse` and `record`.
 //!
 //! Finds the flow's slot in this CPU's half of the table, opens one when there is none, and falls back to the log and
 //! to counters when there is no room, so that every frame is in exactly one counter. It never writes to a packet.
@@ -8,37 +8,37 @@
 #![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "map values and packet bytes are raw memory here"))]
 
 #[cfg(target_arch = "bpf")]
-mod account;
+mod accounting;
 
 #[cfg(target_arch = "bpf")]
-mod evidence;
+mod frame_snapshots;
 
 #[cfg(target_arch = "bpf")]
 mod frame;
 
 #[cfg(target_arch = "bpf")]
-mod program;
+mod entry;
 
 #[cfg(target_arch = "bpf")]
-mod queues;
+mod queue_counters;
 
 #[cfg(target_arch = "bpf")]
 mod redirect;
 
 #[cfg(target_arch = "bpf")]
-mod reset;
+mod reset_tracepoint;
 
 #[cfg(target_arch = "bpf")]
-mod room;
+mod admission;
 
 #[cfg(target_arch = "bpf")]
-mod table;
+mod tables;
 
 #[cfg(all(target_arch = "bpf", feature = "trace"))]
 mod trace;
 
 #[cfg(target_arch = "bpf")]
-mod walk;
+mod tunnel_walk;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -1,5 +1,5 @@
-//! What program and agent agree on when frames go to AF_XDP sockets: the stamp in front of a frame, which socket is whose,
-//! and what is counted on the way.
+//! AF_XDP redirect: the time stamp in front of a frame, the socket of each queue, and delivery counters, as program and agent
+//! share them.
 //!
 //! The stamp travels as XDP metadata (Documentation/networking/xdp-rx-metadata.rst): the kernel copies it in copy mode and
 //! leaves it in place in zero-copy mode. Without it nothing would tell the order of frames of different queues.

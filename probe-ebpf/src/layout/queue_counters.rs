@@ -1,14 +1,14 @@
-//! How much came in where.
+//! Queue counters: frames and bytes of one interface and receive queue.
 
 /// What the program was called for on one interface and queue, on one CPU in one epoch.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct QueueRow {
-    /// Interface index, and the queue above it as in [`crate::snapshot::Snapshot::queue`]; 0 when the row is free.
+    /// Interface index, and the queue above it as in [`crate::frame_snapshot::Snapshot::queue`]; 0 when the row is free.
     pub place: u64,
     /// Frames.
     pub frames: u64,
-    /// Bytes of those frames, as [`super::CpuEpoch::frame_bytes`].
+    /// Bytes of those frames, as [`super::EpochCounters::frame_bytes`].
     pub bytes: u64,
     /// Must be 0.
     pub pad: u64,

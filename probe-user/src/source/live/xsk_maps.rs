@@ -1,9 +1,9 @@
 //! AF_XDP sockets for the engine's program: which queues there are, and the maps by which the program finds the sockets.
 
 use aya::maps::{HashMap, MapData, PerCpuArray, XskMap};
-use probe_ebpf::delivery::{FELL_BACK, REDIRECTED, Sockets, UNSTAMPED};
+use probe_ebpf::xsk_redirect::{FELL_BACK, REDIRECTED, Sockets, UNSTAMPED};
 
-use super::{LiveError, attach::Mode, carries, engine::Engine, ethtool, link_layer::LinkLayer, netdev::Netdev};
+use super::{LiveError, attach::Mode, engine::Engine, ethtool, host_traffic, link_layer::LinkLayer, netdev::Netdev};
 use crate::source::xsk::{
     XskBooks,
     datapath::{Datapath, OpenError, QueueAt},
@@ -20,7 +20,7 @@ pub fn queues(interfaces: &[String], mode: Mode, force: bool) -> Result<Vec<Queu
         if device.link_layer != LinkLayer::Ethernet {
             return Err(LiveError::LinkTypeOverSockets { name: device.name, link_layer: device.link_layer });
         }
-        if !force && let Some(why) = carries::own_traffic(&device)? {
+        if !force && let Some(why) = host_traffic::own_traffic(&device)? {
             return Err(LiveError::OwnTraffic { name: device.name, why });
         }
         // Drivers that cannot be asked have one queue.

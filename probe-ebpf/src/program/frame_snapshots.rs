@@ -1,4 +1,4 @@
-//! Takes snapshots of the frames whose segments are kept verbatim, when the agent has asked for them.
+//! Frame snapshots: copies the first bytes of frames whose segments are kept verbatim into a ring buffer, for `--evidence`.
 
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, RingBuf},
@@ -6,9 +6,9 @@ use aya_ebpf::{
     macros::{btf_map, map},
     maps::PerCpuArray,
 };
-use probe_ebpf::snapshot::{NO_ROOM, SNAPSHOT_BYTES, SNAPSHOT_COUNTS, Snapshot, TAKEN};
+use probe_ebpf::frame_snapshot::{NO_ROOM, SNAPSHOT_BYTES, SNAPSHOT_COUNTS, Snapshot, TAKEN};
 
-use crate::table::{self, global, opaque_number};
+use crate::tables::{self, global, opaque_number};
 
 /// 1 to take snapshots. Read-only data: without, the verifier removes all of it.
 #[unsafe(no_mangle)]
@@ -43,7 +43,7 @@ pub(crate) fn keep<R: Origin>(frame: &R) {
     if global!(EVIDENCE) == 0 {
         return;
     }
-    let Some(scratch) = table::scratch() else { return };
+    let Some(scratch) = tables::scratch() else { return };
     let segment = &scratch.segment;
     // SAFETY: no conditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };

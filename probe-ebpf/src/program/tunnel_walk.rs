@@ -1,5 +1,5 @@
-//! The walk through encapsulations, and the ICMP error that may be at its end, for each kind of frame a function that the
-//! verifier checks by itself.
+//! Tunnel walk: finds the TCP header behind encapsulations and logs ICMP errors, for each kind of frame as a function that
+//! the verifier checks by itself.
 //!
 //! Inlined, it is walked once for each of the many ways through the plain headers, and all that follows once for each of
 //! its own.
@@ -16,7 +16,7 @@ use probe_ebpf::{
 
 use crate::{
     frame::{Anywhere, Frame, Outgoing},
-    table::{self, global},
+    tables::{self, global},
 };
 
 /// Which id is part of the key: `DOMAIN_NONE`, `DOMAIN_VLAN` or `DOMAIN_TUNNEL`.
@@ -65,7 +65,7 @@ impl Walks for Outgoing<'_> {
     }
 }
 
-/// See [`tunnel::locate`]. Of global linkage, as [`crate::account::rstprobe_account`].
+/// See [`tunnel::locate`]. Of global linkage, as [`crate::accounting::rstprobe_account`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn rstprobe_walk(context: *mut xdp_md) -> u32 {
@@ -88,7 +88,7 @@ extern "C" fn rstprobe_walk_out(context: *mut __sk_buff) -> u32 {
 
 #[inline(always)]
 fn walk<R: Reader>(frame: &R) -> u32 {
-    let Some(scratch) = table::scratch() else { return Reject::NotIp as u32 };
+    let Some(scratch) = tables::scratch() else { return Reject::NotIp as u32 };
     let encapsulations = Encapsulations { enabled: global!(TUNNELS), max_depth: global!(TUNNEL_DEPTH) as u8 };
     match tunnel::locate(frame, encapsulations, &mut scratch.walk, &mut scratch.located) {
         Ok(()) => ARRIVED,
@@ -96,7 +96,7 @@ fn walk<R: Reader>(frame: &R) -> u32 {
     }
 }
 
-/// See [`icmp_quote`]. Of global linkage, as [`crate::account::rstprobe_account`].
+/// See [`icmp_quote`]. Of global linkage, as [`crate::accounting::rstprobe_account`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn rstprobe_quote(context: *mut xdp_md) -> u32 {
@@ -120,10 +120,10 @@ extern "C" fn rstprobe_quote_out(context: *mut __sk_buff) -> u32 {
 #[inline(always)]
 fn quote<R: Reader>(frame: &R) -> u32 {
     let none = Reject::NotTcp as u32;
-    let Some(scratch) = table::scratch() else { return none };
+    let Some(scratch) = tables::scratch() else { return none };
     let Some(place) = scratch.walk.icmp() else { return none };
     let Some(quote) = icmp_quote(frame, &place, scratch.walk.domain(global!(DOMAIN))) else { return none };
-    if let Some(region) = &mut table::region() {
+    if let Some(region) = &mut tables::region() {
         region.log_icmp(&quote);
     }
     ICMP_QUOTES as u32

@@ -1,4 +1,4 @@
-//! Entry points that hand TCP frames to AF_XDP sockets; what has no socket is counted as ever.
+//! AF_XDP redirect: entry points that hand TCP frames to sockets; frames of queues without a socket are counted here.
 //!
 //! A frame of a queue without a socket takes the counting path with all that belongs to it, as does what is no segment to
 //! be recorded; and `bpf_redirect_map` falls back to the configured action should the socket vanish in between.
@@ -9,13 +9,13 @@ use aya_ebpf::{
     maps::{HashMap, PerCpuArray, XskMap},
     programs::XdpContext,
 };
-use probe_ebpf::delivery::{DELIVERY_COUNTS, FELL_BACK, REDIRECTED, STAMP_LEN, STAMP_MAGIC, Sockets, UNSTAMPED};
+use probe_ebpf::xsk_redirect::{DELIVERY_COUNTS, FELL_BACK, REDIRECTED, STAMP_LEN, STAMP_MAGIC, Sockets, UNSTAMPED};
 
 use crate::{
-    evidence::Origin as _,
+    entry::{self, ACTION, ETHERNET},
     frame::Frame,
-    program::{self, ACTION, ETHERNET},
-    table::{self, global},
+    frame_snapshots::Origin as _,
+    tables::{self, global},
 };
 
 /// Interfaces that can be watched by sockets at once.
@@ -48,29 +48,29 @@ fn rstprobe_redirect_frags(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn deliver<const FRAGS: bool>(ctx: &XdpContext) -> u32 {
     let frame = Frame::<FRAGS>::of(ctx);
-    let Some(scratch) = program::find::<_, ETHERNET>(&frame, frame.linear_len()) else { return global!(ACTION) };
-    let scratch = table::opaque(scratch);
-    if table::is_segment(scratch.found) {
+    let Some(scratch) = entry::find::<_, ETHERNET>(&frame, frame.linear_len()) else { return global!(ACTION) };
+    let scratch = tables::opaque(scratch);
+    if tables::is_segment(scratch.found) {
         let (interface, queue) = frame.origin();
         let index = rstprobe_socket(interface, queue);
         if index != NO_SOCKET {
             return redirect(ctx, index);
         }
     }
-    program::count(&frame, scratch);
+    entry::count(&frame, scratch);
     global!(ACTION)
 }
 
 /// [`rstprobe_socket`]: there is none, or the agent is not ready.
 const NO_SOCKET: u32 = u32::MAX;
 
-/// Index of the socket of this interface and queue, or [`NO_SOCKET`]. Of global linkage, as [`crate::account::rstprobe_account`].
+/// Index of the socket of this interface and queue, or [`NO_SOCKET`]. Of global linkage, as [`crate::accounting::rstprobe_account`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn rstprobe_socket(interface: u32, queue: u32) -> u32 {
     match socket_of((interface, queue)) {
-        // As in `account::rstprobe_account`: there always is a region, unless the agent is not ready.
-        Some(index) if table::region().is_some() => index,
+        // As in `accounting::rstprobe_account`: there always is a region, unless the agent is not ready.
+        Some(index) if tables::region().is_some() => index,
         _ => NO_SOCKET,
     }
 }

@@ -1,4 +1,4 @@
-//! How the benchmark makes many flows of one frame: a counter, scrambled so that each flow comes once per pass and in an
+//! Benchmark flows: makes many flows of one frame by a counter, scrambled so that each flow comes once per pass and in an
 //! order that no prefetcher guesses. Shared by the bench-only kernel program and the benchmark that sets it up.
 
 /// Flags of data segments: PSH and ACK.

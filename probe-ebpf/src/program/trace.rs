@@ -1,4 +1,4 @@
-//! Feature `trace`: one line through aya-log for a frame that is rejected or that finds no room.
+//! Trace (feature `trace`): writes one line through aya-log for a frame that is rejected or that finds no room.
 //!
 //! The verifier walks what follows the parser once for nearly each of the many ways through the headers, and whatever
 //! is added there, or kept in registers until the end, multiplies. So the programs only call, as their last act, a
@@ -11,9 +11,9 @@
 use core::ptr::read_volatile;
 
 use aya_ebpf::{helpers::bpf_get_smp_processor_id, macros::map, maps::PerCpuArray};
-use probe_ebpf::{layout::CpuEpoch, parse::Reject};
+use probe_ebpf::{layout::EpochCounters, parse::Reject};
 
-use crate::table::{self, Scratch};
+use crate::tables::{self, Scratch};
 
 /// Kinds, by number: rejects as in [`Reject`]; then, as in the books, a SYN, FIN or RST that found room neither in a slot
 /// nor in the log, another segment that found no slot, an opening that a flood had no room for, and a segment left out
@@ -87,7 +87,7 @@ pub(crate) fn tell() {
 #[inline(never)]
 extern "C" fn rstprobe_trace(cpu: u32) -> u32 {
     // A flip since the frame was counted leads to the other half, where nothing is yet: then the next one is told of.
-    if let (Some(region), Some(scratch), Some(told)) = (table::region(), table::scratch(), TOLD.get_ptr_mut(0)) {
+    if let (Some(region), Some(scratch), Some(told)) = (tables::region(), tables::scratch(), TOLD.get_ptr_mut(0)) {
         // SAFETY: per CPU, and bottom halves are off: nobody else uses it until the program returns.
         let told = unsafe { &mut *told };
         if told.epoch != region.epoch {
@@ -102,7 +102,7 @@ extern "C" fn rstprobe_trace(cpu: u32) -> u32 {
 }
 
 #[inline(always)]
-fn first_untold(books: &CpuEpoch, told: u64) -> Option<usize> {
+fn first_untold(books: &EpochCounters, told: u64) -> Option<usize> {
     (0..KINDS).find(|&kind| {
         let counted = match kind {
             UNTRACKED => books.untracked,

@@ -1,5 +1,5 @@
-//! The same walk for those who put fragments together, look again, and know more encapsulations: captures, not the kernel
-//! program.
+//! Tunnel parser for captures: the same walk, resumed after reassembly of fragments and with more encapsulations than the
+//! kernel program knows.
 
 use super::{ALL, Encapsulations, MAX_STEPS, TEREDO, Walk, finish, layer, step};
 use crate::parse::{self, IcmpPlace, Located, Reader, Reject};

@@ -1,4 +1,4 @@
-//! Frames as the program reads them: packet memory of XDP and of tc egress, by bounds-checked pointers.
+//! Frame readers: packet memory of XDP and of tc egress, by bounds-checked pointers.
 
 use core::{hint::assert_unchecked, ptr::read_volatile};
 
@@ -7,9 +7,9 @@ use aya_ebpf::{
     helpers::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::{TcContext, XdpContext},
 };
-use probe_ebpf::{parse::Reader, snapshot::OUTGOING};
+use probe_ebpf::{frame_snapshot::OUTGOING, parse::Reader};
 
-use crate::{evidence::Origin, table};
+use crate::{frame_snapshots::Origin, tables};
 
 /// Headers end before this offset: link header and tags, IP header with the longest chain followed, TCP header.
 const MAX_OFFSET: usize = 0x3ffe;
@@ -99,7 +99,7 @@ impl<const FRAGS: bool> Reader for Frame<'_, FRAGS> {
 impl<const FRAGS: bool> Again for Frame<'_, FRAGS> {
     #[inline(always)]
     fn again(&self) -> Self {
-        let context = table::opaque_at(self.ctx.ctx);
+        let context = tables::opaque_at(self.ctx.ctx);
         // SAFETY: the context pointer is the kernel's own; volatile, so that these are loads of their own.
         let (start, end) =
             unsafe { (read_volatile(&raw const (*context).data), read_volatile(&raw const (*context).data_end)) };
@@ -164,7 +164,7 @@ impl Origin for Outgoing<'_> {
 impl Again for Outgoing<'_> {
     #[inline(always)]
     fn again(&self) -> Self {
-        let context = table::opaque_at(self.ctx.skb.skb);
+        let context = tables::opaque_at(self.ctx.skb.skb);
         // SAFETY: as above.
         let (start, end) =
             unsafe { (read_volatile(&raw const (*context).data), read_volatile(&raw const (*context).data_end)) };
@@ -198,11 +198,11 @@ impl<R: Reader + Memory> Reader for Anywhere<'_, R> {
     #[inline(always)]
     fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
         let (start, end) = self.0.memory();
-        let offset = table::opaque_number(offset as u32) as usize;
+        let offset = tables::opaque_number(offset as u32) as usize;
         if offset > MAX_OFFSET {
             return None;
         }
-        let at = table::opaque_at((start + offset) as *mut u8) as usize;
+        let at = tables::opaque_at((start + offset) as *mut u8) as usize;
         packet_bytes(at, end, 0)
     }
 

@@ -1,4 +1,4 @@
-//! The maps, and how a flow finds its slot in them.
+//! Flow tables: the mapped arrays, and the look-up of a flow's slot in them.
 //!
 //! Every map is one mmapable array of N CPUs times two epochs; `Region` is the part that this CPU may write in the
 //! current epoch. Slots are handed out in order (`0..slots`); a hashed index of one-cache-line buckets leads to them.
@@ -14,8 +14,8 @@ use aya_ebpf::{
 };
 use probe_ebpf::{
     layout::{
-        ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuEpoch, Desk, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, FlowKey,
-        JournalEntry, LogEntry, SLOT_SEGMENTS, SLOT_SUPERSEDED, Segment, SegmentRecord, ServiceRow, Slot,
+        ABI_VERSION, BUCKET_ENTRIES, Bucket, Control, CpuCounters, ENTRY_SLOT_BITS, ENTRY_SLOT_MASK, EpochCounters,
+        FlowKey, JournalEntry, LogEntry, SLOT_SEGMENTS, SLOT_SUPERSEDED, Segment, SegmentRecord, ServiceRow, Slot,
     },
     parse::{IcmpQuote, Located},
     record::{self, Journal},
@@ -27,7 +27,7 @@ use probe_ebpf::{
 static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// The books: `[cpu]`.
 #[map]
-static DESKS: Array<Desk> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static CPU_COUNTERS: Array<CpuCounters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// The index: `[cpu][epoch][bucket]`.
 #[map]
 static INDEX: Array<Bucket> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -41,7 +41,7 @@ static JOURNAL: Array<JournalEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE)
 #[map]
 pub(crate) static LOG: Array<LogEntry> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Working memory of one program run; see `program::run` for why it is not on the stack.
+/// Working memory of one program run; see `entry::run` for why it is not on the stack.
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 /// Never read here. An update of a map of maps waits for an RCU grace period in the kernel (`maybe_wait_bpf_programs`),
@@ -160,7 +160,7 @@ pub(crate) fn scratch() -> Option<&'static mut Scratch> {
 /// What this CPU may write in this epoch.
 pub(crate) struct Region {
     /// Its books.
-    pub(crate) books: &'static mut CpuEpoch,
+    pub(crate) books: &'static mut EpochCounters,
     /// What the agent tells; the less of it is read, the less there is to be kept in registers.
     control: *const Control,
     /// The epoch.
@@ -209,7 +209,7 @@ pub(crate) fn region() -> Option<Region> {
     }
     // SAFETY: no precondition.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let desk = DESKS.get_ptr_mut(cpu)?;
+    let desk = CPU_COUNTERS.get_ptr_mut(cpu)?;
     let half = epoch as usize & 1;
     // SAFETY: bottom halves are off, so this CPU's region has no other writer until the program returns; the agent
     // reads it only after an epoch flip and a grace period.

@@ -1,4 +1,4 @@
-//! The commonest shapes at offsets that are known beforehand: what most frames need, for a few instructions.
+//! Fast path: the commonest header shapes at fixed offsets, for a few instructions.
 
 use super::{ETHER_LEN, Located, PROTOCOL_TCP, Reader, be16, ne32};
 use crate::layout::TCP_FLAGS;
@@ -7,7 +7,7 @@ use crate::layout::TCP_FLAGS;
 /// `None` says nothing of the frame; [`super::locate`] does, and finds the same.
 #[inline(always)]
 #[must_use]
-pub fn glance_v4<R: Reader>(reader: &R) -> Option<Located> {
+pub fn fast_path_v4<R: Reader>(reader: &R) -> Option<Located> {
     let frame = reader.bytes::<{ ETHER_LEN + 20 + 20 }>(0)?;
     // EtherType, version and header length.
     let begin = ne32(frame, 12) & u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
@@ -26,7 +26,7 @@ pub fn glance_v4<R: Reader>(reader: &R) -> Option<Located> {
 /// The same of IPv6 without extension headers.
 #[inline(always)]
 #[must_use]
-pub fn glance_v6<R: Reader>(reader: &R) -> Option<Located> {
+pub fn fast_path_v6<R: Reader>(reader: &R) -> Option<Located> {
     let frame = reader.bytes::<{ ETHER_LEN + 40 + 20 }>(0)?;
     let begin = ne32(frame, 12) & u32::from_ne_bytes([0xff, 0xff, 0xf0, 0]);
     if begin != u32::from_ne_bytes([0x86, 0xdd, 0x60, 0]) || frame[20] != PROTOCOL_TCP {

@@ -1,4 +1,5 @@
-//! Accounting of one frame: books, flow table and log, as one function that the verifier checks by itself.
+//! Accounting: counts one frame and its segment in counters, flow table and log, as one function that the verifier checks
+//! by itself.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use probe_ebpf::{
@@ -7,8 +8,8 @@ use probe_ebpf::{
 };
 
 use crate::{
-    queues,
-    table::{self, CROPPED, PASSED_BY, Region, opaque_number},
+    queue_counters,
+    tables::{self, CROPPED, PASSED_BY, Region, opaque_number},
 };
 
 /// Counts a frame whose segment is in the scratch memory, and the segment; 1 when it is kept verbatim.
@@ -19,7 +20,7 @@ use crate::{
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub(crate) extern "C" fn rstprobe_account(len: u32, interface: u32, queue: u32) -> u32 {
-    let (Some(mut region), Some(scratch)) = (begin(len, (interface, queue)), table::scratch()) else { return 0 };
+    let (Some(mut region), Some(scratch)) = (begin(len, (interface, queue)), tables::scratch()) else { return 0 };
     region.books.frames += 1;
     region.books.tcp += 1;
     region.books.cropped += u32::from(scratch.found & CROPPED != 0);
@@ -46,9 +47,9 @@ pub(crate) fn set_aside(found: u32, len: u32, place: (u32, u32)) {
 /// possible CPU, so there always is one, unless the agent is not ready.
 #[inline(always)]
 pub(crate) fn begin(len: u32, place: (u32, u32)) -> Option<Region> {
-    let mut region = table::region()?;
+    let mut region = tables::region()?;
     region.books.frame_bytes += len as u64;
-    queues::count(place, len, &mut region);
+    queue_counters::count(place, len, &mut region);
     Some(region)
 }
 

@@ -1,5 +1,5 @@
-//! Entry points: XDP, with and without multi-buffer support, and tc egress for what a host itself sends; of each one for
-//! interfaces with Ethernet and one for those whose frames begin with an IP header (tun, WireGuard, PPP, IP tunnels).
+//! Entry points: XDP, with and without multi-buffer support, and tc egress for what a host itself sends; each for Ethernet
+//! and for interfaces whose frames begin with an IP header (tun, WireGuard, PPP, IP tunnels).
 
 use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action},
@@ -15,12 +15,12 @@ use probe_ebpf::{
 #[cfg(feature = "trace")]
 use crate::trace;
 use crate::{
-    account::{begin, rstprobe_account, set_aside},
-    evidence::{self, Origin},
+    accounting::{begin, rstprobe_account, set_aside},
     frame::{Again, Frame, Outgoing},
-    queues,
-    table::{self, CROPPED, PASSED_BY, SEGMENT_AND_MORE, Scratch, global},
-    walk::{ARRIVED, DOMAIN, TUNNELS, Walks},
+    frame_snapshots::{self, Origin},
+    queue_counters,
+    tables::{self, CROPPED, PASSED_BY, SEGMENT_AND_MORE, Scratch, global},
+    tunnel_walk::{ARRIVED, DOMAIN, TUNNELS, Walks},
 };
 
 // Set by the loader; read-only data that the verifier folds into the program.
@@ -108,19 +108,19 @@ pub(crate) fn run<R: Reader + Origin + Again + Walks, const LINK: u8>(frame: &R,
 pub(crate) fn count<R: Reader + Origin + Again>(frame: &R, scratch: &mut Scratch) {
     // Through map memory, behind the compiler's back: the verifier forgets by which of the many paths through the
     // headers it came here, and need not walk the rest once for each.
-    let scratch = table::opaque(scratch);
+    let scratch = tables::opaque(scratch);
     let len = frame.again().counted_len();
     #[cfg(feature = "trace")]
     trace::note_length(scratch, len);
-    let (interface, queue) = queues::place_of(frame);
-    if !table::is_segment(scratch.found) {
+    let (interface, queue) = queue_counters::place_of(frame);
+    if !tables::is_segment(scratch.found) {
         return set_aside(scratch.found, len, (interface, queue));
     }
     if scratch.found & !CROPPED == SEGMENT_AND_MORE {
         parse::rest(&frame.again(), &scratch.located, &mut scratch.segment);
     }
     if rstprobe_account(len, interface, queue) != 0 {
-        evidence::keep(frame);
+        frame_snapshots::keep(frame);
     }
 }
 
@@ -132,14 +132,14 @@ pub(crate) fn find<R: Reader + Origin + Again + Walks, const LINK: u8>(
 ) -> Option<&'static mut Scratch> {
     if LINK == ETHERNET {
         // The commonest shapes first, at fixed offsets.
-        if let Some(located) = parse::glance_v4(frame) {
-            return glanced(frame, &located, len);
+        if let Some(located) = parse::fast_path_v4(frame) {
+            return on_fast_path(frame, &located, len);
         }
-        if let Some(located) = parse::glance_v6(frame) {
-            return glanced(frame, &located, len);
+        if let Some(located) = parse::fast_path_v6(frame) {
+            return on_fast_path(frame, &located, len);
         }
     }
-    let scratch = table::scratch()?;
+    let scratch = tables::scratch()?;
     scratch.found = match locate::<R, LINK>(frame, scratch) {
         ARRIVED if passes_by(scratch.located.flags) => PASSED_BY,
         ARRIVED => return walked(frame, scratch),
@@ -150,12 +150,12 @@ pub(crate) fn find<R: Reader + Origin + Again + Walks, const LINK: u8>(
 
 /// A segment at offsets that the compiler knows. When it passes by, it needs no more than one look at the books.
 #[inline(always)]
-fn glanced<R: Reader + Origin>(frame: &R, located: &Located, len: usize) -> Option<&'static mut Scratch> {
+fn on_fast_path<R: Reader + Origin>(frame: &R, located: &Located, len: usize) -> Option<&'static mut Scratch> {
     if passes_by(located.flags) {
-        begin(len as u32, queues::place_of(frame))?.books.glanced += 1;
+        begin(len as u32, queue_counters::place_of(frame))?.books.passed_fast += 1;
         return None;
     }
-    let scratch = table::scratch()?;
+    let scratch = tables::scratch()?;
     let (segment, more) = parse::head(frame, located, located.domain(global!(DOMAIN)), 0).ok()?;
     scratch.put(&segment, more);
     if more {
@@ -202,12 +202,12 @@ fn passes_by(flags: u16) -> bool {
 #[inline(always)]
 fn walked<R: Reader + Again>(frame: &R, scratch: &'static mut Scratch) -> Option<&'static mut Scratch> {
     // As in `run`.
-    let scratch = table::opaque(scratch);
+    let scratch = tables::opaque(scratch);
     let domain = scratch.located.domain(global!(DOMAIN));
     // `locate` has just read these headers, so this cannot fail; the verifier wants the branch.
     let (segment, more) = parse::head(frame, &scratch.located, domain, 0).ok()?;
     scratch.put(&segment, more);
-    // A glance leaves such frames to this way.
+    // The fast path leaves cropped frames to this function.
     if scratch.located.is_cropped(&frame.again()) {
         scratch.found |= CROPPED;
     }

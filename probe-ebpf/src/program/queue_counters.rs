@@ -1,11 +1,11 @@
-//! What came in on which interface and queue, when the agent watches more than one.
+//! Queue counters: frames and bytes by interface and receive queue, when the agent watches more than one.
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
 use probe_ebpf::layout::{QUEUE_PROBES, QUEUE_ROWS, QueueRow};
 
 use crate::{
-    evidence::Origin,
-    table::{Region, global, opaque_number},
+    frame_snapshots::Origin,
+    tables::{Region, global, opaque_number},
 };
 
 /// Counts by interface and queue: `[cpu][epoch][row]`.

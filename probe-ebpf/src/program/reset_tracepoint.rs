@@ -1,4 +1,4 @@
-//! The kernel's own word on resets it sends: `tcp:tcp_send_reset`, for `--host`.
+//! Reset tracepoint: reports each RST that this kernel's TCP sends and why (`tcp:tcp_send_reset`), for `--host`.
 //!
 //! Field offsets differ between kernels, so the loader reads them from the tracepoint's format and sets them here; the
 //! reason travels as a number and gets its name in user space, from the same format.
@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use probe_ebpf::layout::ResetEvent;
 
-use crate::table::global;
+use crate::tables::global;
 
 /// Events on their way to the agent.
 #[map]

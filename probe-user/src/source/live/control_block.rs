@@ -1,23 +1,23 @@
 //! The agent's side of what the program is told, and of the books.
 
 use aya::Ebpf;
-use probe_ebpf::layout::{Control, CpuEpoch, Desk};
+use probe_ebpf::layout::{Control, CpuCounters, EpochCounters};
 
 use super::{LiveError, engine::map, mapping::Mapping};
 
-/// One [`Control`] for all, one [`Desk`] per CPU.
-pub(super) struct Desks {
+/// One [`Control`] for all, one [`CpuCounters`] per CPU.
+pub(super) struct ControlBlock {
     control: Mapping<Control>,
-    desks: Mapping<Desk>,
+    counters: Mapping<CpuCounters>,
 }
 
-impl Desks {
+impl ControlBlock {
     /// Maps them.
     ///
     /// # Errors
     /// The object lacks the map, or the kernel refuses.
     pub(super) fn map(ebpf: &Ebpf, cpus: u32) -> Result<Self, LiveError> {
-        Ok(Self { control: map(ebpf, "CONTROL", 1)?, desks: map(ebpf, "DESKS", cpus)? })
+        Ok(Self { control: map(ebpf, "CONTROL", 1)?, counters: map(ebpf, "CPU_COUNTERS", cpus)? })
     }
 
     /// What the program was last told.
@@ -31,20 +31,20 @@ impl Desks {
     }
 
     /// The books of a region: those of one CPU in one half.
-    pub(super) fn books(&self, region: usize) -> CpuEpoch {
+    pub(super) fn books(&self, region: usize) -> EpochCounters {
         let (cpu, offset) = Self::place(region);
-        self.desks.read_part(cpu, offset)
+        self.counters.read_part(cpu, offset)
     }
 
     /// Begins the books of a region anew.
     pub(super) fn clear(&mut self, region: usize) {
         let (cpu, offset) = Self::place(region);
-        self.desks.write_part(cpu, offset, CpuEpoch::default());
+        self.counters.write_part(cpu, offset, EpochCounters::default());
     }
 
-    /// CPU and offset within its desk.
+    /// CPU and offset within its counters.
     fn place(region: usize) -> (usize, usize) {
-        (cpu(region), std::mem::offset_of!(Desk, books) + region % 2 * size_of::<CpuEpoch>())
+        (cpu(region), std::mem::offset_of!(CpuCounters, books) + region % 2 * size_of::<EpochCounters>())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who gets room, and what becomes of segments that get none.
+//! Admission: decides which new flows get a slot when the table is nearly full, and where segments without one are counted.
 //!
 //! Room is for conversations: openings (SYN, SYN-ACK, the RST that refuses) get slots up to the mark and half of the log,
 //! and of one service no more than its share; data at depth `auto` gets slots up to the mark. The rest belongs to
@@ -20,8 +20,8 @@ use probe_ebpf::{
 };
 
 use crate::{
-    program::DEPTH,
-    table::{HASH_SEED, LOG, LOG_PER_CPU, Refusal, Region, SLOTS_PER_CPU, global, opaque_number},
+    entry::DEPTH,
+    tables::{HASH_SEED, LOG, LOG_PER_CPU, Refusal, Region, SLOTS_PER_CPU, global, opaque_number},
 };
 
 /// Counts by service: `[cpu][epoch][row]`.

@@ -1,4 +1,4 @@
-//! The first bytes of a frame with what was read of it, on the way through a ring buffer: evidence where XDP cannot redirect.
+//! Frame snapshot: the first bytes of a frame with its segment, as it passes the ring buffer: evidence of counted traffic.
 //!
 //! Must not know: the ring buffer, when a snapshot is taken, what becomes of it.
 
