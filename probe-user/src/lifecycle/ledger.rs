@@ -51,11 +51,17 @@ fn is_alert_like(track: &Track, note: u64, len: u32) -> bool {
     track.ends.iter().all(|end| u64::from(end.last_seq.wrapping_sub(end.start_seq)) >= LEAST_OF_TLS)
 }
 
+/// Record header, alert, inner type and tag (RFC 8446 5.2).
+const ALERT_OF_TLS_1_3: u32 = 5 + 2 + 1 + 16;
+
 /// A TLS record that is an alert, or may be an encrypted one, and nothing after it (RFC 8446 5.1, 5.2).
 pub(super) fn is_alert(note: u64, len: u32) -> bool {
-    let [kind, 3, 0..=4, high, low, ..] = note.to_ne_bytes() else { return false };
+    let [kind, 3, version @ 0..=4, high, low, ..] = note.to_ne_bytes() else { return false };
     let whole = u32::from(u16::from_be_bytes([high, low])) + 5 == len;
-    whole && (kind == 21 || kind == 23 && ENCRYPTED_ALERTS.contains(&len))
+    // TLS 1.3 hides alerts behind the type of application data and says 1.2 (RFC 8446 5.2), its drafts 1.0; older versions
+    // do not hide them.
+    let is_hidden = len == ALERT_OF_TLS_1_3 || version == 3 && ENCRYPTED_ALERTS.contains(&len);
+    whole && (kind == 21 || kind == 23 && is_hidden)
 }
 
 /// The description of an alert in the clear that ends a connection (RFC 8446 6): anything but close_notify.
@@ -100,6 +106,7 @@ mod tests {
         assert!(is_alert(note([23, 3, 3, 0, 19, 9, 9, 9]), 24));
         assert!(is_alert(note([21, 3, 1, 0, 2, 1, 0, 0]), 7));
         assert!(!is_alert(note([23, 3, 3, 0, 60, 9, 9, 9]), 65), "application data");
+        assert!(!is_alert(note([23, 3, 1, 0, 32, 9, 9, 9]), 37), "application data of TLS 1.0");
         assert!(!is_alert(note([21, 3, 3, 0, 26, 0, 0, 0]), 100), "more follows");
         assert!(!is_alert(note(*b"GET / HT"), 24));
         assert_eq!(fatal_alert(note([21, 3, 3, 0, 2, 2, 48, 0]), 7), Some(48), "unknown_ca");

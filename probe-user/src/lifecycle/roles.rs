@@ -52,6 +52,10 @@ impl Servers {
         if track.orientation != Orientation::FirstSender || track.has(REVERSED) {
             return (track.orientation, track.has(REVERSED));
         }
+        // Who sends a SYN-ACK is the server, also where that is the first segment seen.
+        if track.ends[ORIG].syn_ack > 0 && track.ends[RESP].syn_ack == 0 {
+            return (Orientation::SynAck, true);
+        }
         let known = |end: Endpoint| self.known.contains(&place(end));
         match (known(originator(track)), known(responder(track))) {
             (false, true) => (Orientation::Remembered, false),

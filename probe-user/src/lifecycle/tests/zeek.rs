@@ -72,8 +72,9 @@ fn syn_ack_first_makes_its_sender_the_server_once_data_follows() {
 #[test]
 fn syn_ack_and_rst_stay_as_they_came() {
     let record = Talk::new().play("hR").record_of();
-    assert_eq!(record.orig.port(), 9999);
-    assert_eq!(record.history, "Hr");
+    // Zeek's originator is who sent the first segment; the sender of a SYN-ACK is the server all the same.
+    assert_eq!((record.resp.port(), record.is_reversed), (9999, true));
+    assert_eq!((record.history.as_str(), record.orientation), ("Hr", Orientation::SynAck));
 }
 
 #[test]

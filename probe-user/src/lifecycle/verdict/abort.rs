@@ -14,6 +14,9 @@ use super::{Finding, Reset, found};
 /// Times within a connection are kept to about a millisecond: shorter paths cannot be told by.
 const TELLING_NS: u64 = 3_000_000;
 
+/// An application that shuts down and then closes does so within this time.
+const FIN_AND_RST_NS: u64 = 1_000_000;
+
 /// 22: the RST says why: by its payload (RFC 9293 3.5.3), or by an option of Multipath TCP (RFC 8684 3.6).
 pub(super) fn explained(reset: &Reset<'_>) -> Option<Finding> {
     if form::explained(reset.rst.note).is_some() {
@@ -131,6 +134,12 @@ impl Reset<'_> {
         }
         if self.rst.sender.kind == Kind::PureAck && asked_soon {
             return Some("acknowledged_after_reply");
+        }
+        // Shut down, and closed at once with something unread: otherwise nothing would follow the FIN.
+        if let Some(fin) = self.case.fin_of(self.side).filter(|_| self.rst.sender.fin) {
+            let after_fin_ns = time_ns.saturating_sub(fin.time_ns());
+            let at_once = after_fin_ns <= (self.case.round_trip_ns() / 2).max(FIN_AND_RST_NS);
+            return (at_once && self.form == Form::Abort).then_some("closed_after_fin");
         }
         // Half a round trip: who waits for the reply to be acknowledged takes a whole one.
         let half_ns = self.case.round_trip_ns() / 2;

@@ -8,7 +8,7 @@ use super::super::{
     Cause, Closing, Confidence, ResetBy,
     endpoint::Kind,
     form::Form,
-    track::{AFTER_END, TICK_SHIFT},
+    track::{AFTER_END, ORIG_SPOKE_AGAIN, TICK_SHIFT},
 };
 use super::{Case, Finding, IDLE_NS, PATIENCE_NS, Reset, found, ledger::Tail};
 
@@ -104,6 +104,9 @@ pub(super) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
 fn client_had_closed(reset: &Reset<'_>, fin: &Seen) -> (Cause, Confidence) {
     let case = reset.case;
     let (client, server) = (case.client(), 1 - case.client());
+    if case.said_farewell() {
+        return (Cause::RstAfterClose, Confidence::Medium);
+    }
     if let Some(waited_ns) = case.waited_ns(client, reset.rst) {
         // It did not wait for long: perhaps it wanted no answer.
         return case
@@ -159,6 +162,20 @@ impl Case<'_> {
         self.track.rare().is_some_and(|rare| ENCRYPTED_ALERTS.contains(&rare.sides[side].late_len))
     }
 
+    /// The client said something more, after answers to what it had said before, and closed without waiting for a reply: QUIT,
+    /// unbind, Terminate. What may still have come in vain is no longer than a line. Rival: a client that ended with a
+    /// request just sent.
+    pub(super) fn said_farewell(&self) -> bool {
+        let client = self.client();
+        let Some(fin) = self.fin_of(client).filter(|_| self.closed_first() == Some(client)) else { return false };
+        let after_last_ns = self.since_tick(fin.talk.data_ticks[client], fin.time_ns());
+        self.track.has(ORIG_SPOKE_AGAIN)
+            && self.knows_answers()
+            && talk::answer_ns(self.track).is_some()
+            && self.ledger.lost(1 - client) <= FAREWELL_REPLY
+            && after_last_ns <= self.round_trip_ns().max(ROUNDING_NS)
+    }
+
     /// Whether who waited for so long gave up: longer than answers had taken before, or than [`PATIENCE_NS`]. Rival: a client
     /// that wants no answer.
     pub(super) fn gave_up(&self, waited_ns: u64) -> Option<Confidence> {
@@ -194,6 +211,8 @@ impl Case<'_> {
 
 /// Times within a connection are kept to about a millisecond, at both ends of a difference.
 const ROUNDING_NS: u64 = 2 << TICK_SHIFT;
+/// A reply to a farewell is no longer, bytes: `221 2.0.0 Bye`, `+OK Logging out`.
+const FAREWELL_REPLY: u32 = 64;
 /// A server that closes because of idleness was silent for at least this long.
 pub(super) const IDLE_CLOSE_NS: u64 = 200_000_000;
 /// Less is the beginning of an answer, or what a TLS server sends after the handshake.

@@ -5,6 +5,8 @@ use super::{Finding, IDLE_NS, PAUSE_NS, Reset, found, silence_ns};
 
 /// Retransmissions of the same payload, none acknowledged, that make a path that is gone.
 const IN_VAIN: u8 = 3;
+/// A bare RST that comes so soon after payload of its sender aborts, in stacks that abort so.
+const BARE_ABORT_NS: u64 = 5_000_000;
 
 /// 10, in the middle: after a pause, an RST that did not come from the host it names: a device forgot the connection.
 pub(super) fn by_device(reset: &Reset<'_>) -> Option<Finding> {
@@ -47,6 +49,11 @@ pub(super) fn no_state(reset: &Reset<'_>) -> Option<Finding> {
     let answers = matches!(trigger, Kind::Data | Kind::KeepAlive | Kind::PureAck | Kind::Fin | Kind::SynAck);
     if reset.form != Form::Reply || reset.rst.sender.fin || !answers {
         return None;
+    }
+    // Just after its own payload, and no answer to anything: a stack that aborts by a bare RST.
+    let since_own_ns = reset.case.since_tick(reset.rst.talk.data_ticks[reset.side], reset.rst.record.time_ns);
+    if !reset.rst.answers_peer && reset.case.sides[reset.side].bytes > 0 && since_own_ns <= BARE_ABORT_NS {
+        return found(Cause::AppAbort, Confidence::Low);
     }
     // Without a pause before, a stack that aborts by a bare RST (macOS) would look the same.
     let paused = silence_ns(reset.case.track, reset.rst) >= IDLE_NS;

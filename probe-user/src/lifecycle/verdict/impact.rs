@@ -59,7 +59,11 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
     match cause {
         Cause::TlsAlert => return Impact::AttemptFailed,
         // The server had closed with a request unanswered; that a goodbye came too late as well costs nothing.
-        Cause::CloseNotifyAfterClose if !reset.is_by_client() && reset.awaits_answer() => return Impact::ResponseLost,
+        Cause::CloseNotifyAfterClose
+            if !reset.is_by_client() && reset.awaits_answer() && !reset.case.said_farewell() =>
+        {
+            return Impact::ResponseLost;
+        }
         Cause::CloseNotifyAfterClose | Cause::RstInsteadOfFin | Cause::RstAfterClose => return Impact::None,
         Cause::ClientGaveUp => return Impact::ResponseLost,
         Cause::ClientAbortDownload | Cause::ClientAbortUpload => return Impact::TransferCut,
@@ -67,6 +71,9 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
         _ => {}
     }
     match (clt > 0, srv > 0) {
+        // What both hosts still used afterwards was not cut.
+        (false, false) if is_by_another(cause) && reset.rst.sender_continued => Impact::None,
+        (false, false) if !is_by_another(cause) && reset.case.said_farewell() => Impact::None,
         (true, true) => Impact::TransferCut,
         (true, false) => Impact::RequestLost,
         (false, true) if reset.has_answered() => Impact::TransferCut,

@@ -3,12 +3,15 @@
 use super::super::{
     Cause, Closing, Confidence, Opening,
     endpoint::{Kind, SENT_ACK},
+    ledger::payload_end,
     track::{ORIG, RESP},
 };
 use super::Case;
 
 /// SYN-ACKs of one handshake from which their answer is missing, or not believed.
 const REPEATED: u64 = 3;
+/// Sooner, no host repeats its SYN-ACK: half the initial retransmission timeout.
+const FIRST_REPETITION_NS: u64 = 500_000_000;
 /// Retransmissions without acknowledgement that make a path that is gone.
 const IN_VAIN: u8 = 3;
 
@@ -51,7 +54,13 @@ pub(super) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
 /// given up.
 fn of_vain(case: &Case<'_>) -> Option<(Cause, Confidence)> {
     let [client, server] = case.sides;
-    let is_open = matches!(case.closing, Closing::Open | Closing::HalfClosed | Closing::Vanished);
+    let lost = [ORIG, RESP].into_iter().any(|side| case.ledger.lost(side) > 0 && case.track.ends[side].repeats > 0);
+    let is_open = match case.closing {
+        Closing::Open | Closing::HalfClosed | Closing::Vanished => true,
+        // Of two FINs, one waits behind payload that nobody acknowledges.
+        Closing::TwoFins => lost,
+        _ => false,
+    };
     if !is_open || case.is_half_seen() {
         return None;
     }
@@ -76,6 +85,11 @@ fn gave_up(case: &Case<'_>) -> Option<Confidence> {
     if !by_itself || fin.talk.last() != Some(client) || case.track.spoke_last() != Some(client) || case.is_half_seen() {
         return None;
     }
+    // It acknowledged more than was seen: an answer that was not captured.
+    let end = payload_end(&case.track.ends[server]);
+    if fin.ack.wrapping_sub(end).cast_signed() > 0 {
+        return None;
+    }
     let waited_ns = case.since_tick(fin.talk.data_ticks[client], fin.time_ns());
     // Both may have closed in order: perhaps the last message wanted no answer.
     case.gave_up(waited_ns).map(|_| Confidence::Low)
@@ -91,7 +105,9 @@ fn of_opening(case: &Case<'_>) -> Option<(Cause, Confidence)> {
         // The SYN is answered by the acknowledgement, or by payload, of another connection (RFC 5961 4.2).
         return Some((Cause::StaleConnectionSyn, Confidence::Medium));
     }
-    if server.syn_ack < REPEATED || !is_quiet {
+    // Copies are no repetitions: the first SYN-ACK is repeated after a second (RFC 6298 2).
+    let lasted_ns = case.track.previous_ns().saturating_sub(case.track.start_ns);
+    if server.syn_ack < REPEATED || !is_quiet || lasted_ns < FIRST_REPETITION_NS {
         return None;
     }
     let answered = orig.has(SENT_ACK) || client.bytes > 0;
