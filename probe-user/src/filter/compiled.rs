@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::expr::{Comparison, Expr, Relation, Span, Values};
+use super::expr::{Comparison, Expr, Relation, Values};
 use super::field::{Kind, Name, Names, Scope, address, end};
+use super::span::Span;
 use crate::lifecycle::{Basis, Connection, Side};
 
 /// A condition.

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::field::{Field, FieldRef, Kind, Name, Unit};
 use super::literal;
+use super::span::Span;
 
 /// A condition.
 #[derive(Clone, PartialEq, Debug)]
@@ -82,13 +83,6 @@ impl Relation {
             (_, kind) => matches!(kind, Kind::Sides(..) | Kind::Number(..) | Kind::Port),
         }
     }
-}
-
-/// Numbers from the first to the last, both included; one alone is both.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Span {
-    pub(super) first: u64,
-    pub(super) last: u64,
 }
 
 /// What a field is compared with: exactly one, but for [`Relation::In`].

@@ -7,8 +7,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::expr::Span;
 use super::field::Unit;
+use super::span::Span;
 
 /// Between the first and the last of a range.
 const TO: &str = "..";

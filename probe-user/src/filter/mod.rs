@@ -23,6 +23,7 @@ mod field;
 mod help;
 mod literal;
 mod parse;
+mod span;
 mod token;
 
 use std::{fmt, str::FromStr};

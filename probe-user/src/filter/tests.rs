@@ -8,8 +8,9 @@ use crate::{
     aggregate::tests::connection,
     lifecycle::{Basis, Cause, Closing, Confidence, ConnState, Opening, ResetBy, Side},
 };
-use expr::{Comparison, Expr, Relation, Span, Values};
+use expr::{Comparison, Expr, Relation, Values};
 use field::{FIELDS, FieldRef, Kind, Scope, Unit};
+use span::Span;
 
 /// Reset by the server, 10.0.0.1:40000 to 10.0.0.2:443.
 fn reset() -> Connection {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use comfy_table::Cell;
 use serde::Serialize;
 
-use super::table::{Style, limit, more, number, table};
+use super::cells::{Style, limit, more, number, table};
 use crate::aggregate::FlagTotals;
 
 /// Segments that are in no connection because there were too many of them, by service.

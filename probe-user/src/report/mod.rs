@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no terminal. Whoever writes the text says how wide the terminal is and whether it has colours.
 
+mod cells;
 pub mod flood;
 pub mod json;
 pub mod line;

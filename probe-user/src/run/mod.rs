@@ -16,6 +16,7 @@ mod kept;
 mod losses;
 mod meters;
 mod output;
+mod overwriting;
 mod pace;
 mod place;
 mod read;

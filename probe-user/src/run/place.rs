@@ -1,4 +1,4 @@
-//! Which file a path leads to, whatever its name: so that no output is written over an input, or over another output.
+//! File identity: which file a path leads to, whatever its name and through links.
 //!
 //! Must not know: what is in the files.
 
@@ -9,9 +9,6 @@ use std::{
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
-
-use super::{RunError, files};
-use crate::plan::EvidencePlan;
 
 /// A file that is there, or where there may be one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,90 +47,4 @@ fn free(path: &Path) -> Option<Place> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = fs::metadata(folder).ok()?;
     Some(Place::Free(folder.dev(), folder.ino(), path.file_name()?.to_os_string()))
-}
-
-/// Refuses to write `--json-out` over a capture that is read, or over what `--evidence` writes or keeps.
-///
-/// # Errors
-/// [`RunError::JsonOutOver`].
-pub(super) fn refuse_overwriting(
-    json_out: Option<&PathBuf>,
-    evidence: Option<&EvidencePlan>,
-    captures: &[PathBuf],
-) -> Result<(), RunError> {
-    let Some((path, Some(written))) = json_out.map(|path| (path, place(path))) else { return Ok(()) };
-    let over = |other: &Path, what| {
-        let [path, other] = [path.as_path(), other].map(|path| path.display().to_string());
-        Err(RunError::JsonOutOver { path, other, what })
-    };
-    if let Some(capture) = captures.iter().find(|capture| place(capture).as_ref() == Some(&written)) {
-        return over(capture, "which is to be read");
-    }
-    match evidence {
-        Some(evidence) if files::overwritten(evidence, std::slice::from_ref(path)).is_some() => {
-            over(&evidence.path, "where --evidence is written")
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("rstprobe-place-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        folder
-    }
-
-    fn refused(json: &Path, evidence: Option<&Path>, captures: &[PathBuf]) -> bool {
-        let plan = evidence.map(|path| EvidencePlan {
-            path: path.to_path_buf(),
-            is_file: path.extension().is_some(),
-            max_bytes: 1 << 20,
-            max_age: Duration::from_hours(1),
-            of: "rst.count > 0".parse().expect("a filter"),
-        });
-        refuse_overwriting(Some(&json.to_path_buf()), plan.as_ref(), captures).is_err()
-    }
-
-    #[test]
-    fn a_capture_is_the_same_through_every_link() {
-        let folder = folder("links");
-        let capture = folder.join("a.pcap");
-        fs::write(&capture, [0; 10]).expect("a file");
-        let (soft, hard) = (folder.join("soft"), folder.join("hard"));
-        std::os::unix::fs::symlink("a.pcap", &soft).expect("a link");
-        fs::hard_link(&capture, &hard).expect("a link");
-        let captures = [capture.clone()];
-        for json in [&capture, &soft, &hard, &folder.join("./a.pcap")] {
-            assert!(refused(json, None, &captures), "{json:?}");
-        }
-        assert!(refused(&capture, None, &[PathBuf::from("-"), hard]));
-        assert!(!refused(&folder.join("b.json"), None, &captures));
-        assert!(!refused(Path::new("/dev/null"), None, &[PathBuf::from("/dev/null")]), "nothing is lost");
-        fs::remove_dir_all(folder).expect("removed");
-    }
-
-    #[test]
-    fn evidence_is_not_written_over_whether_there_or_not() {
-        let folder = folder("evidence");
-        let evidence = folder.join("e.pcapng");
-        let dangling = folder.join("dangling");
-        std::os::unix::fs::symlink("e.pcapng", &dangling).expect("a link");
-        for _ in 0..2 {
-            assert!(refused(&evidence, Some(&evidence), &[]));
-            assert!(refused(&folder.join("./e.pcapng"), Some(&evidence), &[]));
-            assert!(refused(&dangling, Some(&evidence), &[]));
-            assert!(!refused(&folder.join("e.json"), Some(&evidence), &[]));
-            fs::write(&evidence, [0; 10]).expect("a file");
-        }
-        let kept = folder.join("rstprobe-20200101T000000Z-000000.pcapng");
-        fs::write(&kept, [0; 10]).expect("a file");
-        assert!(refused(&kept, Some(&folder), &[]));
-        fs::remove_dir_all(folder).expect("removed");
-    }
 }

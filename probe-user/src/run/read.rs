@@ -7,7 +7,8 @@ use std::{path::Path, time::Instant};
 use probe_ebpf::layout::Segment;
 
 use super::{
-    RunError, capture_clock::CaptureClock, checksums, kept::Kept, losses, output, place, view::View, writer::Stdout,
+    RunError, capture_clock::CaptureClock, checksums, kept::Kept, losses, output, overwriting, view::View,
+    writer::Stdout,
 };
 use crate::{
     lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
@@ -30,7 +31,7 @@ const PROGRESS_FRAMES: u64 = 1 << 16;
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
 pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
-    place::refuse_overwriting(plan.view.json_out.as_ref(), plan.evidence.as_ref(), &plan.files)?;
+    overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.evidence.as_ref(), &plan.files)?;
     let Some((first, others)) = plan.files.split_first() else { return Ok(()) };
     // Before anything is begun that could take the place of something else: a name may be mistyped.
     let capture = open(first)?;

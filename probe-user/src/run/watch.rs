@@ -8,7 +8,7 @@ use super::{
     RunError,
     interfaces::Interfaces,
     losses::{self, Unseen},
-    output, place,
+    output, overwriting,
     session::{Closed, Session, TICK},
     signals::{self, Signals},
     view::View,
@@ -33,7 +33,7 @@ pub(super) fn watch(plan: &WatchPlan) -> Result<(), RunError> {
 }
 
 async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
-    place::refuse_overwriting(plan.view.json_out.as_ref(), plan.live.evidence.as_ref(), &[])?;
+    overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.live.evidence.as_ref(), &[])?;
     // Handlers first: a signal that comes while attaching must not leave before the final drain.
     let mut signals = Signals::listen()?;
     let mut view = View::open(&plan.view, Stdout::Queued(Writer::start()?))?;

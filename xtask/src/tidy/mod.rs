@@ -2,6 +2,7 @@
 //!
 //! Gathers the files, lets each rule look at them, and says file, line and reason. Knows no rule itself.
 
+mod circles;
 mod lines;
 mod paths;
 mod rooms;
@@ -41,14 +42,18 @@ impl fmt::Display for Finding {
 pub(crate) fn tidy(root: &Path) -> Result<()> {
     let files = files(root)?;
     let mut findings = tree::top_level(&files);
+    let mut texts = Vec::new();
     for path in &files {
         // What is no text, captures for one, has no lines to read.
         let Ok(text) = fs::read_to_string(root.join(path)) else { continue };
         findings.extend(tree::machine_paths(path, &text));
         if Path::new(path).extension().is_some_and(|extension| extension == "rs") {
             findings.extend(rust(path, &text));
+            texts.push((path, text));
         }
     }
+    let sources: Vec<Source<'_>> = texts.iter().map(|(path, text)| Source::new(path, text)).collect();
+    findings.extend(circles::check(&sources));
     findings.iter().for_each(sh::say);
     if !findings.is_empty() {
         bail!("tidy: {} findings in {} files", findings.len(), files.len());

@@ -159,7 +159,7 @@ fn tokens(source: &Source<'_>) -> Vec<(usize, Token)> {
 }
 
 /// `probe-user/src/source/live.rs` is `crate::source::live`.
-fn module_of(path: &str) -> String {
+pub(super) fn module_of(path: &str) -> String {
     let inner = path.split_once("src/").map_or(path, |(_, inner)| inner).trim_end_matches(".rs");
     let parts = inner.split('/').filter(|part| !["mod", "lib", "main"].contains(part));
     std::iter::once("crate").chain(parts).collect::<Vec<_>>().join("::")

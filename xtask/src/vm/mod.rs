@@ -35,6 +35,9 @@ use initramfs::Initramfs;
 use kernels::{DRIVERS, Kernel, LINES, Line};
 use qemu::{Guest, Run};
 
+/// What emulates; Debian's package has more names in it than its program.
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
+
 /// Another folder for kernels and package lists than `target/vm`, for machines that build many clones.
 const CACHE: &str = "RSTPROBE_VM_CACHE";
 /// Guests at a time: most of a guest's work is done by one of its two CPUs.

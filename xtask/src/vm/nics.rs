@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-use super::qemu::PROGRAM;
+use super::PROGRAM;
 use crate::{caps, sh};
 
 /// A card under test.

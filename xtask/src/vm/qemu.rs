@@ -13,11 +13,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{kernels::Kernel, nics, rows::Rows};
+use super::{PROGRAM, kernels::Kernel, nics, rows::Rows};
 use crate::sh;
 
-/// What emulates; Debian's package has more names in it than its program.
-pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// No guest runs longer, all checks together.
 const LIMIT: Duration = Duration::from_mins(40);
 const MEMORY_MIB: &str = "1536";

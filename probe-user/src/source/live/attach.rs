@@ -5,6 +5,7 @@ use std::{io, os::fd::AsFd as _};
 
 use aya::programs::{ProgramError, Xdp, XdpError, XdpMode, links::FdLink};
 
+pub use super::attach_mode::Mode;
 use super::{
     LiveError,
     engine::Engine,
@@ -15,25 +16,6 @@ use super::{
     privilege,
     xdp_trial::{self, Answer},
 };
-
-/// Where in the receive path the program runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    /// In the driver.
-    Native,
-    /// In the network stack, after the socket buffer was made: slower, works with every driver.
-    Generic,
-}
-
-impl Mode {
-    /// Name for outputs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
-}
 
 /// One attached interface. Dropping it detaches.
 pub struct Attachment {

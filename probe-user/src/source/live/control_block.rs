@@ -3,7 +3,10 @@
 use aya::Ebpf;
 use probe_ebpf::layout::{Control, CpuCounters, EpochCounters};
 
-use super::{LiveError, engine::map, mapping::Mapping};
+use super::{
+    LiveError,
+    mapping::{Mapping, map},
+};
 
 /// One [`Control`] for all, one [`CpuCounters`] per CPU.
 pub(super) struct ControlBlock {

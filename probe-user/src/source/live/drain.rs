@@ -15,7 +15,7 @@ use probe_ebpf::{
     parse::IcmpQuote,
 };
 
-use super::{books::Books, engine::Sink, flood::Flood};
+use super::{books::Books, flood::Flood, sink::Sink};
 
 /// What one CPU has left in one epoch.
 pub(super) struct Left<'a> {

@@ -8,21 +8,16 @@
 //! Knows nothing of connections: it feeds a [`Sink`] in time order.
 #![expect(unsafe_code, reason = "reads map memory in place, under the epoch protocol")]
 
-use std::os::fd::AsFd as _;
-
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, ArrayOfMaps, Map, MapData},
     programs::{Program, ProgramError, Xdp},
 };
 use probe_ebpf::layout::{
-    ABI_VERSION, Bucket, Control, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, DirectionCounters, FlowKey, JournalEntry,
-    LogEntry, OPENING_WAYS, Opening, OpeningSet, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Segment, Slot,
+    ABI_VERSION, Bucket, Control, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, JournalEntry, LogEntry, OPENING_WAYS, Opening,
+    OpeningSet, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Slot,
 };
-use probe_ebpf::parse::IcmpQuote;
-use probe_ebpf::tunnel::{self, Encapsulations};
 
-pub use super::fault_injection::Planted;
 use super::{
     LiveError,
     books::Books,
@@ -30,109 +25,17 @@ use super::{
     drain::{Drain, Left, Order},
     flood::Flood,
     kernel_features::{Feature, KernelFeatures},
-    mapping::Mapping,
+    mapping::{Mapping, map},
     privilege,
     queues::{QueueMap, Queues},
     services::Services,
     verifier,
 };
-use crate::source::Domain;
-
-/// What the program records.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Depth {
-    /// Only SYN, FIN and RST.
-    Control,
-    /// Every TCP segment.
-    Full,
-    /// Every TCP segment, and past the mark (three quarters of a CPU's slots, or half of its log) only SYN, FIN and RST
-    /// open slots until the epoch ends; data segments that are refused one are counted (`shed`).
-    Auto,
-}
-
-/// What becomes of the frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// Goes on to the network stack: for hosts and inline sensors.
-    Pass,
-    /// Ends here: for dedicated mirror ports.
-    Drop,
-}
-
-/// How the program is loaded.
-#[derive(Clone, Debug)]
-pub struct EngineConfig {
-    /// What is recorded.
-    pub depth: Depth,
-    /// What becomes of frames.
-    pub action: Action,
-    /// Flow slots per CPU and epoch; a power of two, at most 2^20. Each takes 528 bytes in each of two epochs: itself,
-    /// its part of the journal and of the index.
-    pub slots_per_cpu: u32,
-    /// Log entries per CPU and epoch (88 bytes each, in two epochs).
-    pub log_per_cpu: u32,
-    /// Which id is part of the key.
-    pub domain: Domain,
-    /// What is looked into, and how deep.
-    pub encapsulations: Encapsulations,
-    /// Load the program that accepts multi-buffer frames: `None` does where the kernel has such programs.
-    pub frags: Option<bool>,
-    /// Where `tcp:tcp_send_reset` keeps its fields ([`super::host::ResetFormat::offsets`]); `None` without `--host`.
-    pub reset_offsets: Option<[u32; 5]>,
-    /// Sets of remembered openings per CPU (a power of two; 30 openings of 72 bytes each, and 64 bytes), with which floods
-    /// are told from conversations; 0 for none: then nothing is counted by service.
-    pub opening_sets: u32,
-    /// Added to kernel times (`CLOCK_MONOTONIC`) to make them nanoseconds since the Unix epoch.
-    pub clock_offset_ns: u64,
-    /// Count frames by interface and queue, too ([`Engine::queues`]).
-    pub by_queue: bool,
-    /// Take snapshots of frames, into the ring buffers that [`super::snapshots::Snapshots`] makes.
-    pub snapshots: bool,
-    /// AF_XDP sockets that the program has room for; with any, TCP frames of queues that have a socket go there.
-    pub sockets: u32,
-    /// Have the program log frames that it rejects or finds no room for: only with an object that has the feature.
-    pub trace: bool,
-    /// None in use.
-    pub planted: Planted,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self {
-            depth: Depth::Full,
-            action: Action::Pass,
-            slots_per_cpu: 1 << 14,
-            log_per_cpu: 1 << 13,
-            domain: Domain::None,
-            encapsulations: Encapsulations { enabled: tunnel::ALL, max_depth: 4 },
-            frags: None,
-            reset_offsets: None,
-            opening_sets: 0,
-            clock_offset_ns: 0,
-            by_queue: false,
-            snapshots: false,
-            sockets: 0,
-            trace: false,
-            planted: Planted::default(),
-        }
-    }
-}
-
-/// What a drain feeds, in time order over all flows and CPUs.
-pub trait Sink {
-    /// A segment that a slot has counted: only its order and fields are new.
-    fn transition(&mut self, segment: &Segment);
-    /// The counters of one slot, directly after the slot's first [`Self::transition`].
-    fn count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters);
-    /// The same counters again, after every segment of the epoch: what they say of the last segment of each direction
-    /// (`seq_end`, `last_ack`, `last_ns`, ...) holds from here on; `last_from_hi` says who sent the very last.
-    /// Sinks that only count need not care.
-    fn settle(&mut self, _key: &FlowKey, _lo: &DirectionCounters, _hi: &DirectionCounters, _last_from_hi: bool) {}
-    /// A segment that no slot has counted.
-    fn observe(&mut self, segment: &Segment);
-    /// An ICMP error that quotes a segment, and when it came. Sinks that only count need not care.
-    fn unreachable(&mut self, _quote: &IcmpQuote, _time_ns: u64) {}
-}
+pub use super::{
+    engine_config::{Action, Depth, EngineConfig},
+    fault_injection::Planted,
+    sink::Sink,
+};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/rstprobe.o"));
 
@@ -478,16 +381,6 @@ impl EngineConfig {
 fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, LiveError> {
     let program = ebpf.program_mut(name).ok_or(LiveError::ObjectLacks(name))?;
     program.try_into().map_err(|source| LiveError::Program(Box::new(source)))
-}
-
-pub(super) fn map<T: super::mapping::MapValue>(
-    ebpf: &Ebpf,
-    name: &'static str,
-    len: u32,
-) -> Result<Mapping<T>, LiveError> {
-    let map = ebpf.map(name).ok_or(LiveError::ObjectLacks(name))?;
-    let Map::Array(data) = map else { return Err(LiveError::ObjectLacks(name)) };
-    Mapping::new(data.fd().as_fd(), len as usize).map_err(|source| LiveError::Mmap { name, source })
 }
 
 fn grace(ebpf: &mut Ebpf) -> Result<ArrayOfMaps<MapData, Array<MapData, u32>>, LiveError> {

@@ -8,7 +8,12 @@ use probe_ebpf::layout::{
     EpochCounters, FlagCounts, FlowKey, LogEntry, OPENING_WAYS, Opening, OpeningSet, SERVICE_ROWS, Segment, ServiceRow,
 };
 
-use super::{LiveError, books::Books, engine::map, mapping::Mapping, services::Services};
+use super::{
+    LiveError,
+    books::Books,
+    mapping::{Mapping, map},
+    services::Services,
+};
 
 /// An opening is looked for so long after the last one was refused room (Zeek gives up on a handshake earlier).
 const MEMORY_NS: u64 = 60_000_000_000;

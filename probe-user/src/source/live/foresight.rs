@@ -4,7 +4,7 @@
 use std::{fs, io};
 
 use super::{
-    attach::Mode,
+    attach_mode::Mode,
     ethtool,
     kernel_features::{Feature, KernelFeatures},
     link_layer::LinkLayer,

@@ -17,7 +17,7 @@ use aya::{
     sys::{BpfHelper, is_helper_supported, is_map_supported},
 };
 
-use super::{LiveError, engine::EngineConfig, privilege};
+use super::{LiveError, engine_config::EngineConfig, privilege};
 
 /// What some kernel that is in use may lack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -9,9 +9,13 @@
 use std::{
     io,
     marker::PhantomData,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
     ptr::{self, NonNull},
 };
+
+use aya::{Ebpf, maps::Map};
+
+use super::LiveError;
 
 /// Types that lie in the maps: `repr(C)`, integers only, no padding, any bit pattern valid.
 ///
@@ -137,4 +141,14 @@ impl<T> Drop for Mapping<T> {
         // SAFETY: this mapping, made in `new`; no reference outlives `self`.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
     }
+}
+
+/// Maps the array of that name.
+///
+/// # Errors
+/// The object lacks the map, or the kernel refuses.
+pub(super) fn map<T: MapValue>(ebpf: &Ebpf, name: &'static str, len: u32) -> Result<Mapping<T>, LiveError> {
+    let map = ebpf.map(name).ok_or(LiveError::ObjectLacks(name))?;
+    let Map::Array(data) = map else { return Err(LiveError::ObjectLacks(name)) };
+    Mapping::new(data.fd().as_fd(), len as usize).map_err(|source| LiveError::Mmap { name, source })
 }

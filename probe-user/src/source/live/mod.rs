@@ -25,6 +25,7 @@
 //! * `trace` (a feature): what the program logs of frames that it rejects.
 
 pub mod attach;
+mod attach_mode;
 pub mod books;
 pub mod clsact;
 mod control_block;
@@ -32,6 +33,7 @@ mod drain;
 pub mod driver_losses;
 pub mod egress;
 pub mod engine;
+pub mod engine_config;
 mod error;
 mod ethtool;
 mod fault_injection;
@@ -52,6 +54,7 @@ pub mod process;
 pub mod queues;
 pub mod rtnetlink;
 pub mod services;
+mod sink;
 pub mod snapshots;
 #[cfg(feature = "trace")]
 pub mod trace;

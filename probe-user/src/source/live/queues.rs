@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use aya::Ebpf;
 use probe_ebpf::layout::{EpochCounters, QUEUE_ROWS, QueueRow};
 
-use super::{LiveError, engine::map, mapping::Mapping};
+use super::{
+    LiveError,
+    mapping::{Mapping, map},
+};
 
 /// What came in at one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -11,7 +11,7 @@ use netlink_packet_route::{
 };
 
 use super::{
-    attach::Mode,
+    attach_mode::Mode,
     rtnetlink::{self, Refusal},
 };
 

@@ -3,7 +3,9 @@
 use aya::maps::{HashMap, MapData, PerCpuArray, XskMap};
 use probe_ebpf::xsk_redirect::{FELL_BACK, REDIRECTED, Sockets, UNSTAMPED};
 
-use super::{LiveError, attach::Mode, engine::Engine, ethtool, host_traffic, link_layer::LinkLayer, netdev::Netdev};
+use super::{
+    LiveError, attach_mode::Mode, engine::Engine, ethtool, host_traffic, link_layer::LinkLayer, netdev::Netdev,
+};
 use crate::source::xsk::{
     XskBooks,
     datapath::{Datapath, OpenError, QueueAt},
