@@ -17,7 +17,7 @@ pub(super) fn check(sources: &[Source<'_>]) -> Vec<Finding> {
     let homes: BTreeMap<(String, String), usize> =
         sources.iter().enumerate().filter_map(|(at, source)| Some((home(source.path)?, at))).collect();
     let mut imports = Imports::new();
-    for (&(ref krate, ref module), &from) in &homes {
+    for ((krate, module), &from) in &homes {
         for named in paths::named(&sources[from]).into_iter().filter(|named| !sources[from].is_test(named.line)) {
             let Some(to) = target(&homes, krate, &named.path) else { continue };
             let other = home(sources[to].path).map(|(_, module)| module).unwrap_or_default();
