@@ -1,6 +1,7 @@
 //! The tracker from outside: conversations in letters, and what becomes of them.
 
 mod causes;
+mod degraded;
 mod epochs;
 mod exchange;
 mod live;
