@@ -7,7 +7,7 @@ use probe_ebpf::layout::{ACK, CONTROL, DirectionCounters, FIN, HAS_TIMESTAMPS, R
 use super::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN, State};
 use super::ledger;
 use super::reassembly::Pieces;
-use super::track::{ORIG, ORIG_STUCK, SPOKE, SPOKE_RESP, Track};
+use super::track::{ORIG, ORIG_STUCK, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
 
 /// Kept for one direction as soon as there is a FIN or an RST: small, as nearly every connection gets there.
 #[derive(Clone, Debug, Default)]
@@ -334,15 +334,11 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
                 }
                 ledger::spoke(track, side, (record.seq, record.ack), tick);
             }
-        } else if kind != Kind::KeepAlive {
+        } else if kind != Kind::KeepAlive && !follows_closely(track.ends[side].last_tick, tick) {
             track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
         }
     }
-    if kind == Kind::SynAck && track.ends[1 - side].kind() == Kind::Syn && track.ends[1 - side].syn <= 1 {
-        track.answered_after(record.time_ns.saturating_sub(track.start_ns));
-    } else if side == ORIG && flags & (SYN | RST) == 0 {
-        track.opened_after(record.time_ns.saturating_sub(track.start_ns));
-    }
+    note_handshake(track, side, kind, flags, record);
     track.last_side = side as u8;
     let end = &mut track.ends[side];
     end.set_kind(kind);
@@ -361,6 +357,36 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
     if flags & RST == 0 {
         track.ends[1 - side].probes = 0;
     }
+}
+
+/// How long the handshake took.
+#[inline(always)]
+fn note_handshake(track: &mut Track, side: usize, kind: Kind, flags: u16, record: &SegmentRecord) {
+    let since_ns = record.time_ns.saturating_sub(track.start_ns);
+    let peer = &track.ends[1 - side];
+    if kind == Kind::SynAck && peer.kind() == Kind::Syn && is_first_attempt(peer) {
+        track.answered_after(since_ns);
+    } else if side == ORIG && flags & (SYN | RST) == 0 {
+        track.opened_after(since_ns);
+    }
+}
+
+/// What repeats a segment so soon is its copy (mirrored twice), no retransmission of a timer (RFC 6298 2.4).
+const COPY_TICKS: u32 = (50_000_000 >> TICK_SHIFT) as u32;
+
+fn follows_closely(last_tick: u32, tick: u32) -> bool {
+    tick.saturating_sub(last_tick) < COPY_TICKS
+}
+
+/// It sent one SYN, perhaps seen twice: the time until its answer is that of the path.
+fn is_first_attempt(end: &Endpoint) -> bool {
+    end.syn <= 1 || follows_closely(0, end.last_tick)
+}
+
+/// An acknowledgement of before the payload or the FIN that was seen last: a copy, or late.
+fn is_outdated(end: &Endpoint, record: &SegmentRecord) -> bool {
+    let is_before = end.last_seq.wrapping_sub(record.seq).cast_signed() > 0;
+    is_before && matches!(end.kind(), Kind::Data | Kind::Fin)
 }
 
 /// `side` went on: what it had sent before was no goodbye, and no alert ended the connection.
@@ -407,6 +433,8 @@ fn kind_of(end: &Endpoint, flags: u16, record: &SegmentRecord) -> Kind {
             Kind::KeepAlive
         }
         0 if record.payload_len > 0 => Kind::Data,
+        // What its sender sent last stays what it was.
+        0 if is_outdated(end, record) => end.kind(),
         0 => Kind::PureAck,
         _ if flags & RST != 0 => Kind::Rst,
         _ if flags & FIN != 0 => Kind::Fin,

@@ -18,6 +18,8 @@ pub(super) fn opening(track: &Track, sides: [&Side; 2], config: &TrackerConfig) 
         (true, true) if track.originator_acknowledged() || is_proven_by_rst(track) => Opening::Completed,
         (true, true) if config.pure_acks_seen || is_half_open_reset(track) => Opening::HalfOpen,
         (true, true) => Opening::Completed,
+        // The SYN-ACK was not seen, but its acknowledgement, and what the responder sent afterwards.
+        (true, false) if resp.packets > resp.rst && track.originator_acknowledged() => Opening::Completed,
         (true, false) if resp.packets == 0 && track.originator_acknowledged() => Opening::OneSided,
         (true, false) if resp.rst > 0 => Opening::Refused,
         (true, false) if resp.payload_bytes == 0 && resp.fin == 0 => Opening::Unanswered,

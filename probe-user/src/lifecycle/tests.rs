@@ -2,6 +2,8 @@
 
 mod causes;
 mod closes;
+mod degraded;
+mod epochs;
 mod exchange;
 mod live;
 mod places;

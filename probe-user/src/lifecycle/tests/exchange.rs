@@ -43,6 +43,8 @@ struct Host {
     reads: bool,
     closed: bool,
     gone: bool,
+    /// IPv4 identification of its last segment; replies to what meets nobody have none.
+    ip_id: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +73,7 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Plays a script after a handshake; `delay_ns` is one way.
     pub(super) fn play(script: &Script, delay_ns: u64) -> Self {
-        let host = |side: usize| Host { next: ISN[side], reads: true, ..Host::default() };
+        let host = |side: usize| Host { next: ISN[side], reads: true, ip_id: 1000 * side as u16, ..Host::default() };
         let mut exchange =
             Self { hosts: [host(0), host(1)], delay_ns, events: BinaryHeap::new(), number: 0, sent: Vec::new() };
         exchange.handshake();
@@ -131,7 +133,9 @@ impl Exchange {
 
     /// Sends a segment at the sender's sequence number.
     fn send(&mut self, now: u64, side: usize, flags: u16, payload_len: u32, note: u64) {
-        let Host { next, received, .. } = self.hosts[side];
+        let host = &mut self.hosts[side];
+        host.ip_id += 1;
+        let Host { next, received, ip_id, .. } = *host;
         let ack = if flags & ACK == 0 { 0 } else { received };
         let record = SegmentRecord {
             time_ns: now,
@@ -139,8 +143,9 @@ impl Exchange {
             ack,
             payload_len,
             window: 500,
-            flags,
+            flags: flags | HAS_TIMESTAMPS,
             ttl: 64,
+            ip_id,
             header_len: 52,
             option_len: 12,
             ..SegmentRecord::default()
@@ -187,7 +192,7 @@ impl Exchange {
     }
 
     fn abort(&mut self, now: u64, side: usize) {
-        self.send(now, side, RST | ACK | HAS_TIMESTAMPS, 0, 0);
+        self.send(now, side, RST | ACK, 0, 0);
         self.hosts[side].gone = true;
     }
 

@@ -1,113 +1,19 @@
 //! The live path against the capture path: the same segments through slots and epochs, as the kernel program and the
 //! agent handle them, must give the same records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
-use probe_ebpf::layout::{SLOT_LAST_FROM_HI, SLOT_SUPERSEDED, SegmentRecord, Slot};
-use probe_ebpf::record::{Journal, Kept, apply, is_relevant, open, supersede, supersedes};
 use probe_ebpf::tunnel::NONE;
 
+use super::epochs::{self, Spread};
 use super::*;
 use crate::source::Domain;
 use crate::source::capture::{CaptureFile, Decoder};
 
-const EPOCH: u64 = 100 * MILLISECOND;
-
-/// Number of a slot, how many of its segments came before, one more, and how its payload begins.
-type Entry = (usize, u8, SegmentRecord, u64);
-
-/// The journal while the segments of one slot go into it.
-struct Of<'a>(usize, &'a mut Vec<Entry>);
-
-impl Journal for Of<'_> {
-    fn keep(&mut self, nth: u8, record: &SegmentRecord, first_bytes: u64) -> bool {
-        self.1.push((self.0, nth, *record, first_bytes));
-        true
-    }
-}
-
-/// Slots of one epoch in order of first use, the journal, and the log.
-#[derive(Default)]
-struct Epoch {
-    slots: Vec<Slot>,
-    journal: Vec<Entry>,
-    open: HashMap<FlowKey, usize>,
-    log: Vec<Segment>,
-}
-
-impl Epoch {
-    fn take(&mut self, segment: &Segment) {
-        let mut at = self.open.get(&segment.key).copied();
-        if let Some(old) = at
-            && supersedes(&self.slots[old], &segment.record)
-        {
-            supersede(&mut self.slots[old], &mut Of(old, &mut self.journal));
-            at = None;
-        }
-        let at = at.unwrap_or_else(|| {
-            let mut slot = Slot {
-                key: FlowKey::default(),
-                first_bytes: 0,
-                bucket: 0,
-                segment_count: 0,
-                state: 0,
-                spilled: 0,
-                isn: 0,
-                syn_ack_isn: 0,
-                lo: DirectionCounters::default(),
-                hi: DirectionCounters::default(),
-            };
-            open(&mut slot, &segment.key, 0);
-            self.slots.push(slot);
-            self.slots.len() - 1
-        });
-        self.open.insert(segment.key, at);
-        let slot = &mut self.slots[at];
-        let relevant = is_relevant(slot, &segment.record);
-        if apply(slot, segment, relevant, &mut Of(at, &mut self.journal)) == Kept::Spilled {
-            self.log.push(*segment);
-        }
-        assert!(slot.state & SLOT_SUPERSEDED == 0);
-    }
-
-    /// What the agent does with it: segments in order of time over all flows; a slot's counters after its first.
-    fn drain(&mut self, tracker: &mut Tracker, end: u64) {
-        let mut order: BTreeMap<(u64, usize, usize), Segment> = BTreeMap::new();
-        for &(at, nth, record, first_bytes) in &self.journal {
-            let slot = &self.slots[at];
-            order.insert((record.time_ns, at, nth.into()), Segment { key: slot.key, record, first_bytes });
-        }
-        for (nth, segment) in self.log.iter().enumerate() {
-            order.insert((segment.record.time_ns, usize::MAX, nth), *segment);
-        }
-        for ((_, at, nth), segment) in order {
-            tracker.transition(&segment);
-            if at != usize::MAX && nth == 0 {
-                tracker.count(&segment.key, &self.slots[at].lo, &self.slots[at].hi, Basis::AllSegments);
-            }
-        }
-        for slot in self.slots.iter().filter(|slot| slot.state & SLOT_SUPERSEDED == 0) {
-            tracker.settle(&slot.key, &slot.lo, &slot.hi, slot.state & SLOT_LAST_FROM_HI != 0);
-        }
-        tracker.advance(end);
-        *self = Self::default();
-    }
-}
-
-fn live_records(segments: &[Segment]) -> Vec<Connection> {
+fn live_records(segments: &[Segment], spread: Spread) -> Vec<Connection> {
     let mut tracker = Tracker::new(TrackerConfig::default());
-    let mut epoch = Epoch::default();
-    let mut end = 0;
-    for segment in segments {
-        let time = segment.record.time_ns;
-        if time >= end {
-            epoch.drain(&mut tracker, end);
-            end = (time / EPOCH + 1) * EPOCH;
-        }
-        epoch.take(segment);
-    }
-    epoch.drain(&mut tracker, end);
+    let end = epochs::run(segments, &mut tracker, spread, Basis::AllSegments);
     tracker.finish(end);
     tracker.take_closed()
 }
@@ -145,7 +51,8 @@ fn random_conversations_give_the_same_records_live() {
             ends.sort();
             (record.start_ns, ends)
         };
-        let live: HashMap<_, _> = live_records(&segments).into_iter().map(|record| (key(&record), record)).collect();
+        let live: HashMap<_, _> =
+            live_records(&segments, Spread::OneCpu).into_iter().map(|record| (key(&record), record)).collect();
         let whole = capture_records(&segments);
         let sums = |record: &Connection| {
             [record.from_orig, record.from_resp].map(|side| {
@@ -169,4 +76,47 @@ fn random_conversations_give_the_same_records_live() {
         let rare = whole.len() / 100;
         assert!(differing.iter().all(|&count| count <= rare), "{name}: {differing:?}");
     }
+}
+
+/// A download that the client aborts 20 ms after its request: the server has sent `sent` segments within this epoch, the
+/// client has acknowledged `acknowledged` of them one by one, and the RST acknowledges all.
+fn aborted_download(sent: usize, acknowledged: usize) -> Vec<Segment> {
+    const SEGMENT: u32 = 1448;
+    // The handshake was in an epoch before: a slot keeps few segments.
+    let mut talk = Talk::new().play("ShA").wait(150 * MILLISECOND).play("Da");
+    for number in 0..sent {
+        talk = talk.with(1, ACK, |record| record.payload_len = SEGMENT);
+        if number < acknowledged {
+            talk = talk.play("A");
+        }
+    }
+    talk.play("R").segments
+}
+
+/// What is said of `segments` where each direction has a CPU of its own, and where both have one.
+fn apart_and_together(segments: &[Segment]) -> [(Cause, Confidence, Impact); 2] {
+    [Spread::CpuForEachDirection, Spread::OneCpu].map(|spread| {
+        let verdict = live_records(segments, spread).remove(0).verdict;
+        (verdict.cause, verdict.confidence, verdict.impact)
+    })
+}
+
+/// What the server's CPU has counted is known only after the RST: all that is left is that the RST acknowledges far more than
+/// its sender had before.
+#[test]
+fn a_download_that_another_cpu_counted_was_cut_where_the_rst_acknowledges_much_at_once() {
+    let [apart, together] = apart_and_together(&aborted_download(10, 2));
+    assert_eq!(together, (Cause::ClientAbortDownload, Confidence::Medium, Impact::TransferCut));
+    assert_eq!(apart, (Cause::ClientAbortDownload, Confidence::Low, Impact::TransferCut));
+}
+
+#[test]
+fn an_abort_that_acknowledges_no_more_than_acknowledgements_lag_behind_cuts_nothing() {
+    // Two segments, 2896 bytes, are what any receiver leaves unacknowledged.
+    let [apart, together] = apart_and_together(&aborted_download(10, 8));
+    assert_eq!((apart.0, apart.2), (Cause::AppAbort, Impact::None));
+    assert_eq!((together.0, together.2), (Cause::AppAbort, Impact::None));
+    // Three, 4344 bytes, are more.
+    let [apart, _] = apart_and_together(&aborted_download(10, 7));
+    assert_eq!(apart.0, Cause::ClientAbortDownload);
 }

@@ -10,7 +10,7 @@ const SERVER: usize = 1;
 
 /// How a conversation ends.
 #[derive(Clone, Copy, Debug)]
-enum Ending {
+pub(super) enum Ending {
     /// Either closes, the other follows.
     Orderly(usize),
     /// TLS: the client says goodbye and closes, the server's goodbye comes late, or crosses.
@@ -27,7 +27,7 @@ enum Ending {
     Abort(usize),
 }
 
-fn ending() -> impl Strategy<Value = Ending> {
+pub(super) fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![
         (0..2_usize).prop_map(Ending::Orderly),
         Just(Ending::Goodbyes),
@@ -40,7 +40,7 @@ fn ending() -> impl Strategy<Value = Ending> {
 }
 
 /// Rounds of request and answer, then the ending; times in milliseconds.
-fn script(rounds: u64, think_ms: u64, pause_ms: u64, ending: Ending, delay_ns: u64) -> Script {
+pub(super) fn script(rounds: u64, think_ms: u64, pause_ms: u64, ending: Ending, delay_ns: u64) -> Script {
     let way_ms = delay_ns / MILLISECOND + 1;
     let mut script = Script::new();
     let mut now = 1;
@@ -140,7 +140,7 @@ fn verdicts_do_not_depend_on_the_place() {
     }
 }
 
-fn act() -> impl Strategy<Value = Act> {
+pub(super) fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (1..6000_u32).prop_map(Act::Send),
         1 => Just(Act::Goodbye),

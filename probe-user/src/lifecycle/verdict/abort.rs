@@ -44,8 +44,14 @@ pub(super) fn abort(reset: &Reset<'_>) -> Option<Finding> {
     // Of another TTL than its sender's own segments: perhaps another route, perhaps another host.
     let known = (reset.form == Form::Abort || exact) && !reset.is_foreign();
     let least = |confidence: Confidence| if known { confidence } else { Confidence::Low };
-    if !reset.case.has_payload() {
-        return found(Cause::AbortNoData, least(Confidence::Medium));
+    if !reset.case.has_payload() && !reset.acknowledges_payload() {
+        // Further RSTs answer something, perhaps payload that is not seen.
+        let is_answered = !reset.case.sees_payload() && reset.case.sides[reset.side].rst > 1;
+        return found(Cause::AbortNoData, if is_answered { Confidence::Low } else { least(Confidence::Medium) });
+    }
+    if !reset.case.sees_payload() {
+        // Who spoke when tells one abort from another, and an answer to a close from a choice.
+        return found(Cause::AppAbort, if reset.rst.peer.fin { Confidence::Low } else { least(Confidence::Medium) });
     }
     if let Some(finding) = after_peers_close(reset) {
         return Some(finding);
@@ -107,6 +113,13 @@ fn by_server(reset: &Reset<'_>) -> Finding {
 }
 
 impl Reset<'_> {
+    /// It acknowledges payload of the other side's, seen or not.
+    fn acknowledges_payload(&self) -> bool {
+        let peer = &self.rst.peer;
+        let received = self.rst.record.ack.wrapping_sub(peer.start_seq).cast_signed();
+        self.rst.record.has(ACK) && peer.kind != Kind::Nothing && received > 1 + i32::from(peer.fin)
+    }
+
     /// The server had just replied, and there was still something of the client's that it had not read: payload came after
     /// the reply, or was never acknowledged; or the RST followed the reply before anybody could have acknowledged it. A word
     /// for what says so.

@@ -46,7 +46,8 @@ pub(super) fn close_notify(reset: &Reset<'_>) -> Option<Finding> {
 pub(super) fn after_both_closed(reset: &Reset<'_>) -> Option<Finding> {
     let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
     if reset.case.closing == Closing::TwoFins && !lost {
-        return found(Cause::RstAfterClose, Confidence::High);
+        let known = reset.case.ledger.unacked.iter().all(Option::is_some);
+        return found(Cause::RstAfterClose, if known { Confidence::High } else { Confidence::Low });
     }
     let opened = reset.case.sides.iter().any(|side| side.syn + side.syn_ack > 0);
     let late = reset.case.track.has(AFTER_END) && !opened && !reset.case.has_payload();
@@ -71,12 +72,24 @@ pub(super) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
     if lost == 0 && !unknown {
         let is_ack = reset.rst.peer.kind == Kind::PureAck && reset.rst.answers_peer;
         let cause = if is_ack && reset.case.sides[peer].fin == 0 { Cause::Linger2 } else { Cause::RstAfterClose };
-        return found(cause, Confidence::Medium);
+        return found(cause, if reset.is_unprovoked() { Confidence::Low } else { Confidence::Medium });
+    }
+    if !reset.case.sees_payload() {
+        // Of what came, only that it was answered so: an acknowledgement is as good.
+        return found(Cause::DataAfterClose, Confidence::Low);
     }
     if reset.is_by_client() {
         let (cause, confidence) = client_had_closed(reset, own_fin);
         return found(cause, confidence);
     }
+    server_had_closed(reset, own_fin)
+}
+
+/// The server had closed, and the client's payload came in vain.
+fn server_had_closed(reset: &Reset<'_>, own_fin: &Seen) -> Option<Finding> {
+    let peer = 1 - reset.side;
+    let lost = reset.case.ledger.lost(peer);
+    let unknown = reset.case.ledger.unacked[peer].is_none();
     let after_fin = reset.rst.record.time_ns.saturating_sub(own_fin.time_ns());
     let silent_ns = |side: usize| reset.case.since_tick(own_fin.talk.data_ticks[side], own_fin.time_ns());
     let soon_ns = reset.case.soon_ns();

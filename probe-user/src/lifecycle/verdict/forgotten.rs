@@ -57,6 +57,6 @@ pub(super) fn no_state(reset: &Reset<'_>) -> Option<Finding> {
     }
     // Without a pause before, a stack that aborts by a bare RST (macOS) would look the same.
     let paused = silence_ns(reset.case.track, reset.rst) >= IDLE_NS;
-    let sure = paused && matches!(trigger, Kind::Data | Kind::KeepAlive);
+    let sure = paused && matches!(trigger, Kind::Data | Kind::KeepAlive) && !reset.is_unprovoked();
     found(Cause::NoState, if sure { Confidence::Medium } else { Confidence::Low })
 }

@@ -57,7 +57,7 @@ impl Ledger {
 
 fn unacked(case: &Case<'_>, side: usize) -> Option<u32> {
     let track = case.track;
-    if !case.acks_seen || case.sides[1 - side].packets == 0 || case.sides[side].packets == 0 {
+    if case.sides[1 - side].packets == 0 || case.sides[side].packets == 0 {
         return None;
     }
     let end = &track.ends[side];
@@ -66,8 +66,9 @@ fn unacked(case: &Case<'_>, side: usize) -> Option<u32> {
     let first = end.start_seq.wrapping_add(1);
     let acked = of_abort(track, side).unwrap_or(end.ack_seq);
     let acked = if acked.wrapping_sub(first).cast_signed() < 0 { first } else { acked };
-    let open = upper.wrapping_sub(acked).cast_signed();
-    Some(u32::try_from(open).unwrap_or(0))
+    let open = u32::try_from(upper.wrapping_sub(acked).cast_signed()).unwrap_or(0);
+    // Where acknowledgements are missed, FINs and RSTs may still tell that all has arrived, to the FIN of who sent it.
+    (case.acks_seen || open == 0 && end.has(SENT_FIN)).then_some(open)
 }
 
 /// What the other side's abort acknowledges, when that is more than its segments before: the kernel had received that much.

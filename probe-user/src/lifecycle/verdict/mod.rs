@@ -33,7 +33,7 @@ use super::icmp::IcmpReport;
 use super::process::Process;
 use super::reset_options::ResetOptions;
 use super::track::{Counting, TICK_SHIFT, Track};
-use super::{Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injection, outcome};
+use super::{Basis, Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injection, outcome};
 pub(super) use ledger::Ledger;
 
 /// What the rules look at.
@@ -136,6 +136,7 @@ pub(super) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
     };
     let found = RULES.iter().find_map(|rule| rule(&reset));
     let (cause, confidence, by) = found.unwrap_or((Cause::Unknown, Confidence::Low, None));
+    let confidence = if reset.misses_something() { Confidence::Low } else { confidence };
     let (cause, confidence) = reset.with_kernel(cause, confidence);
     let confidence = if case.is_half_seen() { Confidence::Low } else { confidence };
     let by = by.unwrap_or_else(|| reset.ended_by(cause));
@@ -187,6 +188,11 @@ impl<'a> Case<'a> {
     /// Only one direction was ever seen, although there must have been another.
     pub(super) fn is_half_seen(&self) -> bool {
         self.sides.iter().any(|side| side.packets == 0) && self.closing != Closing::NeverAnswered
+    }
+
+    /// Segments with payload reach the tracker, or are at least counted.
+    fn sees_payload(&self) -> bool {
+        self.track.counting.basis() != Basis::ControlOnly
     }
 
     fn first_reset(&'a self) -> Option<Reset<'a>> {
@@ -290,6 +296,26 @@ impl<'a> Case<'a> {
 impl Reset<'_> {
     fn is_by_client(&self) -> bool {
         self.side == self.case.client()
+    }
+
+    /// Something just before it was not seen, where all should have been: more was acknowledged than was sent.
+    fn misses_something(&self) -> bool {
+        let beyond = |ack: u32, end: &Before| ack.wrapping_sub(end.next_seq).cast_signed() > 0;
+        let Rst { record, sender, peer, .. } = self.rst;
+        let is_abort = self.form == Form::Abort && !self.is_foreign();
+        let is_missed =
+            beyond(sender.acked, sender) || beyond(peer.acked, peer) || is_abort && beyond(record.ack, peer);
+        self.case.track.counting == Counting::Whole && is_missed
+    }
+
+    /// A reply that comes long after anything that it could answer: what it answers was not seen. Rival: a stack that aborts by
+    /// a bare RST (macOS).
+    fn is_unprovoked(&self) -> bool {
+        let prompt_ns = match self.case.round_trip_ns() {
+            0 => IDLE_NS,
+            round_trip_ns => self.case.soon_ns().max(round_trip_ns.saturating_mul(2)),
+        };
+        self.case.track.counting == Counting::Whole && self.form == Form::Reply && self.rst.idle_ns > prompt_ns
     }
 
     fn sender(&self) -> ResetBy {

@@ -101,7 +101,7 @@ fn of_opening(case: &Case<'_>) -> Option<(Cause, Confidence)> {
     let is_quiet = server.payload_bytes == 0 && server.fin == 0 && client.fin == 0;
     let is_believed = orig.ack_seq == orig.start_seq.wrapping_add(1);
     let opens = client.syn > 0 && server.syn + server.syn_ack == 0 && client.payload_bytes == 0;
-    if opens && (resp.has(SENT_ACK) || server.payload_bytes > 0) && !is_believed {
+    if opens && (resp.has(SENT_ACK) || server.payload_bytes > 0) && !is_believed && case.opening != Opening::Completed {
         // The SYN is answered by the acknowledgement, or by payload, of another connection (RFC 5961 4.2).
         return Some((Cause::StaleConnectionSyn, Confidence::Medium));
     }
