@@ -126,7 +126,7 @@ impl Seen {
 }
 
 /// The first RST of a direction with what was known before it (research: one RST header tells two code paths apart).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 pub(super) struct Rst {
     /// The segment.
@@ -139,8 +139,8 @@ pub(super) struct Rst {
     pub(super) distinct: u32,
     /// Sequence number of the last RST of this direction.
     pub(super) last_seq: u32,
-    /// A pure ACK of the other side followed directly: a challenge ACK (RFC 5961 3.2) or a sign of life.
-    pub(super) challenged: Option<u32>,
+    /// What a challenge asked for: see [`Self::challenged`].
+    challenge: u32,
     /// Its sender before it.
     pub(super) sender: Before,
     /// The other side before it.
@@ -153,10 +153,40 @@ pub(super) struct Rst {
     pub(super) climbed: bool,
     /// Its sender went on with payload at or after the RST's sequence number.
     pub(super) sender_continued: bool,
+    is_challenged: bool,
     /// A later RST had exactly the sequence number that the challenge asked for.
     pub(super) confirmed: bool,
     /// What its sender's own kernel said of it (`--host`).
     pub(super) kernel: Option<KernelReason>,
+}
+
+impl Rst {
+    /// The first RST of `side`, written where it is kept.
+    fn begin(&mut self, track: &Track, side: usize, segment: &Segment, idle_ns: u64) {
+        let peer = &track.ends[1 - side];
+        *self = Self {
+            record: segment.record,
+            note: segment.first_bytes,
+            idle_ns,
+            sender: Before::of(&track.ends[side]),
+            peer: Before::of(peer),
+            talk: Talk::of(track),
+            answers_peer: track.last_side as usize != side && peer.kind() != Kind::Nothing,
+            distinct: 1,
+            climbed: false,
+            sender_continued: false,
+            challenge: 0,
+            is_challenged: false,
+            confirmed: false,
+            last_seq: segment.record.seq,
+            kernel: None,
+        };
+    }
+
+    /// What a pure ACK of the other side that followed directly acknowledges: a challenge ACK (RFC 5961 3.2) or a sign of life.
+    pub(super) fn challenged(&self) -> Option<u32> {
+        self.is_challenged.then_some(self.challenge)
+    }
 }
 
 /// One endpoint as it stood before an RST.
@@ -174,7 +204,6 @@ pub(super) struct Before {
     pub(super) probes: u8,
     pub(super) repeats: u8,
     pub(super) marks: u8,
-    pub(super) fin: bool,
 }
 
 impl Before {
@@ -191,8 +220,12 @@ impl Before {
             probes: end.probes,
             repeats: end.repeats,
             marks: end.marks,
-            fin: end.has(SENT_FIN),
         }
+    }
+
+    /// It had sent a FIN.
+    pub(super) fn has_sent_fin(&self) -> bool {
+        self.marks & SENT_FIN != 0
     }
 }
 
@@ -228,15 +261,8 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
         if track.ends[1 - side].has(SENT_FIN) {
             note_late(track, side, segment);
         }
-        // A goodbye may be sent before the other side's FIN has come by here.
-        if ledger::is_goodbye(track, segment.first_bytes, segment.record.payload_len) {
-            let late = &mut track.rare_mut().sides[side];
-            (late.late_note, late.late_len) = (segment.first_bytes, segment.record.payload_len);
-        }
-        if segment.first_bytes != 0
-            && let Some(alert) = ledger::fatal_alert(segment.first_bytes, segment.record.payload_len)
-        {
-            track.odd_mut(side).tls_alert = alert;
+        if ledger::may_be_goodbye(segment.record.payload_len) {
+            note_goodbye(track, side, segment);
         }
     }
     if flags & (FIN | RST) == 0 {
@@ -250,6 +276,19 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
     }
     if flags & RST != 0 {
         keep_rst(track, side, segment, idle_ns);
+    }
+}
+
+/// A goodbye may be sent before the other side's FIN has come by here.
+#[inline(never)]
+fn note_goodbye(track: &mut Track, side: usize, segment: &Segment) {
+    let (note, len) = (segment.first_bytes, segment.record.payload_len);
+    if ledger::is_goodbye(track, note, len) {
+        let late = &mut track.rare_mut().sides[side];
+        (late.late_note, late.late_len) = (note, len);
+    }
+    if let Some(alert) = ledger::fatal_alert(note, len) {
+        track.odd_mut(side).tls_alert = alert;
     }
 }
 
@@ -271,37 +310,12 @@ fn note_late(track: &mut Track, side: usize, segment: &Segment) {
 
 fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     let record = &segment.record;
-    let sender = Before::of(&track.ends[side]);
-    let peer = Before::of(&track.ends[1 - side]);
-    let talk = Talk::of(track);
     let peer_ack = track.ends[side].ack_seq;
-    let answers_peer = track.last_side as usize != side && peer.kind != Kind::Nothing;
     let Rare { rsts, blank, .. } = track.rare_mut();
-    let kept = &mut rsts[side];
-    let Some(first) = kept else {
-        let rst = Rst {
-            record: *record,
-            note: segment.first_bytes,
-            idle_ns,
-            sender,
-            peer,
-            talk,
-            answers_peer,
-            distinct: 1,
-            climbed: false,
-            sender_continued: false,
-            challenged: None,
-            confirmed: false,
-            last_seq: record.seq,
-            kernel: None,
-        };
-        *kept = Some(match blank.take() {
-            Some(mut blank) => {
-                *blank = rst;
-                blank
-            }
-            None => Box::new(rst),
-        });
+    let Some(first) = &mut rsts[side] else {
+        let mut rst = blank.take().unwrap_or_default();
+        rst.begin(track, side, segment, idle_ns);
+        track.rare_mut().rsts[side] = Some(rst);
         return;
     };
     if record.seq != std::mem::replace(&mut first.last_seq, record.seq) {
@@ -312,7 +326,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
             first.climbed = true;
         }
     }
-    if first.challenged == Some(record.seq) {
+    if first.challenged() == Some(record.seq) {
         first.confirmed = true;
     }
 }
@@ -422,11 +436,12 @@ fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
     let Some(rare) = track.rare.as_mut() else { return };
     if let Some(rst) = rare.rsts[side].as_mut() {
         let from = |bound: u32| record.payload_len > 0 && record.seq.wrapping_sub(bound).cast_signed() >= 0;
-        let in_vain = rst.challenged.is_some() && from(rst.sender.next_seq);
+        let in_vain = rst.challenged().is_some() && from(rst.sender.next_seq);
         let accepts = record.flags & (SYN | ACK) == SYN | ACK;
         // A host that knows of no connection, or has aborted it, does not close it afterwards.
-        let closes =
-            record.flags & FIN != 0 && !rst.sender.fin && record.seq.wrapping_sub(rst.record.seq).cast_signed() >= 0;
+        let closes = record.flags & FIN != 0
+            && !rst.sender.has_sent_fin()
+            && record.seq.wrapping_sub(rst.record.seq).cast_signed() >= 0;
         rst.sender_continued |= from(rst.record.seq) || in_vain || accepts || closes;
     }
     if previous_side != side
@@ -436,6 +451,6 @@ fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
         && let Some(rst) = rare.rsts[1 - side].as_mut()
         && rst.record.seq != record.ack
     {
-        rst.challenged = Some(record.ack);
+        (rst.challenge, rst.is_challenged) = (record.ack, true);
     }
 }

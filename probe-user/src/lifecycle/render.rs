@@ -32,7 +32,9 @@ pub(super) struct Known<'a> {
     pub(super) words: &'a KernelWords,
 }
 
-/// The record of `track` as it stands, written at `now` for the reason `written`.
+/// The record of `track` as it stands, written at `now` for the reason `written`. Compiled into who asks for it: a record is
+/// long, and put together where it stays.
+#[inline(always)]
 pub(super) fn connection(
     track: &Track,
     written: Written,

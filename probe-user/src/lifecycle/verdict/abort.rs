@@ -55,7 +55,7 @@ pub(super) fn abort(reset: &Reset<'_>) -> Option<Finding> {
 /// that nobody read.
 fn after_peers_close(reset: &Reset<'_>) -> Option<Finding> {
     let peer = &reset.rst.peer;
-    let received = peer.fin && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.fin;
+    let received = peer.has_sent_fin() && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.has_sent_fin();
     let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
     // A goodbye before the FIN is no speech.
     let since = |fin: &Seen, side: usize| reset.case.since_tick(fin.talk.data_ticks[side], fin.time_ns());
