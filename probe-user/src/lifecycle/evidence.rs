@@ -308,6 +308,7 @@ fn note_late(track: &mut Track, side: usize, segment: &Segment) {
     late.late_bytes = late.late_bytes.saturating_add(beyond.cast_unsigned());
 }
 
+#[inline(never)]
 fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     let record = &segment.record;
     let peer_ack = track.ends[side].ack_seq;
@@ -334,22 +335,17 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
 /// After a segment with these flags was taken in: what later ones are judged against.
 #[inline(always)]
 pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segment, repeated: bool) {
-    let (record, note) = (&segment.record, segment.first_bytes);
+    let record = &segment.record;
     let tick = track.tick_of(record.time_ns);
     let kind = kind_of(&track.ends[side], flags, record);
     if flags & RST == 0 && track.rare().is_some_and(|rare| rare.rsts.iter().any(Option::is_some)) {
         after_rst(track, side, record);
     }
     if record.payload_len > 0 && flags & RST == 0 {
-        if !repeated {
-            if !ledger::is_goodbye(track, note, record.payload_len) {
-                if track.rare().is_some() {
-                    was_no_goodbye(track, side);
-                }
-                ledger::spoke(track, side, (record.seq, record.ack), tick);
-            }
-        } else if kind != Kind::KeepAlive {
-            track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
+        if flags & CONTROL == 0 {
+            sent_payload(track, side, segment, (tick, kind, repeated));
+        } else {
+            sent_payload_with_control(track, side, segment, (tick, kind, repeated));
         }
     }
     if kind == Kind::SynAck && track.ends[1 - side].kind() == Kind::Syn && track.ends[1 - side].syn <= 1 {
@@ -375,6 +371,28 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
     if flags & RST == 0 {
         track.ends[1 - side].probes = 0;
     }
+}
+
+/// A segment with payload, of this tick and kind, new or repeated.
+#[inline(always)]
+fn sent_payload(track: &mut Track, side: usize, segment: &Segment, (tick, kind, repeated): (u32, Kind, bool)) {
+    let record = &segment.record;
+    if !repeated {
+        if !ledger::is_goodbye(track, segment.first_bytes, record.payload_len) {
+            if track.rare().is_some() {
+                was_no_goodbye(track, side);
+            }
+            ledger::spoke(track, side, (record.seq, record.ack), tick);
+        }
+    } else if kind != Kind::KeepAlive {
+        track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
+    }
+}
+
+/// The same of few segments: once, and not in what each kind of segment has of its own.
+#[inline(never)]
+fn sent_payload_with_control(track: &mut Track, side: usize, segment: &Segment, of: (u32, Kind, bool)) {
+    sent_payload(track, side, segment, of);
 }
 
 /// `side` went on: what it had sent before was no goodbye, and no alert ended the connection.
@@ -430,6 +448,7 @@ fn kind_of(end: &Endpoint, flags: u16, record: &SegmentRecord) -> Kind {
 }
 
 /// Signs that an RST was not believed, or not genuine.
+#[inline(never)]
 fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
     let previous_side = track.last_side as usize;
     let previous_kind = track.ends[previous_side].kind();

@@ -20,6 +20,7 @@ mod connection;
 mod copies;
 mod counting;
 mod deadline;
+mod ended;
 mod endpoint;
 mod evict;
 mod evidence;

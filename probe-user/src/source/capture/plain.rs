@@ -41,11 +41,12 @@ pub(super) fn read(frame: &Frame<'_>, verify: bool, into: &mut Segment) -> Optio
         bad_checksum = !payload_cut && !fixed.tcp_checksum_holds(frame.bytes, end);
     }
     fixed.read(frame.time_ns, end, header_end, into);
-    if header_end != HEADERS || into.record.flags & RST != 0 && end > HEADERS {
+    let is_rst = into.record.flags & RST != 0;
+    if header_end != HEADERS || is_rst && end > HEADERS {
         read_more(frame.bytes, end, into);
     }
     // Nearly all payload is longer, and most segments have none.
-    if end > header_end && (end - header_end <= LONGEST_ALERT || into.record.flags & RST != 0) {
+    if (end - header_end).wrapping_sub(1) < LONGEST_ALERT || is_rst && end > header_end {
         read_first_bytes(frame.bytes, header_end, into);
     }
     Some(Payload { bad_checksum, payload_cut })
