@@ -99,6 +99,12 @@ impl Monitors {
         is_small && connection.from_orig.rst > 0 && connection.reset_by == ResetBy::Client && ends_like_one
     }
 
+    /// Reads the place of such a connection, so that it is near when it is seen.
+    pub(super) fn approach(&self, connection: &Connection) -> u64 {
+        let place = self.places.get(self.hash(connection) as usize % PLACES);
+        place.map_or(0, |place| place.ends)
+    }
+
     /// Counts such a connection; the number of its pair, `None` where there is no place for it.
     #[cold]
     pub(super) fn see(&mut self, connection: &Connection) -> Option<u32> {

@@ -10,7 +10,8 @@ use super::track::Track;
 /// A connection that is no longer tracked, with what held when it ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) track: Track,
+    /// Nothing while none is here.
+    pub(super) track: Option<Track>,
     /// Why its record is written.
     pub(super) written: Written,
     /// When.
@@ -21,4 +22,46 @@ pub(super) struct Ended {
     pub(super) both_ways: bool,
     /// Time of the first segment of all.
     pub(super) watched_from: u64,
+}
+
+/// A list of them that keeps its places: a connection is long, and copied no more than once.
+#[derive(Debug, Default)]
+pub(super) struct EndedList {
+    places: Vec<Ended>,
+    used: usize,
+}
+
+impl EndedList {
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// The next place.
+    #[inline]
+    pub(super) fn next(&mut self) -> &mut Ended {
+        if self.used == self.places.len() {
+            self.grow();
+        }
+        self.used += 1;
+        &mut self.places[self.used - 1]
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.places.push(Ended {
+            track: None,
+            written: Written::Closed,
+            now: 0,
+            roles: (Orientation::FirstSender, false),
+            both_ways: false,
+            watched_from: 0,
+        });
+    }
+
+    /// Those in the list, which is empty from then on.
+    pub(super) fn take(&mut self) -> &mut [Ended] {
+        let used = std::mem::take(&mut self.used);
+        &mut self.places[..used]
+    }
 }

@@ -157,13 +157,13 @@ impl Table {
         std::hint::black_box(ending().map(Track::touch_rsts).fold(0, |all, one| all ^ one));
     }
 
-    /// Takes a connection out, whose key has this hash.
+    /// Takes a connection out, whose key has this hash, in exchange for nothing: in `into`, and in its place.
     #[inline]
-    pub(super) fn remove(&mut self, slot: u32, hash: u64) -> Option<Track> {
-        let track = self.place_mut(slot)?.take()?;
+    pub(super) fn remove(&mut self, slot: u32, hash: u64, into: &mut Option<Track>) {
+        let Some(place) = self.place_mut(slot).filter(|place| place.is_some()) else { return };
+        std::mem::swap(place, into);
         self.index.remove(hash, slot);
         self.free.push(slot);
-        Some(track)
     }
 
     /// Up to `count` slots in use from `from` on, going round.

@@ -6,7 +6,7 @@ use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
 use super::copies::{self, Copies};
 use super::counting::{add_counters, count_one, settle_side};
 use super::deadline::{Deadlines, FEW, deadline, expire};
-use super::ended::Ended;
+use super::ended::{Ended, EndedList};
 use super::endpoint::DID_CLOSE;
 use super::evict::{Attempts, dispensable};
 use super::icmp::IcmpReports;
@@ -37,7 +37,7 @@ pub struct Tracker {
     /// Nothing is due before this time.
     quiet_until: u64,
     /// What is to be in `closed`: empty outside of calls from elsewhere.
-    ended: Vec<Ended>,
+    ended: EndedList,
     closed: Vec<Connection>,
     tombstones: Tombstones,
     servers: Servers,
@@ -69,7 +69,7 @@ impl Tracker {
             wheel: Wheel::new(),
             now: 0,
             quiet_until: 0,
-            ended: Vec::new(),
+            ended: EndedList::default(),
             closed: Vec::new(),
             spare: Spare::default(),
             next_id: 1,
@@ -265,7 +265,7 @@ impl Tracker {
         let tracks = self.table.slots().filter_map(|slot| self.table.get(slot));
         let mut all: Vec<Connection> = tracks
             .map(|track| {
-                let known = self.known(track, self.servers.roles(track), self.both_ways, self.watched_from);
+                let known = self.known(track, self.servers.roles(track));
                 render::connection(track, Written::StillTracked, now_ns, &self.config, &known)
             })
             .collect();
@@ -274,10 +274,11 @@ impl Tracker {
     }
 
     /// What is known of a connection besides its own state.
-    fn known(&self, track: &Track, roles: (Orientation, bool), both_ways: bool, watched_from: u64) -> Known<'_> {
+    fn known(&self, track: &Track, roles: (Orientation, bool)) -> Known<'_> {
         let (icmp, said) = (self.icmp.of(track.id), self.reset_options.of_both(track.id));
         let process = self.processes.of(track.id);
-        Known { both_ways, watched_from, roles, icmp, said, process, words: &self.kernel_words }
+        let words = &self.kernel_words;
+        Known { both_ways: self.both_ways, watched_from: self.watched_from, roles, icmp, said, process, words }
     }
 
     /// Writes everything that is left, in order of start.
@@ -413,9 +414,10 @@ impl Tracker {
         self.stats.written += 1;
         self.stats.offload.add(track);
         self.both_ways |= track.ends.iter().all(|end| end.packets > 0);
-        let (both_ways, watched_from) = (self.both_ways, self.watched_from);
-        let ended = self.table.remove(slot, hash);
-        self.ended.extend(ended.map(|track| Ended { track, written, now, roles, both_ways, watched_from }));
+        let ended = self.ended.next();
+        (ended.written, ended.now, ended.roles) = (written, now, roles);
+        (ended.both_ways, ended.watched_from) = (self.both_ways, self.watched_from);
+        self.table.remove(slot, hash, &mut ended.track);
     }
 
     /// Makes the records of what has ended, in its order.
@@ -428,21 +430,28 @@ impl Tracker {
 
     #[inline(never)]
     fn make_each_record(&mut self) {
-        let mut ended = std::mem::take(&mut self.ended);
-        self.closed.reserve(ended.len());
-        for Ended { track, written, now, roles, both_ways, watched_from } in &mut ended {
-            let known = self.known(track, *roles, *both_ways, *watched_from);
-            let record = render::connection(track, *written, *now, &self.config, &known);
-            self.closed.push(record);
-            self.icmp.forget(track.id);
-            self.reset_options.forget(track.id);
-            self.processes.forget(track.id);
-            if let Some(rare) = track.rare.take() {
+        for Ended { track, written, now, roles, both_ways, watched_from } in self.ended.take() {
+            let Some(ended) = track else { continue };
+            let known = Known {
+                both_ways: *both_ways,
+                watched_from: *watched_from,
+                roles: *roles,
+                icmp: self.icmp.of(ended.id),
+                said: self.reset_options.of_both(ended.id),
+                process: self.processes.of(ended.id),
+                words: &self.kernel_words,
+            };
+            let record = || render::connection(ended, *written, *now, &self.config, &known);
+            // Not pushed: room is made before, so that it is put together where it stays.
+            self.closed.extend(std::iter::once_with(record));
+            self.icmp.forget(ended.id);
+            self.reset_options.forget(ended.id);
+            self.processes.forget(ended.id);
+            if let Some(rare) = ended.rare.take() {
                 self.spare.take_back(rare);
             }
+            *track = None;
         }
-        ended.clear();
-        self.ended = ended;
     }
 
     /// Makes room for one: an attempt without answer if there is any, or else the most dispensable of the next [`LOOK_AT`]
