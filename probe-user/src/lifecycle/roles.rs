@@ -43,9 +43,11 @@ impl Servers {
         }
         let server = place(responder(track));
         let hash = server.iter().fold(0, |all: u64, word| (all ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let recent = &mut self.recent[(hash >> (u64::BITS - RECENT_BITS)) as usize];
-        if *recent != server && self.known.len() < MAX_SERVERS {
-            *recent = server;
+        // One of two places, so that two that meet do not push each other out by turns.
+        let at = (hash >> (u64::BITS - RECENT_BITS)) as usize;
+        let is_recent = self.recent[at] == server || self.recent[at ^ 1] == server;
+        if !is_recent && self.known.len() < MAX_SERVERS {
+            self.recent[at ^ 1] = std::mem::replace(&mut self.recent[at], server);
             self.known.insert(server);
         }
     }
