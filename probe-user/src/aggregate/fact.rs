@@ -47,6 +47,9 @@ const LANE_MOST: usize = (1 << LANE_BITS) - 1;
 /// Where the lanes end.
 const CAUSE_SHIFT: usize = LANES * LANE_BITS;
 const IMPACT_BITS: usize = 3;
+/// A count of each impact in one word while it is counted.
+const IMPACT_LANE_BITS: usize = 8;
+const _: () = assert!(LANE_MOST < 1 << IMPACT_LANE_BITS && IMPACT_LANE_BITS << IMPACT_BITS == u64::BITS as usize);
 const _: () = assert!(Impact::ALL.len() <= 1 << IMPACT_BITS);
 const _: () = assert!(Cause::ALL.len() << IMPACT_BITS <= 1 << (u64::BITS as usize - CAUSE_SHIFT));
 
@@ -151,8 +154,6 @@ pub(super) struct Sums {
     ip_bytes: u64,
     rst_of_completed: u64,
     rst_lossy_of_completed: u64,
-    /// Of those with RST, and of those without.
-    impacts: [[u32; 1 << IMPACT_BITS]; 2],
 }
 
 /// What facts have as words, lane by lane.
@@ -160,6 +161,8 @@ pub(super) struct Sums {
 struct Lanes {
     ones: [u32; LANES],
     flags: [u32; 8],
+    /// Of those with RST, and of those without.
+    impacts: [[u32; 1 << IMPACT_BITS]; 2],
 }
 
 impl Sums {
@@ -168,29 +171,29 @@ impl Sums {
     pub(super) fn of(facts: &[Fact], numbers: &[u32], mut cause: impl FnMut(usize)) -> Self {
         let mut sums = Self::default();
         for piece in numbers.chunks(LANE_MOST) {
-            let (mut ones, mut flags) = (0, 0);
+            let (mut ones, mut flags, mut impacts) = (0, 0, [0, 0]);
             for &number in piece {
                 let fact = &facts[number as usize];
                 cause((fact.ones >> (CAUSE_SHIFT + IMPACT_BITS)) as usize);
                 let impact = (fact.ones >> CAUSE_SHIFT) as usize & ((1 << IMPACT_BITS) - 1);
-                let is_without = usize::from(fact.ones & Lane::WithRst.one() == 0);
-                sums.impacts[is_without][impact] += 1;
-                if IS_LOSS[impact] {
-                    sums.rst_lossy_of_completed += u64::from(fact.rst_of_completed);
-                }
+                // No branch, as which way it goes cannot be guessed.
+                let with_rst = fact.ones >> (Lane::WithRst as usize * LANE_BITS) & 1;
+                impacts[0] += with_rst << (impact * IMPACT_LANE_BITS);
+                impacts[1] += (with_rst ^ 1) << (impact * IMPACT_LANE_BITS);
+                sums.rst_lossy_of_completed += u64::from(fact.rst_of_completed) * u64::from(IS_LOSS[impact]);
                 ones += fact.ones & ((1 << CAUSE_SHIFT) - 1);
                 flags += fact.flags;
                 sums.packets += u64::from(fact.packets);
                 sums.ip_bytes += u64::from(fact.ip_bytes);
                 sums.rst_of_completed += u64::from(fact.rst_of_completed);
             }
-            sums.lanes.add(ones, flags);
+            sums.lanes.add(ones, flags, impacts);
         }
         sums
     }
 
     fn impacts(&self) -> Impacts {
-        let [with, without] = &self.impacts;
+        let [with, without] = &self.lanes.impacts;
         Impacts::of(|impact| {
             let of_silence = if impact == Impact::None { 0 } else { u64::from(without[impact as usize]) };
             u64::from(with[impact as usize]) + of_silence
@@ -229,12 +232,17 @@ impl Sums {
 impl Lanes {
     /// Apart, so that what is done now and then does not have the registers of what is done for each fact.
     #[inline(never)]
-    fn add(&mut self, ones: u64, flags: u64) {
+    fn add(&mut self, ones: u64, flags: u64, impacts: [u64; 2]) {
         for (lane, sum) in self.ones.iter_mut().enumerate() {
             *sum += (ones >> (lane * LANE_BITS)) as u32 & LANE_MOST as u32;
         }
         for (sum, count) in self.flags.iter_mut().zip(flags.to_le_bytes()) {
             *sum += u32::from(count);
+        }
+        for (sums, counts) in self.impacts.iter_mut().zip(impacts) {
+            for (sum, count) in sums.iter_mut().zip(counts.to_le_bytes()) {
+                *sum += u32::from(count);
+            }
         }
     }
 }

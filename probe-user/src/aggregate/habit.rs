@@ -142,6 +142,12 @@ impl Habits {
         self.ask_who_refused(connection)
     }
 
+    /// Brings near what few connections need of what is remembered.
+    #[inline]
+    pub(super) fn approach(&self, connection: &Connection) -> u64 {
+        if Monitors::is_candidate(connection) { self.monitors.approach(connection) } else { 0 }
+    }
+
     /// Returns the number of its service, if it tells of its habits.
     #[inline(always)]
     fn count(

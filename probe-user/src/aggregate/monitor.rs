@@ -3,18 +3,14 @@
 //! Load balancers look so whether a server accepts connections (HAProxy `check`, tcp-shaker, Keepalived, Kubernetes'
 //! `tcpSocket` probes): one such connection alone looks like a scan or a change of mind.
 
-use std::{
-    collections::HashMap,
-    hash::BuildHasher as _,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::HashMap, hash::BuildHasher as _, net::IpAddr};
 
 use crate::lifecycle::{Cause, Connection, ResetBy};
 
 /// Pairs remembered at once, of which a new one takes the place of another that is not steady. A power of two.
 const PLACES: usize = 8192;
 /// Intervals that agree from which they are steady.
-const ENOUGH: u32 = 3;
+const ENOUGH: u8 = 3;
 /// Shorter intervals are a burst.
 const LEAST_NS: u64 = 200_000_000;
 /// What two intervals may differ by, besides an eighth.
@@ -25,18 +21,18 @@ const MOST_BYTES: u64 = 16_384;
 /// And is done soon.
 const LONGEST_NS: u64 = 2_000_000_000;
 
-/// When one client looks at one service.
+/// When one client looks at one service. Small: which pair comes next cannot be guessed, so that each is waited for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pair {
     last_ns: u64,
     interval_ns: u64,
-    /// Intervals in a row that agree.
-    steady: u32,
-    /// The most there were.
-    best: u32,
     /// Intervals that agree with the one before, all of them.
     agreeing: u32,
     seen: u32,
+    /// Intervals in a row that agree, as far as a byte counts: more than [`ENOUGH`] is as good.
+    steady: u8,
+    /// The most there were.
+    best: u8,
 }
 
 impl Pair {
@@ -63,15 +59,23 @@ impl Pair {
     }
 }
 
-/// A client and the service that it looks at.
-type Ends = (IpAddr, SocketAddr);
+/// The place of a pair.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    /// Hash of client and service: a collision takes two pairs for one, once in 2^64 of them.
+    ends: u64,
+    pair: Pair,
+    number: u32,
+}
+
+const _: () = assert!(size_of::<Place>() <= 48);
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Monitors {
     hasher: foldhash::fast::RandomState,
-    /// By hash; each with its number.
-    places: Vec<Option<(Ends, u32, Pair)>>,
+    /// By hash. Without a connection seen, a place is free.
+    places: Vec<Place>,
     next: u32,
     /// Those that are steady, by number: interval, nanoseconds, and connections.
     steady: HashMap<u32, (u64, u32), foldhash::fast::RandomState>,
@@ -95,24 +99,28 @@ impl Monitors {
         is_small && connection.from_orig.rst > 0 && connection.reset_by == ResetBy::Client && ends_like_one
     }
 
+    /// Reads the place of such a connection, so that it is near when it is seen.
+    pub(super) fn approach(&self, connection: &Connection) -> u64 {
+        let place = self.places.get(self.hash(connection) as usize % PLACES);
+        place.map_or(0, |place| place.ends)
+    }
+
     /// Counts such a connection; the number of its pair, `None` where there is no place for it.
     #[cold]
     pub(super) fn see(&mut self, connection: &Connection) -> Option<u32> {
-        let ends = (connection.orig.ip(), connection.resp);
         if self.places.is_empty() {
-            self.places.resize(PLACES, None);
+            self.places.resize(PLACES, Place::default());
         }
-        let at = self.place(&ends);
-        let kept = &mut self.places[at];
-        match kept {
-            Some((known, ..)) if *known == ends => {}
-            Some((.., pair)) if pair.is_steady() => return None,
-            _ => {
-                *kept = Some((ends, self.next, Pair::default()));
-                self.next = self.next.wrapping_add(1);
+        let ends = self.hash(connection);
+        let place = &mut self.places[ends as usize % PLACES];
+        if place.ends != ends || place.pair.seen == 0 {
+            if place.pair.is_steady() {
+                return None;
             }
+            *place = Place { ends, number: self.next, pair: Pair::default() };
+            self.next = self.next.wrapping_add(1);
         }
-        let (_, number, pair) = kept.as_mut()?;
+        let Place { pair, number, .. } = place;
         pair.see(connection.start_ns);
         if pair.is_steady() {
             self.steady.insert(*number, (pair.interval_ns, pair.seen));
@@ -122,20 +130,30 @@ impl Monitors {
         Some(*number)
     }
 
-    fn place(&self, ends: &Ends) -> usize {
-        self.hasher.hash_one(ends) as usize % PLACES
+    /// Of its client and service.
+    fn hash(&self, connection: &Connection) -> u64 {
+        let (client, service) = (bits(connection.orig.ip()), bits(connection.resp.ip()));
+        self.hasher.hash_one((client, service, connection.resp.port()))
     }
 
     /// The number of its pair.
     pub(super) fn find(&self, connection: &Connection) -> Option<u32> {
-        let ends = (connection.orig.ip(), connection.resp);
-        let (known, number, _) = self.places.get(self.place(&ends))?.as_ref()?;
-        (*known == ends).then_some(*number)
+        let ends = self.hash(connection);
+        let place = self.places.get(ends as usize % PLACES)?;
+        (place.ends == ends && place.pair.seen > 0).then_some(place.number)
     }
 
     /// Whether the pair with this number is a monitor and its service; its interval, nanoseconds, and its connections.
     pub(super) fn steady(&self, number: u32) -> Option<(u64, u32)> {
         self.steady.get(&number).copied()
+    }
+}
+
+/// IPv4 addresses among those of IPv6 (RFC 4291 2.5.5.2).
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => address.to_bits(),
     }
 }
 

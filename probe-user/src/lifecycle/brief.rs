@@ -6,6 +6,7 @@ pub(super) struct Brief(u16);
 
 impl Brief {
     /// Below a microsecond is one.
+    #[inline(never)]
     pub(super) fn of(ns: u64) -> Self {
         let us = (ns / 1000).clamp(1, (1 << 40) - 1);
         let shift = us.ilog2().saturating_sub(10);

@@ -4,9 +4,10 @@ use std::num::NonZeroU64;
 
 use probe_ebpf::layout::{ACK, CONTROL, DirectionCounters, FIN, HAS_TIMESTAMPS, RST, SYN, Segment, SegmentRecord};
 
-use super::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN, State};
+use super::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN};
 use super::ledger;
 use super::reassembly::Pieces;
+use super::state_before::StateBefore;
 use super::track::{ORIG, ORIG_STUCK, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
 
 /// Kept for one direction as soon as there is a FIN or an RST: small, as nearly every connection gets there.
@@ -126,7 +127,7 @@ impl Seen {
 }
 
 /// The first RST of a direction with what was known before it (research: one RST header tells two code paths apart).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 pub(super) struct Rst {
     /// The segment.
@@ -139,12 +140,12 @@ pub(super) struct Rst {
     pub(super) distinct: u32,
     /// Sequence number of the last RST of this direction.
     pub(super) last_seq: u32,
-    /// A pure ACK of the other side followed directly: a challenge ACK (RFC 5961 3.2) or a sign of life.
-    pub(super) challenged: Option<u32>,
+    /// What a challenge asked for: see [`Self::challenged`].
+    challenge: u32,
     /// Its sender before it.
-    pub(super) sender: Before,
+    pub(super) sender: StateBefore,
     /// The other side before it.
-    pub(super) peer: Before,
+    pub(super) peer: StateBefore,
     /// Who spoke last.
     pub(super) talk: Talk,
     /// Whether the segment just before it came from the other side.
@@ -153,46 +154,39 @@ pub(super) struct Rst {
     pub(super) climbed: bool,
     /// Its sender went on with payload at or after the RST's sequence number.
     pub(super) sender_continued: bool,
+    is_challenged: bool,
     /// A later RST had exactly the sequence number that the challenge asked for.
     pub(super) confirmed: bool,
     /// What its sender's own kernel said of it (`--host`).
     pub(super) kernel: Option<KernelReason>,
 }
 
-/// One endpoint as it stood before an RST.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Before {
-    pub(super) state: State,
-    pub(super) next_seq: u32,
-    pub(super) start_seq: u32,
-    /// How far the other side had acknowledged it.
-    pub(super) acked: u32,
-    pub(super) last_tick: u32,
-    pub(super) ip_id: u16,
-    pub(super) ttl: u8,
-    pub(super) kind: Kind,
-    pub(super) probes: u8,
-    pub(super) repeats: u8,
-    pub(super) marks: u8,
-    pub(super) fin: bool,
-}
+impl Rst {
+    /// The first RST of `side`, written where it is kept.
+    fn begin(&mut self, track: &Track, side: usize, segment: &Segment, idle_ns: u64) {
+        let peer = &track.ends[1 - side];
+        *self = Self {
+            record: segment.record,
+            note: segment.first_bytes,
+            idle_ns,
+            sender: StateBefore::of(&track.ends[side]),
+            peer: StateBefore::of(peer),
+            talk: Talk::of(track),
+            answers_peer: track.last_side as usize != side && peer.kind() != Kind::Nothing,
+            distinct: 1,
+            climbed: false,
+            sender_continued: false,
+            challenge: 0,
+            is_challenged: false,
+            confirmed: false,
+            last_seq: segment.record.seq,
+            kernel: None,
+        };
+    }
 
-impl Before {
-    pub(super) fn of(end: &Endpoint) -> Self {
-        Self {
-            state: end.state,
-            next_seq: end.last_seq,
-            start_seq: end.start_seq,
-            acked: end.ack_seq,
-            last_tick: end.last_tick,
-            ip_id: end.ip_id,
-            ttl: end.ttl,
-            kind: end.kind(),
-            probes: end.probes,
-            repeats: end.repeats,
-            marks: end.marks,
-            fin: end.has(SENT_FIN),
-        }
+    /// What a pure ACK of the other side that followed directly acknowledges: a challenge ACK (RFC 5961 3.2) or a sign of life.
+    pub(super) fn challenged(&self) -> Option<u32> {
+        self.is_challenged.then_some(self.challenge)
     }
 }
 
@@ -228,15 +222,8 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
         if track.ends[1 - side].has(SENT_FIN) {
             note_late(track, side, segment);
         }
-        // A goodbye may be sent before the other side's FIN has come by here.
-        if ledger::is_goodbye(track, segment.first_bytes, segment.record.payload_len) {
-            let late = &mut track.rare_mut().sides[side];
-            (late.late_note, late.late_len) = (segment.first_bytes, segment.record.payload_len);
-        }
-        if segment.first_bytes != 0
-            && let Some(alert) = ledger::fatal_alert(segment.first_bytes, segment.record.payload_len)
-        {
-            track.odd_mut(side).tls_alert = alert;
+        if ledger::may_be_goodbye(segment.record.payload_len) {
+            note_goodbye(track, side, segment);
         }
     }
     if flags & (FIN | RST) == 0 {
@@ -250,6 +237,19 @@ pub(super) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
     }
     if flags & RST != 0 {
         keep_rst(track, side, segment, idle_ns);
+    }
+}
+
+/// A goodbye may be sent before the other side's FIN has come by here.
+#[inline(never)]
+fn note_goodbye(track: &mut Track, side: usize, segment: &Segment) {
+    let (note, len) = (segment.first_bytes, segment.record.payload_len);
+    if ledger::is_goodbye(track, note, len) {
+        let late = &mut track.rare_mut().sides[side];
+        (late.late_note, late.late_len) = (note, len);
+    }
+    if let Some(alert) = ledger::fatal_alert(note, len) {
+        track.odd_mut(side).tls_alert = alert;
     }
 }
 
@@ -269,39 +269,15 @@ fn note_late(track: &mut Track, side: usize, segment: &Segment) {
     late.late_bytes = late.late_bytes.saturating_add(beyond.cast_unsigned());
 }
 
+#[inline(never)]
 fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
     let record = &segment.record;
-    let sender = Before::of(&track.ends[side]);
-    let peer = Before::of(&track.ends[1 - side]);
-    let talk = Talk::of(track);
     let peer_ack = track.ends[side].ack_seq;
-    let answers_peer = track.last_side as usize != side && peer.kind != Kind::Nothing;
     let Rare { rsts, blank, .. } = track.rare_mut();
-    let kept = &mut rsts[side];
-    let Some(first) = kept else {
-        let rst = Rst {
-            record: *record,
-            note: segment.first_bytes,
-            idle_ns,
-            sender,
-            peer,
-            talk,
-            answers_peer,
-            distinct: 1,
-            climbed: false,
-            sender_continued: false,
-            challenged: None,
-            confirmed: false,
-            last_seq: record.seq,
-            kernel: None,
-        };
-        *kept = Some(match blank.take() {
-            Some(mut blank) => {
-                *blank = rst;
-                blank
-            }
-            None => Box::new(rst),
-        });
+    let Some(first) = &mut rsts[side] else {
+        let mut rst = blank.take().unwrap_or_default();
+        rst.begin(track, side, segment, idle_ns);
+        track.rare_mut().rsts[side] = Some(rst);
         return;
     };
     if record.seq != std::mem::replace(&mut first.last_seq, record.seq) {
@@ -312,7 +288,7 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
             first.climbed = true;
         }
     }
-    if first.challenged == Some(record.seq) {
+    if first.challenged() == Some(record.seq) {
         first.confirmed = true;
     }
 }
@@ -320,22 +296,17 @@ fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
 /// After a segment with these flags was taken in: what later ones are judged against.
 #[inline(always)]
 pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segment, repeated: bool) {
-    let (record, note) = (&segment.record, segment.first_bytes);
+    let record = &segment.record;
     let tick = track.tick_of(record.time_ns);
     let kind = kind_of(&track.ends[side], flags, record);
     if flags & RST == 0 && track.rare().is_some_and(|rare| rare.rsts.iter().any(Option::is_some)) {
         after_rst(track, side, record);
     }
     if record.payload_len > 0 && flags & RST == 0 {
-        if !repeated {
-            if !ledger::is_goodbye(track, note, record.payload_len) {
-                if track.rare().is_some() {
-                    was_no_goodbye(track, side);
-                }
-                ledger::spoke(track, side, (record.seq, record.ack), tick);
-            }
-        } else if kind != Kind::KeepAlive && !follows_closely(track.ends[side].last_tick, tick) {
-            track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
+        if flags & CONTROL == 0 {
+            sent_payload(track, side, segment, (tick, kind, repeated));
+        } else {
+            sent_payload_with_control(track, side, segment, (tick, kind, repeated));
         }
     }
     note_handshake(track, side, kind, flags, record);
@@ -387,6 +358,28 @@ fn is_first_attempt(end: &Endpoint) -> bool {
 fn is_outdated(end: &Endpoint, record: &SegmentRecord) -> bool {
     let is_before = end.last_seq.wrapping_sub(record.seq).cast_signed() > 0;
     is_before && matches!(end.kind(), Kind::Data | Kind::Fin)
+}
+
+/// A segment with payload, of this tick and kind, new or repeated.
+#[inline(always)]
+fn sent_payload(track: &mut Track, side: usize, segment: &Segment, (tick, kind, repeated): (u32, Kind, bool)) {
+    let record = &segment.record;
+    if !repeated {
+        if !ledger::is_goodbye(track, segment.first_bytes, record.payload_len) {
+            if track.rare().is_some() {
+                was_no_goodbye(track, side);
+            }
+            ledger::spoke(track, side, (record.seq, record.ack), tick);
+        }
+    } else if kind != Kind::KeepAlive && !follows_closely(track.ends[side].last_tick, tick) {
+        track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
+    }
+}
+
+/// The same of few segments: once, and not in what each kind of segment has of its own.
+#[inline(never)]
+fn sent_payload_with_control(track: &mut Track, side: usize, segment: &Segment, of: (u32, Kind, bool)) {
+    sent_payload(track, side, segment, of);
 }
 
 /// `side` went on: what it had sent before was no goodbye, and no alert ended the connection.
@@ -444,17 +437,19 @@ fn kind_of(end: &Endpoint, flags: u16, record: &SegmentRecord) -> Kind {
 }
 
 /// Signs that an RST was not believed, or not genuine.
+#[inline(never)]
 fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
     let previous_side = track.last_side as usize;
     let previous_kind = track.ends[previous_side].kind();
     let Some(rare) = track.rare.as_mut() else { return };
     if let Some(rst) = rare.rsts[side].as_mut() {
         let from = |bound: u32| record.payload_len > 0 && record.seq.wrapping_sub(bound).cast_signed() >= 0;
-        let in_vain = rst.challenged.is_some() && from(rst.sender.next_seq);
+        let in_vain = rst.challenged().is_some() && from(rst.sender.next_seq);
         let accepts = record.flags & (SYN | ACK) == SYN | ACK;
         // A host that knows of no connection, or has aborted it, does not close it afterwards.
-        let closes =
-            record.flags & FIN != 0 && !rst.sender.fin && record.seq.wrapping_sub(rst.record.seq).cast_signed() >= 0;
+        let closes = record.flags & FIN != 0
+            && !rst.sender.has_sent_fin()
+            && record.seq.wrapping_sub(rst.record.seq).cast_signed() >= 0;
         rst.sender_continued |= from(rst.record.seq) || in_vain || accepts || closes;
     }
     if previous_side != side
@@ -464,6 +459,6 @@ fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
         && let Some(rst) = rare.rsts[1 - side].as_mut()
         && rst.record.seq != record.ack
     {
-        rst.challenged = Some(record.ack);
+        (rst.challenge, rst.is_challenged) = (record.ack, true);
     }
 }

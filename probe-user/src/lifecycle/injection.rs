@@ -57,7 +57,7 @@ pub(super) fn marks(rst: &Rst, form: Form) -> impl Iterator<Item = Mark> {
         (behind, false, "seq_behind"),
         (rst.climbed, true, "seq_climbs"),
         (rst.sender_continued, true, "sender_continued"),
-        (rst.challenged.is_some() && !rst.confirmed && rst.sender_continued, false, "challenge_unanswered"),
+        (rst.challenged().is_some() && !rst.confirmed && rst.sender_continued, false, "challenge_unanswered"),
     ]
     .into_iter()
     .filter_map(|(holds, strong, name)| holds.then_some(Mark { name, strong }))

@@ -3,7 +3,7 @@
 //! Sums and sequence numbers, not the order in which segments passed: the same conversation has the same ledger wherever
 //! it is watched.
 
-use probe_ebpf::parse::{ENCRYPTED_ALERTS, is_alert_len};
+use probe_ebpf::parse::{ALERT_IN_CLEAR, ENCRYPTED_ALERTS, is_alert_len};
 
 use super::endpoint::{Endpoint, SENT_FIN};
 use super::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
@@ -40,11 +40,20 @@ pub(super) const LEAST_OF_TLS: u64 = 100;
 /// length and by what was sent before.
 #[inline(always)]
 pub(super) fn is_goodbye(track: &Track, note: u64, len: u32) -> bool {
-    is_alert_len(len) && is_alert_like(track, note, len)
+    may_be_goodbye(len) && is_alert_like(track, note, len)
+}
+
+/// Whether payload is so short, and not too short, as goodbyes are: nearly all is not.
+#[inline(always)]
+pub(super) fn may_be_goodbye(len: u32) -> bool {
+    (ALERT_IN_CLEAR..=ENCRYPTED_ALERTS[ENCRYPTED_ALERTS.len() - 1]).contains(&len)
 }
 
 #[inline(never)]
 fn is_alert_like(track: &Track, note: u64, len: u32) -> bool {
+    if !is_alert_len(len) {
+        return false;
+    }
     if note != 0 {
         return is_alert(note, len);
     }

@@ -8,7 +8,7 @@ use probe_ebpf::layout::{ACK, CONTROL, FIN, RST, SYN, Segment, SegmentRecord};
 use super::config::{Extra, Timers, TrackerConfig};
 use super::endpoint::{DID_CLOSE, SEEN, SENT_FIN, State};
 use super::history::seen;
-use super::track::{Counting, NEVER, ORIG, ORIG_STUCK, Patience, Phase, RESP, Track};
+use super::track::{Counting, NEVER, ORIG, ORIG_STUCK, Patience, Phase, RESP, RESP_STUCK, Track};
 use super::{Orientation, evidence, reassembly};
 
 /// What the segment asks for beyond the endpoints.
@@ -235,13 +235,20 @@ const NEARLY_CLOSED: u16 = 2;
 /// A closed window, where it means something (Zeek `update_window`).
 #[inline(always)]
 fn note_window(track: &mut Track, side: usize, flags: u16, window: u16) {
+    if flags & RST == 0 && (window <= NEARLY_CLOSED || track.has(ORIG_STUCK | RESP_STUCK)) {
+        note_odd_window(track, side, window);
+    }
+}
+
+/// A window that is closed, or nearly, or is not any more.
+#[cold]
+fn note_odd_window(track: &mut Track, side: usize, window: u16) {
     let stuck = ORIG_STUCK << side;
-    if flags & RST == 0 && (window <= NEARLY_CLOSED) != track.has(stuck) {
+    if (window <= NEARLY_CLOSED) != track.has(stuck) {
         track.marks ^= stuck;
     }
     let matters = window == 0
         && track.counting == Counting::Whole
-        && flags & RST == 0
         && track.ends[1 - side].state != State::Closed
         && track.ends[side].state != State::Reset;
     if matters {
@@ -423,8 +430,10 @@ pub(super) fn closed(track: &mut Track, side: usize, timers: &Timers) {
     }
 }
 
-/// Ports of services that may be silent for long (base/protocols/conn/inactivity.zeek).
-const INTERACTIVE: [u16; 4] = [21, 22, 23, 513];
+/// Whether the port is of a service that may be silent for long (base/protocols/conn/inactivity.zeek).
+fn is_interactive(port: u16) -> bool {
+    matches!(port, 21 | 22 | 23 | 513)
+}
 
 fn lengthen_patience(track: &mut Track, ports: &[u16]) {
     let (lo, hi) = (track.key.lo().port, track.key.hi().port);
@@ -432,7 +441,7 @@ fn lengthen_patience(track: &mut Track, ports: &[u16]) {
     let likely = |port: u16| ports.binary_search(&port).is_ok();
     let half = track.ends[ORIG].state == State::Inactive;
     let service = if half && !likely(resp) && likely(orig) { orig } else { resp };
-    if INTERACTIVE.contains(&service) {
+    if is_interactive(service) {
         track.patience = Patience::Interactive;
     }
 }

@@ -6,7 +6,7 @@ use probe_ebpf::layout;
 
 use super::config::TrackerConfig;
 use super::endpoint::{Endpoint, Kind, State};
-use super::evidence::{Beyond, Rst};
+use super::evidence::{Beyond, OddSide, Rst};
 use super::icmp::IcmpReport;
 use super::kernel_word::KernelWords;
 use super::process::Process;
@@ -32,7 +32,9 @@ pub(super) struct Known<'a> {
     pub(super) words: &'a KernelWords,
 }
 
-/// The record of `track` as it stands, written at `now` for the reason `written`.
+/// The record of `track` as it stands, written at `now` for the reason `written`. Compiled into who asks for it: a record is
+/// long, and not to be copied.
+#[inline(always)]
 pub(super) fn connection(
     track: &Track,
     written: Written,
@@ -144,26 +146,43 @@ fn rst(track: &Track, side: usize) -> Option<&Rst> {
 
 fn side(track: &Track, side: usize) -> Side {
     let end: &Endpoint = &track.ends[side];
-    let rare = track.rare();
-    let odd = track.odd(side);
-    let beyond = odd.map_or(Beyond::default(), |odd| odd.beyond);
-    Side {
-        syn: u64::from(end.syn) + beyond.syn,
-        syn_ack: u64::from(end.syn_ack) + beyond.syn_ack,
-        fin: rare.map_or(0, |rare| u64::from(rare.sides[side].fins)) + beyond.fins,
-        rst: rare.map_or(0, |rare| u64::from(rare.sides[side].rsts)) + beyond.rsts,
-        packets: u64::from(end.packets) | odd.map_or(0, |odd| u64::from(odd.packets_high) << 32),
-        ip_bytes: end.payload_bytes
-            + u64::from(end.header_bytes)
-            + odd.map_or(0, |odd| u64::from(odd.header_bytes_high) << 32),
+    let mut sent = Side {
+        syn: end.syn.into(),
+        syn_ack: end.syn_ack.into(),
+        fin: 0,
+        rst: 0,
+        packets: end.packets.into(),
+        ip_bytes: end.payload_bytes + u64::from(end.header_bytes),
         bytes: end.size(track.ends[1 - side].state),
         payload_bytes: end.payload_bytes,
-        retransmits: u64::from(end.retransmits) + beyond.retransmits,
-        missed_bytes: odd.map_or(0, |odd| odd.missed_bytes),
+        retransmits: end.retransmits.into(),
+        missed_bytes: 0,
         lost_bytes: 0,
         ttl: end.ttl,
-        rst_ttl: rare.and_then(|rare| rare.rsts[side].as_ref()).map_or(0, |rst| rst.record.ttl),
+        rst_ttl: 0,
+    };
+    if let Some(rare) = track.rare() {
+        (sent.fin, sent.rst) = (rare.sides[side].fins.into(), rare.sides[side].rsts.into());
+        sent.rst_ttl = rare.rsts[side].as_ref().map_or(0, |rst| rst.record.ttl);
+        if let Some(odd) = &rare.odd {
+            add_odd(&mut sent, &odd.sides[side]);
+        }
     }
+    sent
+}
+
+/// Adds what few connections have.
+#[cold]
+fn add_odd(sent: &mut Side, odd: &OddSide) {
+    let Beyond { syn, syn_ack, retransmits, fins, rsts } = odd.beyond;
+    sent.syn += syn;
+    sent.syn_ack += syn_ack;
+    sent.fin += fins;
+    sent.rst += rsts;
+    sent.retransmits += retransmits;
+    sent.packets |= u64::from(odd.packets_high) << 32;
+    sent.ip_bytes += u64::from(odd.header_bytes_high) << 32;
+    sent.missed_bytes = odd.missed_bytes;
 }
 
 /// Zeek's conn_state (base/protocols/conn/main.zeek), in its order of tests.

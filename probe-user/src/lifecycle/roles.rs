@@ -12,8 +12,9 @@ use super::tombstone::End;
 use super::track::{AFTER_END, ORIG, RESP, REVERSED, Track};
 use super::{Orientation, Written};
 
-/// See [`Servers`]; as many as a byte counts.
-const RECENT: usize = 256;
+/// See [`Servers`]: so many that most services in use at a time have a place of their own.
+const RECENT_BITS: u32 = 10;
+const RECENT: usize = 1 << RECENT_BITS;
 /// Servers remembered at most.
 const MAX_SERVERS: usize = 65_536;
 
@@ -37,12 +38,16 @@ impl Servers {
 
     /// Learns from a connection that is written.
     pub(super) fn learn(&mut self, track: &Track) {
-        let answered = track.orientation == Orientation::Syn && track.ends[RESP].syn_ack > 0;
+        if track.orientation != Orientation::Syn || track.ends[RESP].syn_ack == 0 {
+            return;
+        }
         let server = place(responder(track));
-        let at = server.iter().fold(0, |all: u64, word| (all ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 56;
-        let recent = &mut self.recent[at as usize];
-        if answered && *recent != server && self.known.len() < MAX_SERVERS {
-            *recent = server;
+        let hash = server.iter().fold(0, |all: u64, word| (all ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        // One of two places, so that two that meet do not push each other out by turns.
+        let at = (hash >> (u64::BITS - RECENT_BITS)) as usize;
+        let is_recent = self.recent[at] == server || self.recent[at ^ 1] == server;
+        if !is_recent && self.known.len() < MAX_SERVERS {
+            self.recent[at ^ 1] = std::mem::replace(&mut self.recent[at], server);
             self.known.insert(server);
         }
     }

@@ -30,10 +30,12 @@ impl Spare {
     pub(super) fn take_back(&mut self, mut rare: Box<Rare>) {
         let Rare { sides, rsts: [orig, resp], odd, blank } = &mut *rare;
         *sides = [RareSide::default(), RareSide::default()];
-        for rst in
-            [blank.take(), orig.take(), resp.take()].into_iter().flatten().take(MOST.saturating_sub(self.rsts.len()))
-        {
-            self.rsts.push(rst);
+        for rst in [blank, orig, resp] {
+            if let Some(rst) = rst.take()
+                && self.rsts.len() < MOST
+            {
+                self.rsts.push(rst);
+            }
         }
         if odd.is_none() && self.rares.len() < MOST {
             self.rares.push(rare);

@@ -2,7 +2,6 @@
 
 use probe_ebpf::layout::FlowKey;
 
-use super::evidence::Rare;
 use super::hash::hash;
 use super::index::Index;
 use super::track::Track;
@@ -158,14 +157,13 @@ impl Table {
         std::hint::black_box(ending().map(Track::touch_rsts).fold(0, |all, one| all ^ one));
     }
 
-    /// Takes a connection out, whose key has this hash; what memory it had beside its place is handed back.
-    pub(super) fn remove(&mut self, slot: u32, hash: u64) -> Option<Box<Rare>> {
-        let place = self.chunks.get_mut(slot as usize / CHUNK).map(|chunk| &mut chunk[slot as usize % CHUNK])?;
-        let rare = place.as_mut()?.rare.take();
-        *place = None;
+    /// Takes a connection out, whose key has this hash, in exchange for nothing: in `into`, and in its place.
+    #[inline]
+    pub(super) fn remove(&mut self, slot: u32, hash: u64, into: &mut Option<Track>) {
+        let Some(place) = self.place_mut(slot).filter(|place| place.is_some()) else { return };
+        std::mem::swap(place, into);
         self.index.remove(hash, slot);
         self.free.push(slot);
-        rare
     }
 
     /// Up to `count` slots in use from `from` on, going round.

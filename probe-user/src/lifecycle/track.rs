@@ -216,7 +216,7 @@ impl Track {
 
     /// The originator answered the SYN-ACK so long after its SYN; the first answer counts.
     pub(super) fn opened_after(&mut self, ns: u64) {
-        if self.handshakes[0].is_known() && !self.handshakes[1].is_known() {
+        if !self.handshakes[1].is_known() && self.handshakes[0].is_known() {
             self.handshakes[1] = Brief::of(ns);
         }
     }
@@ -305,7 +305,7 @@ impl Track {
     #[inline]
     pub(super) fn touch_rsts(&self) -> u64 {
         let rsts = self.rare().into_iter().flat_map(|rare| rare.rsts.iter().flatten());
-        let each_line = |rst: &Rst| rst.note ^ u64::from(rst.peer.next_seq) ^ u64::from(rst.talk.data_ticks[0]);
+        let each_line = |rst: &Rst| rst.note ^ u64::from(rst.peer.last_tick);
         rsts.map(|rst| each_line(rst)).fold(0, |all, one| all ^ one)
     }
 
@@ -444,7 +444,7 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         assert_eq!((size_of::<Option<Track>>(), size_of::<Endpoint>()), (256, 64));
-        assert_eq!((size_of::<Rare>(), size_of::<Rst>()), (192, 192));
+        assert_eq!((size_of::<Rare>(), size_of::<Rst>()), (192, 128));
     }
 
     #[test]

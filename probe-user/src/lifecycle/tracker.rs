@@ -6,6 +6,7 @@ use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
 use super::copies::{self, Copies};
 use super::counting::{add_counters, count_one, settle_side};
 use super::deadline::{Deadlines, FEW, deadline, expire};
+use super::ended::{Ended, EndedList};
 use super::endpoint::DID_CLOSE;
 use super::evict::{Attempts, dispensable};
 use super::icmp::IcmpReports;
@@ -35,6 +36,8 @@ pub struct Tracker {
     now: u64,
     /// Nothing is due before this time.
     quiet_until: u64,
+    /// What is to be in `closed`: empty outside of calls from elsewhere.
+    ended: EndedList,
     closed: Vec<Connection>,
     tombstones: Tombstones,
     servers: Servers,
@@ -66,6 +69,7 @@ impl Tracker {
             wheel: Wheel::new(),
             now: 0,
             quiet_until: 0,
+            ended: EndedList::default(),
             closed: Vec::new(),
             spare: Spare::default(),
             next_id: 1,
@@ -85,6 +89,7 @@ impl Tracker {
     /// Counts one segment and moves its connection on: captures, AF_XDP, log entries without a slot.
     pub fn observe(&mut self, segment: &Segment, extra: Extra) {
         self.observe_at(self.table.place_of(&segment.key), segment, extra);
+        self.make_records();
     }
 
     /// As [`Tracker::observe`] one by one, only faster: what one needs from memory is on its way while others are worked on.
@@ -96,12 +101,13 @@ impl Tracker {
                 self.observe_at(*place, segment, *extra);
             }
         }
+        self.make_records();
     }
 
     #[inline(always)]
     fn observe_at(&mut self, place: Place, segment: &Segment, extra: Extra) {
         let record = &segment.record;
-        self.advance(record.time_ns);
+        self.pass(record.time_ns);
         if extra.bad_checksum || extra.header != Header::Whole {
             return self.observe_damaged(place, segment, extra.header);
         }
@@ -158,12 +164,13 @@ impl Tracker {
 
     /// Moves the state machine only (live path); the counts come through [`Tracker::count`].
     pub fn transition(&mut self, segment: &Segment) {
-        self.advance(segment.record.time_ns);
+        self.pass(segment.record.time_ns);
         let place = self.table.place_of(&segment.key);
         if segment.record.is_control() {
             self.copies.control(&segment.record, place.hash);
         }
         let slot = self.connection_of(segment, place, Counting::Apart);
+        self.make_records();
         let Some(track) = self.table.get_mut(slot) else { return };
         track.count_apart();
         machine::step(track, segment, Extra::default(), &self.config);
@@ -224,8 +231,13 @@ impl Tracker {
     }
 
     /// Runs every timer up to `now_ns`. Time never goes back: an earlier `now_ns` changes nothing.
-    #[inline]
     pub fn advance(&mut self, now_ns: u64) {
+        self.pass(now_ns);
+        self.make_records();
+    }
+
+    #[inline]
+    fn pass(&mut self, now_ns: u64) {
         self.now = self.now.max(now_ns);
         if self.now >= self.quiet_until {
             self.run_timers(self.now);
@@ -292,6 +304,7 @@ impl Tracker {
         for &(_, _, slot) in some.iter().rev() {
             self.write(slot, Written::StillTracked, left.now_ns);
         }
+        self.make_records();
         !some.is_empty()
     }
 
@@ -389,6 +402,7 @@ impl Tracker {
         self.quiet_until = self.wheel.quiet_until();
     }
 
+    /// The connection is no longer tracked; [`Self::make_records`] makes its record.
     fn write(&mut self, slot: u32, written: Written, now: u64) {
         let Some(track) = self.table.get(slot) else { return };
         let hash = self.table.hash(&track.key);
@@ -400,24 +414,43 @@ impl Tracker {
         self.stats.written += 1;
         self.stats.offload.add(track);
         self.both_ways |= track.ends.iter().all(|end| end.packets > 0);
-        let known = Known {
-            both_ways: self.both_ways,
-            watched_from: self.watched_from,
-            roles,
-            icmp: self.icmp.of(track.id),
-            said: self.reset_options.of_both(track.id),
-            process: self.processes.of(track.id),
-            words: &self.kernel_words,
-        };
-        let record = || render::connection(track, written, now, &self.config, &known);
-        // Not pushed: room is made before, so that it is put together where it stays.
-        self.closed.extend(std::iter::once_with(record));
-        let id = track.id;
-        self.icmp.forget(id);
-        self.reset_options.forget(id);
-        self.processes.forget(id);
-        if let Some(rare) = self.table.remove(slot, hash) {
-            self.spare.take_back(rare);
+        let ended = self.ended.next();
+        (ended.written, ended.now, ended.roles) = (written, now, roles);
+        (ended.both_ways, ended.watched_from) = (self.both_ways, self.watched_from);
+        self.table.remove(slot, hash, &mut ended.track);
+    }
+
+    /// Makes the records of what has ended, in its order.
+    #[inline]
+    fn make_records(&mut self) {
+        if !self.ended.is_empty() {
+            self.make_each_record();
+        }
+    }
+
+    #[inline(never)]
+    fn make_each_record(&mut self) {
+        for Ended { track, written, now, roles, both_ways, watched_from } in self.ended.take() {
+            let Some(ended) = track else { continue };
+            let known = Known {
+                both_ways: *both_ways,
+                watched_from: *watched_from,
+                roles: *roles,
+                icmp: self.icmp.of(ended.id),
+                said: self.reset_options.of_both(ended.id),
+                process: self.processes.of(ended.id),
+                words: &self.kernel_words,
+            };
+            let record = || render::connection(ended, *written, *now, &self.config, &known);
+            // Not pushed: room is made before, so that it is put together where it stays.
+            self.closed.extend(std::iter::once_with(record));
+            self.icmp.forget(ended.id);
+            self.reset_options.forget(ended.id);
+            self.processes.forget(ended.id);
+            if let Some(rare) = ended.rare.take() {
+                self.spare.take_back(rare);
+            }
+            *track = None;
         }
     }
 

@@ -51,7 +51,10 @@ pub(super) fn abort(reset: &Reset<'_>) -> Option<Finding> {
     }
     if !reset.case.sees_payload() {
         // Who spoke when tells one abort from another, and an answer to a close from a choice.
-        return found(Cause::AppAbort, if reset.rst.peer.fin { Confidence::Low } else { least(Confidence::Medium) });
+        return found(
+            Cause::AppAbort,
+            if reset.rst.peer.has_sent_fin() { Confidence::Low } else { least(Confidence::Medium) },
+        );
     }
     if let Some(finding) = after_peers_close(reset) {
         return Some(finding);
@@ -64,7 +67,7 @@ pub(super) fn abort(reset: &Reset<'_>) -> Option<Finding> {
 /// that nobody read.
 fn after_peers_close(reset: &Reset<'_>) -> Option<Finding> {
     let peer = &reset.rst.peer;
-    let received = peer.fin && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.fin;
+    let received = peer.has_sent_fin() && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.has_sent_fin();
     let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
     // A goodbye before the FIN is no speech.
     let since = |fin: &Seen, side: usize| reset.case.since_tick(fin.talk.data_ticks[side], fin.time_ns());
@@ -117,7 +120,7 @@ impl Reset<'_> {
     fn acknowledges_payload(&self) -> bool {
         let peer = &self.rst.peer;
         let received = self.rst.record.ack.wrapping_sub(peer.start_seq).cast_signed();
-        self.rst.record.has(ACK) && peer.kind != Kind::Nothing && received > 1 + i32::from(peer.fin)
+        self.rst.record.has(ACK) && peer.kind != Kind::Nothing && received > 1 + i32::from(peer.has_sent_fin())
     }
 
     /// The server had just replied, and there was still something of the client's that it had not read: payload came after
@@ -149,7 +152,7 @@ impl Reset<'_> {
             return Some("acknowledged_after_reply");
         }
         // Shut down, and closed at once with something unread: otherwise nothing would follow the FIN.
-        if let Some(fin) = self.case.fin_of(self.side).filter(|_| self.rst.sender.fin) {
+        if let Some(fin) = self.case.fin_of(self.side).filter(|_| self.rst.sender.has_sent_fin()) {
             let after_fin_ns = time_ns.saturating_sub(fin.time_ns());
             let at_once = after_fin_ns <= (self.case.round_trip_ns() / 2).max(FIN_AND_RST_NS);
             return (at_once && self.form == Form::Abort).then_some("closed_after_fin");

@@ -18,7 +18,7 @@ pub(super) fn tls_alert(reset: &Reset<'_>) -> Option<Finding> {
         return found(Cause::TlsAlert, Confidence::High);
     }
     // Where payload is not read, by its length: rival is a message of seven bytes just before an abort.
-    let is_one = reset.case.may_be_alert(reset.side) && reset.form == Form::Abort && !reset.rst.sender.fin;
+    let is_one = reset.case.may_be_alert(reset.side) && reset.form == Form::Abort && !reset.rst.sender.has_sent_fin();
     if is_one { found(Cause::TlsAlert, Confidence::Medium) } else { None }
 }
 
@@ -60,7 +60,7 @@ pub(super) fn after_both_closed(reset: &Reset<'_>) -> Option<Finding> {
 
 /// 8, 9, 9a, 14: the sender had sent a FIN; then something of the peer made its host reply by RST.
 pub(super) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
-    let own_fin = reset.case.fin_of(reset.side).filter(|_| reset.rst.sender.fin)?;
+    let own_fin = reset.case.fin_of(reset.side).filter(|_| reset.rst.sender.has_sent_fin())?;
     let peer = 1 - reset.side;
     let lost = reset.case.ledger.lost(peer);
     // Windows acknowledges and sets the window to 0.
@@ -152,7 +152,10 @@ fn client_had_closed(reset: &Reset<'_>, fin: &Seen) -> (Cause, Confidence) {
 /// what comes meets an orphan. Rival: the host was restarted in just this moment.
 pub(super) fn orphan(reset: &Reset<'_>) -> Option<Finding> {
     let sender = reset.case.sides[reset.side];
-    if reset.form != Form::Reply || reset.rst.sender.fin || sender.retransmits == 0 || sender.syn + sender.syn_ack == 0
+    if reset.form != Form::Reply
+        || reset.rst.sender.has_sent_fin()
+        || sender.retransmits == 0
+        || sender.syn + sender.syn_ack == 0
     {
         return None;
     }
@@ -273,7 +276,7 @@ impl Reset<'_> {
         let after_fin = self.rst.record.time_ns.saturating_sub(fin.time_ns());
         let server = self.side;
         // It acknowledges the client's FIN.
-        let received = self.rst.peer.fin && self.rst.record.ack == self.rst.peer.next_seq;
+        let received = self.rst.peer.has_sent_fin() && self.rst.record.ack == self.rst.peer.next_seq;
         if !received || self.case.sides[server].fin > 0 || self.case.closed_first() != Some(client) {
             return None;
         }

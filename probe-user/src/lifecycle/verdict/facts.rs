@@ -108,7 +108,7 @@ impl Reset<'_> {
             let since = rst.record.time_ns.saturating_sub(self.case.track.start_ns);
             fact("rst.after_syn_ms", Value::Milliseconds(since));
         }
-        if let Some(fin) = self.case.fin_of(self.side).filter(|_| rst.sender.fin) {
+        if let Some(fin) = self.case.fin_of(self.side).filter(|_| rst.sender.has_sent_fin()) {
             fact("fin.idle_ms", Value::Milliseconds(fin.idle_ns));
             fact("rst.after_fin_ms", Value::Milliseconds(rst.record.time_ns.saturating_sub(fin.time_ns())));
         }

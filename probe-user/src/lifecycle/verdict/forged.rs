@@ -25,7 +25,7 @@ pub(super) fn device_reset_both(reset: &Reset<'_>) -> Option<Finding> {
 pub(super) fn too_soon(reset: &Reset<'_>) -> Option<Finding> {
     // A true reply bears the number that the segment which provoked it acknowledges.
     let is_exact = reset.rst.record.seq == reset.rst.sender.acked;
-    let is_answer = reset.form == Form::Reply && is_exact && reset.rst.answers_peer && !reset.rst.sender.fin;
+    let is_answer = reset.form == Form::Reply && is_exact && reset.rst.answers_peer && !reset.rst.sender.has_sent_fin();
     // Its host had spoken since the handshake.
     let is_open = !matches!(reset.rst.sender.kind, Kind::Nothing | Kind::Syn);
     // In a burst the time since its last segment is not the time of the answer.

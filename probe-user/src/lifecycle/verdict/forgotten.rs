@@ -19,7 +19,7 @@ pub(super) fn by_device(reset: &Reset<'_>) -> Option<Finding> {
 pub(super) fn challenge_confirmed(reset: &Reset<'_>) -> Option<Finding> {
     let rst = reset.rst;
     let is_exact = rst.record.seq == rst.sender.next_seq || rst.record.seq == rst.sender.acked;
-    let challenged = rst.confirmed && !rst.sender.fin && !is_exact && reset.form != Form::Abort;
+    let challenged = rst.confirmed && !rst.sender.has_sent_fin() && !is_exact && reset.form != Form::Abort;
     challenged.then_some((Cause::ChallengeConfirmed, Confidence::High, None))
 }
 
@@ -47,7 +47,7 @@ pub(super) fn retransmission_timeout(reset: &Reset<'_>) -> Option<Finding> {
 pub(super) fn no_state(reset: &Reset<'_>) -> Option<Finding> {
     let trigger = reset.rst.peer.kind;
     let answers = matches!(trigger, Kind::Data | Kind::KeepAlive | Kind::PureAck | Kind::Fin | Kind::SynAck);
-    if reset.form != Form::Reply || reset.rst.sender.fin || !answers {
+    if reset.form != Form::Reply || reset.rst.sender.has_sent_fin() || !answers {
         return None;
     }
     // Just after its own payload, and no answer to anything: a stack that aborts by a bare RST.

@@ -111,7 +111,7 @@ fn is_by_another(cause: Cause) -> bool {
 /// Without any RST.
 fn of_silence(case: &Case<'_>, cause: Cause) -> (Impact, [u64; 2]) {
     let none = [0, 0];
-    let lost = [case.client(), 1 - case.client()].map(|side| u64::from(case.ledger.lost(side)));
+    let lost = || [case.client(), 1 - case.client()].map(|side| u64::from(case.ledger.lost(side)));
     let is_given_up = matches!(
         cause,
         Cause::Vanished | Cause::RetransmissionTimeout | Cause::AcceptQueueFull | Cause::IcmpUnreachable
@@ -121,11 +121,11 @@ fn of_silence(case: &Case<'_>, cause: Cause) -> (Impact, [u64; 2]) {
         _ if cause == Cause::ClientGaveUp && case.asked_at_once() => (Impact::ResponseLost, none),
         // Perhaps the last message wanted no answer.
         _ if cause == Cause::ClientGaveUp => (Impact::Unknown, none),
-        _ if is_given_up => match lost {
+        _ if is_given_up => match lost() {
             [0, 0] => (Impact::Unknown, none),
-            [_, 0] => (Impact::RequestLost, lost),
-            [0, _] => (Impact::ResponseLost, lost),
-            _ => (Impact::TransferCut, lost),
+            lost @ [_, 0] => (Impact::RequestLost, lost),
+            lost @ [0, _] => (Impact::ResponseLost, lost),
+            lost => (Impact::TransferCut, lost),
         },
         Closing::TwoFins | Closing::Open | Closing::HalfClosed | Closing::HalfOpen => (Impact::None, none),
         _ => (Impact::Unknown, none),

@@ -27,11 +27,12 @@ use probe_ebpf::{
 };
 
 use super::endpoint::Kind;
-use super::evidence::{Before, Rst, Seen, Talk};
+use super::evidence::{Rst, Seen, Talk};
 use super::form::Form;
 use super::icmp::IcmpReport;
 use super::process::Process;
 use super::reset_options::ResetOptions;
+use super::state_before::StateBefore;
 use super::track::{Counting, TICK_SHIFT, Track};
 use super::{Basis, Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict, injection, outcome};
 pub(super) use ledger::Ledger;
@@ -82,34 +83,43 @@ struct Reset<'a> {
 
 /// What a rule finds: why, how sure, and who ended it where that is not who sent the RST.
 type Finding = (Cause, Confidence, Option<ResetBy>);
-type Rule = fn(&Reset<'_>) -> Option<Finding>;
+
+/// What the first rule that holds says. Not a loop: most rules end at their first look, which is not worth a call.
+macro_rules! first_that_holds {
+    ($reset:expr, $($rule:path),+ $(,)?) => {
+        None$(.or_else(|| $rule($reset)))+
+    };
+}
 
 /// From what needs no interpretation to what does.
-const RULES: &[Rule] = &[
-    opening::nothing_but_one,
-    abort::explained,
-    closing::tls_alert,
-    closing::close_notify,
-    closing::after_both_closed,
-    opening::ignored_while_opening,
-    opening::refused,
-    opening::stale_syn,
-    opening::before_any_answer,
-    opening::without_connection,
-    opening::accept_queue_full,
-    opening::half_open,
-    forged::device_reset_both,
-    forgotten::by_device,
-    forged::injected,
-    forged::too_soon,
-    forgotten::challenge_confirmed,
-    forgotten::keep_alive_timeout,
-    forgotten::retransmission_timeout,
-    closing::after_own_close,
-    closing::orphan,
-    forgotten::no_state,
-    abort::abort,
-];
+fn by_rules(reset: &Reset<'_>) -> Option<Finding> {
+    first_that_holds!(
+        reset,
+        opening::nothing_but_one,
+        abort::explained,
+        closing::tls_alert,
+        closing::close_notify,
+        closing::after_both_closed,
+        opening::ignored_while_opening,
+        opening::refused,
+        opening::stale_syn,
+        opening::before_any_answer,
+        opening::without_connection,
+        opening::accept_queue_full,
+        opening::half_open,
+        forged::device_reset_both,
+        forgotten::by_device,
+        forged::injected,
+        forged::too_soon,
+        forgotten::challenge_confirmed,
+        forgotten::keep_alive_timeout,
+        forgotten::retransmission_timeout,
+        closing::after_own_close,
+        closing::orphan,
+        forgotten::no_state,
+        abort::abort,
+    )
+}
 
 /// A server that closes because of idleness was idle for at least this long.
 const IDLE_NS: u64 = 1_000_000_000;
@@ -134,8 +144,7 @@ pub(super) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
         let evidence = if case.evidence { facts::of_silence(case, cause) } else { Vec::new() };
         return (Verdict { cause, confidence, impact, evidence }, ResetBy::None, lost);
     };
-    let found = RULES.iter().find_map(|rule| rule(&reset));
-    let (cause, confidence, by) = found.unwrap_or((Cause::Unknown, Confidence::Low, None));
+    let (cause, confidence, by) = by_rules(&reset).unwrap_or((Cause::Unknown, Confidence::Low, None));
     let confidence = if reset.misses_something() { Confidence::Low } else { confidence };
     let (cause, confidence) = reset.with_kernel(cause, confidence);
     let confidence = if case.is_half_seen() { Confidence::Low } else { confidence };
@@ -171,7 +180,7 @@ fn found(cause: Cause, confidence: Confidence) -> Option<Finding> {
     Some((cause, confidence, None))
 }
 
-fn ttl_differs(record: &SegmentRecord, sender: &Before) -> bool {
+fn ttl_differs(record: &SegmentRecord, sender: &StateBefore) -> bool {
     sender.kind != Kind::Nothing && sender.ttl != 0 && record.ttl != sender.ttl
 }
 
@@ -300,7 +309,7 @@ impl Reset<'_> {
 
     /// Something just before it was not seen, where all should have been: more was acknowledged than was sent.
     fn misses_something(&self) -> bool {
-        let beyond = |ack: u32, end: &Before| ack.wrapping_sub(end.next_seq).cast_signed() > 0;
+        let beyond = |ack: u32, end: &StateBefore| ack.wrapping_sub(end.next_seq).cast_signed() > 0;
         let Rst { record, sender, peer, .. } = self.rst;
         let is_abort = self.form == Form::Abort && !self.is_foreign();
         let is_missed =

@@ -200,14 +200,22 @@ impl Decoder {
         let mut payload = plain::read(frame, self.verify, into)?;
         self.books.frames += 1;
         if payload.bad_checksum {
-            payload.bad_checksum = !self.forgives(|| tcp_checksum::is_plain_offloaded(frame, into));
+            // Copied, here and below, so that the frame itself need never be in memory.
+            let frame = *frame;
+            payload.bad_checksum = !self.forgives(|| tcp_checksum::is_plain_offloaded(&frame, into));
         }
         let tally = if payload.bad_checksum { &mut self.books.bad_tcp_checksum } else { &mut self.books.tcp };
         *tally += 1;
-        if into.record.flags & RST != 0 && !payload.bad_checksum {
-            self.remark = remark::plain_reset(frame, into);
+        if into.record.flags & RST != 0 && remark::may_say_more(into) && !payload.bad_checksum {
+            let frame = *frame;
+            self.note_reset(&frame, into);
         }
         Some(payload)
+    }
+
+    #[cold]
+    fn note_reset(&mut self, frame: &Frame<'_>, segment: &Segment) {
+        self.remark = remark::plain_reset(frame, segment);
     }
 
     fn general(&mut self, reader: &SliceReader<'_>, frame: &Frame<'_>) -> Option<Decoded> {

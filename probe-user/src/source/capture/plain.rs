@@ -6,7 +6,7 @@
 use probe_ebpf::layout::{
     Endpoint, FROM_HI, FlowKey, HAS_TIMESTAMPS, NO_WINDOW_SCALE, RST, SYN, Segment, SegmentRecord, TCP_FLAGS,
 };
-use probe_ebpf::parse::{Located, SliceReader, first_bytes, has_first_bytes, rest};
+use probe_ebpf::parse::{ENCRYPTED_ALERTS, Located, SliceReader, first_bytes, has_first_bytes, rest};
 
 use super::checksum::{holds, sum_behind, sum_words};
 use super::decode::Payload;
@@ -41,10 +41,12 @@ pub(super) fn read(frame: &Frame<'_>, verify: bool, into: &mut Segment) -> Optio
         bad_checksum = !payload_cut && !fixed.tcp_checksum_holds(frame.bytes, end);
     }
     fixed.read(frame.time_ns, end, header_end, into);
-    if header_end != HEADERS || into.record.flags & RST != 0 && end > HEADERS {
+    let is_rst = into.record.flags & RST != 0;
+    if header_end != HEADERS || is_rst && end > HEADERS {
         read_more(frame.bytes, end, into);
     }
-    if has_first_bytes(&into.record) {
+    // Nearly all payload is longer, and most segments have none.
+    if (end - header_end).wrapping_sub(1) < LONGEST_ALERT || is_rst && end > header_end {
         read_first_bytes(frame.bytes, header_end, into);
     }
     Some(Payload { bad_checksum, payload_cut })
@@ -141,6 +143,9 @@ impl Headers<'_> {
     }
 }
 
+/// Longer payload is no TLS alert: the last of [`ENCRYPTED_ALERTS`].
+const LONGEST_ALERT: usize = ENCRYPTED_ALERTS[ENCRYPTED_ALERTS.len() - 1] as usize;
+
 /// Timestamps, as nearly every segment has them when it has options at all (RFC 7323 appendix A).
 const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
 
@@ -173,9 +178,12 @@ fn read_rest(bytes: &[u8], end: usize, segment: &mut Segment) {
     rest(&SliceReader { bytes, wire_len: bytes.len() }, &located, segment);
 }
 
-/// How a TLS alert begins.
+/// How a TLS alert begins, or what an RST says.
 #[inline(never)]
 fn read_first_bytes(bytes: &[u8], header_end: usize, segment: &mut Segment) {
+    if !has_first_bytes(&segment.record) {
+        return;
+    }
     let reader = SliceReader { bytes, wire_len: bytes.len() };
     segment.first_bytes = first_bytes(&reader, header_end, segment.record.payload_len);
 }

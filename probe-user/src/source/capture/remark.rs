@@ -56,6 +56,12 @@ pub(super) fn reset(reader: &SliceReader<'_>, located: &Located, segment: &Segme
     })
 }
 
+/// Whether an RST may say more than its header: without options and payload it does not.
+#[inline(always)]
+pub(super) fn may_say_more(segment: &Segment) -> bool {
+    segment.record.option_len != 0 || segment.record.payload_len != 0
+}
+
 /// The same of an RST in a frame as nearly all are: Ethernet, IPv4 without options.
 #[cold]
 pub(super) fn plain_reset(frame: &Frame<'_>, segment: &Segment) -> Option<Remark> {
