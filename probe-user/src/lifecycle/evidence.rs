@@ -302,11 +302,13 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
     if flags & RST == 0 && track.rare().is_some_and(|rare| rare.rsts.iter().any(Option::is_some)) {
         after_rst(track, side, record);
     }
+    let is_copy = repeated && is_copy(&track.ends[side], record, tick);
     if record.payload_len > 0 && flags & RST == 0 {
+        let of = (tick, repeated, kind != Kind::KeepAlive && !is_copy);
         if flags & CONTROL == 0 {
-            sent_payload(track, side, segment, (tick, kind, repeated));
+            sent_payload(track, side, segment, of);
         } else {
-            sent_payload_with_control(track, side, segment, (tick, kind, repeated));
+            sent_payload_with_control(track, side, segment, of);
         }
     }
     note_handshake(track, side, kind, flags, record);
@@ -314,7 +316,9 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
     let end = &mut track.ends[side];
     end.set_kind(kind);
     end.last_tick = tick;
-    end.ip_id = record.ip_id;
+    if !is_copy {
+        end.ip_id = record.ip_id;
+    }
     if flags & RST == 0 {
         end.ttl = record.ttl;
     }
@@ -330,6 +334,18 @@ pub(super) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
     }
 }
 
+/// `side` sent payload that it had not sent before.
+#[inline(always)]
+fn note_speech(track: &mut Track, side: usize, segment: &Segment, tick: u32) {
+    let record = &segment.record;
+    if !ledger::is_goodbye(track, segment.first_bytes, record.payload_len) {
+        if track.rare().is_some() {
+            was_no_goodbye(track, side);
+        }
+        ledger::spoke(track, side, (record.seq, record.ack), tick);
+    }
+}
+
 /// How long the handshake took.
 #[inline(always)]
 fn note_handshake(track: &mut Track, side: usize, kind: Kind, flags: u16, record: &SegmentRecord) {
@@ -342,11 +358,22 @@ fn note_handshake(track: &mut Track, side: usize, kind: Kind, flags: u16, record
     }
 }
 
-/// What repeats a segment so soon is its copy (mirrored twice), no retransmission of a timer (RFC 6298 2.4).
+/// What repeats a segment so soon may be its copy (mirrored twice) and is no retransmission of a timer (RFC 6298 2.4).
 const COPY_TICKS: u32 = (50_000_000 >> TICK_SHIFT) as u32;
+/// The same where no IPv4 identification tells more: a tail-loss probe comes after two round trips.
+const BARE_COPY_TICKS: u32 = 2;
 
 fn follows_closely(last_tick: u32, tick: u32) -> bool {
     tick.saturating_sub(last_tick) < COPY_TICKS
+}
+
+/// A segment that repeats payload is one that was seen before: a retransmission has a new identification (RFC 6864 4.1).
+fn is_copy(end: &Endpoint, record: &SegmentRecord, tick: u32) -> bool {
+    if record.ip_id == 0 {
+        return tick.saturating_sub(end.last_tick) < BARE_COPY_TICKS;
+    }
+    let is_new = record.ip_id.wrapping_sub(end.ip_id).cast_signed() > 0;
+    !is_new && follows_closely(end.last_tick, tick)
 }
 
 /// It sent one SYN, perhaps seen twice: the time until its answer is that of the path.
@@ -360,25 +387,19 @@ fn is_outdated(end: &Endpoint, record: &SegmentRecord) -> bool {
     is_before && matches!(end.kind(), Kind::Data | Kind::Fin)
 }
 
-/// A segment with payload, of this tick and kind, new or repeated.
+/// A segment with payload, at this tick: new, or repeated, and then perhaps in vain.
 #[inline(always)]
-fn sent_payload(track: &mut Track, side: usize, segment: &Segment, (tick, kind, repeated): (u32, Kind, bool)) {
-    let record = &segment.record;
+fn sent_payload(track: &mut Track, side: usize, segment: &Segment, (tick, repeated, in_vain): (u32, bool, bool)) {
     if !repeated {
-        if !ledger::is_goodbye(track, segment.first_bytes, record.payload_len) {
-            if track.rare().is_some() {
-                was_no_goodbye(track, side);
-            }
-            ledger::spoke(track, side, (record.seq, record.ack), tick);
-        }
-    } else if kind != Kind::KeepAlive && !follows_closely(track.ends[side].last_tick, tick) {
+        note_speech(track, side, segment, tick);
+    } else if in_vain {
         track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
     }
 }
 
 /// The same of few segments: once, and not in what each kind of segment has of its own.
 #[inline(never)]
-fn sent_payload_with_control(track: &mut Track, side: usize, segment: &Segment, of: (u32, Kind, bool)) {
+fn sent_payload_with_control(track: &mut Track, side: usize, segment: &Segment, of: (u32, bool, bool)) {
     sent_payload(track, side, segment, of);
 }
 
