@@ -4,6 +4,7 @@
 //! * `machine` moves the two endpoint states of one connection, `reassembly` knows which bytes were never seen,
 //!   `wheel` fires timers on the time that segments carry, `deadline` says when and what for. Together they
 //!   follow Zeek rule by rule, so that `conn_state`, `history`, sizes and the moment of writing are Zeek's.
+//! * `ended` holds what has ended until a few records are made at once.
 //! * `verdict` and `cause` say how it opened, how it closed, who reset it and why, from the evidence kept in `evidence`.
 //!
 //! Must not know: clocks, files, sockets, BPF maps, how a record is shown.

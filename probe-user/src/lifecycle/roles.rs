@@ -13,7 +13,7 @@ use super::track::{AFTER_END, ORIG, RESP, REVERSED, Track};
 use super::{Orientation, Written};
 
 /// See [`Servers`]: so many that most services in use at a time have a place of their own.
-const RECENT_BITS: u32 = 10;
+const RECENT_BITS: u32 = 9;
 const RECENT: usize = 1 << RECENT_BITS;
 /// Servers remembered at most.
 const MAX_SERVERS: usize = 65_536;
