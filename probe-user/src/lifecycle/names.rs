@@ -174,6 +174,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_cause_has_a_section_in_the_docs() {
+        let docs = include_str!("../../docs/causes.md");
+        for cause in Cause::ALL {
+            assert!(docs.contains(&format!("\n### `{}`\n", cause.id())), "no section on {cause}");
+        }
+        assert_eq!(docs.matches("\n### `").count(), Cause::ALL.len(), "a section on no cause");
+    }
+
+    #[test]
     fn words_are_listed_in_the_order_of_their_numbers() {
         assert!(Cause::ALL.iter().enumerate().all(|(at, &cause)| cause as usize == at));
         assert!(Closing::ALL.iter().enumerate().all(|(at, &closing)| closing as usize == at));
