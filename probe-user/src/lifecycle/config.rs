@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use probe_ebpf::layout::Segment;
 
+use super::checksum_offload::OffloadCounts;
 use super::icmp::IcmpCounts;
 use super::kernel_word::UnmatchedResets;
-use super::offload::OffloadCounts;
 use super::server_ports::LIKELY_SERVER_PORTS;
 
 const SECOND: u64 = 1_000_000_000;

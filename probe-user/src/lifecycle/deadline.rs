@@ -7,8 +7,8 @@ use super::Written;
 use super::config::Timers;
 use super::endpoint::{DID_CLOSE, State};
 use super::table::Table;
+use super::timer_wheel::{Armed, Turn};
 use super::track::{NEVER, Patience, Phase, RESP, Track};
-use super::wheel::{Armed, Turn};
 
 /// Up to this many connections every look is made when Zeek would make it. With more, those that cannot end anything
 /// are put off: a later look may then come some milliseconds before Zeek's, which adds the gaps between packets.

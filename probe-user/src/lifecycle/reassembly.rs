@@ -212,7 +212,7 @@ pub(super) fn check_eof(track: &mut Track, side: usize, timers: &Timers) {
     }
     track.ends[side].set(DID_EOF);
     if track.close_deferred() {
-        super::machine::closed(track, side, timers);
+        super::state_machine::closed(track, side, timers);
         track.set_close_deferred(false);
     }
 }

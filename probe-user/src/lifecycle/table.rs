@@ -2,10 +2,10 @@
 
 use probe_ebpf::layout::FlowKey;
 
-use super::hash::hash;
+use super::flow_hash::hash;
 use super::index::Index;
+use super::timer_wheel::AHEAD;
 use super::track::Track;
-use super::wheel::AHEAD;
 
 const CHUNK: usize = 1024;
 

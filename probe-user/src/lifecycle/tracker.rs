@@ -3,24 +3,24 @@
 use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
 
 use super::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
-use super::copies::{self, Copies};
 use super::counting::{add_counters, count_one, settle_side};
 use super::deadline::{Deadlines, FEW, deadline, expire};
+use super::duplicates::{self, Copies};
 use super::ended::{Ended, EndedList};
 use super::endpoint::DID_CLOSE;
-use super::evict::{Attempts, dispensable};
+use super::eviction::{Attempts, dispensable};
 use super::icmp::IcmpReports;
 use super::kernel_word::KernelWords;
+use super::pool::Spare;
 use super::process::Processes;
 use super::render::Known;
 use super::reset_options::AllResetOptions;
 use super::roles::{self, Servers};
-use super::spare::Spare;
 use super::table::{Place, Table};
+use super::timer_wheel::Wheel;
 use super::tombstone::Tombstones;
 use super::track::{Counting, NEVER, Track};
-use super::wheel::Wheel;
-use super::{Basis, Connection, Orientation, Written, machine, render};
+use super::{Basis, Connection, Orientation, Written, render, state_machine};
 
 /// Follows connections. Time is what segments and [`Tracker::advance`] say; records come out in the order in which
 /// they were written, which depends on the input alone.
@@ -115,7 +115,7 @@ impl Tracker {
         self.stats.segments += 1;
         let mut slot = place.slot;
         let track = match self.table.get_mut(slot) {
-            Some(track) if track.key.same(&segment.key) && !machine::is_reuse(track, record) => track,
+            Some(track) if track.key.same(&segment.key) && !state_machine::is_reuse(track, record) => track,
             _ => {
                 slot = self.connection_of(segment, place, Counting::Whole);
                 let Some(track) = self.table.get_mut(slot) else { return };
@@ -126,7 +126,7 @@ impl Tracker {
             if record.flags & (FIN | RST) != 0 {
                 self.spare.equip(track, record.flags & RST != 0);
             }
-            machine::step_control(track, segment, extra, &self.config);
+            state_machine::step_control(track, segment, extra, &self.config);
             track.add_control(track.side_of(record), record.flags);
             self.copies.control(record, place.hash);
             count_one(track, record);
@@ -136,8 +136,8 @@ impl Tracker {
             return;
         }
         let (last_ns, patience, was_deferred) = (track.last_ns, track.patience, track.close_deferred());
-        machine::step_plain(track, segment, extra, &self.config);
-        if copies::is_sampled(record) {
+        state_machine::step_plain(track, segment, extra, &self.config);
+        if duplicates::is_sampled(record) {
             self.copies.data(record, place.hash);
         }
         count_one(track, record);
@@ -159,7 +159,7 @@ impl Tracker {
         let slot = self.connection_of(segment, place, Counting::Whole);
         let Some(track) = self.table.get_mut(slot) else { return };
         self.stats.bad_checksums += 1;
-        machine::bad_checksum(track, &segment.record);
+        state_machine::bad_checksum(track, &segment.record);
     }
 
     /// Moves the state machine only (live path); the counts come through [`Tracker::count`].
@@ -173,7 +173,7 @@ impl Tracker {
         self.make_records();
         let Some(track) = self.table.get_mut(slot) else { return };
         track.count_apart();
-        machine::step(track, segment, Extra::default(), &self.config);
+        state_machine::step(track, segment, Extra::default(), &self.config);
         let record = &segment.record;
         if record.flags & RST != 0 && !self.config.kernel_reasons.is_empty() {
             let key = &segment.key;
@@ -318,7 +318,7 @@ impl Tracker {
     fn connection_of(&mut self, segment: &Segment, place: Place, counting: Counting) -> u32 {
         self.watched_from = self.watched_from.min(segment.record.time_ns);
         if let Some(slot) = self.table.find_at(place, &segment.key) {
-            let reused = self.table.get(slot).is_some_and(|track| machine::is_reuse(track, &segment.record));
+            let reused = self.table.get(slot).is_some_and(|track| state_machine::is_reuse(track, &segment.record));
             if !reused {
                 return slot;
             }
@@ -346,7 +346,7 @@ impl Tracker {
         self.stats.peak = self.stats.peak.max(self.table.len() as u64);
         let Some(track) = self.table.get_mut(slot) else { return slot };
         track.check_ns = self.now.saturating_add(self.config.timers.first_check);
-        if machine::starts_flipped(record, track, &self.config.likely_server_ports) {
+        if state_machine::starts_flipped(record, track, &self.config.likely_server_ports) {
             track.flip();
             track.orientation = Orientation::ServicePort;
         }

@@ -11,7 +11,7 @@ use probe_ebpf::layout::{RST, SegmentRecord};
 
 use super::{
     config::{CopyCounts, SAMPLED_ONE_IN},
-    hash::fold,
+    flow_hash::fold,
 };
 
 const MILLISECOND: u64 = 1_000_000;
