@@ -8,10 +8,10 @@ use std::{
 use super::{
     Causes, Totals,
     chunks::Chunks,
+    contribution::{Fact, Sums, duration_us},
     duration::Durations,
-    fact::{Fact, Sums, duration_us},
     gaps::{GapCluster, Gaps},
-    places::{End, Places},
+    intern::{End, Places},
 };
 use crate::lifecycle::{Cause, Connection};
 

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use super::{monitor::Monitors, places::Places};
+use super::{intern::Places, monitor::Monitors};
 use crate::lifecycle::{Cause, Confidence, Connection, Evidence, Impact, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.

@@ -4,25 +4,25 @@
 
 #![expect(clippy::inline_always, reason = "what every connection goes through is compiled as one")]
 
+mod batch;
 mod chunks;
+mod contribution;
 mod duration;
-mod fact;
 mod gaps;
-mod gathered;
 mod group;
 mod habit;
+mod intern;
 mod monitor;
-mod places;
+mod pending;
 mod tally;
 mod totals;
-mod unsettled;
 mod whole_bytes;
 
 pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
+pub use pending::Unsettled;
 pub use totals::{FlagTotals, Impacts, Totals};
-pub use unsettled::Unsettled;
 pub use whole_bytes::WholeBytes;
 
 use tally::Tally;

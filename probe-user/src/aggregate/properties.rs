@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
-use super::{fact::Fact, gathered::GATHER, tests::connection, *};
+use super::{batch::GATHER, contribution::Fact, tests::connection, *};
 use crate::lifecycle::{Opening, Side};
 
 const OPENINGS: [Opening; 6] =

@@ -10,8 +10,8 @@ use connection::{ConnectionJson, EndpointJson};
 use super::{
     Snapshot, Window,
     flood::FloodJson,
+    interface_counters::{QueueJson, ReceivedJson},
     quality::QualityJson,
-    received::{QueueJson, ReceivedJson},
     text,
 };
 use crate::{

@@ -4,15 +4,15 @@
 
 mod cells;
 pub mod flood;
+mod interface_counters;
 pub mod json;
 pub mod line;
 pub mod quality;
-mod received;
 pub mod table;
 mod text;
 pub mod zeek;
 
-pub use received::{DriverCounters, DriverLoss, QueueUse, Received};
+pub use interface_counters::{DriverCounters, DriverLoss, QueueUse, Received};
 
 use crate::{aggregate::Aggregate, lifecycle::Connection};
 

@@ -8,7 +8,7 @@ pub use super::cells::Style;
 use super::{
     Loss, Snapshot,
     cells::{emphasised, fit, limit, more, number, table},
-    flood, received, text,
+    flood, interface_counters, text,
 };
 use crate::{
     aggregate::{Group, GroupKey, Totals},
@@ -315,7 +315,7 @@ fn losses(out: &mut String, snapshot: &Snapshot) {
         }
     }
     for interface in &snapshot.window.interfaces {
-        if let Some(line) = received::queues(&interface.name, &interface.queues) {
+        if let Some(line) = interface_counters::queues(&interface.name, &interface.queues) {
             push(out, format_args!("{line}\n"));
         }
     }

@@ -8,7 +8,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use super::place::place;
+use super::file_identity::place;
 use crate::plan::EvidencePlan;
 
 /// Files that a folder's share is divided into: what is deleted at once is one of them.

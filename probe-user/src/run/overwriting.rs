@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{RunError, files, place::place};
+use super::{RunError, file_identity::place, files};
 use crate::plan::EvidencePlan;
 
 /// Refuses to write `--json-out` over a capture that is read, or over what `--evidence` writes or keeps.

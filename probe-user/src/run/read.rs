@@ -7,8 +7,8 @@ use std::{path::Path, time::Instant};
 use probe_ebpf::layout::Segment;
 
 use super::{
-    RunError, capture_clock::CaptureClock, checksums, kept::Kept, losses, output, overwriting, view::View,
-    writer::Stdout,
+    RunError, capture_clock::CaptureClock, capture_evidence::Kept, checksums, counters, output, overwriting,
+    view::View, writer::Stdout,
 };
 use crate::{
     lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
@@ -49,7 +49,7 @@ pub(super) fn read(plan: &ReadPlan) -> Result<(), RunError> {
         // Nothing was read, and there is nothing to say of it.
         Err(error) if reading.decoder.books().frames == 0 => Err(error),
         outcome => {
-            let not_understood = losses::not_understood(reading.decoder.books());
+            let not_understood = counters::not_understood(reading.decoder.books());
             let finished = reading.finish();
             finished.and(outcome).and(not_understood.map_or(Ok(()), |what| Err(RunError::LinkTypes(what))))
         }
@@ -302,14 +302,14 @@ impl Reading {
             output::say(&notice);
         }
         let (mut losses, mut books) = (
-            losses::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
-            losses::capture_books(books, &self.decoder.reassembled(), &self.tracker.stats()),
+            counters::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
+            counters::capture_books(books, &self.decoder.reassembled(), &self.tracker.stats()),
         );
         // Also when nobody reads any more: the evidence is of everything.
         let written = match self.kept.map(Kept::close) {
             Some((evidence, written)) => {
-                losses.extend(losses::evidence(&evidence));
-                books.extend(losses::evidence_books(&evidence));
+                losses.extend(counters::evidence(&evidence));
+                books.extend(counters::evidence_books(&evidence));
                 written
             }
             None => Ok(()),

@@ -12,13 +12,13 @@ use super::{
     RunError,
     clock::{Clock, monotonic_ns},
     detach,
+    drain_interval::Pace,
     evidence::{Evidence, EvidenceBooks},
     feed::{Feed, SharedFeed},
     frames::{FrameReader, Sockets},
     host_view,
-    meters::Meters,
+    interface_counters::Meters,
     output,
-    pace::Pace,
     silence::{Finding, Silence},
 };
 #[cfg(feature = "trace")]

@@ -6,8 +6,8 @@ use super::{
     RunError,
     amendments::Amendments,
     output::{self, JsonFile},
-    shown::Shown,
-    sieve::Sieve,
+    selection::Sieve,
+    top_rows::Shown,
     writer::Stdout,
 };
 use crate::{

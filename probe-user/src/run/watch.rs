@@ -6,8 +6,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     RunError,
+    counters::{self, Unseen},
     interfaces::Interfaces,
-    losses::{self, Unseen},
     output, overwriting,
     session::{Closed, Session, TICK},
     signals::{self, Signals},
@@ -82,18 +82,18 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
         missed_by_nic: missed,
         not_given: closed.unseen,
     };
-    let mut losses = losses::live(&closed.books, &closed.stats, &unseen);
-    let mut books = losses::live_books(&closed.books, &closed.stats);
+    let mut losses = counters::live(&closed.books, &closed.stats, &unseen);
+    let mut books = counters::live_books(&closed.books, &closed.stats);
     let xsk = closed.xsk.unwrap_or_default();
     if xsk.redirected > 0 {
-        losses.extend(losses::sockets(&xsk));
-        books.extend(losses::socket_books(&xsk));
+        losses.extend(counters::sockets(&xsk));
+        books.extend(counters::socket_books(&xsk));
     }
     if let Some(evidence) = &closed.evidence {
-        losses.extend(losses::evidence(evidence));
-        books.extend(losses::evidence_books(evidence));
+        losses.extend(counters::evidence(evidence));
+        books.extend(counters::evidence_books(evidence));
     }
-    let printed = view.finish(window, losses, books, losses::flood(&closed.services), &closed.stats);
+    let printed = view.finish(window, losses, books, counters::flood(&closed.services), &closed.stats);
     closed.drained.and(taken).and(printed)?;
     match closed.books.difference() + xsk.difference() {
         0 => Ok(()),

@@ -3,7 +3,7 @@
 //! Rows are larger than what a processor keeps near, and every connection belongs to two of them. Added one by one, each
 //! would be waited for; added row by row, each is fetched once for many. Must not know what the sums mean.
 
-use super::{Rows, fact::Fact, group::Groups, totals::Totals};
+use super::{Rows, contribution::Fact, group::Groups, totals::Totals};
 use crate::lifecycle::Connection;
 
 /// Facts gathered before they are added: many per row, where rows are many.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::{
     Aggregate, OfOne, Rows,
+    batch::Gathered,
     chunks::Chunks,
-    gathered::Gathered,
     habit::{Habits, Question, ServiceNumber},
 };
 use crate::lifecycle::{Cause, Closing, Connection, Impact, ResetBy};
