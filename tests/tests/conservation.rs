@@ -23,7 +23,7 @@ use probe_tests::{
 use probe_user::source::live::{
     attach::{self, Mode},
     books::Books,
-    engine::{Action, Depth, Engine, EngineConfig, Planted, Sink},
+    engine::{Action, Depth, Engine, EngineConfig, FaultInjection, Sink},
 };
 
 /// Time between two drains.
@@ -36,9 +36,9 @@ const SMALL: (u32, u32) = (1 << 11, 1 << 11);
 const ROOMY: (u32, u32) = (1 << 16, 1 << 14);
 
 /// Some ten microseconds for each frame between reading the epoch and writing.
-const SLOW: Planted = Planted { linger: 10_000, no_grace: false };
+const SLOW: FaultInjection = FaultInjection { linger: 10_000, no_grace: false };
 /// The same, and nobody waits for those that are under way.
-const HASTY: Planted = Planted { no_grace: true, ..SLOW };
+const HASTY: FaultInjection = FaultInjection { no_grace: true, ..SLOW };
 
 /// One kind of control segment, by name and as a field.
 type Flag = (&'static str, fn(&FlagCounts) -> u64);
@@ -117,7 +117,7 @@ struct Setting {
     epoch: Duration,
     /// Slots and log entries, per CPU and epoch.
     tables: (u32, u32),
-    planted: Planted,
+    planted: FaultInjection,
     /// See [`Tally::forget`].
     forget: Option<u64>,
 }
@@ -125,7 +125,7 @@ struct Setting {
 impl Setting {
     /// Nothing planted.
     fn honest(count: u32, tables: (u32, u32)) -> Self {
-        Self { count, epoch: EPOCH, tables, planted: Planted::default(), forget: None }
+        Self { count, epoch: EPOCH, tables, planted: FaultInjection::default(), forget: None }
     }
 
     fn config(&self) -> EngineConfig {

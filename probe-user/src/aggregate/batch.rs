@@ -12,7 +12,7 @@ const _: () = assert!(GATHER < 1 << 24, "sums over those of one row are of half 
 
 /// Facts that wait to be added.
 #[derive(Clone, Debug)]
-pub(super) struct Gathered {
+pub(super) struct Batch {
     facts: Vec<Fact>,
     /// Of each fact.
     rows: Vec<Rows>,
@@ -21,7 +21,7 @@ pub(super) struct Gathered {
     bounds: Vec<u32>,
 }
 
-impl Gathered {
+impl Batch {
     /// With room for all: if it grew, it would be copied, and touching memory for the first time is dear.
     pub(super) fn new() -> Self {
         let (facts, rows) = (Vec::with_capacity(GATHER), Vec::with_capacity(GATHER));

@@ -11,7 +11,7 @@ use super::{
     contribution::{Fact, Sums, duration_us},
     duration::Durations,
     gaps::{GapCluster, Gaps},
-    intern::{End, Places},
+    intern::{End, Interned},
 };
 use crate::lifecycle::{Cause, Connection};
 
@@ -93,7 +93,7 @@ impl Group {
 #[derive(Clone, Debug)]
 pub struct Groups {
     /// Apart from the rows, so that looking for one fetches no row.
-    places: Places,
+    places: Interned,
     /// Those with a place, and the one for all others where it came to be.
     rows: Chunks<Group, 64>,
     max: usize,
@@ -102,7 +102,7 @@ pub struct Groups {
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: Places::default(), rows: Chunks::default(), max }
+        Self { places: Interned::default(), rows: Chunks::default(), max }
     }
 
     /// Number of the row of `end`, made when there is none.

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use super::{intern::Places, monitor::Monitors};
+use super::{intern::Interned, monitor::Monitors};
 use crate::lifecycle::{Cause, Confidence, Connection, Evidence, Impact, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
@@ -109,7 +109,7 @@ pub(super) enum Question {
 pub struct Habits {
     hosts: HashMap<IpAddr, HostTtl, foldhash::fast::RandomState>,
     /// Numbers of services.
-    places: Places,
+    places: Interned,
     closes: Vec<Closes>,
     monitors: Monitors,
 }
@@ -377,7 +377,7 @@ mod tests {
             (Some(57), 121, Cause::RefusedClosedPort, ResetBy::Server),
             (None, 243, Cause::RefusedClosedPort, ResetBy::Server),
         ] {
-            let mut unsettled = crate::aggregate::Unsettled::new(8);
+            let mut unsettled = crate::aggregate::Pending::new(8);
             let (mut habits, mut one) = (Habits::default(), refused(of_rst));
             // Added before the host's own TTL is known.
             unsettled.add(&mut [one.clone()], &mut habits);

@@ -76,7 +76,7 @@ impl End {
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct Interned {
     /// Open addressing with linear probing, a power of two, at most half of them taken.
     table: Vec<Place>,
     ends: Vec<End>,
@@ -94,7 +94,7 @@ struct Place {
 const EMPTY: Place = Place { key: 0, number: u32::MAX };
 const FEWEST: usize = 16;
 
-impl Default for Places {
+impl Default for Interned {
     fn default() -> Self {
         // Who makes connections chooses their addresses: without a seed he could choose them to collide.
         let random = foldhash::fast::RandomState::default();
@@ -103,7 +103,7 @@ impl Default for Places {
     }
 }
 
-impl Places {
+impl Interned {
     /// The number of `end`.
     #[inline(always)]
     pub(super) fn find(&self, end: &End) -> Option<u32> {
@@ -179,7 +179,7 @@ mod tests {
             ["10.0.0.1", "10.0.0.2", "::ffff:10.0.0.1", "2001:db8::1"].map(services).into_iter().flatten().collect();
         ends.extend((0..5000).map(|bits| End::from(IpAddr::from(Ipv4Addr::from_bits(bits << 12)))));
         ends.extend((0..5000).map(|bits| End::from(IpAddr::from(Ipv6Addr::from_bits(bits << 80)))));
-        let mut places = Places::default();
+        let mut places = Interned::default();
         for (number, end) in ends.iter().enumerate() {
             assert_eq!(places.find(end), None, "{end:?}");
             assert_eq!(places.add(*end), number as u32);
@@ -193,7 +193,7 @@ mod tests {
     /// An address whose lower half is the seed has the hash 0, whatever its upper half is.
     #[test]
     fn ends_of_the_same_hash_are_not_taken_for_each_other() {
-        let mut places = Places::default();
+        let mut places = Interned::default();
         let lower = u128::from(places.seeds[0]);
         let ends = [1, 2, 3].map(|upper: u128| End::from(IpAddr::from(Ipv6Addr::from_bits(upper << 64 | lower))));
         for (number, end) in ends.iter().enumerate() {
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn ends_that_are_alike_share_few_places() {
-        let places = Places::default();
+        let places = Interned::default();
         let mut taken = std::collections::BTreeSet::new();
         for number in 0..16_384_u32 {
             let address = IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + number % 4096));

@@ -21,7 +21,7 @@ mod whole_bytes;
 pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
-pub use pending::Unsettled;
+pub use pending::Pending;
 pub use totals::{FlagTotals, Impacts, Totals};
 pub use whole_bytes::WholeBytes;
 

@@ -1,11 +1,11 @@
 //! Connections added up while more are to come: what their causes depend on is not all known yet, and not all is in the
-//! sums. Only what [`Unsettled::settle`] makes of it can be read.
+//! sums. Only what [`Pending::settle`] makes of it can be read.
 
 use std::net::IpAddr;
 
 use super::{
     Aggregate, OfOne, Rows,
-    batch::Gathered,
+    batch::Batch,
     chunks::Chunks,
     habit::{Habits, Question, ServiceNumber},
 };
@@ -13,10 +13,10 @@ use crate::lifecycle::{Cause, Closing, Connection, Impact, ResetBy};
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Unsettled {
+pub struct Pending {
     aggregate: Aggregate,
     /// In no sum yet.
-    gathered: Gathered,
+    gathered: Batch,
     connections: u64,
     aborted: Chunks<Aborted, 4096>,
     refused: Vec<Refused>,
@@ -66,12 +66,12 @@ const MAX_OPEN: usize = 4 << 20;
 /// Connections whose rows are looked for before the first of them is added.
 const AT_ONCE: usize = 32;
 
-impl Unsettled {
+impl Pending {
     /// See [`Aggregate::new`].
     pub fn new(max_groups: usize) -> Self {
         Self {
             aggregate: Aggregate::new(max_groups),
-            gathered: Gathered::new(),
+            gathered: Batch::new(),
             connections: 0,
             aborted: Chunks::default(),
             refused: Vec::new(),

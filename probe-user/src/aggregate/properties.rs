@@ -79,9 +79,9 @@ fn is_real(one: &Connection) -> bool {
 }
 
 /// Added in pieces and settled; then one by one, each judged after all were observed. The habits are others: those that
-/// `Unsettled` counts are part of what is compared.
+/// `Pending` counts are part of what is compared.
 fn both_ways(connections: &[Connection], max_groups: usize, piece: usize) -> [Aggregate; 2] {
-    let (mut one_by_one, mut unsettled) = (Aggregate::new(max_groups), Unsettled::new(max_groups));
+    let (mut one_by_one, mut unsettled) = (Aggregate::new(max_groups), Pending::new(max_groups));
     let (mut habits, mut observed) = (Habits::default(), Habits::default());
     for some in connections.chunks(piece) {
         unsettled.add(&mut some.to_vec(), &mut habits);
@@ -205,7 +205,7 @@ fn each_connection_is_judged_by_its_own_service() {
 /// A number that says nothing to them is nobody's.
 #[test]
 fn other_habits_than_before_are_no_reason_to_panic() {
-    let (fin, mut unsettled) = (Side { fin: 1, ..Side::default() }, Unsettled::new(8));
+    let (fin, mut unsettled) = (Side { fin: 1, ..Side::default() }, Pending::new(8));
     let mut one = [connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, fin, fin)];
     unsettled.add(&mut one, &mut Habits::default());
     unsettled.add(&mut one, &mut Habits::default());

@@ -9,12 +9,12 @@ const MOST: usize = 1024;
 /// See the module.
 #[derive(Debug, Default)]
 #[expect(clippy::vec_box, reason = "they go from connection to connection, and must not be copied")]
-pub(super) struct Spare {
+pub(super) struct Pool {
     rares: Vec<Box<Rare>>,
     rsts: Vec<Box<Rst>>,
 }
 
-impl Spare {
+impl Pool {
     /// Gives a connection what it needs for a FIN or an RST.
     #[inline]
     pub(super) fn equip(&mut self, track: &mut Track, rst: bool) {

@@ -11,7 +11,7 @@ use super::endpoint::DID_CLOSE;
 use super::eviction::{Attempts, dispensable};
 use super::icmp::IcmpReports;
 use super::kernel_word::KernelWords;
-use super::pool::Spare;
+use super::pool::Pool;
 use super::process::Processes;
 use super::render::Known;
 use super::reset_options::AllResetOptions;
@@ -43,7 +43,7 @@ pub struct Tracker {
     servers: Servers,
     /// Both directions of some connection were seen: that an answer is missing says something.
     both_ways: bool,
-    spare: Spare,
+    spare: Pool,
     next_id: u64,
     /// Where the search for a victim goes on.
     hand: u32,
@@ -71,7 +71,7 @@ impl Tracker {
             quiet_until: 0,
             ended: EndedList::default(),
             closed: Vec::new(),
-            spare: Spare::default(),
+            spare: Pool::default(),
             next_id: 1,
             hand: 0,
             attempts: Attempts::default(),

@@ -20,14 +20,14 @@ const SERVICES: u32 = 10;
 
 /// When to drain, and how many flows may be opened until then.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct DrainInterval {
     fixed: Option<Duration>,
     interval: Duration,
     /// New flows of one service that are followed from their first segment on, per second and CPU; 0 for all.
     flood_at: u32,
 }
 
-impl Pace {
+impl DrainInterval {
     /// `fixed`: the interval to keep; `None` adapts it.
     pub(super) fn new(fixed: Option<Duration>, flood_at: u32) -> Self {
         Self { fixed, interval: fixed.unwrap_or(FIRST), flood_at }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn it_stays_within_bounds_and_comes_back() {
-        let mut pace = Pace::new(None, 10_000);
+        let mut pace = DrainInterval::new(None, 10_000);
         for _ in 0..20 {
             pace.drained(0.9, MS);
         }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_full_table_is_drained_early_but_not_all_the_time() {
-        let pace = Pace::new(None, 0);
+        let pace = DrainInterval::new(None, 0);
         assert!(pace.is_due(FIRST, 0.0) && pace.is_due(SHORTEST, 0.6));
         assert!(!pace.is_due(5 * MS, 0.9) && !pace.is_due(SHORTEST, 0.4));
         assert_eq!(pace.budget(), (u32::MAX, u32::MAX));
@@ -96,14 +96,14 @@ mod tests {
 
     #[test]
     fn draining_takes_half_of_the_time_at_most() {
-        let mut pace = Pace::new(None, 0);
+        let mut pace = DrainInterval::new(None, 0);
         pace.drained(0.9, 120 * MS);
         assert_eq!(pace.interval, 120 * MS);
     }
 
     #[test]
     fn what_was_asked_for_is_kept() {
-        let mut pace = Pace::new(Some(7 * MS), 1000);
+        let mut pace = DrainInterval::new(Some(7 * MS), 1000);
         pace.drained(0.9, 120 * MS);
         assert!(pace.is_due(7 * MS, 0.0) && !pace.is_due(6 * MS, 0.0) && pace.is_due(MS, 0.9));
         assert_eq!(pace.budget(), (16, 160));

@@ -57,7 +57,7 @@ impl Sockets {
     }
 
     /// How frames of an attached interface come, in words.
-    pub(super) fn manner(&self, attachment: &Attachment) -> &'static str {
+    pub(super) fn mode(&self, attachment: &Attachment) -> &'static str {
         if self.datapath.is_zero_copy(attachment.device.index) { "AF_XDP zero-copy" } else { "AF_XDP copy" }
     }
 

@@ -11,12 +11,12 @@ use crate::{
 };
 
 /// The counters of the interfaces when watching began. One that cannot be asked is no reason not to watch it.
-pub(super) struct Meters {
+pub(super) struct InterfaceMeters {
     links: Vec<Option<LinkCounters>>,
     drivers: Vec<Result<DriverCounters, String>>,
 }
 
-impl Meters {
+impl InterfaceMeters {
     /// Reads them.
     pub(super) fn read(attachments: &[Attachment]) -> Self {
         let links = Self::links(attachments);

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A filter and what it left out. Without a filter everything passes and nothing is counted.
-pub(super) struct Sieve {
+pub(super) struct Selection {
     filter: Option<Filter>,
     asks_verdict: bool,
     /// Records that were left out: connections, and RSTs that belong to none.
@@ -19,7 +19,7 @@ pub(super) struct Sieve {
     whole_bytes: WholeBytes,
 }
 
-impl Sieve {
+impl Selection {
     pub(super) fn new(filter: Option<Filter>) -> Self {
         let asks_verdict = filter.as_ref().is_some_and(Filter::asks_verdict);
         Self { filter, asks_verdict, left_out: 0, whole_bytes: WholeBytes::default() }

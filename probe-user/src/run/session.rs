@@ -12,12 +12,12 @@ use super::{
     RunError,
     clock::{Clock, monotonic_ns},
     detach,
-    drain_interval::Pace,
+    drain_interval::DrainInterval,
     evidence::{Evidence, EvidenceBooks},
     feed::{Feed, SharedFeed},
     frames::{FrameReader, Sockets},
     host_view,
-    interface_counters::Meters,
+    interface_counters::InterfaceMeters,
     output,
     silence::{Finding, Silence},
 };
@@ -56,16 +56,16 @@ pub(super) struct Session {
     #[cfg(feature = "trace")]
     trace: Option<Trace>,
     reader: Option<FrameReader>,
-    manners: Vec<&'static str>,
+    modes: Vec<&'static str>,
     xsk: Option<XskBooks>,
     snapshots: Option<Snapshots>,
     feed: Arc<SharedFeed>,
     books: Books,
     clock: Clock,
-    pace: Pace,
+    pace: DrainInterval,
     last_drain: Instant,
     /// Counters of the interfaces when watching began.
-    meters: Meters,
+    meters: InterfaceMeters,
     silence: Silence,
     renewals: u32,
     /// When watching began, nanoseconds since the Unix epoch.
@@ -122,7 +122,7 @@ impl Session {
         #[cfg(feature = "trace")]
         let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
         engine.tick(monotonic_ns());
-        let pace = Pace::new(plan.drain, plan.flood_at);
+        let pace = DrainInterval::new(plan.drain, plan.flood_at);
         let (service, all) = pace.budget();
         engine.set_budget(service, all);
         // All legs begin as one: what passes while they are being attached is seen by none.
@@ -132,9 +132,9 @@ impl Session {
             .attach(|with_reasons| host_tap(plan, &mut engine, &attachments, with_reasons && reasons.is_some()))?;
         let is_one_way = host.is_none() && host_view.has_addresses();
         let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
-        let manners = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.manner(one)));
-        let manners: Vec<_> = manners.collect();
-        let meters = Meters::read(&attachments);
+        let modes = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.mode(one)));
+        let modes: Vec<_> = modes.collect();
+        let meters = InterfaceMeters::read(&attachments);
         meters.tell_absent(&attachments);
         let full = config.depth != Depth::Control;
         let tells_resets = host.as_ref().is_some_and(HostTap::tells_resets);
@@ -152,7 +152,7 @@ impl Session {
             (true, false) => Basis::AllSegments,
         };
         let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
-        let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &manners)));
+        let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &modes)));
         let feed = Arc::new(SharedFeed::new(Feed::new(tracker, basis, evidence.transpose()?)));
         let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;
         engine.arm(true);
@@ -163,7 +163,7 @@ impl Session {
             #[cfg(feature = "trace")]
             trace,
             reader,
-            manners,
+            modes,
             xsk: None,
             snapshots,
             feed,
@@ -184,9 +184,9 @@ impl Session {
         &self.attachments
     }
 
-    /// How frames of each of them come: the mode of the program, or the manner of the sockets.
-    pub(super) fn manners(&self) -> &[&'static str] {
-        &self.manners
+    /// How frames of each of them come: the mode of the program, or the mode of the sockets.
+    pub(super) fn modes(&self) -> &[&'static str] {
+        &self.modes
     }
 
     /// To be called every [`TICK`]: advances the coarse clock, and drains when the interval is over or the table is
@@ -210,7 +210,7 @@ impl Session {
             return Ok(());
         }
         let begin = Instant::now();
-        let counters = self.silence.is_due().then(|| Meters::links(&self.attachments));
+        let counters = self.silence.is_due().then(|| InterfaceMeters::links(&self.attachments));
         self.drain()?;
         if let Some(counters) = counters {
             self.look_for_silence(&counters);
@@ -388,15 +388,15 @@ impl Session {
 }
 
 /// The interfaces as evidence names them.
-fn interfaces(attachments: &[Attachment], manners: &[&str]) -> Vec<Interface> {
-    let of = |(attachment, manner): (&Attachment, &&str)| Interface {
+fn interfaces(attachments: &[Attachment], modes: &[&str]) -> Vec<Interface> {
+    let of = |(attachment, mode): (&Attachment, &&str)| Interface {
         index: attachment.device.index,
         name: attachment.device.name.clone(),
-        description: format!("{}, {manner}", attachment.device.driver),
+        description: format!("{}, {mode}", attachment.device.driver),
         // LINKTYPE_RAW, LINKTYPE_ETHERNET.
         link_type: if attachment.device.link_layer == LinkLayer::Ip { 101 } else { 1 },
     };
-    attachments.iter().zip(manners).map(of).collect()
+    attachments.iter().zip(modes).map(of).collect()
 }
 
 fn host_tap(

@@ -6,7 +6,7 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 use crate::lifecycle::Connection;
 
 /// The earliest so many of each kind.
-pub(super) struct Shown {
+pub(super) struct TopRows {
     rows: usize,
     /// Without a reset, with one, and with a loss.
     earliest: [BinaryHeap<ByStart>; 3],
@@ -14,7 +14,7 @@ pub(super) struct Shown {
     latest_ns: [u64; 3],
 }
 
-impl Shown {
+impl TopRows {
     pub(super) fn new(rows: usize) -> Self {
         Self { rows, earliest: [BinaryHeap::new(), BinaryHeap::new(), BinaryHeap::new()], latest_ns: [u64::MAX; 3] }
     }

@@ -6,12 +6,12 @@ use super::{
     RunError,
     amendments::Amendments,
     output::{self, JsonFile},
-    selection::Sieve,
-    top_rows::Shown,
+    selection::Selection,
+    top_rows::TopRows,
     writer::Stdout,
 };
 use crate::{
-    aggregate::{Habits, Unsettled},
+    aggregate::{Habits, Pending},
     lifecycle::{Connection, TrackerStats},
     plan::{Format, ViewPlan},
     report::{Loss, Snapshot, Window, flood::Flood, json, line, quality::Quality, table, zeek},
@@ -31,13 +31,13 @@ pub(super) struct View {
     plan: ViewPlan,
     stdout: Stdout,
     json_out: Option<JsonFile>,
-    sieve: Sieve,
-    unsettled: Unsettled,
+    sieve: Selection,
+    unsettled: Pending,
     habits: Habits,
     amendments: Amendments,
     kept: Vec<Connection>,
     /// For a table with a limited number of rows: what it may show.
-    shown: Option<Shown>,
+    shown: Option<TopRows>,
     unlisted: u64,
     /// Connections whose line was dropped because the reader did not read.
     not_printed: u64,
@@ -53,7 +53,7 @@ impl View {
     /// # Errors
     /// The file cannot be opened.
     pub(super) fn open(plan: &ViewPlan, stdout: Stdout) -> Result<Self, RunError> {
-        let sieve = Sieve::new(plan.filter.clone());
+        let sieve = Selection::new(plan.filter.clone());
         // What may pass in the end only is kept whole until then.
         let is_summed = plan.json_out.is_none() && plan.rows > 0 && !sieve.asks_verdict();
         Ok(Self {
@@ -61,11 +61,11 @@ impl View {
             stdout,
             sieve,
             json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
-            unsettled: Unsettled::new(MAX_GROUPS),
+            unsettled: Pending::new(MAX_GROUPS),
             habits: Habits::default(),
             amendments: Amendments::new(),
             kept: Vec::new(),
-            shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| Shown::new(plan.rows)),
+            shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
             unlisted: 0,
             not_printed: 0,
             last: false,
@@ -199,7 +199,7 @@ impl View {
     ) -> Result<(), RunError> {
         let mut aggregate = self.unsettled.settle(&self.habits);
         let is_added = self.shown.is_some();
-        self.kept.extend(self.shown.take().into_iter().flat_map(Shown::into_connections));
+        self.kept.extend(self.shown.take().into_iter().flat_map(TopRows::into_connections));
         self.kept.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         self.kept.retain_mut(|connection| {
             self.habits.judge(connection);

@@ -102,9 +102,9 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
 }
 
 fn window(plan: &WatchPlan, session: &Session) -> Window {
-    let interfaces = session.attachments().iter().zip(session.manners()).map(|(attachment, manner)| InterfaceUse {
+    let interfaces = session.attachments().iter().zip(session.modes()).map(|(attachment, mode)| InterfaceUse {
         name: attachment.device.name.clone(),
-        mode: manner,
+        mode: mode,
         driver: attachment.device.driver.clone(),
         received: None,
         queues: Vec::new(),
@@ -130,8 +130,8 @@ fn announce(plan: &WatchPlan, session: &Session) {
     let names: Vec<_> = session
         .attachments()
         .iter()
-        .zip(session.manners())
-        .map(|(attachment, manner)| format!("{} ({}, {manner})", attachment.device.name, attachment.device.driver))
+        .zip(session.modes())
+        .map(|(attachment, mode)| format!("{} ({}, {mode})", attachment.device.name, attachment.device.driver))
         .collect();
     let until = plan.duration.map_or_else(
         || "until interrupted".to_string(),

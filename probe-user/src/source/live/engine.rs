@@ -33,7 +33,7 @@ use super::{
 };
 pub use super::{
     engine_config::{Action, Depth, EngineConfig},
-    fault_injection::Planted,
+    fault_injection::FaultInjection,
     sink::Sink,
 };
 

@@ -2,7 +2,7 @@
 
 use probe_ebpf::tunnel::{self, Encapsulations};
 
-use super::fault_injection::Planted;
+use super::fault_injection::FaultInjection;
 use crate::source::Domain;
 
 /// What the program records.
@@ -60,7 +60,7 @@ pub struct EngineConfig {
     /// Have the program log frames that it rejects or finds no room for: only with an object that has the feature.
     pub trace: bool,
     /// None in use.
-    pub planted: Planted,
+    pub planted: FaultInjection,
 }
 
 impl Default for EngineConfig {
@@ -80,7 +80,7 @@ impl Default for EngineConfig {
             snapshots: false,
             sockets: 0,
             trace: false,
-            planted: Planted::default(),
+            planted: FaultInjection::default(),
         }
     }
 }
