@@ -1,4 +1,4 @@
-//! Connections on their way to the rows: gathered in order of arrival, added row by row.
+//! Batched updates: connections are collected in order of arrival and added to the groups row by row.
 //!
 //! Rows are larger than what a processor keeps near, and every connection belongs to two of them. Added one by one, each
 //! would be waited for; added row by row, each is fetched once for many. Must not know what the sums mean.

@@ -1,4 +1,4 @@
-//! A list that grows without being copied: a copy touches memory for the first time again, which is dear.
+//! Chunked list: grows without being copied, as a copy would touch fresh pages.
 
 /// So many entries in memory that is made at once: `N`. Only what was cloned is copied when it grows, once: the
 /// last chunk of a clone has no room left.

@@ -1,4 +1,4 @@
-//! What nearly every connection adds to a row, in half a line of memory, and the sums over many of these.
+//! Contribution: what one connection adds to a group, in half a cache line, and the sums over many of these.
 //!
 //! A row takes sums over a run of connections, not each: lanes as wide as a run needs are added at once by any processor.
 //! That a run gives what its connections give one by one is for a test to say.

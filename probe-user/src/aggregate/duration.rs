@@ -1,4 +1,4 @@
-//! Durations of the connections of one row: exact while there are few, then with two significant digits.
+//! Duration histogram of one group: exact while there are few values, then with two significant digits.
 //!
 //! There are thousands of rows, and most have some hundreds of connections at most.
 

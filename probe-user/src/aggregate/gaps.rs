@@ -1,4 +1,4 @@
-//! Idle times before resets: where they cluster, somebody's timeout is at work (60 s of a proxy, 350 s of a balancer).
+//! Idle gaps: finds clusters of idle times before resets, which are a timeout at work (60 s of a proxy, 350 s of a balancer).
 //!
 //! A few counted buckets of 5 % width instead of all gaps: bounded per row, and near enough for a timeout's name.
 

@@ -1,4 +1,4 @@
-//! Rows of a grouped view: a bounded number of keys, and one row for all others.
+//! Group table: a bounded number of keys with their sums, and one row for all others.
 
 use std::{
     cmp::Reverse,

@@ -1,4 +1,4 @@
-//! What one connection cannot show, and all of a service or host together can.
+//! Habits: causes that one connection cannot show and all connections of a service or host together can.
 //!
 //! Services that end their connections by RST as a habit: normal there, and no fault of the connection at hand (the seed
 //! article; Arlitt & Williamson, CCR 35(1) 2005). And refusals in the name of a host that come from farther or nearer than

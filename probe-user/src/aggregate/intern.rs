@@ -1,4 +1,4 @@
-//! Numbers of addresses and services, in the order of their first connection.
+//! Interning: numbers addresses and services in the order of their first connection.
 //!
 //! Every connection is looked up here more than once, so ends are compared as words, and a place in the table holds what
 //! there is of an IPv4 end: which one it is need not be fetched from elsewhere. Must not know what is kept by number.

@@ -1,4 +1,4 @@
-//! Connections added up: totals, and groups by server, client and cause.
+//! Aggregates: totals over connections, and groups by server, client and cause.
 //!
 //! Rates name their denominator and are `None` where it is 0. Pure: no clock, no I/O, no formatting.
 

@@ -1,4 +1,4 @@
-//! Connections that are gathered and added row by row give what they give one by one.
+//! Property tests: batched updates give what connections give one by one.
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 

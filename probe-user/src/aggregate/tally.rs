@@ -1,4 +1,4 @@
-//! How many connections have each word of a small vocabulary.
+//! Tally: counts connections by the words of a small vocabulary.
 
 /// Counts by a word's place in its vocabulary; `N` is how many words there are.
 ///

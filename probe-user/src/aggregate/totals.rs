@@ -1,4 +1,4 @@
-//! Sums over connections, and the rates made of them. Each rate names its denominator and is `None` where that is 0.
+//! Totals: sums over connections, and the rates made of them. Each rate names its denominator and is `None` where that is 0.
 
 use crate::lifecycle::{Closing, Connection, Impact, Opening, ResetBy};
 

@@ -1,4 +1,4 @@
-//! Bytes that were sent and acknowledged, and those of them that nobody saw: what a capture lost.
+//! Capture loss: bytes that were acknowledged, and those of them that were never seen.
 
 use crate::lifecycle::{Basis, Closing, Connection, Side};
 

@@ -1,4 +1,4 @@
-//! What an expression is compiled to: reads and bounds, nothing that is spelled.
+//! Compiled filter: field reads and bounds that are evaluated per connection.
 
 use std::net::IpAddr;
 

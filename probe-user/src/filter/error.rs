@@ -1,4 +1,4 @@
-//! What is wrong with an expression, with the place under it.
+//! Filter errors, with the place in the expression.
 
 use std::{fmt, ops::Range};
 

@@ -1,4 +1,4 @@
-//! An expression as it was meant. Its `Display` is the language, and reads as the same expression.
+//! Filter expression tree. Its `Display` is the language, and parses as the same expression.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The table of fields: names, what they are in a record, and how they are compared.
+//! Field table: names, where they are in a record, and how they are compared.
 
 use std::net::{IpAddr, SocketAddr};
 

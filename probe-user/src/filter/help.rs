@@ -1,4 +1,4 @@
-//! The language in words, for `--help`; its fields come from the table.
+//! Filter help: the language in words, for `--help`; its fields come from the table.
 
 use std::fmt::Write as _;
 

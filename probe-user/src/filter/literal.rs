@@ -1,4 +1,4 @@
-//! Numbers, times, prefixes and text as they are written in expressions.
+//! Literals: numbers, times, prefixes and text as they are written in expressions.
 
 use std::{
     net::IpAddr,

@@ -1,4 +1,4 @@
-//! Which connections: an expression over what a record says, such as `rst.count > 0 and fin.count = 0`.
+//! Filter language: expressions over connection records, such as `rst.count > 0 and fin.count = 0`.
 //!
 //! * `field`: the one table of fields. What may be compared with what, what is read of a record, the help text and the
 //!   suggestions in errors all come from it.

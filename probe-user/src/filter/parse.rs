@@ -1,4 +1,4 @@
-//! Text to expression: `or` of `and` of `not` of comparisons and parentheses.
+//! Filter parser: text to expression, `or` of `and` of `not` of comparisons and parentheses.
 
 use super::error::{FilterError, closest, listed};
 use super::expr::{Comparison, Expr, Relation, Values};

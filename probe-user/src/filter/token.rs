@@ -1,4 +1,4 @@
-//! Words, signs and quoted text of an expression, with their places.
+//! Tokens: words, signs and quoted text of an expression, with their places.
 
 use std::ops::Range;
 

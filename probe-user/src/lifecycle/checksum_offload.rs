@@ -1,4 +1,4 @@
-//! Checksums that the capturing host leaves to its NIC: of one direction all are wrong, of the other all are right.
+//! Checksum offload: recognises captures on a host that leaves checksums to its NIC (all of one direction are wrong).
 
 use super::track::{ORIG, RESP, Track};
 

@@ -1,4 +1,4 @@
-//! What the tracker can be told, and what it tells about itself.
+//! Tracker configuration and statistics.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What is said of one connection: the record every view, filter and output is made from.
+//! Connection record: what every view, filter and output is made from.
 //!
 //! Plain data. Must not know how it was found out, nor how it is shown.
 

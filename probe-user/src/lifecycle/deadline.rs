@@ -1,4 +1,4 @@
-//! When something has to be done about a connection although no segment comes, and what.
+//! Deadlines: when a connection is written, forgotten or given up although no segment comes.
 //!
 //! Zeek's timers, rule by rule (`AttemptTimer`, `ExpireTimer`, `ConnDeleteTimer`, `InactivityTimer`). Must not know: how
 //! time passes, how a record is made.

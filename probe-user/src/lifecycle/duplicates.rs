@@ -1,5 +1,5 @@
-//! Segments that were captured twice: both directions mirrored twice, or ingress and egress copies of one frame. Every SYN,
-//! FIN and RST is looked at, and a sample of data segments.
+//! Duplicates: recognises segments that were captured twice (both directions mirrored twice, ingress and egress copies). Looks
+//! at every SYN, FIN and RST, and at a sample of data segments.
 //!
 //! Only counts: in history and state a copy is what Zeek takes it for, a retransmission. A retransmission in truth has a
 //! new IPv4 identification, or comes later than any copy.

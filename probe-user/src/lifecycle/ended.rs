@@ -1,4 +1,4 @@
-//! Connections that have ended and whose records are still to be made.
+//! Ended connections whose records are still to be made.
 //!
 //! Made a few at a time, after the segments that came meanwhile: what verdicts take of code and what segments take do not fit
 //! together into what a processor keeps near.

@@ -1,4 +1,4 @@
-//! One end of a connection: its state, its sequence space, what it sent.
+//! Endpoint: state, sequence space and counters of one end of a connection.
 
 /// Endpoint states (Zeek TCP_Endpoint.h).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]

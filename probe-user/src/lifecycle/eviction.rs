@@ -1,5 +1,5 @@
-//! Who goes first when there are too many connections: attempts without answer, wherever they are. A flood of them must
-//! not evict what is established.
+//! Eviction: chooses the connection that goes when there are too many. Attempts without answer go first, so that a flood of
+//! them does not evict what is established.
 
 use super::endpoint::State;
 use super::table::Table;

@@ -1,4 +1,4 @@
-//! What is kept of a connection beyond its endpoints: only when there is a FIN, an RST or an oddity to keep.
+//! Close details: what is kept of a connection's FINs, RSTs and oddities for its verdict, allocated when there is one.
 
 use std::num::NonZeroU64;
 

@@ -1,4 +1,4 @@
-//! What a verdict rests on, kept as it was found: text is made of it only where it is shown.
+//! Facts of a verdict, kept as they were found; text is made of them where they are shown.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! By what connections are found: 64 bits of a key and a seed, so well mixed that two keys hardly ever share them.
+//! Flow hash: 64 bits of a key and a seed, mixed so that two keys hardly ever share them.
 
 use probe_ebpf::layout::FlowKey;
 

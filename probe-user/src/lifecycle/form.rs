@@ -1,4 +1,4 @@
-//! The form of an RST header: on every stack measured it tells an abort from a reply (RFC 9293 3.5.2, 3.10.7.1).
+//! RST form: on every stack measured it tells an abort from a reply (RFC 9293 3.5.2, 3.10.7.1).
 
 use probe_ebpf::layout::{ACK, HAS_TIMESTAMPS, SegmentRecord};
 

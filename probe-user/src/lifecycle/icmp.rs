@@ -1,4 +1,4 @@
-//! What routers and hosts said in ICMP errors about the segments of tracked connections.
+//! ICMP reports: joins ICMP errors to the connections whose segments they quote.
 //!
 //! Beside the connections and not in them: few have any. At most [`MOST`] are kept.
 

@@ -1,4 +1,4 @@
-//! From a hash to a slot: open addressing with linear probing, eight bytes per place.
+//! Hash index: from a hash to a slot by open addressing with linear probing, eight bytes per place.
 //!
 //! A place holds 32 bits of the hash beside the slot, so that neither growing nor removing looks at what the slots hold,
 //! and a stranger is told from a friend without a look at him, but once in 2^32.

@@ -1,4 +1,4 @@
-//! Marks that an RST did not come from the host whose address it bears (Weaver, Sommer, Paxson, NDSS 2009).
+//! Injection marks: signs that an RST did not come from the host whose address it bears (Weaver, Sommer, Paxson, NDSS 2009).
 //!
 //! Each mark has innocent explanations: other stacks than Linux abort without timestamps and with identifications of their
 //! own. Only several marks together, one of them strong, make a suspicion.

@@ -1,4 +1,4 @@
-//! The word of the host's own kernel on a reset (`tcp:tcp_send_reset`, with `--host`), joined to the RST that was seen.
+//! Kernel reset reasons: joins what the host's own kernel says of a reset (`tcp:tcp_send_reset`, `--host`) to the RST seen.
 
 use std::{collections::VecDeque, net::IpAddr};
 

@@ -1,4 +1,4 @@
-//! Who speaks, who waits for an answer, and what was never acknowledged: what verdicts are asked of.
+//! Ledger: who speaks, who waits for an answer, and how long answers take; verdicts rest on it.
 //!
 //! Sums and sequence numbers, not the order in which segments passed: the same conversation has the same ledger wherever
 //! it is watched.

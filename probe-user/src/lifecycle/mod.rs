@@ -1,4 +1,4 @@
-//! From segments to connections. Pure: no clock, no I/O, no allocation-order-dependent output.
+//! Connection tracking and verdicts: segments in, connection records out. Pure: no clock, no I/O, no allocation-order-dependent output.
 //!
 //! * [`Tracker`] takes segments (and, on the live path, counters) in time order and yields [`Connection`] records.
 //! * `machine` moves the two endpoint states of one connection, `reassembly` knows which bytes were never seen,

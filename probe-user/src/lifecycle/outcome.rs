@@ -1,4 +1,4 @@
-//! How a connection opened, how it closed, and who reset it.
+//! Opening and closing of a connection, and who reset it.
 
 use probe_ebpf::layout::ACK;
 

@@ -1,4 +1,4 @@
-//! Memory of connections that have ended, for those that come to need it: nearly every connection does, once.
+//! Memory pool: parts of connections that have ended, for those that come to need such a part.
 
 use super::evidence::{Rare, RareSide, Rst};
 use super::track::Track;

@@ -1,4 +1,4 @@
-//! Which bytes of a stream were never seen, without keeping any byte.
+//! Reassembly: finds which bytes of a stream were never seen, without keeping any byte.
 //!
 //! Follows Zeek's reassembler (Reassem.cc, TCP_Reassembler.cc) as far as it shows in a record: the letter `G`,
 //! `missed_bytes`, and a close that waits for data still missing (`close_deferred`).

@@ -1,4 +1,4 @@
-//! From the state of a connection to its record.
+//! Connection records: makes the record of a connection from its state.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! What the first RST of each direction said beyond its header: an option, and text.
+//! RST options: the option and the text of the first RST of each direction.
 //!
 //! Beside the connections and not in them: few RSTs say anything. At most [`MOST`] connections are kept.
 

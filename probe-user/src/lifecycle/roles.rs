@@ -1,5 +1,5 @@
-//! Who is client and who is server where no SYN was seen: by an earlier record of the same connection, by service ports, by
-//! servers that were seen to answer SYNs.
+//! Client and server roles where no SYN was seen: by an earlier record of the same connection, by service ports, by servers that
+//! were seen to answer SYNs.
 //!
 //! Zeek's originator stays what it is, for Zeek's log; where ours is another one, the record says so.
 

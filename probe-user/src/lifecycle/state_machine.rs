@@ -1,4 +1,4 @@
-//! What one segment does to one connection: Zeek's TCPSessionAdapter, rule by rule.
+//! TCP state machine: applies one segment to one connection, as Zeek's TCPSessionAdapter does, rule by rule.
 //!
 //! No sequence or window check guards FIN and RST; that is Zeek's rule and therefore ours. Doubts about an RST belong
 //! into the verdict.

@@ -1,4 +1,4 @@
-//! Where connections live: chunks that never move, and an index from key to place.
+//! Connection table: chunks that never move, and an index from flow key to place.
 
 use probe_ebpf::layout::FlowKey;
 

@@ -1,4 +1,4 @@
-//! Entries by bucket, a few at a time in blocks that any bucket may take: what one has given up the next uses again.
+//! Timer blocks: entries of timer buckets, a few at a time in blocks that all buckets share.
 //!
 //! A vector per bucket would keep, in each, memory for the most that ever was in any. Which blocks are whose is kept apart
 //! from them, in little memory: an entry is put away without a look at those before, and where all of a bucket are is

@@ -1,4 +1,4 @@
-//! Timers on the time that segments carry.
+//! Timer wheel on the time that segments carry.
 //!
 //! A ring of buckets of 67 ms, the bucket that time is in put in order, and a small heap for what is armed for the time it
 //! covers, so that every deadline fires at the first moment at or after it, in order of deadline. Entries stay

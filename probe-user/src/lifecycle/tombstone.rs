@@ -1,4 +1,4 @@
-//! Connections that ended or fell silent a while ago, so that what comes late is known as late, and whose it is.
+//! Tombstones: remember connections that ended or fell silent, so that late segments are known as late.
 //!
 //! A ring of ends in their order. Asked for far less often than added to, so that an end costs no more than its entry and
 //! the head of its chain; nothing is ever taken out, chains end where the ring has gone round.

@@ -1,4 +1,4 @@
-//! Segments and counters in, connection records out.
+//! Tracker: takes in segments and counters, and gives out connection records.
 
 use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
 

@@ -1,4 +1,4 @@
-//! What a flood was made of: the services whose segments were counted instead of followed.
+//! Flood report: the services whose segments were counted instead of followed.
 
 use std::net::SocketAddr;
 

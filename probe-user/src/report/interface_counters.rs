@@ -1,4 +1,4 @@
-//! What kernel, NIC and driver counted on an interface while it was watched: beside our own counters, because what they
+//! Interface counters in reports: what kernel, NIC and driver counted on an interface while it was watched: beside our own counters, because what they
 //! lose we never see.
 
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What people and programs are shown: plain data in, text out.
+//! Reports: plain data in, text out (tables, JSON, conn.log, lines).
 //!
 //! Pure: no I/O, no clock, no terminal. Whoever writes the text says how wide the terminal is and whether it has colours.
 

@@ -1,4 +1,4 @@
-//! How good the capture is: copies, bytes that nobody saw, connections of which one direction is missing.
+//! Capture quality: copies, bytes that nobody saw, connections of which one direction is missing.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Verdicts of a live stream that may still change: what is known of a service or client later says more of connections that
+//! Amendments: corrects verdicts of a live stream that may still change: what is known of a service or client later says more of connections that
 //! were printed before.
 
 use std::{

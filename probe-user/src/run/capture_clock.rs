@@ -1,4 +1,4 @@
-//! The clock of captures: the latest time, and where it goes back.
+//! Capture clock: the latest time of a capture, and where time goes back.
 //!
 //! Frames of several queues are written a few milliseconds out of order by any capturing program; what goes back by more is a
 //! clock that was set, or captures that were put together in the wrong order.

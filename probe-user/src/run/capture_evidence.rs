@@ -1,4 +1,4 @@
-//! `--evidence` of captures: frames as they were captured, with the interface that the file names.
+//! Evidence from captures: collects frames as they were captured, with the interface that the file names.
 //!
 //! Must not know: how captures are read, how connections are tracked or shown.
 

@@ -1,4 +1,4 @@
-//! Wrong checksums that are nobody's damage: the capturing host leaves them to its NIC.
+//! Offloaded checksums: says when wrong checksums are those that the capturing host leaves to its NIC.
 
 use crate::lifecycle::{OffloadCounts, TrackerStats};
 

@@ -1,4 +1,4 @@
-//! The clock of a live session.
+//! Session clock: monotonic time of the kernel as nanoseconds since the Unix epoch.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! Which counters are shown, and under which stable names.
+//! Counters and their stable names in outputs, and which of them matter.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! How often the kernel table is drained: as seldom as the room allows, within bounds.
+//! Drain interval: decides how often the kernel table is drained, as seldom as its room allows.
 //!
 //! Pure: says when, from what is told.
 

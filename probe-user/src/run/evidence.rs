@@ -1,5 +1,5 @@
-//! `--evidence`: a collector of frames, and a thread that writes what it hands over. Whoever collects does not wait
-//! while anything is measured.
+//! Evidence writer (`--evidence`): collects frames and hands them to a thread that writes them, so that measuring never waits
+//! for a disk.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! What the data paths of a session feed: one tracker, shared between the drains and the reader of frames.
+//! Feed: one tracker, shared between the drains and the reader of AF_XDP frames.
 
 use std::{
     sync::{

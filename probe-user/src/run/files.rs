@@ -1,4 +1,4 @@
-//! The files of `--evidence`: a folder of files that follow each other, or one file; never more disk than allowed.
+//! Evidence files: a folder of files that follow each other, or one file, within a bound of disk space.
 
 use std::{
     collections::VecDeque,

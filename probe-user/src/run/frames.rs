@@ -1,4 +1,4 @@
-//! `--datapath afxdp`: a thread that reads the sockets and feeds the tracker, batch by batch.
+//! AF_XDP reader: a thread that reads the sockets and feeds the tracker in batches.
 
 use std::{
     io,

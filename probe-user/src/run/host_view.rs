@@ -1,4 +1,4 @@
-//! Whether a session sees what this host sends: as asked for, or where the interface has addresses of this host.
+//! Host view: decides whether a session sees what this host sends, by option or by the addresses of the interface.
 //!
 //! XDP sees what comes in. On a host's own interface that is half of each connection, and half a view is no verdict.
 

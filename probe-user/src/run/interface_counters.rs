@@ -1,4 +1,4 @@
-//! What kernel, NIC and driver have counted on the watched interfaces since watching began.
+//! Interface counters: what kernel, NIC and driver counted on the watched interfaces since watching began.
 
 use super::output;
 use crate::{

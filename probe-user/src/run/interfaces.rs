@@ -1,4 +1,4 @@
-//! Whether the watched interfaces are still there and up. An interface that goes takes its program with it, silently.
+//! Interface watch: notices interfaces that go down or away, which takes the program with it silently.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! The loops: source to tracker to aggregates to output. The only room that reads clocks, handles signals and writes.
+//! Commands and the live session: source to tracker to aggregates to output. The only room that reads clocks, handles signals
+//! and writes.
 
 mod amendments;
 mod capture_clock;

@@ -1,4 +1,4 @@
-//! The only writer of bytes: data to stdout, talk to stderr.
+//! Output: the only writer of bytes, data to stdout and messages to stderr.
 
 use std::{
     fs::{File, OpenOptions},

@@ -1,4 +1,4 @@
-//! `--filter`: which connections a view shows and counts, and how many it does not.
+//! Selection (`--filter`): which connections a view shows and counts, and how many it leaves out.
 //!
 //! Must not know: how connections are shown.
 

@@ -1,4 +1,4 @@
-//! Signals that end watching, and what a second one does.
+//! Signals: end watching, and at the second one the process.
 
 use std::{fs, process, thread};
 

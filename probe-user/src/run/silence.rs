@@ -1,4 +1,4 @@
-//! Whether the programs are still given what the interfaces receive. Some drivers (vmxnet3) hand a program no more frames
+//! Driver silence: notices interfaces that receive packets of which the program is given none. Some drivers (vmxnet3) hand a program no more frames
 //! once their link was down and up, although it is still attached.
 
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The connections that a table with a limited number of rows shows: those that lost something first, then those with
+//! Top rows: the connections that a table with a limited number of rows shows: those that lost something first, then those with
 //! resets, then the earliest.
 
 use std::{cmp::Ordering, collections::BinaryHeap};

@@ -1,4 +1,4 @@
-//! What is shown: connections as they end, or everything at the end.
+//! View: prints connections as they end, or everything at the end.
 
 use std::time::Duration;
 

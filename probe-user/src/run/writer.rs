@@ -1,4 +1,4 @@
-//! Standard output while watching: a thread of its own writes it, so that a reader that does not read never holds up
+//! Output writer: a thread that writes standard output while watching, so that a reader that does not read never holds up
 //! the drains, nor the end of the run.
 
 use std::{

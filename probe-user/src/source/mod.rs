@@ -1,4 +1,4 @@
-//! Where segments come from. A source yields segments and counters in time order and the books of what it could not
+//! Sources of segments: live interfaces, AF_XDP sockets, captures. A source yields segments and counters in time order and the books of what it could not
 //! yield; it knows nothing of connections, verdicts or outputs.
 
 pub mod capture;

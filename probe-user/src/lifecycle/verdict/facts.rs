@@ -1,4 +1,4 @@
-//! What a verdict rests on, for people: facts by name, weightiest first.
+//! Facts of a verdict for outputs: names and values, weightiest first.
 
 use super::super::{
     Cause, Closing, Evidence, Opening, Value,

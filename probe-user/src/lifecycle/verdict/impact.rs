@@ -1,4 +1,4 @@
-//! What was lost: the same question whatever the cause, answered by what was never acknowledged and by who still waited.
+//! Impact: what a reset cost, by what was never acknowledged and by who still waited.
 
 use super::{
     super::{Cause, Closing, Impact, Opening, form::Form},

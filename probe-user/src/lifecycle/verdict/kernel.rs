@@ -1,4 +1,5 @@
-//! What the resetting host's own kernel said (`tcp:tcp_send_reset`, `enum sk_rst_reason`, Linux 6.10): it decides.
+//! Kernel reasons in verdicts: the resetting host's own kernel (`tcp:tcp_send_reset`, `enum sk_rst_reason`, Linux 6.10) breaks
+//! ties and overrules.
 
 use super::super::{Cause, Confidence, ResetBy, outcome};
 use super::Reset;

@@ -1,4 +1,4 @@
-//! What each side sent, and what of it the other side's host never acknowledged.
+//! Unacknowledged payload: what each side sent that the other side's host never acknowledged.
 
 use probe_ebpf::{layout::ACK, parse::ENCRYPTED_ALERTS};
 

@@ -1,4 +1,4 @@
-//! Why a connection ended and what was lost: rules in order over its ledger, the first that holds gives the verdict.
+//! Verdicts: why a connection ended and what was lost. Rules in order over its ledger; the first that holds is the cause.
 //!
 //! * [`ledger`]: what each side sent and what of it was never acknowledged: the same wherever one watches.
 //! * [`opening`], [`closing`], [`abort`], [`forgotten`], [`forged`], [`silence`]: the rules, by family.

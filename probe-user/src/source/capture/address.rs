@@ -1,4 +1,4 @@
-//! Whom an IPv6 packet is really from and for: extension headers may name others than the IPv6 header does.
+//! IPv6 final addresses: extension headers may name others than the IPv6 header does.
 //!
 //! A routing header of type 0 or 2 that is not used up holds the final destination (RFC 2460 4.4, RFC 6275 6.4); a home
 //! address option holds the sender (RFC 6275 6.3). Both are what TCP's checksum and connections go by.

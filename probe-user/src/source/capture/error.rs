@@ -1,4 +1,4 @@
-//! What can be wrong with a capture file.
+//! Capture errors.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What an IP header says of a fragment.
+//! IP fragments: reads what an IP header says of one.
 
 use probe_ebpf::parse::{Reader, SliceReader};
 

@@ -1,4 +1,4 @@
-//! What a frame begins with: from each link type to the first header that the shared parser knows.
+//! Link types: from each link type to the first header that the shared parser knows.
 
 use probe_ebpf::{
     parse::{Reader, Reject, SliceReader},

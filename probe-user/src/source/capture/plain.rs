@@ -1,4 +1,4 @@
-//! Frames as nearly all are: Ethernet, IPv4 without options, TCP, nothing in pieces.
+//! Fast path for frames as nearly all are: Ethernet, IPv4 without options, TCP, nothing in pieces.
 //!
 //! The fields are those that the shared parser finds, which tests hold this to. Here all is at a known place after one
 //! look at the length, so that a field is one load, and what a checksum covers is in registers already.

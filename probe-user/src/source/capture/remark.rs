@@ -1,4 +1,4 @@
-//! What a frame says beyond a segment: ICMP errors about a segment, and why an RST was sent.
+//! Frame remarks: what a frame says beyond a segment, ICMP errors about a segment, and why an RST was sent.
 //!
 //! Few frames say any of it, so it is no part of what every frame yields: [`super::Decoder::take_remark`] has it for the last
 //! frame.

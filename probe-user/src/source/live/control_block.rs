@@ -1,4 +1,4 @@
-//! The agent's side of what the program is told, and of the books.
+//! Control block and counters: what the agent tells the program, and what each CPU counted.
 
 use aya::Ebpf;
 use probe_ebpf::layout::{Control, CpuCounters, EpochCounters};

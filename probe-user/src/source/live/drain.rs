@@ -1,4 +1,4 @@
-//! From what one epoch has left to a [`Sink`], in the order of time.
+//! Drain: hands what one epoch has left to a [`Sink`], in the order of time.
 //!
 //! Each CPU's journal and log are in the order of time as they lie there, but for the few entries whose time is a coarse
 //! one (what the program keeps of a segment only once the next has come) or that were recalled. Those are put aside and

@@ -1,4 +1,4 @@
-//! What a driver itself counts as lost on its way in (`ethtool -S`): frames that neither the program nor the kernel's own
+//! Driver losses: what a driver itself counts as lost on its way in (`ethtool -S`): frames that neither the program nor the kernel's own
 //! counters of the interface ever saw.
 //!
 //! There is no standard: the names are the drivers' own, and what is meant by them is in their manuals. Chosen by name

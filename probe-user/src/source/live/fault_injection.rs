@@ -1,4 +1,4 @@
-//! What is wrong with an engine on purpose.
+//! Fault injection: what is wrong with an engine on purpose, for tests.
 
 /// Faults that a test plants to show that it would find them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

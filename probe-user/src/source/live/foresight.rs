@@ -1,4 +1,4 @@
-//! What decides whether a driver takes an XDP program in native mode, as far as it shows before trying: link type, the
+//! Native XDP foresight: what decides whether a driver takes an XDP program in native mode, as far as it shows before trying: link type, the
 //! driver's own word, offloads that are fixed, MTU, queues. And what to do once it has refused.
 
 use std::{fs, io};

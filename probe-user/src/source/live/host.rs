@@ -1,4 +1,4 @@
-//! On the host itself (`--host`): what the host sends, by tc egress, and why its kernel sends resets, by the
+//! Host tap (`--host`): what the host sends, by tc egress, and why its kernel sends resets, by the
 //! `tcp:tcp_send_reset` tracepoint. Each part that this kernel lacks is said and left out.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Whether an interface carries this host's own traffic: addresses, routes, a bridge or bond above it, interfaces on top.
+//! Host traffic: finds whether an interface carries this host's own traffic, by addresses, routes, a bridge or bond above it, interfaces on top.
 //!
 //! Frames that go to AF_XDP sockets do not reach the host's stack. On a mirror port nobody misses them.
 

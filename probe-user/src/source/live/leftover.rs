@@ -1,4 +1,4 @@
-//! What a killed rstprobe has left on interfaces: tc filters, and XDP programs that were attached without a bpf_link.
+//! Leftovers: finds and removes what a killed rstprobe has left on interfaces, tc filters, and XDP programs that were attached without a bpf_link.
 //!
 //! Links go with the process, so nothing is left of them. A filter on clsact (before tcx, Linux 6.6) stays, runs on every
 //! packet that is sent, and holds the program's maps in memory. Whose it is, and when it may be removed: see

@@ -1,4 +1,4 @@
-//! Who owns a tc filter, and whether that process still lives.
+//! Filter owner: the process that owns a tc filter, and whether it still lives.
 //!
 //! A filter outlives the process that made it. So that another rstprobe can tell a leftover from what is in use, each
 //! process that makes filters

@@ -1,4 +1,4 @@
-//! What this process may do. Facts only; what follows from them is said by whoever asks.
+//! Privileges: what this process may do. Facts only; what follows from them is said by whoever asks.
 
 use caps::CapSet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

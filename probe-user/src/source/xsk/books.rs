@@ -1,4 +1,4 @@
-//! What became of the frames that went to sockets.
+//! AF_XDP accounting: what became of the frames that went to sockets.
 
 use probe_ebpf::{layout::REJECT_REASONS, parse::Reject};
 
