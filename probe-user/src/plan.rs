@@ -1,4 +1,4 @@
-//! What the command line means: validated plans that the rest of the program can follow without asking again.
+//! Plans: what the command line means, validated, that the rest of the program can follow without asking again.
 
 mod encapsulation;
 mod error;

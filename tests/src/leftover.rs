@@ -1,4 +1,4 @@
-//! What a running probe has in the kernel, taken while it runs, and whether all of it is gone afterwards.
+//! Kernel footprint: what a running probe has in the kernel, taken while it runs, and whether all of it is gone afterwards.
 //!
 //! By ids, not by names: another probe on the same machine is none of our business.
 

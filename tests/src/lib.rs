@@ -1,4 +1,4 @@
-//! What the tests across rooms are made of: a network of namespaces, the ways a connection can end, the probe as a
+//! Test kit across rooms: a network of namespaces, the ways a connection can end, the probe as a
 //! child process, frames, a reference model of the kernel program, and a generator of line-rate traffic.
 //!
 //! * [`netns`]: client, middle and server namespace; the probe sits in the middle, like a TAP.

@@ -1,4 +1,4 @@
-//! What the kernel program must have done with a sequence of frames on one CPU: the same pure code around ordinary
+//! Reference model: what the kernel program must have done with a sequence of frames on one CPU: the same pure code around ordinary
 //! collections instead of maps, and what a drain must therefore hand over.
 //!
 //! Knows nothing of hashing: it is exact as long as no index bucket overflows (up to 15 slots none can).

@@ -1,4 +1,4 @@
-//! What the probe said of a scenario, against what it should have said.
+//! Judgement: what the probe said of a scenario, against what it should have said.
 
 use serde_json::Value;
 

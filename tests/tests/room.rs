@@ -1,4 +1,4 @@
-//! Who gets room in the kernel's tables when there is not enough for all: frame by frame under BPF_PROG_TEST_RUN.
+//! Admission: which flows get a slot in the kernel's tables when there is not enough for all, frame by frame under BPF_PROG_TEST_RUN.
 //!
 //! Privileged: runs with RSTPROBE_PRIVILEGED=1 and says so (see [`probe_tests::tier`]).
 

@@ -1,4 +1,4 @@
-//! What a sensor says of itself: what its driver lost before the program could see it, and frames that its mirror port
+//! Sensor health: what a sensor says of itself, what its driver lost before the program could see it, and frames that its mirror port
 //! sends twice.
 //!
 //! Privileged: runs with RSTPROBE_PRIVILEGED=1 and says so (see [`probe_tests::tier`]).

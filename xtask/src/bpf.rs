@@ -1,4 +1,4 @@
-//! What a function in BPF instructions costs: their number, the stack it uses, whom it calls.
+//! Cost of a function in BPF instructions: their number, the stack it uses, whom it calls.
 //!
 //! Reads instructions (RFC 9669) one after the other, without following branches. Must not know where they come from.
 

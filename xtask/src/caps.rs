@@ -1,4 +1,4 @@
-//! What this process may do: the effective capabilities, read from `/proc/self/status`.
+//! Capabilities: what this process may do, the effective capabilities, read from `/proc/self/status`.
 
 use std::fs;
 

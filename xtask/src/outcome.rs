@@ -1,4 +1,4 @@
-//! What a run of tests said: counts of libtest, and the two lines by which tests tell what they really did.
+//! Test outcome: what a run of tests said, counts of libtest, and the two lines by which tests tell what they really did.
 //!
 //! `SKIP <name>: <reason>`: the test could not do its work here, and says so; libtest counts it as passed, we do not.
 //! `RAN <tier> <name>`: the test had the kernel do something. Must not know which tests there are.

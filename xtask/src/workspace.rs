@@ -1,4 +1,4 @@
-//! What Cargo knows of the workspace: folders, targets, and the settings under `[workspace.metadata.bpf]`.
+//! Workspace: what Cargo knows of it, folders, targets, and the settings under `[workspace.metadata.bpf]`.
 //!
 //! Reads `cargo metadata` as plain JSON. Must not know what is done with it.
 

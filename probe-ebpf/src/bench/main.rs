@@ -1,4 +1,4 @@
-//! What `cargo xtask bench` needs in the kernel beside the program it measures; never part of the shipped binary.
+//! Benchmark programs: what `cargo xtask bench` needs in the kernel beside the program it measures; never part of the shipped binary.
 //!
 //! * [`drive`]: turns one repeated test frame into the segments of many flows, and hands each to the measured program;
 //!   or sends them into an interface.

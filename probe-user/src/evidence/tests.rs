@@ -1,4 +1,4 @@
-//! What is kept of a connection, and what a reader makes of it.
+//! Evidence tests: what is kept of a connection, and what a reader makes of it.
 
 use probe_ebpf::layout::{ACK, FIN, PSH, SegmentRecord};
 

@@ -1,4 +1,4 @@
-//! What expressions mean, and what is said of those that mean nothing.
+//! Filter tests: what expressions mean, and what is said of those that mean nothing.
 
 use ipnet::IpNet;
 use proptest::prelude::*;

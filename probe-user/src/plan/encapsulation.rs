@@ -1,4 +1,4 @@
-//! What `--encap`, `--vxlan-port` and `--domain` mean, for captures and for the kernel program, which knows less.
+//! Encapsulation options: what `--encap`, `--vxlan-port` and `--domain` mean, for captures and for the kernel program, which knows less.
 
 use probe_ebpf::tunnel::{self, Encapsulations};
 

@@ -1,4 +1,4 @@
-//! Why a command line cannot be followed: each error names the option, what was wrong and what is right.
+//! Command line errors: each error names the option, what was wrong and what is right.
 
 use std::time::Duration;
 

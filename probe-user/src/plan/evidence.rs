@@ -1,4 +1,4 @@
-//! What `--evidence` and its further options mean.
+//! Evidence options: what `--evidence` and its further options mean.
 
 use std::{path::PathBuf, time::Duration};
 

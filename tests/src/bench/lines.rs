@@ -1,4 +1,4 @@
-//! What memory alone costs, whatever the code: the cache lines that a segment or a drained entry consists of, in ordinary
+//! Cache line bench: what memory alone costs, whatever the code: the cache lines that a segment or a drained entry consists of, in ordinary
 //! memory of this process laid out as the tables are. What the program or the drain takes beyond that is instructions.
 
 use std::{

@@ -1,4 +1,4 @@
-//! How much memory a process has.
+//! Memory of a process.
 
 use std::{fs, io};
 

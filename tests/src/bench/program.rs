@@ -1,4 +1,4 @@
-//! What one frame costs in the kernel, by what it is and by how many flows there are: ours, and the conventional design.
+//! Program bench: what one frame costs in the kernel, by what it is and by how many flows there are: ours, and the conventional design.
 
 use std::{io, net::IpAddr};
 

@@ -1,4 +1,4 @@
-//! What was measured: rows for people and for machines.
+//! Bench report: rows for people and for machines.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! What costs grow with: with epochs per second, with CPUs, and with new flows per second. (With the number of flows:
+//! Scaling bench: what costs grow with, with epochs per second, with CPUs, and with new flows per second. (With the number of flows:
 //! section `program`.)
 
 use std::{io, sync::Barrier, thread};

@@ -1,4 +1,4 @@
-//! What operators do to an interface while it is watched: a larger MTU, down, up, away.
+//! Interface events: what operators do to an interface while it is watched: a larger MTU, down, up, away.
 
 use std::{ffi::OsString, io, thread, time::Duration};
 

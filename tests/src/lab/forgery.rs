@@ -1,4 +1,4 @@
-//! What forged resets look like, and what only looks like them: kinds of conversations, written with chance.
+//! Forged resets: what they look like, and what only looks like them: kinds of conversations, written with chance.
 //!
 //! The forged kinds follow what is known of injectors (Weaver, Sommer, Paxson, NDSS 2009; RFC 5961 for off-path
 //! guessing): on the path they know every number and lose only the race; off the path they guess. The benign kinds are

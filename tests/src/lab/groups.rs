@@ -1,4 +1,4 @@
-//! Which causes packets cannot tell apart, and why: the one table of excuses.
+//! Groups of causes that packets cannot tell apart, and why: the one table of excuses.
 //!
 //! A verdict of the expected cause's group counts as right. Every other one is wrong, and when its confidence is high it
 //! fails the laboratory.

@@ -1,4 +1,4 @@
-//! Where the probe stands, and one run of all scenarios from there: live, captured, and traced.
+//! Views: where the probe stands, and one run of all scenarios from there: live, captured, and traced.
 
 use std::{
     ffi::OsString,

@@ -1,4 +1,4 @@
-//! What a box between, a scanner or a confused host puts on the wire: raw frames where no socket would send them.
+//! Scenarios of third parties: what a box between, a scanner or a confused host puts on the wire: raw frames where no socket would send them.
 
 use std::{io, net::TcpStream, thread};
 

@@ -1,4 +1,4 @@
-//! What a scenario plays on: opens both ends of connections in their namespaces, and puts frames on the wire.
+//! Stage of a scenario: opens both ends of connections in their namespaces, and puts frames on the wire.
 
 use std::{
     io::{self, Read, Write},

@@ -1,4 +1,4 @@
-//! How the zoo's outcome is shown, what is kept of what is wrong, and when it is good enough.
+//! Zoo report: how the outcome is shown, what is kept of what is wrong, and when it is good enough.
 
 use std::{
     collections::BTreeMap,

@@ -7,6 +7,12 @@ const LONGEST: usize = 600;
 /// Notes to oneself; put together here, so that this file passes its own rule.
 const NOTES: [&str; 2] = [concat!("FIX", "ME"), concat!("X", "XX")];
 
+/// First words of a module doc that say nothing which one could search for.
+const VAGUE: [&str; 15] = [
+    "What", "Which", "Who", "Whom", "Whose", "Where", "When", "Why", "How", "Whether", "It", "They", "This", "These",
+    "That",
+];
+
 /// The standard library's own names for what collections do.
 const STANDARD: [&str; 2] = ["get_mut", "get_or_insert_with"];
 
@@ -19,6 +25,13 @@ pub(super) fn check(source: &Source<'_>) -> Vec<Finding> {
     }
     if !has_module_doc(&source.lines) {
         found(1, "no module doc (`//!`): what is this file for?".to_owned());
+    } else if let Some(word) = vague_beginning(&source.lines) {
+        found(
+            1,
+            format!(
+                "the module doc begins with `{word}`: begin with what the module is or does, as one would search for it"
+            ),
+        );
     }
     if source.path.rsplit('/').next().is_some_and(|name| ["util.rs", "utils.rs"].contains(&name)) {
         found(0, "name the file by what it holds".to_owned());
@@ -43,6 +56,13 @@ pub(super) fn check(source: &Source<'_>) -> Vec<Finding> {
 fn has_module_doc(lines: &[&str]) -> bool {
     let mut told = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && !line.starts_with("#!["));
     told.next().is_some_and(|line| line.starts_with("//!"))
+}
+
+/// The first word of the module doc, when it is a pronoun or a question word.
+fn vague_beginning(lines: &[&str]) -> Option<&'static str> {
+    let doc = lines.iter().find_map(|line| line.trim().strip_prefix("//!"))?;
+    let first = doc.split_whitespace().next()?;
+    VAGUE.into_iter().find(|&word| word == first)
 }
 
 /// `unsafe {` and `unsafe impl`. An `unsafe fn` states its conditions in its own doc, which clippy asks for.
@@ -158,6 +178,15 @@ mod tests {
         assert_eq!(lines("// SAFETY: of a.\nlet a = unsafe { g() };\nlet b = unsafe { g() };\n"), [3]);
         assert_eq!(lines("#[unsafe(no_mangle)]\nunsafe fn f() {}\n// unsafe { }\n"), [0; 0]);
         assert_eq!(lines("unsafe impl Send for X {}\n"), [1]);
+    }
+
+    #[test]
+    fn a_module_doc_begins_with_what_the_module_is() {
+        let beginning = |doc: &str| check(&Source::new("probe-user/src/x.rs", doc)).len();
+        assert_eq!(beginning("//! Admission: decides which flows get a slot.\n"), 0);
+        assert_eq!(beginning("//! What gets room.\n"), 1);
+        assert_eq!(beginning("//! It decides.\n"), 1);
+        assert_eq!(beginning("//! Whatever comes is counted.\n"), 0, "another word");
     }
 
     #[test]

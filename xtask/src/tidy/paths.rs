@@ -1,4 +1,4 @@
-//! Which paths a Rust file names: `use` trees spelled out, and paths in code with their first part looked up there.
+//! Named paths: which paths a Rust file names, `use` trees spelled out, and paths in code with their first part looked up there.
 //!
 //! `use std::{fs, time}` and a later `time::Instant::now()` give `std::fs`, `std::time` and `std::time::Instant::now`.
 //! `crate`, `self` and `super` are resolved from the place of the file. Macros keep their `!`.

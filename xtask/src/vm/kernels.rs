@@ -1,4 +1,4 @@
-//! Which kernels are booted: lines (`5.10`, ... `newest`), the newest package of each, and the cache of unpacked ones.
+//! Kernels that are booted: lines (`5.10`, ... `newest`), the newest package of each, and the cache of unpacked ones.
 //!
 //! A cached kernel is used as it is, without a look at the archive; `--refresh` looks for newer ones.
 

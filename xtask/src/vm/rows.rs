@@ -1,4 +1,4 @@
-//! What guests say, and the tables made of it.
+//! Rows that guests print, and the tables made of them.
 //!
 //! Lines of a guest, separated by tabs: `ROW check ok|fail|skip seconds note` for each check, and `INSNS program variant
 //! count` for each program that the verifier accepted. Anything else is talk.

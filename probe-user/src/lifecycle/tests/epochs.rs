@@ -1,4 +1,4 @@
-//! What the kernel program and the agent do with segments that are counted: each CPU has its own slots, journal and log; an
+//! Epoch model: what the kernel program and the agent do with segments that are counted: each CPU has its own slots, journal and log; an
 //! epoch's are handed to the tracker together, in the order of time (as [`crate::source::live`] drains them).
 
 use std::collections::HashMap;

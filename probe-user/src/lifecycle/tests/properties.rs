@@ -1,4 +1,4 @@
-//! What holds for any input.
+//! Property tests of the tracker: what holds for any input.
 
 use probe_ebpf::layout::FROM_HI;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! What must not happen to files when something is mistyped.
+//! Tests of `read`: what must not happen to files when something is mistyped.
 
 use std::{fs, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! What can go wrong between the agent and the kernel, each with the thing, the cause and the next step.
+//! Live errors: what can go wrong between the agent and the kernel, each with the thing, the cause and the next step.
 
 use std::{error::Error as StdError, io};
 

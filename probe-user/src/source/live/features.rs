@@ -1,4 +1,4 @@
-//! What an interface's driver says it can do with XDP: generic netlink family `netdev` (Linux 6.3,
+//! XDP features: what an interface's driver says it can do with XDP: generic netlink family `netdev` (Linux 6.3,
 //! Documentation/netlink/specs/netdev.yaml). Asks only; attaches nothing.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! What this kernel has, found by trying: helpers, program flags, link types and map types that not every kernel has.
+//! Kernel features, found by trying: helpers, program flags, link types and map types that not every kernel has.
 //!
 //! Never decided by version: distributions carry features back, and builds leave them out. Each trial loads a program of
 //! two instructions or asks for an attachment that cannot be; nothing stays. It needs what counting needs (CAP_BPF,

@@ -1,4 +1,4 @@
-//! Why the kernel refused to attach: the same request again by rtnetlink(7), whose extended acknowledgement carries the
+//! Attach trial: finds why the kernel refused to attach: the same request again by rtnetlink(7), whose extended acknowledgement carries the
 //! words of the driver or of the network core (`NLMSGERR_ATTR_MSG`, Linux 4.12). A bpf_link is refused with a number only.
 //!
 //! Needs CAP_NET_ADMIN, as attaching does. Should the kernel take this one, it is detached at once.

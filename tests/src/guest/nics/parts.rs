@@ -1,4 +1,4 @@
-//! What is asked of each card.
+//! Checks of one network card.
 
 use std::{io, thread, time::Duration};
 

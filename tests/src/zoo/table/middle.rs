@@ -1,4 +1,4 @@
-//! What firewalls, routers and injectors do to established connections, and paths that are gone.
+//! Situations on the path: what firewalls, routers and injectors do to established connections, and paths that are gone.
 
 use crate::zoo::{
     packets::View,

@@ -1,4 +1,4 @@
-//! What only captures are looked into for.
+//! Encapsulations that only captures are looked into for.
 
 use probe_ebpf::parse::Reject;
 use probe_ebpf::tunnel::{ETHERIP, GRE, L2TP, TZSP, VXLAN};

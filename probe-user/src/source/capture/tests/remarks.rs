@@ -1,4 +1,4 @@
-//! What frames say beyond segments.
+//! Remark tests: what frames say beyond segments.
 
 use probe_ebpf::layout::{FlowKey, RST};
 use probe_ebpf::parse::{Reject, RstOption};

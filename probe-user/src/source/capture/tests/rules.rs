@@ -1,4 +1,4 @@
-//! What is taken, put together, looked into or refused, one rule per test.
+//! Decoder rules: what is taken, put together, looked into or refused, one rule per test.
 
 use probe_ebpf::layout::SYN;
 use probe_ebpf::parse::Reject;
