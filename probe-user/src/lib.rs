@@ -2,12 +2,12 @@
 //!
 //! | room | may use | must not use |
 //! |---|---|---|
-//! | [`source`] | aya, libc, std::fs, probe-ebpf | lifecycle, aggregate, report, printing |
-//! | [`lifecycle`] | segments, std collections | clocks, tokio, aya, I/O, hash-order-dependent output |
-//! | [`aggregate`] | lifecycle records, hdrhistogram | clocks, I/O, formatting |
-//! | [`filter`] | lifecycle records | clocks, I/O, formatting of records, the command line |
-//! | [`evidence`] | lifecycle records, filters, frames | clocks, I/O, where frames come from |
-//! | [`report`] | lifecycle records, aggregates | I/O, clocks, the terminal |
+//! | [`source`] | aya, libc, std::fs, probe-ebpf | tracker, aggregate, report, printing |
+//! | [`record`], [`tcp`], [`tracker`], [`verdict`] | segments, std collections | clocks, tokio, aya, I/O, hash-order-dependent output |
+//! | [`aggregate`] | connection records, hdrhistogram | clocks, I/O, formatting |
+//! | [`filter`] | connection records | clocks, I/O, formatting of records, the command line |
+//! | [`evidence`] | connection records, filters, frames | clocks, I/O, where frames come from |
+//! | [`report`] | connection records, aggregates | I/O, clocks, the terminal |
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
 //! | [`run`] | all of them | parsing, formatting, arithmetic |
 //!
@@ -19,8 +19,11 @@ pub mod aggregate;
 pub mod cli;
 pub mod evidence;
 pub mod filter;
-pub mod lifecycle;
 pub mod plan;
+pub mod record;
 pub mod report;
 pub mod run;
 pub mod source;
+pub mod tcp;
+pub mod tracker;
+pub mod verdict;

@@ -16,13 +16,15 @@ use crate::{
         RunArgs, SnapshotArgs,
     },
     filter::Filter,
-    lifecycle::Timers,
-    source::Domain,
-    source::live::{
-        attach::Mode,
-        egress::EgressHook,
-        engine::{Action, Depth, EngineConfig},
+    source::{
+        Domain,
+        live::{
+            attach::Mode,
+            egress::EgressHook,
+            engine::{Action, Depth, EngineConfig},
+        },
     },
+    tracker::Timers,
 };
 
 /// Whether what this host sends is seen as well.

@@ -18,11 +18,12 @@ use probe_tests::{
     tier::say,
 };
 use probe_user::{
-    lifecycle::{Connection, Extra, Header, Tracker, TrackerConfig},
+    record::Connection,
     source::{
         Domain,
         capture::{self, Books, CaptureError, CaptureFile, Decoder, Frame},
     },
+    tracker::{Extra, Header, Tracker, TrackerConfig},
 };
 
 /// What came of a capture.

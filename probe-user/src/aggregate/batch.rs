@@ -4,7 +4,7 @@
 //! would be waited for; added row by row, each is fetched once for many. Must not know what the sums mean.
 
 use super::{Rows, contribution::Fact, group::Groups, totals::Totals};
-use crate::lifecycle::Connection;
+use crate::record::Connection;
 
 /// Facts gathered before they are added: many per row, where rows are many.
 pub(super) const GATHER: usize = 1 << 15;

@@ -4,7 +4,7 @@
 //! That a run gives what its connections give one by one is for a test to say.
 
 use super::totals::{FlagTotals, Impacts, Totals};
-use crate::lifecycle::{Cause, Closing, Connection, Impact, Opening, ResetBy};
+use crate::record::{Cause, Closing, Connection, Impact, Opening, ResetBy};
 
 /// See the module.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -250,7 +250,7 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{aggregate::tests::connection, lifecycle::Side};
+    use crate::{aggregate::tests::connection, record::Side};
 
     type Change = fn(&mut Connection, u64);
 

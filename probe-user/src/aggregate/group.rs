@@ -13,7 +13,7 @@ use super::{
     gaps::{GapCluster, Gaps},
     intern::{End, Interned},
 };
-use crate::lifecycle::{Cause, Connection};
+use crate::record::{Cause, Connection};
 
 /// What a row stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use super::{intern::Interned, monitor::Monitors};
-use crate::lifecycle::{Cause, Confidence, Connection, Evidence, Impact, ResetBy, Value};
+use crate::record::{Cause, Confidence, Connection, Evidence, Impact, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
 const MIN_CLOSES: u64 = 5;
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
     use crate::{
         aggregate::tests::connection,
-        lifecycle::{Closing, Opening, Side},
+        record::{Closing, Opening, Side},
     };
 
     fn aborted(server: &str) -> Connection {

@@ -27,7 +27,7 @@ pub use whole_bytes::WholeBytes;
 
 use tally::Tally;
 
-use crate::lifecycle::{Cause, Closing, Connection, Impact, ResetBy};
+use crate::record::{Cause, Closing, Connection, Impact, ResetBy};
 
 /// Totals, groups and counts by cause and closing.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, hash::BuildHasher as _, net::IpAddr};
 
-use crate::lifecycle::{Cause, Connection, ResetBy};
+use crate::record::{Cause, Connection, ResetBy};
 
 /// Pairs remembered at once, of which a new one takes the place of another that is not steady. A power of two.
 const PLACES: usize = 8192;

@@ -9,7 +9,7 @@ use super::{
     chunks::Chunks,
     habit::{Habits, Question, ServiceNumber},
 };
-use crate::lifecycle::{Cause, Closing, Connection, Impact, ResetBy};
+use crate::record::{Cause, Closing, Connection, Impact, ResetBy};
 
 /// See the module.
 #[derive(Clone, Debug)]

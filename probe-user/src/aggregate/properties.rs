@@ -3,7 +3,7 @@
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
 use super::{batch::GATHER, contribution::Fact, tests::connection, *};
-use crate::lifecycle::{Opening, Side};
+use crate::record::{Opening, Side};
 
 const OPENINGS: [Opening; 6] =
     [Opening::Completed, Opening::HalfOpen, Opening::Refused, Opening::Unanswered, Opening::OneSided, Opening::NotSeen];

@@ -1,7 +1,10 @@
 //! Totals and groups over hand-made connections.
 
 use super::*;
-use crate::lifecycle::{Basis, Confidence, ConnState, Letters, Opening, Orientation, Side, Verdict, Written};
+use crate::{
+    record::{Basis, Confidence, ConnState, Opening, Orientation, Side, Verdict, Written},
+    tcp::Letters,
+};
 
 pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig: Side, resp: Side) -> Connection {
     Connection {

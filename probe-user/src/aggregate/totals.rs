@@ -1,6 +1,6 @@
 //! Totals: sums over connections, and the rates made of them. Each rate names its denominator and is `None` where that is 0.
 
-use crate::lifecycle::{Closing, Connection, Impact, Opening, ResetBy};
+use crate::record::{Closing, Connection, Impact, Opening, ResetBy};
 
 /// SYN, FIN and RST of one direction, or of everything on one side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -1,6 +1,6 @@
 //! Capture loss: bytes that were acknowledged, and those of them that were never seen.
 
-use crate::lifecycle::{Basis, Closing, Connection, Side};
+use crate::record::{Basis, Closing, Connection, Side};
 
 /// More than any window holds (RFC 7323 2.3): a sender never has so much unacknowledged.
 const LARGEST_WINDOW: u64 = 1 << 30;
@@ -67,7 +67,7 @@ fn is_plausible(side: &Side) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{aggregate::tests::connection, lifecycle::Opening};
+    use crate::{aggregate::tests::connection, record::Opening};
 
     /// Sums over connections with these bytes, all and seen, of the client.
     fn of(sides: &[(u64, u64)]) -> WholeBytes {

@@ -27,7 +27,7 @@ use store::{Kept, Store};
 use crate::{
     aggregate::Habits,
     filter::Filter,
-    lifecycle::{Connection, ResetBy},
+    record::{Connection, ResetBy},
 };
 
 /// Bytes of a frame that are kept: all headers, and the beginning of what they carry.

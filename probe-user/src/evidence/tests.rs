@@ -4,8 +4,8 @@ use probe_ebpf::layout::{ACK, FIN, PSH, SegmentRecord};
 
 use super::*;
 use crate::{
-    lifecycle::{Extra, Tracker, TrackerConfig},
     source::capture::CaptureFile,
+    tracker::{Extra, Tracker, TrackerConfig},
 };
 
 const CLIENT: u16 = 40_000;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::expr::{Comparison, Expr, Relation, Values};
 use super::field::{Kind, Name, Names, Scope, address, end};
 use super::span::Span;
-use crate::lifecycle::{Basis, Connection, Side};
+use crate::record::{Basis, Connection, Side};
 
 /// A condition.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::lifecycle::{
+use crate::record::{
     Basis, Cause, Closing, Confidence, ConnState, Connection, Impact, Opening, Orientation, ResetBy, Side, Stage,
     Written,
 };

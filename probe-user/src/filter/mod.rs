@@ -32,7 +32,7 @@ pub use error::FilterError;
 pub use help::help;
 pub use literal::bytes as parse_bytes;
 
-use crate::lifecycle::Connection;
+use crate::record::Connection;
 
 /// A condition on connections.
 ///

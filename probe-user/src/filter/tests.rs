@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     aggregate::tests::connection,
-    lifecycle::{Basis, Cause, Closing, Confidence, ConnState, Opening, ResetBy, Side},
+    record::{Basis, Cause, Closing, Confidence, ConnState, Opening, ResetBy, Side},
 };
 use expr::{Comparison, Expr, Relation, Values};
 use field::{FIELDS, FieldRef, Kind, Scope, Unit};
@@ -142,8 +142,8 @@ fn times_sizes_and_letters() {
 }
 
 /// Letters of a history come from a tracker only.
-fn letters() -> crate::lifecycle::Letters {
-    use crate::lifecycle::{Extra, Tracker, TrackerConfig};
+fn letters() -> crate::tcp::Letters {
+    use crate::tracker::{Extra, Tracker, TrackerConfig};
     use probe_ebpf::layout::{ACK, Endpoint, FROM_HI, FlowKey, RST, SYN, Segment, SegmentRecord};
 
     let end = |last, port| Endpoint::v4(u32::from_ne_bytes([10, 0, 0, last]), port);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
-    lifecycle::Connection,
+    record::Connection,
 };
 
 /// Schema of the last line of `ndjson`.

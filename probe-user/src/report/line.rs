@@ -1,7 +1,7 @@
 //! One line per closed connection, as `rstprobe run` prints them.
 
 use super::text;
-use crate::lifecycle::{Cause, Connection};
+use crate::record::{Cause, Connection};
 
 /// Heading of the columns of [`connection`].
 pub fn heading() -> String {

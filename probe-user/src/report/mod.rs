@@ -14,7 +14,7 @@ pub mod zeek;
 
 pub use interface_counters::{DriverCounters, DriverLoss, QueueUse, Received};
 
-use crate::{aggregate::Aggregate, lifecycle::Connection};
+use crate::{aggregate::Aggregate, record::Connection};
 
 /// Everything one snapshot says.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::aggregate::WholeBytes;
-use crate::lifecycle::{CopyCounts, SAMPLED_ONE_IN};
+use crate::tracker::{CopyCounts, SAMPLED_ONE_IN};
 
 /// Shares from which on people are told, percent.
 const TELL_COPIES: u64 = 1;

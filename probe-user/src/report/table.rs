@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     aggregate::{Group, GroupKey, Totals},
-    lifecycle::{Basis, Cause, Connection, Impact},
+    record::{Basis, Cause, Connection, Impact},
 };
 
 /// The whole snapshot.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::lifecycle::{Basis, Connection, Side};
+use crate::record::{Basis, Connection, Side};
 
 /// Fields and their Zeek types, in the order of Zeek 8.0's conn.log.
 const FIELDS: [(&str, &str); 22] = [

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{aggregate::Habits, lifecycle::Connection};
+use crate::{aggregate::Habits, record::Connection};
 
 /// Provisional verdicts remembered; older ones stay as they were printed.
 const MOST: usize = 16_384;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use crate::{
         aggregate::tests::connection,
-        lifecycle::{Cause, Closing, Opening, Side},
+        record::{Cause, Closing, Opening, Side},
     };
 
     #[test]

@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     evidence::{self, Direction, Interface},
-    lifecycle::{Connection, Tracker},
     plan::EvidencePlan,
+    record::Connection,
     source::capture::{CapturedOn, Decoded, Frame, Header},
+    tracker::Tracker,
 };
 
 /// Interfaces that are told apart: more than a merge of captures has, and little memory.

@@ -1,6 +1,6 @@
 //! Offloaded checksums: says when wrong checksums are those that the capturing host leaves to its NIC.
 
-use crate::lifecycle::{OffloadCounts, TrackerStats};
+use crate::tracker::{OffloadCounts, TrackerStats};
 
 /// Segments that all have wrong checksums, in both directions, and are no accident.
 const ENOUGH: u64 = 8;

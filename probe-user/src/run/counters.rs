@@ -10,7 +10,6 @@ use probe_ebpf::{
 use super::evidence::EvidenceBooks;
 use crate::{
     aggregate::FlagTotals,
-    lifecycle::TrackerStats,
     report::{
         Loss,
         flood::{Flood, FloodedService, Flooding},
@@ -23,6 +22,7 @@ use crate::{
         },
         xsk::XskBooks,
     },
+    tracker::TrackerStats,
 };
 
 fn matters(name: &'static str, count: u64) -> Loss {

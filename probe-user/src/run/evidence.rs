@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     evidence::{Collector, CollectorStats, Frame, Interface, head},
-    lifecycle::Connection,
     plan::EvidencePlan,
+    record::Connection,
 };
 
 /// Memory for frames of connections that have not ended, bytes.

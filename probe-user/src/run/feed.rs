@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     evidence::Frame,
-    lifecycle::{Basis, Connection, Extra, Tracker},
+    record::{Basis, Connection},
     source::live::engine::Sink,
+    tracker::{Extra, Tracker},
 };
 
 /// The tracker, how complete its counts are, and the evidence.

@@ -11,10 +11,11 @@ use super::{
     view::View, writer::Stdout,
 };
 use crate::{
-    lifecycle::{Arrival, Connection, Extra, Header, Tracker, TrackerConfig},
     plan::{Format, ReadPlan},
+    record::Connection,
     report::{Window, flood::Flood},
     source::capture::{self, CaptureError, CaptureFile, Decoded, Decoder, Frame, Payload, Remark, Take, Took},
+    tracker::{Arrival, Extra, Header, Tracker, TrackerConfig},
 };
 
 /// Segments gathered before the tracker gets them.

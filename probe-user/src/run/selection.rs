@@ -5,7 +5,7 @@
 use crate::{
     aggregate::{Habits, WholeBytes},
     filter::Filter,
-    lifecycle::Connection,
+    record::Connection,
     report::Filtered,
 };
 

@@ -25,8 +25,8 @@ use super::{
 use crate::source::live::trace::Trace;
 use crate::{
     evidence::{Direction, Frame, Interface},
-    lifecycle::{Basis, Connection, KernelWord, Process, Tracker, TrackerConfig, TrackerStats},
     plan::{DataPath, LivePlan},
+    record::{Basis, Connection},
     report::{QueueUse, Received},
     source::{
         live::{
@@ -46,6 +46,7 @@ use crate::{
         },
         xsk::XskBooks,
     },
+    tracker::{KernelWord, Process, Tracker, TrackerConfig, TrackerStats},
 };
 
 /// A running session.

@@ -3,7 +3,7 @@
 
 use std::{cmp::Ordering, collections::BinaryHeap};
 
-use crate::lifecycle::Connection;
+use crate::record::Connection;
 
 /// The earliest so many of each kind.
 pub(super) struct TopRows {

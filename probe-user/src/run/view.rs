@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     aggregate::{Habits, Pending},
-    lifecycle::{Connection, TrackerStats},
     plan::{Format, ViewPlan},
+    record::Connection,
     report::{Loss, Snapshot, Window, flood::Flood, json, line, quality::Quality, table, zeek},
+    tracker::TrackerStats,
 };
 
 /// Servers and clients that get a row of their own.

@@ -3,7 +3,7 @@
 use std::{hint::black_box, io, time::Instant};
 
 use probe_ebpf::layout::{ACK, Endpoint, FIN, FROM_HI, FlowKey, PSH, SYN, Segment};
-use probe_user::lifecycle::{Extra, Tracker, TrackerConfig};
+use probe_user::tracker::{Extra, Tracker, TrackerConfig};
 
 use super::{Report, Setting, memory};
 

@@ -144,7 +144,7 @@ pub fn grade(view: View, expected: &[&str], said: &str) -> Grade {
 
 #[cfg(test)]
 mod tests {
-    use probe_user::lifecycle::Cause;
+    use probe_user::record::Cause;
 
     use super::*;
 

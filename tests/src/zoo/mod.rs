@@ -41,7 +41,7 @@ pub fn port_of(index: usize) -> u16 {
 mod tests {
     use std::collections::BTreeSet;
 
-    use probe_user::lifecycle::{Cause, Impact, ResetBy};
+    use probe_user::record::{Cause, Impact, ResetBy};
 
     use super::*;
 

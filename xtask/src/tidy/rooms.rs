@@ -31,21 +31,27 @@ const ROOMS: &[Room] = &[
     },
     Room {
         places: &["probe-user/src/source"],
-        banned: &["crate::lifecycle", "crate::aggregate", "crate::report", "clap"],
+        banned: &["crate::tracker", "crate::verdict", "crate::record", "crate::aggregate", "crate::report", "clap"],
         keeps: "a source delivers segments and knows nothing of what becomes of them",
     },
     Room {
-        places: &["probe-user/src/source", "probe-user/src/lifecycle"],
+        places: &[
+            "probe-user/src/source",
+            "probe-user/src/record",
+            "probe-user/src/tcp",
+            "probe-user/src/tracker",
+            "probe-user/src/verdict",
+        ],
         banned: &["println!", "print!", "eprintln!", "eprint!"],
         keeps: "printing is for sinks",
     },
     Room {
-        places: &["probe-user/src/lifecycle"],
+        places: &["probe-user/src/record", "probe-user/src/tcp", "probe-user/src/tracker", "probe-user/src/verdict"],
         banned: &["tokio", "aya", "log", "tracing", "std::fs", "std::io", "clap", "libc"],
         keeps: "the tracker is pure: segments in, verdicts out",
     },
     Room {
-        places: &["probe-user/src/lifecycle"],
+        places: &["probe-user/src/record", "probe-user/src/tcp", "probe-user/src/tracker", "probe-user/src/verdict"],
         banned: &["std::collections::HashMap", "std::collections::HashSet", "std::hash::RandomState"],
         keeps: "a hasher seeded at random makes output depend on the run",
     },
@@ -61,7 +67,10 @@ const ROOMS: &[Room] = &[
     },
     Room {
         places: &[
-            "probe-user/src/lifecycle",
+            "probe-user/src/record",
+            "probe-user/src/tcp",
+            "probe-user/src/tracker",
+            "probe-user/src/verdict",
             "probe-user/src/aggregate",
             "probe-user/src/evidence",
             "probe-user/src/filter",
@@ -124,13 +133,13 @@ mod tests {
     fn the_tracker_has_no_clock_and_no_files() {
         let text =
             "use std::{\n    fs::File,\n    net::IpAddr,\n};\nuse std::time;\nfn f() { time::Instant::now(); }\n";
-        assert_eq!(lines("probe-user/src/lifecycle/tracker.rs", text), [2, 6]);
+        assert_eq!(lines("probe-user/src/tracker/tracking.rs", text), [2, 6]);
         assert_eq!(lines("probe-user/src/run.rs", text), [0; 0]);
     }
 
     #[test]
     fn the_tracker_has_no_hash_order() {
-        let path = "probe-user/src/lifecycle/mod.rs";
+        let path = "probe-user/src/tracker/mod.rs";
         assert_eq!(lines(path, "use std::collections::HashMap;\n"), [1]);
         assert_eq!(lines(path, "use std::collections::*;\n"), [1]);
         assert_eq!(lines(path, "use std::collections::BTreeMap;\nuse hashbrown::HashMap;\n"), [0; 0]);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Serialize, Serializer};
 
 use crate::{
-    lifecycle::{Basis, Connection, Side, Value, Verdict},
+    record::{Basis, Connection, Side, Value, Verdict},
     report::text,
 };
 
@@ -158,7 +158,7 @@ impl<'a> ConnectionJson<'a> {
             closing: connection.closing.as_str(),
             reset_by: connection.reset_by.as_str(),
             idle_gap_s: connection.idle_gap_ns.map(|ns| ns as f64 / 1e9),
-            stage: connection.stage.map(crate::lifecycle::Stage::as_str),
+            stage: connection.stage.map(crate::record::Stage::as_str),
             tcp_completeness: connection.completeness(),
             impact: verdict.impact.as_str(),
             cause: CauseJson::of(verdict),
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::{
         aggregate::tests::connection,
-        lifecycle::{Closing, Opening},
+        record::{Closing, Opening},
     };
 
     #[test]

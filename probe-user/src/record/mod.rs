@@ -1,0 +1,10 @@
+//! Connection record: what is said of one connection, its words and their stable names. Pure data.
+//!
+//! Must not know: how a record comes about, how it is shown.
+
+mod connection;
+mod fact;
+mod words;
+
+pub use connection::*;
+pub use fact::{Evidence, Value};

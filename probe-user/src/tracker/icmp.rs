@@ -1,0 +1,197 @@
+//! ICMP reports: joins ICMP errors to the connections whose segments they quote.
+//!
+//! Beside the connections and not in them: few have any. At most [`MOST`] are kept.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use probe_ebpf::{
+    layout::FlowKey,
+    parse::{IcmpError, IcmpQuote},
+};
+
+use crate::tcp::track::Track;
+use crate::tracker::tracking::Tracker;
+
+/// Connections of which errors are kept at once.
+const MOST: usize = 1 << 16;
+/// A window is no larger (RFC 7323 2.3): a genuine error quotes nothing older.
+const LARGEST_WINDOW: u32 = 1 << 30;
+
+/// The ICMP errors about one connection, told by the one that says most: the first that ends something and quotes what was
+/// sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IcmpReport {
+    /// What it says.
+    pub error: IcmpError,
+    /// Who says so: a router on the way, or the host itself.
+    pub reporter: IpAddr,
+    /// The `hi` endpoint of the key sent the quoted segment.
+    pub from_hi: bool,
+    /// The quoted sequence number is one that the endpoint has sent within a window (RFC 5927 4.1); otherwise the error may
+    /// be forged, or is about an earlier connection.
+    pub fits: bool,
+    /// When.
+    pub time_ns: u64,
+    /// All errors about the connection, those that ask for smaller packets aside.
+    pub errors: u32,
+    /// Errors that ask for smaller packets (RFC 1191 4, RFC 8201 4).
+    pub too_big: u32,
+}
+
+impl IcmpReport {
+    /// How much it says of an end: what asks for smaller packets nothing, what fits most.
+    fn rank(&self) -> u8 {
+        if self.error.is_packet_too_big() { 0 } else { 1 + u8::from(self.fits) }
+    }
+}
+
+/// The errors by number of connection.
+#[derive(Debug, Default)]
+pub(crate) struct IcmpReports {
+    of: BTreeMap<u64, IcmpReport>,
+}
+
+impl IcmpReports {
+    /// What was said about the connection of this number.
+    #[inline]
+    pub(crate) fn of(&self, id: u64) -> Option<IcmpReport> {
+        if self.of.is_empty() {
+            return None;
+        }
+        self.of.get(&id).copied()
+    }
+
+    /// The connection has been written.
+    #[inline]
+    pub(crate) fn forget(&mut self, id: u64) {
+        if !self.of.is_empty() {
+            self.of.remove(&id);
+        }
+    }
+
+    /// False when there is no room.
+    fn add(&mut self, id: u64, new: IcmpReport) -> bool {
+        if let Some(kept) = self.of.get_mut(&id) {
+            let (errors, too_big) = (kept.errors + new.errors, kept.too_big + new.too_big);
+            let best = if new.rank() > kept.rank() { new } else { *kept };
+            *kept = IcmpReport { errors, too_big, ..best };
+            return true;
+        }
+        if self.of.len() >= MOST {
+            return false;
+        }
+        self.of.insert(id, new);
+        true
+    }
+}
+
+/// Books of ICMP errors that quote TCP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct IcmpCounts {
+    /// About tracked connections.
+    pub matched: u64,
+    /// About no tracked connection.
+    pub unmatched: u64,
+    /// About tracked connections, and there was no room to keep them.
+    pub unkept: u64,
+}
+
+impl Tracker {
+    /// Somebody refused a segment of a connection, and told its sender so by ICMP (RFC 792, RFC 4443 3). False when the
+    /// connection is not tracked.
+    pub fn unreachable(&mut self, quote: &IcmpQuote, time_ns: u64) -> bool {
+        self.advance(time_ns);
+        let Some(track) = self.table.find(&quote.key).and_then(|slot| self.table.get(slot)) else {
+            self.stats.icmp.unmatched += 1;
+            return false;
+        };
+        self.stats.icmp.matched += 1;
+        let too_big = u32::from(quote.error.is_packet_too_big());
+        let report = IcmpReport {
+            error: quote.error,
+            reporter: IpAddr::V6(Ipv6Addr::from(quote.reporter.octets())).to_canonical(),
+            from_hi: quote.from_hi,
+            fits: fits(track, quote),
+            time_ns,
+            errors: 1 - too_big,
+            too_big,
+        };
+        if !self.icmp.add(track.id, report) {
+            self.stats.icmp.unkept += 1;
+        }
+        true
+    }
+
+    /// What ICMP errors said about a tracked connection.
+    pub fn icmp_report(&self, key: &FlowKey) -> Option<IcmpReport> {
+        let track = self.table.find(key).and_then(|slot| self.table.get(slot))?;
+        self.icmp.of(track.id)
+    }
+}
+
+/// Whether the sender of the quoted segment has sent such a sequence number.
+fn fits(track: &Track, quote: &IcmpQuote) -> bool {
+    let sender = &track.ends[usize::from(quote.from_hi != track.orig_is_hi)];
+    sender.packets > 0 && sender.last_seq.wrapping_sub(quote.seq) <= LARGEST_WINDOW
+}
+
+#[cfg(test)]
+mod tests {
+    use probe_ebpf::layout::{Endpoint, RST, SYN};
+
+    use super::*;
+    use crate::tracker::{TrackerConfig, tests::Talk};
+
+    const PROHIBITED: IcmpError = IcmpError { version: 4, kind: 3, code: 13 };
+    const TOO_BIG: IcmpError = IcmpError { version: 4, kind: 3, code: 4 };
+
+    fn tracker(talk: &Talk) -> Tracker {
+        let mut tracker = Tracker::new(TrackerConfig::default());
+        for segment in &talk.segments {
+            tracker.observe(segment, crate::tracker::Extra::default());
+        }
+        tracker
+    }
+
+    #[test]
+    fn the_error_that_fits_is_told_and_all_are_counted() {
+        let talk = Talk::new().play("S");
+        let mut tracker = tracker(&talk);
+        let syn = talk.segments[0];
+        let (key, from_hi) = (syn.key, syn.record.from_hi());
+        let reporter = Endpoint::v4(u32::from_ne_bytes([10, 0, 0, 9]), 0);
+        let quote = |error, seq| IcmpQuote { error, key, from_hi, seq, reporter };
+        let now = syn.record.time_ns;
+        assert_eq!(tracker.icmp_report(&key), None);
+        assert!(tracker.unreachable(&quote(TOO_BIG, syn.record.seq), now));
+        assert!(tracker.unreachable(&quote(PROHIBITED, syn.record.seq.wrapping_add(5000)), now + 1));
+        assert!(tracker.icmp_report(&key).is_some_and(|report| report.error == PROHIBITED && !report.fits));
+        assert!(tracker.unreachable(&quote(PROHIBITED, syn.record.seq), now + 2));
+        let report = tracker.icmp_report(&key).expect("a report");
+        assert_eq!((report.fits, report.time_ns, report.errors, report.too_big), (true, now + 2, 2, 1));
+        assert_eq!(report.reporter.to_string(), "10.0.0.9");
+        assert_eq!(tracker.stats().icmp, IcmpCounts { matched: 3, ..IcmpCounts::default() });
+    }
+
+    #[test]
+    fn what_is_about_nobody_is_counted_and_what_has_ended_is_forgotten() {
+        let talk = Talk::new().play("S").with(1, RST, |_| ());
+        let mut tracker = tracker(&talk);
+        let key = talk.segments[0].key;
+        let elsewhere = IcmpQuote {
+            error: PROHIBITED,
+            key: FlowKey::default(),
+            from_hi: false,
+            seq: 0,
+            reporter: Endpoint::v4(0, 0),
+        };
+        assert!(!tracker.unreachable(&elsewhere, talk.now));
+        assert!(tracker.unreachable(&IcmpQuote { key, ..elsewhere }, talk.now));
+        tracker.finish(talk.now);
+        assert_eq!((tracker.icmp.of.len(), tracker.stats().icmp.unmatched), (0, 1));
+        assert_eq!(talk.segments[0].record.flags & SYN, SYN);
+    }
+}

@@ -1,0 +1,46 @@
+//! Tracker: segments (and, on the live path, counters) in time order in, connection records out. Pure: no clock, no I/O, no
+//! output in hash order.
+//!
+//! * [`Tracker`] finds the connection of a segment, applies it, and writes records as connections end.
+//! * `timer_wheel` fires timers on the time that segments carry, `deadline` says when and what for, as Zeek does.
+//! * `ended` holds what has ended until a few records are made at once by `to_record`.
+//!
+//! Must not know: clocks, files, sockets, BPF maps, how a record is shown.
+#![expect(
+    clippy::inline_always,
+    reason = "what a segment goes through is compiled as one, once for each kind of segment"
+)]
+
+pub(crate) mod checksum_offload;
+pub(crate) mod config;
+pub(crate) mod deadline;
+pub(crate) mod duplicates;
+pub(crate) mod ended;
+pub(crate) mod eviction;
+pub(crate) mod flow_hash;
+pub(crate) mod icmp;
+pub(crate) mod index;
+pub(crate) mod kernel_word;
+pub(crate) mod pool;
+pub(crate) mod process;
+pub(crate) mod reset_options;
+pub(crate) mod roles;
+pub(crate) mod server_ports;
+pub(crate) mod table;
+pub(crate) mod timer_blocks;
+pub(crate) mod timer_wheel;
+pub(crate) mod to_record;
+pub(crate) mod tombstone;
+pub(crate) mod tracking;
+
+pub use checksum_offload::OffloadCounts;
+pub use config::{Arrival, CopyCounts, Extra, Header, SAMPLED_ONE_IN, Timers, TrackerConfig, TrackerStats};
+pub use icmp::{IcmpCounts, IcmpReport};
+pub use kernel_word::{KernelWord, Unmatched, UnmatchedResets};
+pub use process::Process;
+pub use reset_options::ResetOptions;
+pub use server_ports::LIKELY_SERVER_PORTS;
+pub use tracking::{Left, Tracker};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! Connection records: makes the record of a connection from its state.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use probe_ebpf::layout;
+
+use crate::tcp::close_details::{Beyond, OddSide, Rst};
+use crate::tcp::endpoint::{Endpoint, Kind, State};
+use crate::tcp::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, Track};
+use crate::tracker::config::TrackerConfig;
+use crate::tracker::icmp::IcmpReport;
+use crate::tracker::kernel_word::KernelWords;
+use crate::tracker::process::Process;
+use crate::tracker::reset_options::ResetOptions;
+use crate::{
+    record::{Basis, ConnState, Connection, Opening, Orientation, Side, Stage, Written},
+    verdict,
+    verdict::outcome,
+};
+
+/// What is known of a connection besides its own state.
+pub(crate) struct Known<'a> {
+    /// Both directions of some connection were seen.
+    pub(crate) both_ways: bool,
+    /// Time of the first segment of all.
+    pub(crate) watched_from: u64,
+    /// How client and server are known, and whether they are the other way round than Zeek has them.
+    pub(crate) roles: (Orientation, bool),
+    /// What was said of it by ICMP.
+    pub(crate) icmp: Option<IcmpReport>,
+    /// What its RSTs said, by sender: `lo`, `hi`.
+    pub(crate) said: [Option<&'a ResetOptions>; 2],
+    /// The process of the host that reset it.
+    pub(crate) process: Option<&'a Process>,
+    /// What its kernel says and does not say.
+    pub(crate) words: &'a KernelWords,
+}
+
+/// The record of `track` as it stands, written at `now` for the reason `written`. Compiled into who asks for it: a record is
+/// long, and not to be copied.
+#[inline(always)]
+pub(crate) fn connection(
+    track: &Track,
+    written: Written,
+    now: u64,
+    config: &TrackerConfig,
+    known: &Known<'_>,
+) -> Connection {
+    let (orientation, reversed) = known.roles;
+    let (lo, hi) = (track.key.lo(), track.key.hi());
+    let (mut orig, mut resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
+    let (mut from_orig, mut from_resp) = (side(track, ORIG), side(track, RESP));
+    let sides = [&from_orig, &from_resp];
+    let history = track.history();
+    let conn_state = conn_state(track);
+    let opening = outcome::opening(track, sides, config);
+    let closing = outcome::closing(track, sides, opening, written, now);
+    let mut case = verdict::Case {
+        track,
+        client: if reversed { RESP } else { ORIG },
+        is_guess: orientation == Orientation::FirstSender,
+        sides,
+        opening,
+        closing,
+        watched_ns: if config.pure_acks_seen { track.start_ns.saturating_sub(known.watched_from) } else { 0 },
+        both_ways: known.both_ways,
+        is_cut_short: written == Written::Reused && now.saturating_sub(track.start_ns) < 1_000_000_000,
+        acks_seen: config.pure_acks_seen && track.counting.basis() != Basis::ControlOnly,
+        evidence: config.evidence,
+        icmp: known.icmp,
+        process: known.process,
+        said: if track.orig_is_hi { [known.said[1], known.said[0]] } else { known.said },
+        kernel_reasons: &config.kernel_reasons,
+        is_kernel_silent: [ORIG, RESP].map(|side| known.words.is_silent_on([orig, resp][side], rst(track, side))),
+        ledger: verdict::Ledger::default(),
+    };
+    let (verdict, reset_by, lost) = verdict::verdict(&mut case);
+    if reversed {
+        (orig, resp) = (resp, orig);
+        (from_orig, from_resp) = (from_resp, from_orig);
+    }
+    [from_orig.lost_bytes, from_resp.lost_bytes] = lost;
+    Connection {
+        id: track.id,
+        orig: socket(orig),
+        resp: socket(resp),
+        domain: track.key.domain(),
+        orientation,
+        is_reversed: reversed,
+        start_ns: track.start_ns,
+        duration_ns: track.last_ns.saturating_sub(track.start_ns),
+        from_orig,
+        from_resp,
+        conn_state,
+        history,
+        opening,
+        closing,
+        reset_by,
+        idle_gap_ns: verdict::idle_gap_ns(track, verdict.cause),
+        stage: stage(track, opening, from_orig.packets),
+        answered_after_ns: answered_after_ns(track),
+        verdict,
+        written,
+        basis: track.counting.basis(),
+    }
+}
+
+/// How far it had come when the first RST was sent (Cloudflare Radar, `TCP resets and timeouts`).
+fn stage(track: &Track, opening: Opening, client_packets: u64) -> Option<Stage> {
+    /// Segments of the client within which a reset is [`Stage::Later`].
+    const FIRST: u64 = 10;
+    let side = outcome::first_rst(track)?;
+    let rst = track.rare()?.rsts[side].as_ref()?;
+    match opening {
+        Opening::Refused | Opening::HalfOpen | Opening::Unanswered => return Some(Stage::PostSyn),
+        Opening::NotSeen | Opening::OneSided => return None,
+        Opening::Completed => {}
+    }
+    let has = |mark: u8| rst.talk.marks & mark != 0;
+    match (has(ORIG_SPOKE), has(ORIG_SPOKE_AGAIN)) {
+        (false, _) => Some(Stage::PostAck),
+        (true, false) => Some(Stage::PostPsh),
+        (true, true) => (client_packets <= FIRST).then_some(Stage::Later),
+    }
+}
+
+/// From the SYN to its answer, whatever that was: SYN-ACK or refusal.
+fn answered_after_ns(track: &Track) -> Option<u64> {
+    let handshake = track.handshake();
+    if handshake.is_known() {
+        return Some(handshake.nanoseconds());
+    }
+    let rst = track.rare()?.rsts[RESP].as_ref()?;
+    (rst.peer.kind == Kind::Syn).then(|| rst.record.time_ns.saturating_sub(track.start_ns))
+}
+
+/// IPv4-mapped addresses become IPv4 again.
+fn socket(end: layout::Endpoint) -> SocketAddr {
+    let [a, b, c, d, v4 @ ..] = end.b.to_ne_bytes();
+    if end.a == 0 && [a, b, c, d] == [0, 0, 0xff, 0xff] {
+        return SocketAddr::new(IpAddr::V4(v4.into()), end.port);
+    }
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(end.octets())), end.port)
+}
+
+/// The first RST of a side.
+fn rst(track: &Track, side: usize) -> Option<&Rst> {
+    track.rare()?.rsts[side].as_deref()
+}
+
+fn side(track: &Track, side: usize) -> Side {
+    let end: &Endpoint = &track.ends[side];
+    let mut sent = Side {
+        syn: end.syn.into(),
+        syn_ack: end.syn_ack.into(),
+        fin: 0,
+        rst: 0,
+        packets: end.packets.into(),
+        ip_bytes: end.payload_bytes + u64::from(end.header_bytes),
+        bytes: end.size(track.ends[1 - side].state),
+        payload_bytes: end.payload_bytes,
+        retransmits: end.retransmits.into(),
+        missed_bytes: 0,
+        lost_bytes: 0,
+        ttl: end.ttl,
+        rst_ttl: 0,
+    };
+    if let Some(rare) = track.rare() {
+        (sent.fin, sent.rst) = (rare.sides[side].fins.into(), rare.sides[side].rsts.into());
+        sent.rst_ttl = rare.rsts[side].as_ref().map_or(0, |rst| rst.record.ttl);
+        if let Some(odd) = &rare.odd {
+            add_odd(&mut sent, &odd.sides[side]);
+        }
+    }
+    sent
+}
+
+/// Adds what few connections have.
+#[cold]
+fn add_odd(sent: &mut Side, odd: &OddSide) {
+    let Beyond { syn, syn_ack, retransmits, fins, rsts } = odd.beyond;
+    sent.syn += syn;
+    sent.syn_ack += syn_ack;
+    sent.fin += fins;
+    sent.rst += rsts;
+    sent.retransmits += retransmits;
+    sent.packets |= u64::from(odd.packets_high) << 32;
+    sent.ip_bytes += u64::from(odd.header_bytes_high) << 32;
+    sent.missed_bytes = odd.missed_bytes;
+}
+
+/// Zeek's conn_state (base/protocols/conn/main.zeek), in its order of tests.
+fn conn_state(track: &Track) -> ConnState {
+    let [orig, resp] = &track.ends;
+    let (os, rs) = (orig.state, resp.state);
+    if rs == State::Reset {
+        let nothing_sent = || orig.size(rs) == 0 && resp.size(os) == 0;
+        return match os {
+            State::SynSent | State::SynAckSent => ConnState::REJ,
+            State::Reset if nothing_sent() => ConnState::REJ,
+            _ if os.is_inactive_or_partial() => ConnState::RSTRH,
+            _ => ConnState::RSTR,
+        };
+    }
+    match (os, rs) {
+        (State::Reset, _) if !rs.is_inactive_or_partial() => ConnState::RSTO,
+        (State::Reset, _) if is_syn_then_rst(&track.history()) => ConnState::RSTOS0,
+        (State::Closed, State::Closed) => ConnState::SF,
+        (State::Closed, _) if rs.is_inactive_or_partial() => ConnState::SH,
+        (State::Closed, _) => ConnState::S2,
+        (_, State::Closed) if os != State::Reset && os.is_inactive_or_partial() => ConnState::SHR,
+        (_, State::Closed) if os != State::Reset => ConnState::S3,
+        (State::SynSent, State::Inactive) => ConnState::S0,
+        (State::Established, State::Established) => ConnState::S1,
+        _ => ConnState::OTH,
+    }
+}
+
+/// `^?S[^HAFGIQ]*R.*` over the whole history: a SYN and an RST of the originator, and nothing of it between.
+fn is_syn_then_rst(history: &str) -> bool {
+    let history = history.strip_prefix('^').unwrap_or(history);
+    let Some(rest) = history.strip_prefix('S') else { return false };
+    rest.find('R').is_some_and(|at| !rest[..at].contains(['H', 'A', 'F', 'G', 'I', 'Q']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_syn_then_rst;
+
+    #[test]
+    fn syn_then_rst_looks_at_the_originator_only() {
+        for history in ["SR", "^SR", "SaR", "SrR", "SDR", "SRA", "SaRfr"] {
+            assert!(is_syn_then_rst(history), "{history}");
+        }
+        for history in ["R", "hSR", "SAR", "SaFR", "S", "^R", "SHR"] {
+            assert!(!is_syn_then_rst(history), "{history}");
+        }
+    }
+}
