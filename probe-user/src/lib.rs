@@ -9,20 +9,25 @@
 //! | [`evidence`] | connection records, filters, frames | clocks, I/O, where frames come from |
 //! | [`report`] | connection records, aggregates | I/O, clocks, the terminal |
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
-//! | [`run`] | all of them | parsing, formatting, arithmetic |
+//! | [`agent`] | sources, the tracker, clocks, signals, threads | parsing, formatting |
+//! | [`output`] | reports, files, stdout and stderr | sources, the command line |
+//! | [`command`] | all of them | parsing, formatting, arithmetic |
 //!
 //! `cargo xtask tidy` checks this table. `unsafe` is admitted in `source/live/{mapping,engine,ethtool,kernel_features,tracefs}.rs`
 //! and `source/xsk/kernel.rs` only.
 #![deny(unsafe_code)]
 
+pub mod agent;
 pub mod aggregate;
 pub mod cli;
+pub mod command;
+pub mod error;
 pub mod evidence;
 pub mod filter;
+pub mod output;
 pub mod plan;
 pub mod record;
 pub mod report;
-pub mod run;
 pub mod source;
 pub mod tcp;
 pub mod tracker;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use probe_user::{cli::Cli, run};
+use probe_user::{cli::Cli, command};
 
 fn main() -> ExitCode {
-    run::run(Cli::parse())
+    command::run(Cli::parse())
 }

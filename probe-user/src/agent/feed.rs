@@ -1,0 +1,169 @@
+//! Feed: one tracker, shared between the drains and the reader of AF_XDP frames.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use probe_ebpf::{
+    layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment, SegmentRecord},
+    parse::IcmpQuote,
+};
+
+use crate::{
+    error::RunError,
+    output::evidence_writer::{Evidence, EvidenceBooks},
+};
+use crate::{
+    evidence::Frame,
+    record::{Basis, Connection},
+    source::live::engine::Sink,
+    tracker::{Extra, Tracker},
+};
+
+/// The tracker, how complete its counts are, and the evidence.
+pub(crate) struct Feed {
+    pub(crate) tracker: Tracker,
+    pub(crate) basis: Basis,
+    evidence: Option<Evidence>,
+    /// Connections whose evidence has been taken, until the session takes them.
+    closed: Vec<Connection>,
+}
+
+impl Feed {
+    pub(crate) fn new(tracker: Tracker, basis: Basis, evidence: Option<Evidence>) -> Self {
+        Self { tracker, basis, evidence, closed: Vec::new() }
+    }
+
+    /// Connections that ended since the last call.
+    pub(crate) fn take_closed(&mut self) -> Vec<Connection> {
+        if self.evidence.is_none() {
+            return self.tracker.take_closed();
+        }
+        self.settle_evidence();
+        std::mem::take(&mut self.closed)
+    }
+
+    /// Hands over the evidence of what has ended: before a frame of the next connection on the same ports is kept.
+    fn settle_evidence(&mut self) {
+        let Some(evidence) = &mut self.evidence else { return };
+        if self.tracker.closed_len() > 0 {
+            let closed = self.tracker.take_closed();
+            evidence.ended(&closed);
+            self.closed.extend(closed);
+        }
+    }
+
+    /// A frame with its segment, which nobody else has counted.
+    pub(crate) fn frame(&mut self, segment: &Segment, frame: &Frame<'_>) {
+        self.whole(segment);
+        self.settle_evidence();
+        self.keep(segment, frame);
+    }
+
+    /// A frame whose segment comes another way. Nothing may be settled before all frames of the drain are here.
+    pub(crate) fn keep(&mut self, segment: &Segment, frame: &Frame<'_>) {
+        if let Some(evidence) = &mut self.evidence {
+            evidence.frame(segment, frame);
+        }
+    }
+
+    /// Nothing is measured any more.
+    pub(crate) fn begin_last(&mut self) {
+        if let Some(evidence) = &mut self.evidence {
+            evidence.begin_last();
+        }
+    }
+
+    /// Writes the evidence of everything that has ended, if there is any to write.
+    pub(crate) fn close_evidence(&mut self) -> (Option<EvidenceBooks>, Result<(), RunError>) {
+        self.settle_evidence();
+        match self.evidence.take().map(Evidence::close) {
+            Some((books, written)) => (Some(books), written),
+            None => (None, Ok(())),
+        }
+    }
+
+    /// A segment that nobody else has counted.
+    fn whole(&mut self, segment: &Segment) {
+        if self.basis == Basis::ControlOnly {
+            // Data segments stay in the kernel: the tracker must not miss their bytes.
+            self.tracker.transition(segment);
+            let counted = counters(&segment.record);
+            let none = DirectionCounters::default();
+            let (lo, hi) = if segment.record.from_hi() { (&none, &counted) } else { (&counted, &none) };
+            self.tracker.count(&segment.key, lo, hi, self.basis);
+        } else {
+            self.tracker.observe(segment, Extra::default());
+        }
+    }
+}
+
+/// The counters of one segment.
+fn counters(record: &SegmentRecord) -> DirectionCounters {
+    let is = |mask: u16, flags: u16| u32::from(record.flags & mask == flags);
+    DirectionCounters {
+        ip_bytes: u64::from(record.ip_len()),
+        payload_bytes: u64::from(record.payload_len),
+        packets: 1,
+        syn: is(SYN | ACK, SYN),
+        syn_ack: is(SYN | ACK, SYN | ACK),
+        fin: is(FIN, FIN),
+        rst: is(RST, RST),
+        last_ns: record.time_ns,
+        ..DirectionCounters::default()
+    }
+}
+
+impl Sink for Feed {
+    fn transition(&mut self, segment: &Segment) {
+        self.tracker.transition(segment);
+    }
+
+    fn count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters) {
+        self.tracker.count(key, lo, hi, self.basis);
+    }
+
+    fn settle(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters, last_from_hi: bool) {
+        self.tracker.settle(key, lo, hi, last_from_hi);
+    }
+
+    fn observe(&mut self, segment: &Segment) {
+        self.tracker.observe(segment, Extra::default());
+    }
+
+    fn unreachable(&mut self, quote: &IcmpQuote, time_ns: u64) {
+        self.tracker.unreachable(quote, time_ns);
+    }
+}
+
+/// A [`Feed`] for two threads: the reader of frames, which would hold it all the time, and the session, which goes first.
+pub(crate) struct SharedFeed {
+    feed: Mutex<Feed>,
+    session_waits: AtomicBool,
+}
+
+impl SharedFeed {
+    pub(crate) fn new(feed: Feed) -> Self {
+        Self { feed: Mutex::new(feed), session_waits: AtomicBool::new(false) }
+    }
+
+    /// For the session.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Feed> {
+        self.session_waits.store(true, Relaxed);
+        let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.session_waits.store(false, Relaxed);
+        feed
+    }
+
+    /// For the reader: after the session, should that wait. A mutex alone is not fair.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, Feed> {
+        while self.session_waits.load(Relaxed) {
+            thread::yield_now();
+        }
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,468 @@
+//! One live session: engine, attachments and tracker, from attach to the final drain.
+
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use probe_ebpf::frame_snapshot::OUTGOING;
+
+#[cfg(feature = "trace")]
+use crate::source::live::trace::Trace;
+use crate::{
+    agent::{
+        clock::{Clock, monotonic_ns},
+        detach,
+        drain_interval::DrainInterval,
+        driver_silence::{Finding, Silence},
+        feed::{Feed, SharedFeed},
+        host_view,
+        interface_counters::InterfaceMeters,
+        xsk_reader::{FrameReader, Sockets},
+    },
+    error::RunError,
+    output,
+    output::evidence_writer::{Evidence, EvidenceBooks},
+};
+use crate::{
+    evidence::{Direction, Frame, Interface},
+    plan::{DataPath, LivePlan},
+    record::{Basis, Connection},
+    report::{QueueUse, Received},
+    source::{
+        live::{
+            LiveError,
+            attach::{self, Attachment},
+            books::Books,
+            engine::{Depth, Engine, EngineConfig},
+            host::{HostTap, KernelReset, ResetFormat},
+            host_traffic,
+            kernel_features::{Feature, KernelFeatures},
+            link_layer::LinkLayer,
+            netdev::LinkCounters,
+            privilege::Capability,
+            services::Services,
+            snapshots::{Snapshots, Taken},
+            xsk_maps,
+        },
+        xsk::XskBooks,
+    },
+    tracker::{KernelWord, Process, Tracker, TrackerConfig, TrackerStats},
+};
+
+/// A running session.
+pub(crate) struct Session {
+    engine: Engine,
+    attachments: Vec<Attachment>,
+    host: Option<HostTap>,
+    #[cfg(feature = "trace")]
+    trace: Option<Trace>,
+    reader: Option<FrameReader>,
+    modes: Vec<&'static str>,
+    xsk: Option<XskBooks>,
+    snapshots: Option<Snapshots>,
+    feed: Arc<SharedFeed>,
+    books: Books,
+    clock: Clock,
+    pace: DrainInterval,
+    last_drain: Instant,
+    /// Counters of the interfaces when watching began.
+    meters: InterfaceMeters,
+    silence: Silence,
+    renewals: u32,
+    /// When watching began, nanoseconds since the Unix epoch.
+    pub(crate) started_ns: u64,
+    /// What this host sends on its own interface is not seen.
+    pub(crate) is_one_way: bool,
+}
+
+/// How often the coarse clock ticks and the occupancy is looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(5);
+/// Snapshots of frames wait so long between two drains: other CPUs' programs may still have earlier ones in hand.
+const ON_THE_WAY_NS: u64 = 2_000_000;
+
+/// Attaching anew resets the link with some drivers: what does not help three times will not help.
+const MOST_RENEWALS: u32 = 3;
+
+/// Said once, where nobody asked for it.
+const SINGLE_BUFFER: &str = "rstprobe: multi-buffer XDP needs Linux 5.18: loaded the single-buffer program; native mode up \
+                             to MTU 3498";
+
+impl Session {
+    /// Loads and attaches.
+    ///
+    /// # Errors
+    /// What prevents it; nothing stays attached then.
+    pub(crate) fn open(plan: &LivePlan) -> Result<Self, RunError> {
+        // First: what nobody owns must not look like another's program. Who may not, is told so by the next.
+        if Capability::NetAdmin.is_held() {
+            detach::clear()?;
+        }
+        attach::preflight(&plan.interfaces, plan.promiscuous)?;
+        let clock = Clock::start();
+        let host_view = host_view::choose(plan)?;
+        let reasons = if host_view.is_both() { reset_format() } else { None };
+        let reset_offsets = reasons.as_ref().map(|format| format.offsets);
+        let queues = match plan.datapath {
+            DataPath::Count => Vec::new(),
+            DataPath::AfXdp { force } => xsk_maps::queues(&plan.interfaces, plan.mode, force)?,
+        };
+        let sockets = queues.len() as u32;
+        // Sockets have whole frames, also where the program cannot copy them.
+        let without = KernelFeatures::of_this_kernel().lacks(Feature::FrameBytes) && sockets > 0;
+        let snapshots = plan.evidence.is_some() && !without;
+        let offset_ns = clock.offset_ns;
+        // With one queue alone the books say it all. What the host sends is a place of its own.
+        let by_queue = host_view.is_both() || xsk_maps::queue_count(&plan.interfaces) > 1;
+        let clock_offset_ns = offset_ns;
+        let config =
+            EngineConfig { reset_offsets, clock_offset_ns, by_queue, snapshots, sockets, ..plan.engine.clone() };
+        let mut engine = Engine::load(&config)?;
+        if !engine.frags() && config.frags.is_none() {
+            output::say(SINGLE_BUFFER);
+        }
+        #[cfg(feature = "trace")]
+        let trace = config.trace.then(|| Trace::open(&mut engine)).transpose()?;
+        engine.tick(monotonic_ns());
+        let pace = DrainInterval::new(plan.drain, plan.flood_at);
+        let (service, all) = pace.budget();
+        engine.set_budget(service, all);
+        // All legs begin as one: what passes while they are being attached is seen by none.
+        engine.arm(false);
+        let attachments = attach::attach(&mut engine, &plan.interfaces, plan.mode, plan.promiscuous)?;
+        let host = host_view
+            .attach(|with_reasons| host_tap(plan, &mut engine, &attachments, with_reasons && reasons.is_some()))?;
+        let is_one_way = host.is_none() && host_view.has_addresses();
+        let sockets = (sockets > 0).then(|| Sockets::open(&mut engine, queues, plan)).transpose()?;
+        let modes = attachments.iter().map(|one| sockets.as_ref().map_or(one.mode.name(), |all| all.mode(one)));
+        let modes: Vec<_> = modes.collect();
+        let meters = InterfaceMeters::read(&attachments);
+        meters.tell_absent(&attachments);
+        let full = config.depth != Depth::Control;
+        let tells_resets = host.as_ref().is_some_and(HostTap::tells_resets);
+        let tracker = Tracker::new(TrackerConfig {
+            own_addresses: if tells_resets { own_addresses(&attachments)? } else { Vec::new() },
+            kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
+            max_connections: plan.max_connections,
+            pure_acks_seen: full,
+            hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), clock.offset_ns),
+            ..TrackerConfig::default()
+        });
+        let basis = match (full, host.is_some()) {
+            (false, _) => Basis::ControlOnly,
+            (true, true) => Basis::BeforeSegmentation,
+            (true, false) => Basis::AllSegments,
+        };
+        let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
+        let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &modes)));
+        let feed = Arc::new(SharedFeed::new(Feed::new(tracker, basis, evidence.transpose()?)));
+        let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;
+        engine.arm(true);
+        Ok(Self {
+            engine,
+            attachments,
+            host,
+            #[cfg(feature = "trace")]
+            trace,
+            reader,
+            modes,
+            xsk: None,
+            snapshots,
+            feed,
+            books: Books::default(),
+            clock,
+            pace,
+            last_drain: Instant::now(),
+            meters,
+            silence: Silence::new(),
+            renewals: 0,
+            started_ns: clock.unix_ns(),
+            is_one_way,
+        })
+    }
+
+    /// The attached interfaces.
+    pub(crate) fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    /// How frames of each of them come: the mode of the program, or the mode of the sockets.
+    pub(crate) fn modes(&self) -> &[&'static str] {
+        &self.modes
+    }
+
+    /// To be called every [`TICK`]: advances the coarse clock, and drains when the interval is over or the table is
+    /// filling up.
+    ///
+    /// # Errors
+    /// The kernel refused the flip.
+    pub(crate) fn tick(&mut self) -> Result<(), RunError> {
+        self.engine.tick(monotonic_ns());
+        #[cfg(feature = "trace")]
+        self.tell_trace();
+        if self.snapshots.is_some() {
+            let shared = Arc::clone(&self.feed);
+            self.take_snapshots(&mut shared.lock(), monotonic_ns().saturating_sub(ON_THE_WAY_NS));
+        }
+        if self.reader.as_ref().is_some_and(FrameReader::has_ended) {
+            return self.end_reader();
+        }
+        let occupancy = self.engine.occupancy();
+        if !self.pace.is_due(self.last_drain.elapsed(), occupancy) {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        let counters = self.silence.is_due().then(|| InterfaceMeters::links(&self.attachments));
+        self.drain()?;
+        if let Some(counters) = counters {
+            self.look_for_silence(&counters);
+        }
+        self.pace.drained(occupancy, begin.elapsed());
+        let (service, all) = self.pace.budget();
+        self.engine.set_budget(service, all);
+        Ok(())
+    }
+
+    /// Frames that the programs were called for on their way in: where it is watched, what this host sends is counted apart.
+    fn received_frames(&self) -> u64 {
+        if self.host.is_none() {
+            return self.books.frames;
+        }
+        let indices = self.attachments.iter().map(|one| one.device.index);
+        let queues = indices.flat_map(|index| self.queues(index));
+        queues.filter(|queue| queue.queue.is_some()).map(|queue| queue.frames).sum()
+    }
+
+    /// Says when the programs are given nothing of what the interfaces receive, and attaches them anew.
+    fn look_for_silence(&mut self, counters: &[Option<LinkCounters>]) {
+        let Finding::Silent(packets) = self.silence.compare(counters, self.received_frames()) else { return };
+        if self.renewals >= MOST_RENEWALS {
+            return;
+        }
+        self.renewals += 1;
+        let names: Vec<_> = self.attachments.iter().map(|one| one.device.name.as_str()).collect();
+        let names = names.join(", ");
+        output::say(&format!(
+            "rstprobe: {names}: {packets} packets were received, and the driver handed the program none; attaching it anew"
+        ));
+        for attachment in &mut self.attachments {
+            if let Err(error) = attachment.renew(&mut self.engine) {
+                output::say(&format!("rstprobe: {error}; start rstprobe again, or use --mode generic"));
+            }
+        }
+    }
+
+    /// Frames that the program kept until then (monotonic), before the records of their connections are made.
+    fn take_snapshots(&mut self, feed: &mut Feed, until_ns: u64) {
+        let Some(snapshots) = &mut self.snapshots else { return };
+        snapshots.take(until_ns, |taken| {
+            let Taken { segment, interface, queue, wire_len, bytes } = *taken;
+            let direction = queue.map_or(Direction::Sent, |queue| Direction::Received { queue });
+            feed.keep(&segment, &Frame { interface, direction, wire_len, bytes });
+        });
+    }
+
+    /// Reads what is left in the sockets and closes them.
+    fn end_reader(&mut self) -> Result<(), RunError> {
+        let Some(reader) = self.reader.take() else { return Ok(()) };
+        let (books, read) = reader.finish();
+        self.xsk = Some(books);
+        read
+    }
+
+    /// Says what the program has logged.
+    #[cfg(feature = "trace")]
+    fn tell_trace(&mut self) {
+        for line in self.trace.iter_mut().flat_map(Trace::take) {
+            output::say(&format!("rstprobe: {line}"));
+        }
+    }
+
+    fn drain(&mut self) -> Result<(), RunError> {
+        // What the epoch holds was seen before now; timers must not run ahead of segments still in the next epoch.
+        let now_ns = self.clock.unix_ns();
+        let shared = Arc::clone(&self.feed);
+        let mut feed = shared.lock();
+        let books = self.engine.drain(&mut *feed)?;
+        self.take_snapshots(&mut feed, monotonic_ns());
+        self.books.add(&books);
+        if books.untracked_data > 0 || books.order_lost > 0 || books.shed > 0 {
+            feed.tracker.doubt_acknowledgements();
+        }
+        self.join_resets(&mut feed.tracker, now_ns, false);
+        // The reader of frames moves time on by itself: it knows which are still to come.
+        if self.reader.is_none() {
+            feed.tracker.advance(now_ns);
+        }
+        self.last_drain = Instant::now();
+        Ok(())
+    }
+
+    /// After the segments: a reset is reported just before it leaves, so its connection is known by now, or comes with
+    /// the next epoch.
+    fn join_resets(&mut self, tracker: &mut Tracker, until_ns: u64, last: bool) {
+        let Some(host) = &mut self.host else { return };
+        let offset_ns = self.clock.offset_ns;
+        let refused = host.join_resets(0, last, |reset| {
+            let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
+            let process = reset.process.as_ref().map(|process| Process {
+                pid: process.pid,
+                name: process.name.clone(),
+                cgroup: process.cgroup.clone(),
+            });
+            let &KernelReset { key, from_hi, reason, provoked, .. } = reset;
+            tracker.kernel_reset(&KernelWord { key, from_hi, reason, provoked, process: process.as_ref(), time_ns })
+        });
+        tracker.count_unmatched_resets(refused);
+        if host.lost() > 0 {
+            tracker.doubt_kernel_words();
+        }
+        tracker.joined_kernel_words(until_ns);
+    }
+
+    /// What came in at each queue of an interface, and what went out, if that is counted.
+    fn queues(&self, interface: u32) -> Vec<QueueUse> {
+        let counted = self.engine.queues().into_iter().flat_map(|queues| queues.of(interface));
+        counted
+            .map(|(queue, count)| {
+                let queue = (queue != OUTGOING).then_some(queue);
+                QueueUse { queue, frames: count.frames, bytes: count.bytes }
+            })
+            .collect()
+    }
+
+    /// Connections that ended since the last call.
+    pub(crate) fn take_closed(&mut self) -> Vec<Connection> {
+        self.feed.lock().take_closed()
+    }
+
+    /// Removes from the kernel what does not go by itself when this process does. Whatever happens from here on, nothing
+    /// stays; and nothing more is recorded. To be called before anything that may take long.
+    pub(crate) fn detach_egress(&mut self) {
+        self.engine.arm(false);
+        if let Some(Err(error)) = self.host.as_mut().map(HostTap::detach) {
+            output::say(&format!("rstprobe: {error}; `rstprobe detach` tries it again"));
+        }
+    }
+
+    /// Detaches, drains what is left, and hands everything over: also when the kernel refused the last flip.
+    pub(crate) fn close(mut self) -> Closed {
+        // All legs end as one; then one drain reads everything there is.
+        self.detach_egress();
+        let received = self.meters.since(&self.attachments);
+        let indices: Vec<u32> = self.attachments.iter().map(|one| one.device.index).collect();
+        self.attachments.clear();
+        #[cfg(feature = "trace")]
+        self.tell_trace();
+        // After its grace period no frame is on its way to a socket any more.
+        let drained = self.drain();
+        let read = self.end_reader();
+        let shared = Arc::clone(&self.feed);
+        let mut feed = shared.lock();
+        let tracker = &mut feed.tracker;
+        // Those that the last drain left waiting get no other.
+        let ended_ns = self.clock.unix_ns();
+        self.join_resets(tracker, ended_ns, true);
+        let queues = indices.into_iter().map(|index| self.queues(index)).collect();
+        tracker.finish(ended_ns);
+        let stats = tracker.stats();
+        feed.begin_last();
+        let rest = feed.take_closed();
+        let (evidence, written) = feed.close_evidence();
+        let counted = self.snapshots.as_ref().map_or((0, 0), Snapshots::counts);
+        let evidence = evidence.map(|books| EvidenceBooks { snapshots: counted, ..books });
+        let resets_lost = self.host.as_ref().map_or(0, HostTap::lost);
+        Closed {
+            drained: drained.and(read).and(written),
+            xsk: self.xsk,
+            evidence,
+            received,
+            queues,
+            resets_lost,
+            unseen: self.silence.unseen(),
+            rest,
+            books: self.books,
+            services: self.engine.services().cloned().unwrap_or_default(),
+            stats,
+            ended_ns,
+        }
+    }
+}
+
+/// The interfaces as evidence names them.
+fn interfaces(attachments: &[Attachment], modes: &[&str]) -> Vec<Interface> {
+    let of = |(attachment, mode): (&Attachment, &&str)| Interface {
+        index: attachment.device.index,
+        name: attachment.device.name.clone(),
+        description: format!("{}, {mode}", attachment.device.driver),
+        // LINKTYPE_RAW, LINKTYPE_ETHERNET.
+        link_type: if attachment.device.link_layer == LinkLayer::Ip { 101 } else { 1 },
+    };
+    attachments.iter().zip(modes).map(of).collect()
+}
+
+fn host_tap(
+    plan: &LivePlan,
+    engine: &mut Engine,
+    attachments: &[Attachment],
+    with_reasons: bool,
+) -> Result<HostTap, LiveError> {
+    let devices = attachments.iter().map(|attachment| &attachment.device);
+    let tap = HostTap::attach(engine, devices, plan.egress, with_reasons)?;
+    if let Some(why) = tap.tcx_refused() {
+        output::say(&format!(
+            "rstprobe: this kernel has no tcx (Linux 6.6 and newer have it; {why}): what is sent is seen by a filter on the \
+             clsact qdisc, which stays after `kill -9` until the next start or `rstprobe detach`"
+        ));
+    }
+    Ok(tap)
+}
+
+/// The addresses of this host on the interfaces that are watched.
+fn own_addresses(attachments: &[Attachment]) -> Result<Vec<IpAddr>, LiveError> {
+    let mut all = Vec::new();
+    for attachment in attachments {
+        all.extend(host_traffic::addresses_of_host(&attachment.device)?);
+    }
+    Ok(all)
+}
+
+/// The tracepoint's format, or a word on why there will be no reasons.
+fn reset_format() -> Option<ResetFormat> {
+    match ResetFormat::of_this_kernel() {
+        Ok(format) => Some(format),
+        Err(why) => {
+            output::say(&format!("rstprobe: the kernel's reset reasons are not available: {why}; going on without"));
+            None
+        }
+    }
+}
+
+/// What a session leaves.
+pub(crate) struct Closed {
+    /// How the final drain went; when it failed, the rest is what was drained before.
+    pub(crate) drained: Result<(), RunError>,
+    /// Connections not taken before, still tracked ones included.
+    pub(crate) rest: Vec<Connection>,
+    /// Books of the data plane.
+    pub(crate) books: Books,
+    /// Books of the sockets, if there were any.
+    pub(crate) xsk: Option<XskBooks>,
+    /// What became of the evidence, if any was asked for.
+    pub(crate) evidence: Option<EvidenceBooks>,
+    /// What was counted by service.
+    pub(crate) services: Services,
+    /// Books of the tracker.
+    pub(crate) stats: TrackerStats,
+    /// What kernel and NIC counted on each interface while it was watched.
+    pub(crate) received: Vec<Option<Received>>,
+    /// What the program counted on each interface by queue; nothing when there is but one queue.
+    pub(crate) queues: Vec<Vec<QueueUse>>,
+    /// Resets that the kernel reported and that could not be taken.
+    pub(crate) resets_lost: u64,
+    /// Packets that the interfaces received while the programs were given none.
+    pub(crate) unseen: u64,
+    /// When watching ended, nanoseconds since the Unix epoch.
+    pub(crate) ended_ns: u64,
+}

@@ -1,0 +1,157 @@
+//! `rstprobe snapshot` and `rstprobe run`: watch, then print; or print while watching.
+
+use std::time::Instant;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{
+    agent::{
+        interface_watch::Interfaces,
+        session::{Closed, Session, TICK},
+        signals,
+        signals::Signals,
+    },
+    error::RunError,
+    output,
+    output::{
+        counters,
+        counters::Unseen,
+        overwriting,
+        view::View,
+        writer::{Stdout, Writer},
+    },
+};
+use crate::{
+    plan::WatchPlan,
+    report::{InterfaceUse, Window},
+    source::{
+        Domain,
+        live::engine::{Action, Depth},
+    },
+};
+
+/// Watches as planned and prints.
+///
+/// # Errors
+/// What prevents watching or printing.
+pub(crate) fn watch(plan: &WatchPlan) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
+    runtime.block_on(watch_async(plan))
+}
+
+async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
+    overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.live.evidence.as_ref(), &[])?;
+    // Handlers first: a signal that comes while attaching must not leave before the final drain.
+    let mut signals = Signals::listen()?;
+    let mut view = View::open(&plan.view, Stdout::Queued(Writer::start()?))?;
+    let mut session = Session::open(&plan.live)?;
+    let window = window(plan, &session);
+    let mut interfaces = Interfaces::new(session.attachments());
+    announce(plan, &session);
+    let mut outcome = view.begin();
+    let started = Instant::now();
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while outcome.is_ok() && plan.duration.is_none_or(|duration| started.elapsed() < duration) {
+        tokio::select! {
+            () = signals.end() => break,
+            _ = ticks.tick() => {}
+        }
+        outcome = session.tick().and_then(|()| view.take(&mut session.take_closed())).and_then(|()| interfaces.look());
+        view.progress(started.elapsed(), "");
+    }
+    session.detach_egress();
+    // From here on a signal is a second one, or there is nothing more to interrupt but the printing.
+    signals::end_at_once_on_the_next();
+    // Whatever happened, what was measured is drained and printed; a reader that has gone wants none of it.
+    let closed = session.close();
+    view.end_progress();
+    match outcome {
+        Err(RunError::BrokenPipe) if plan.view.json_out.is_none() => Err(RunError::BrokenPipe),
+        outcome => finish(view, window, closed, interfaces.gone()).and(outcome),
+    }
+}
+
+/// Prints, whatever goes wrong; then tells the first thing that did.
+fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Result<(), RunError> {
+    let taken = view.take_last(closed.rest);
+    window.end_ns = closed.ended_ns;
+    for (interface, received) in window.interfaces.iter_mut().zip(&closed.received) {
+        interface.received.clone_from(received);
+    }
+    for (interface, queues) in window.interfaces.iter_mut().zip(closed.queues) {
+        interface.queues = queues;
+    }
+    let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
+    let unseen = Unseen {
+        resets_lost: closed.resets_lost,
+        interfaces_gone: gone,
+        missed_by_nic: missed,
+        not_given: closed.unseen,
+    };
+    let mut losses = counters::live(&closed.books, &closed.stats, &unseen);
+    let mut books = counters::live_books(&closed.books, &closed.stats);
+    let xsk = closed.xsk.unwrap_or_default();
+    if xsk.redirected > 0 {
+        losses.extend(counters::sockets(&xsk));
+        books.extend(counters::socket_books(&xsk));
+    }
+    if let Some(evidence) = &closed.evidence {
+        losses.extend(counters::evidence(evidence));
+        books.extend(counters::evidence_books(evidence));
+    }
+    let printed = view.finish(window, losses, books, counters::flood(&closed.services), &closed.stats);
+    closed.drained.and(taken).and(printed)?;
+    match closed.books.difference() + xsk.difference() {
+        0 => Ok(()),
+        difference => Err(RunError::Unbalanced(difference)),
+    }
+}
+
+fn window(plan: &WatchPlan, session: &Session) -> Window {
+    let interfaces = session.attachments().iter().zip(session.modes()).map(|(attachment, mode)| InterfaceUse {
+        name: attachment.device.name.clone(),
+        mode: mode,
+        driver: attachment.device.driver.clone(),
+        received: None,
+        queues: Vec::new(),
+    });
+    Window {
+        start_ns: session.started_ns,
+        end_ns: session.started_ns,
+        is_one_way: session.is_one_way,
+        interfaces: interfaces.collect(),
+        depth: match plan.live.engine.depth {
+            Depth::Full => "full",
+            Depth::Control => "control",
+            Depth::Auto => "auto",
+        },
+        action: match plan.live.engine.action {
+            Action::Pass => "pass",
+            Action::Drop => "drop",
+        },
+    }
+}
+
+fn announce(plan: &WatchPlan, session: &Session) {
+    let names: Vec<_> = session
+        .attachments()
+        .iter()
+        .zip(session.modes())
+        .map(|(attachment, mode)| format!("{} ({}, {mode})", attachment.device.name, attachment.device.driver))
+        .collect();
+    let until = plan.duration.map_or_else(
+        || "until interrupted".to_string(),
+        |duration| format!("for {}", humantime::format_duration(duration)),
+    );
+    let which = plan.view.filter.as_ref().map_or_else(String::new, |filter| format!("; only what meets `{filter}`"));
+    output::say(&format!("rstprobe: attached to {}; watching {until}{which}", names.join(", ")));
+    for attachment in session.attachments() {
+        if attachment.device.strips_vlan == Some(true) && plan.live.engine.domain == Domain::Vlan {
+            output::say(&format!(
+                "rstprobe: {0}: the NIC strips VLAN tags, --domain vlan sees none; `ethtool -K {0} rxvlan off` keeps them",
+                attachment.device.name
+            ));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Evidence writer (`--evidence`): collects frames and hands them to a thread that writes them, so that measuring never waits
+//! for a disk.
+
+use std::{
+    io,
+    mem::take,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use probe_ebpf::layout::Segment;
+
+use crate::{
+    error::RunError,
+    output::{evidence_files as files, evidence_files::Files},
+};
+use crate::{
+    evidence::{Collector, CollectorStats, Frame, Interface, head},
+    plan::EvidencePlan,
+    record::Connection,
+};
+
+/// Memory for frames of connections that have not ended, bytes.
+const MEMORY: usize = 64 << 20;
+/// Pieces that wait for the disk.
+const WAITING: usize = 64;
+/// Bytes after which a piece is handed over, at most.
+const PIECE: usize = 64 << 10;
+/// Of a small share of the disk a piece is the smaller part: what has no room is lost piece by piece.
+const PIECES: u64 = 32;
+
+/// Blocks and how many frames they hold.
+#[derive(Default)]
+struct Piece {
+    blocks: Vec<u8>,
+    frames: u64,
+}
+
+/// What the thread is told.
+enum Order {
+    /// To write frames.
+    Write(Piece),
+    /// That frames of one more interface follow: its block.
+    Describe(Vec<u8>),
+}
+
+/// What the thread could not write.
+#[derive(Default)]
+struct Unwritten {
+    frames: AtomicU64,
+}
+
+/// Frames in, files out.
+pub(crate) struct Evidence {
+    collector: Collector,
+    piece: Piece,
+    /// Bytes after which it is handed over.
+    piece_len: usize,
+    sender: SyncSender<Order>,
+    writer: JoinHandle<io::Result<()>>,
+    unwritten: Arc<Unwritten>,
+    path: String,
+    /// Nothing is measured any more: what is left waits for the disk.
+    is_last: bool,
+}
+
+/// What became of the evidence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct EvidenceBooks {
+    /// Of the collector.
+    pub(crate) collected: CollectorStats,
+    /// Frames that the disk, or its bound, had no room for, or that came faster than it writes.
+    pub(crate) not_written: u64,
+    /// Snapshots that the program took, and those for which its ring buffer had no room.
+    pub(crate) snapshots: (u64, u64),
+}
+
+impl Evidence {
+    /// Opens the first file and starts the thread.
+    ///
+    /// # Errors
+    /// [`RunError::Evidence`] when there is nowhere to write to.
+    pub(crate) fn open(plan: &EvidencePlan, interfaces: Vec<Interface>) -> Result<Self, RunError> {
+        let path = plan.path.display().to_string();
+        let files = Files::open(plan, head(&interfaces));
+        let files = files.map_err(|source| RunError::Evidence { path: path.clone(), source })?;
+        let (sender, orders) = sync_channel(WAITING);
+        let unwritten = Arc::new(Unwritten::default());
+        let theirs = Arc::clone(&unwritten);
+        let writer = thread::Builder::new().name("evidence".to_owned()).spawn(move || write(files, &orders, &theirs));
+        Ok(Self {
+            collector: Collector::new(interfaces, plan.of.clone(), MEMORY),
+            piece: Piece::default(),
+            piece_len: PIECE.min((plan.max_bytes / PIECES) as usize),
+            sender,
+            writer: writer.map_err(RunError::Runtime)?,
+            unwritten,
+            path,
+            is_last: false,
+        })
+    }
+
+    /// As [`Self::open`] for captures, whose interfaces become known while they are read, and which can wait for the disk.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and when it would write over one of `captures`.
+    pub(crate) fn beside(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<Self, RunError> {
+        if let Some(capture) = files::overwritten(plan, captures) {
+            let [path, capture] = [&plan.path, capture].map(|path| path.display().to_string());
+            return Err(RunError::EvidenceOverCapture { path, capture });
+        }
+        Ok(Self { is_last: true, ..Self::open(plan, Vec::new())? })
+    }
+
+    /// One more interface, before any frame of it.
+    pub(crate) fn add(&mut self, interface: Interface) {
+        let block = self.collector.add(interface);
+        // Whether anybody still writes is told by the frames.
+        let _gone: Option<()> = self.sender.send(Order::Describe(block)).ok();
+    }
+
+    /// Takes one frame.
+    pub(crate) fn frame(&mut self, segment: &Segment, frame: &Frame<'_>) {
+        self.collector.frame(segment, frame);
+    }
+
+    /// Connections have ended.
+    pub(crate) fn ended(&mut self, connections: &[Connection]) {
+        for connection in connections {
+            self.piece.frames += self.collector.ended(connection, &mut self.piece.blocks);
+            if self.piece.blocks.len() >= self.piece_len {
+                self.hand_over();
+            }
+        }
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
+        if self.piece.frames == 0 {
+            return;
+        }
+        let frames = self.piece.frames;
+        let order = Order::Write(take(&mut self.piece));
+        let is_taken = if self.is_last { self.sender.send(order).is_ok() } else { self.sender.try_send(order).is_ok() };
+        if !is_taken {
+            self.unwritten.frames.fetch_add(frames, Relaxed);
+        }
+    }
+
+    /// From now on nothing is dropped because it came faster than it could be written.
+    pub(crate) fn begin_last(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Waits until everything is written.
+    pub(crate) fn close(self) -> (EvidenceBooks, Result<(), RunError>) {
+        let Self { collector, sender, writer, unwritten, path, .. } = self;
+        drop(sender);
+        let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it panicked")));
+        let not_written = unwritten.frames.load(Relaxed);
+        let books = EvidenceBooks { collected: collector.stats(), not_written, snapshots: (0, 0) };
+        (books, written.map_err(|source| RunError::Evidence { path, source }))
+    }
+}
+
+/// The thread: writes until nothing more comes. After an error everything is counted as unwritten.
+fn write(mut files: Files, orders: &Receiver<Order>, unwritten: &Unwritten) -> io::Result<()> {
+    let mut outcome = Ok(());
+    for order in orders {
+        let (frames, written) = match order {
+            Order::Write(piece) if outcome.is_ok() => (piece.frames, files.write(&piece.blocks)),
+            Order::Describe(block) if outcome.is_ok() => (0, files.describe(&block).map(|()| true)),
+            Order::Write(piece) => (piece.frames, Ok(false)),
+            Order::Describe(_) => (0, Ok(true)),
+        };
+        match written {
+            Ok(true) => {}
+            Ok(false) => drop(unwritten.frames.fetch_add(frames, Relaxed)),
+            Err(error) => {
+                unwritten.frames.fetch_add(frames, Relaxed);
+                outcome = Err(error);
+            }
+        }
+    }
+    outcome
+}

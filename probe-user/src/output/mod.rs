@@ -1,0 +1,121 @@
+//! Output: the only writer of bytes, data to stdout and messages to stderr.
+
+pub(crate) mod amendments;
+pub(crate) mod capture_evidence;
+pub(crate) mod counters;
+pub(crate) mod evidence_files;
+pub(crate) mod evidence_writer;
+pub(crate) mod file_identity;
+pub(crate) mod offloaded_checksums;
+pub(crate) mod overwriting;
+pub(crate) mod selection;
+pub(crate) mod top_rows;
+pub(crate) mod view;
+pub(crate) mod writer;
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, IsTerminal as _, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use crate::error::RunError;
+use crate::report::table::Style;
+
+/// Bytes of a document that are written together.
+const PIECE: usize = 64 << 10;
+
+/// Writes data to stdout.
+///
+/// # Errors
+/// [`RunError::BrokenPipe`] when the reader has gone, [`RunError::Write`] otherwise.
+pub(crate) fn data(text: &str) -> Result<(), RunError> {
+    let mut stdout = io::stdout().lock();
+    written_out(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+fn written_out(outcome: io::Result<()>) -> Result<(), RunError> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(RunError::BrokenPipe),
+        Err(source) => Err(RunError::Write { what: "standard output".to_string(), source }),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a JSON document, made while it is written, in large pieces that are text each.
+///
+/// # Errors
+/// What writing says.
+pub(crate) fn document(into: impl Write, document: &impl Serialize) -> io::Result<()> {
+    let mut pieces = BufWriter::with_capacity(PIECE, into);
+    serde_json::to_writer_pretty(&mut pieces, document)?;
+    pieces.write_all(b"\n")?;
+    pieces.flush()
+}
+
+/// As [`data`], of a JSON document.
+///
+/// # Errors
+/// As [`data`].
+pub(crate) fn data_document(of: &impl Serialize) -> Result<(), RunError> {
+    written_out(document(io::stdout().lock(), of))
+}
+
+/// The file of `--json-out`, open before there is anything to write.
+pub(crate) struct JsonFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl JsonFile {
+    /// Opens or creates it. What it holds stays until [`Self::write`].
+    ///
+    /// # Errors
+    /// [`RunError::JsonOut`] with the file's name.
+    pub(crate) fn open(path: &Path) -> Result<Self, RunError> {
+        match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
+            Ok(file) => Ok(Self { path: path.to_path_buf(), file }),
+            Err(source) => Err(RunError::JsonOut { path: path.display().to_string(), source }),
+        }
+    }
+
+    /// Replaces what it holds by a document.
+    ///
+    /// # Errors
+    /// [`RunError::Write`] with the file's name.
+    pub(crate) fn write(self, of: &impl Serialize) -> Result<(), RunError> {
+        // A pipe or a terminal has no length.
+        let emptied = match self.file.metadata() {
+            Ok(metadata) if metadata.is_file() => self.file.set_len(0),
+            other => other.map(drop),
+        };
+        let written = emptied.and_then(|()| document(&self.file, of));
+        written.map_err(|source| RunError::Write { what: self.path.display().to_string(), source })
+    }
+}
+
+/// A line for people on stderr. That nobody may be listening there is no reason to stop measuring.
+pub(crate) fn say(line: &str) {
+    let _closed: Option<()> = writeln!(io::stderr().lock(), "{line}").ok();
+}
+
+/// True when progress on stderr would be seen by a person.
+pub(crate) fn progress_is_seen() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Replaces the current line on a terminal's stderr.
+pub(crate) fn progress(line: &str) {
+    let mut stderr = io::stderr().lock();
+    let _closed: Option<()> = write!(stderr, "\r\u{1b}[K{line}").and_then(|()| stderr.flush()).ok();
+}
+
+/// How tables may look on this stdout: colours only on a terminal and without `NO_COLOR` (no-color.org).
+pub(crate) fn style(rows: usize) -> Style {
+    let terminal = io::stdout().is_terminal();
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let width = if terminal { comfy_table::Table::new().width() } else { None };
+    Style { color: terminal && !no_color, width, rows }
+}

@@ -1,0 +1,248 @@
+//! View: prints connections as they end, or everything at the end.
+
+use std::time::Duration;
+
+use crate::{
+    aggregate::{Habits, Pending},
+    plan::{Format, ViewPlan},
+    record::Connection,
+    report::{Loss, Snapshot, Window, flood::Flood, json, line, quality::Quality, table, zeek},
+    tracker::TrackerStats,
+};
+use crate::{
+    error::RunError,
+    output,
+    output::{JsonFile, amendments::Amendments, selection::Selection, top_rows::TopRows, writer::Stdout},
+};
+
+/// Servers and clients that get a row of their own.
+const MAX_GROUPS: usize = 8192;
+/// Connections a snapshot lists; later ones are in the sums only, and counted as unlisted.
+const MAX_LISTED: usize = 500_000;
+/// Losses of data segments that are ours and not the capture's.
+const DELIBERATE: [&str; 2] = ["shed.data_segments", "untracked.data_segments"];
+/// Bytes of lines that are written, or dropped, together.
+const CHUNK: usize = 64 << 10;
+
+/// Collects, streams and finally prints.
+pub(crate) struct View {
+    plan: ViewPlan,
+    stdout: Stdout,
+    json_out: Option<JsonFile>,
+    sieve: Selection,
+    unsettled: Pending,
+    habits: Habits,
+    amendments: Amendments,
+    kept: Vec<Connection>,
+    /// For a table with a limited number of rows: what it may show.
+    shown: Option<TopRows>,
+    unlisted: u64,
+    /// Connections whose line was dropped because the reader did not read.
+    not_printed: u64,
+    /// No line may be dropped any more.
+    last: bool,
+    last_progress: Duration,
+    progress_seen: bool,
+}
+
+impl View {
+    /// Opens what is printed to, before anything is measured that could then not be written.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn open(plan: &ViewPlan, stdout: Stdout) -> Result<Self, RunError> {
+        let sieve = Selection::new(plan.filter.clone());
+        // What may pass in the end only is kept whole until then.
+        let is_summed = plan.json_out.is_none() && plan.rows > 0 && !sieve.asks_verdict();
+        Ok(Self {
+            plan: plan.clone(),
+            stdout,
+            sieve,
+            json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
+            unsettled: Pending::new(MAX_GROUPS),
+            habits: Habits::default(),
+            amendments: Amendments::new(),
+            kept: Vec::new(),
+            shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
+            unlisted: 0,
+            not_printed: 0,
+            last: false,
+            last_progress: Duration::ZERO,
+            progress_seen: output::progress_is_seen() && !plan.follow,
+        })
+    }
+
+    /// What comes before the first connection.
+    pub(crate) fn begin(&self) -> Result<(), RunError> {
+        match self.plan.format {
+            Format::Table if self.plan.follow => self.stdout.print(&line::heading()),
+            Format::Zeek => self.stdout.print(&zeek::header()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes connections that ended.
+    pub(crate) fn take(&mut self, closed: &mut Vec<Connection>) -> Result<(), RunError> {
+        let mut text = String::new();
+        let mut lines = 0;
+        if let Some(shown) = self.shown.as_mut() {
+            self.sieve.sift(closed, &mut self.habits);
+            self.unsettled.add(closed, &mut self.habits);
+            for connection in &*closed {
+                shown.offer(connection);
+            }
+            closed.clear();
+        }
+        for mut connection in closed.drain(..) {
+            self.habits.observe(&connection);
+            let waits = !self.plan.follow || self.plan.is_final && self.tells_verdicts();
+            let may_change = Habits::may_change(&connection);
+            if waits && (may_change || !self.plan.follow) && self.kept.len() < MAX_LISTED {
+                // Judged and added at the end, when the habits of all are known.
+                if self.sieve.may_pass(&connection) {
+                    self.kept.push(connection);
+                }
+                continue;
+            }
+            let of_one = (may_change && self.is_amended()).then(|| connection.clone());
+            self.habits.judge(&mut connection);
+            let of_one = of_one.filter(|one| one.verdict.cause == connection.verdict.cause);
+            if !self.sieve.passes(&connection) {
+                continue;
+            }
+            self.unsettled.add_judged(&connection);
+            if !self.plan.follow {
+                self.unlisted += 1;
+                continue;
+            }
+            self.append(&mut text, &connection, of_one.is_some())?;
+            if let Some(one) = of_one {
+                self.amendments.remember(one);
+            }
+            lines += 1;
+            if text.len() >= CHUNK {
+                self.stream(&text, std::mem::take(&mut lines))?;
+                text.clear();
+            }
+        }
+        if self.is_amended() {
+            for connection in self.amendments.due(&self.habits, self.last) {
+                text += &json::amendment_line(&connection)?;
+            }
+        }
+        // Also without lines: it tells of a reader that has gone.
+        self.stream(&text, lines)
+    }
+
+    /// Whether a stream of it says what verdicts rest on others.
+    fn tells_verdicts(&self) -> bool {
+        matches!(self.plan.format, Format::Ndjson | Format::Table)
+    }
+
+    /// Whether provisional verdicts are amended in the stream.
+    fn is_amended(&self) -> bool {
+        self.plan.follow && !self.plan.is_final && self.plan.format == Format::Ndjson
+    }
+
+    /// Takes the last connections: now the reader is waited for.
+    pub(crate) fn take_last(&mut self, mut closed: Vec<Connection>) -> Result<(), RunError> {
+        self.last = true;
+        self.take(&mut closed)
+    }
+
+    fn stream(&mut self, text: &str, lines: u64) -> Result<(), RunError> {
+        if self.last {
+            return self.stdout.print(text);
+        }
+        if !self.stdout.stream(text)? {
+            self.not_printed += lines;
+        }
+        Ok(())
+    }
+
+    fn append(&self, text: &mut String, connection: &Connection, provisional: bool) -> Result<(), RunError> {
+        match self.plan.format {
+            Format::Ndjson => *text += &json::connection_line(connection, provisional)?,
+            Format::Zeek => zeek::append_line(text, connection),
+            Format::ZeekJson => *text += &zeek::json_line(connection)?,
+            Format::Table | Format::Json => *text += &line::connection(connection),
+        }
+        Ok(())
+    }
+
+    /// Shows that it is alive, once a second, on a terminal.
+    pub(crate) fn progress(&mut self, elapsed: Duration, what: &str) {
+        if self.progress_seen && elapsed >= self.last_progress + Duration::from_secs(1) {
+            self.last_progress = elapsed;
+            let ended = self.unsettled.connections() + self.kept.len() as u64 + self.sieve.left_out();
+            output::progress(&format!("rstprobe: {what}{} s, {ended} connections ended", elapsed.as_secs()));
+        }
+    }
+
+    /// Removes the progress line.
+    pub(crate) fn end_progress(&self) {
+        if self.progress_seen && !self.last_progress.is_zero() {
+            output::progress("");
+        }
+    }
+
+    /// Prints what is left: the whole snapshot, or the summary after a stream of connections.
+    pub(crate) fn finish(
+        mut self,
+        window: Window,
+        mut losses: Vec<Loss>,
+        books: Vec<(&'static str, u64)>,
+        flood: Flood,
+        stats: &TrackerStats,
+    ) -> Result<(), RunError> {
+        let mut aggregate = self.unsettled.settle(&self.habits);
+        let is_added = self.shown.is_some();
+        self.kept.extend(self.shown.take().into_iter().flat_map(TopRows::into_connections));
+        self.kept.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
+        self.kept.retain_mut(|connection| {
+            self.habits.judge(connection);
+            if is_added {
+                return true;
+            }
+            let passes = self.sieve.passes(connection);
+            if passes {
+                aggregate.add(connection);
+            }
+            passes
+        });
+        losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
+        losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
+        let whole = aggregate.whole_bytes.and(self.sieve.whole_bytes());
+        let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
+        let quality = Quality { copies: stats.copies, whole, shed };
+        let filter = self.sieve.filtered();
+        let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.kept };
+        // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
+        let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
+        let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());
+        file.and(printed)
+    }
+}
+
+fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), RunError> {
+    match plan.format {
+        Format::Table => stdout.print(&table::snapshot(snapshot, output::style(plan.rows))),
+        Format::Json => stdout.print_document(&json::snapshot(snapshot)),
+        Format::Ndjson => {
+            let mut text = String::new();
+            for connection in &snapshot.connections {
+                text += &json::connection_line(connection, false)?;
+                if text.len() >= CHUNK {
+                    stdout.print(&text)?;
+                    text.clear();
+                }
+            }
+            stdout.print(&(text + &json::summary_line(snapshot)?))
+        }
+        // Zeek's log has no summary; it goes where people read.
+        Format::Zeek | Format::ZeekJson => {
+            output::say(&table::summary(snapshot));
+            Ok(())
+        }
+    }
+}
