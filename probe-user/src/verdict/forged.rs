@@ -7,8 +7,8 @@ use crate::{
     verdict::{injection, rst_form::Form},
 };
 
-/// A host that answers sooner is too near for its answers to tell anything by their time, nanoseconds.
-const LONG_WAY_NS: u64 = 1_000_000;
+/// Ways that tell a nearer sender: on a busy host a handshake takes some milliseconds, however short the way.
+const LONG_WAY_NS: u64 = 3_000_000;
 /// A box that answers in such a part of the time is nearer. The handshake may have waited for addresses to be resolved.
 const NEARER: u64 = 32;
 /// RSTs to both ends within this time come from one device.
