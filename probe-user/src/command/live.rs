@@ -111,7 +111,7 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
 fn window(plan: &WatchPlan, session: &Session) -> Window {
     let interfaces = session.attachments().iter().zip(session.modes()).map(|(attachment, mode)| InterfaceUse {
         name: attachment.device.name.clone(),
-        mode: mode,
+        mode,
         driver: attachment.device.driver.clone(),
         received: None,
         queues: Vec::new(),
