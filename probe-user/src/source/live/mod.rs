@@ -2,16 +2,16 @@
 //!
 //! * [`engine`]: loads the object, flips epochs, drains them in time order, checks the books.
 //! * [`attach`]: interfaces, bpf_links, modes, promiscuous membership.
-//! * [`delivery`]: the sockets of the other data path ([`super::xsk`]), and the program's way to them.
-//! * `desk`: where the program is told what to do, and where it keeps its books.
+//! * [`xsk_maps`]: the sockets of the other data path ([`super::xsk`]), and the program's way to them.
+//! * `control_block`: control values that the program reads, and the counters that it writes.
 //! * `drain`: what an epoch has left, in the order of time.
-//! * [`carries`]: whether an interface carries the host's own traffic.
+//! * [`host_traffic`]: whether an interface carries the host's own traffic.
 //! * [`snapshots`]: first bytes of frames, through a ring buffer per CPU.
 //! * [`egress`]: what an interface sends, by tcx or a filter on clsact ([`clsact`]), of which the owner is known ([`owner`]).
 //! * [`leftover`]: what a killed rstprobe has left on interfaces.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
-//! * [`driver`]: what its driver counts as lost on the way in.
+//! * [`driver_losses`]: what its driver counts as lost on the way in.
 //! * `features`: what its driver can do with XDP.
 //! * [`foresight`]: whether native mode will do, as far as it shows before trying; what to do once it is refused.
 //! * [`kernel_features`]: what this kernel has, found by trying.
