@@ -33,7 +33,7 @@ pub fn tries() -> u32 {
 /// How often in a row a scenario must be right that was wrong at first: a disturbance does not come back, and a verdict that
 /// is wrong every second time hardly ever passes. Once, in guests.
 pub fn right_in_a_row() -> u32 {
-    if is_slow() { 1 } else { 3 }
+    if is_slow() { 1 } else { 2 }
 }
 
 /// How many of `all` scenarios go on at a time: all, or few on a machine that is slow by nature, where so many at once
