@@ -73,7 +73,7 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
     }
     match (clt > 0, srv > 0) {
         // What both hosts still used afterwards was not cut.
-        (false, false) if is_by_another(cause) && reset.rst.sender_continued => Impact::None,
+        (false, false) if is_by_another(cause) && reset.was_ignored() => Impact::None,
         (false, false) if !is_by_another(cause) && reset.case.said_farewell() => Impact::None,
         (true, true) => Impact::TransferCut,
         (true, false) => Impact::RequestLost,
@@ -101,6 +101,15 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
         (false, false) if reset.awaits_answer() && cause != Cause::AbortNoData => Impact::ResponseLost,
         (false, false) if reset.was_streaming(1 - reset.side) && cause != Cause::AbortNoData => Impact::TransferCut,
         (false, false) => Impact::None,
+    }
+}
+
+impl Reset<'_> {
+    /// Neither host believed the RST: its sender went on, and the last that was seen is no RST. A host that did believe it
+    /// answers what still comes by an RST of its own.
+    fn was_ignored(&self) -> bool {
+        let history = self.case.track.history();
+        self.rst.sender_continued && !history.as_str().ends_with(['r', 'R'])
     }
 }
 
