@@ -201,7 +201,7 @@ impl Reference {
         if self.slots.len() == self.config.slots_per_cpu as usize {
             return None;
         }
-        let mut slot = empty_slot();
+        let mut slot = Slot::default();
         record::open(&mut slot, key, 0);
         self.slots.push(slot);
         generations.push(self.slots.len() - 1);
@@ -269,19 +269,4 @@ pub fn locate(reader: &SliceReader<'_>, encapsulations: Encapsulations) -> Resul
     }
     let (mut walk, mut located) = (Walk::ethernet(0), Located::default());
     tunnel::locate(reader, encapsulations, &mut walk, &mut located).map(|()| located)
-}
-
-fn empty_slot() -> Slot {
-    Slot {
-        key: FlowKey::default(),
-        first_bytes: 0,
-        bucket: 0,
-        segment_count: 0,
-        state: 0,
-        spilled: 0,
-        isn: 0,
-        syn_ack_isn: 0,
-        lo: DirectionCounters::default(),
-        hi: DirectionCounters::default(),
-    }
 }

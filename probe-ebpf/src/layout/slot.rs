@@ -60,7 +60,7 @@ pub const SLOT_SEGMENTS: usize = 8;
 
 /// One flow in one epoch on one CPU: three cache lines, of which a segment touches two.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Slot {
     /// Whose it is.
     pub key: FlowKey,

@@ -190,6 +190,7 @@ impl Case<'_> {
         self.track.has(ORIG_SPOKE_AGAIN)
             && self.knows_answers()
             && talk::answer_ns(self.track).is_some()
+            && self.ledger.unacked[1 - client].is_some()
             && self.ledger.lost(1 - client) <= FAREWELL_REPLY
             && after_last_ns <= self.round_trip_ns().max(ROUNDING_NS)
     }

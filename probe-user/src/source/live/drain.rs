@@ -296,18 +296,7 @@ mod tests {
 
     fn slot(key: u64) -> Slot {
         let lo = DirectionCounters { packets: 2, syn: 1, ..DirectionCounters::default() };
-        Slot {
-            key: FlowKey { words: [key; 5] },
-            first_bytes: 0,
-            bucket: 0,
-            segment_count: 0,
-            state: 0,
-            spilled: 0,
-            isn: 0,
-            syn_ack_isn: 0,
-            lo,
-            hi: DirectionCounters::default(),
-        }
+        Slot { key: FlowKey { words: [key; 5] }, lo, ..Slot::default() }
     }
 
     /// A segment of `slot` at `time_ns`, told by `seq` from others.

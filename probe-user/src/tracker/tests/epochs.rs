@@ -42,7 +42,7 @@ impl Cpu {
             at = None;
         }
         let at = at.unwrap_or_else(|| {
-            let mut slot = empty_slot();
+            let mut slot = Slot::default();
             open(&mut slot, &segment.key, 0);
             self.slots.push(slot);
             self.slots.len() - 1
@@ -60,21 +60,6 @@ impl Cpu {
     fn kept(&self, (at, nth, record, first_bytes): Entry) -> (Segment, Option<&Slot>) {
         let slot = &self.slots[at];
         (Segment { key: slot.key, record, first_bytes }, (nth == 0).then_some(slot))
-    }
-}
-
-fn empty_slot() -> Slot {
-    Slot {
-        key: FlowKey::default(),
-        first_bytes: 0,
-        bucket: 0,
-        segment_count: 0,
-        state: 0,
-        spilled: 0,
-        isn: 0,
-        syn_ack_isn: 0,
-        lo: DirectionCounters::default(),
-        hi: DirectionCounters::default(),
     }
 }
 
