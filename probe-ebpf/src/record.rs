@@ -21,7 +21,7 @@ const MARKED: u8 = 1 << 7;
 
 /// What became of a segment that was counted in a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kept {
+pub enum Disposition {
     /// Its fields are in the journal.
     Verbatim,
     /// State-relevant, but the journal has enough of this slot: the caller puts it into the log.
@@ -143,7 +143,7 @@ fn is_keep_alive(side: &DirectionCounters, record: &SegmentRecord) -> bool {
 
 /// Counts `segment` in `slot` and keeps it verbatim when `relevant` (from [`is_relevant`]) and there is room.
 #[inline(always)]
-pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool, journal: &mut impl Journal) -> Kept {
+pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool, journal: &mut impl Journal) -> Disposition {
     let record = &segment.record;
     let flags = record.flags;
     if record.is_control() {
@@ -174,7 +174,7 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool, journal: &mut i
     if !relevant {
         side.marks |= MARK_PENDING;
         keep_first_bytes(slot, segment);
-        return Kept::CountedOnly;
+        return Disposition::CountedOnly;
     }
     side.marks &= !MARK_PENDING;
     if !record.is_control() {
@@ -183,10 +183,10 @@ pub fn apply(slot: &mut Slot, segment: &Segment, relevant: bool, journal: &mut i
     let nth = slot.segment_count;
     if (nth as usize) < SLOT_SEGMENTS && journal.keep(nth, record, segment.first_bytes) {
         slot.segment_count = nth + 1;
-        Kept::Verbatim
+        Disposition::Verbatim
     } else {
         slot.spilled = slot.spilled.saturating_add(1);
-        Kept::Spilled
+        Disposition::Spilled
     }
 }
 

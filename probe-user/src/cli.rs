@@ -54,6 +54,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Remove what a killed rstprobe has left on interfaces
     Detach(DetachArgs),
+    /// List every field of a connection: its name in filters, its key in JSON, type, unit and meaning
+    Fields(FieldsArgs),
 }
 
 /// Options of everything that attaches to interfaces.
@@ -335,6 +337,25 @@ pub struct DetachArgs {
     /// Interface to clear; all when none is named
     #[arg(short, long = "interface", value_name = "IFACE")]
     pub interface: Vec<String>,
+}
+
+/// `rstprobe fields`.
+#[derive(Args, Debug)]
+pub struct FieldsArgs {
+    /// How to print the list
+    #[arg(long, value_enum, default_value_t = FieldsFormatArg::Table)]
+    pub format: FieldsFormatArg,
+}
+
+/// `--format` of `rstprobe fields`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FieldsFormatArg {
+    /// For people
+    Table,
+    /// One document
+    Json,
+    /// The page of the documentation
+    Markdown,
 }
 
 /// `--egress`.

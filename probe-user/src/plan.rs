@@ -384,7 +384,9 @@ mod tests {
         match cli.command {
             Command::Snapshot(args) => args.try_into(),
             Command::Run(args) => args.try_into(),
-            Command::Read(_) | Command::Doctor(_) | Command::Detach(_) => unreachable!("not asked for"),
+            Command::Read(_) | Command::Doctor(_) | Command::Detach(_) | Command::Fields(_) => {
+                unreachable!("not asked for")
+            }
         }
     }
 

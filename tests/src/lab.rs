@@ -5,13 +5,13 @@
 //! * [`capture`]: the same frames as a file, and what `rstprobe read` says of it.
 //! * [`groups`]: which causes packets cannot tell apart, with the reason.
 //! * [`matrix`]: expected against said, and how it is shown.
-//! * [`talk`], [`forgery`], [`dice`]: conversations with forged resets, and with what only looks like them.
+//! * [`dialogue`], [`forgery`], [`dice`]: conversations with forged resets, and with what only looks like them.
 
 pub mod capture;
+pub mod dialogue;
 pub mod dice;
 pub mod forgery;
 pub mod groups;
 pub mod matrix;
-pub mod talk;
 pub mod trace;
 pub mod views;

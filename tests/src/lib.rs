@@ -28,11 +28,14 @@
 //! * [`lab`]: every cause from several views, against the kernel's own reasons.
 //! * [`zoo`]: real programs in a network of ten milliseconds, what is true of their ends, and what the probe says of it.
 //! * [`guest`]: checks inside virtual machines, on kernels and network cards that are not this machine's.
+//! * [`both_legs`]: the probe on both legs of a path, and how it ended.
+//! * [`reading`]: captures read in process, with what holds of any input.
 //! * [`bench`]: what it costs, against what it costs others.
 //! * [`tier`]: the rule by which privileged tests skip out loud.
 
 pub mod assemble;
 pub mod bench;
+pub mod both_legs;
 pub mod connlog;
 pub mod conversation;
 pub mod endurance;
@@ -51,6 +54,7 @@ pub mod parity;
 pub mod pcap;
 pub mod pcapng;
 pub mod probe;
+pub mod reading;
 pub mod reference;
 pub mod scenario;
 pub mod session;

@@ -205,8 +205,8 @@ pub fn compare(path: Path, live: &Value, read: &Value, which: impl Fn(&Ends) -> 
         for ((live, live_time), (read, read_time)) in live.iter().zip(read) {
             found.apart = found.apart.max((live_time - read_time).abs());
             let fields = differing(live, read);
-            let told = fields.iter().map(|field| format!("{field}: live {}, read {}", live[*field], read[*field]));
-            let text = told.collect::<Vec<_>>().join("; ");
+            let listing = fields.iter().map(|field| format!("{field}: live {}, read {}", live[*field], read[*field]));
+            let text = listing.collect::<Vec<_>>().join("; ");
             let line = format!("{ends:?} ({} {}): {text}", read["conn_state"], read["history"]);
             match fields[..] {
                 [] => {}
@@ -250,7 +250,7 @@ pub fn documents(path: Path, frames: &[Vec<u8>]) -> [Value; 2] {
 }
 
 /// The lines, the first of them.
-pub fn told(lines: &[String]) -> String {
+pub fn listing(lines: &[String]) -> String {
     format!("{} differ:\n{}", lines.len(), lines[..lines.len().min(40)].join("\n"))
 }
 

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use probe_ebpf::{
     layout::{DirectionCounters, EpochCounters, FlowKey, ICMP_QUOTES, LogEntry, Segment, SegmentRecord, Slot},
     parse::{self, IcmpQuote, Located, Reject, SliceReader, icmp_quote},
-    record::{self, Journal, Kept},
+    record::{self, Disposition, Journal},
     tunnel::{self, Encapsulations, Walk},
 };
 use probe_user::source::live::{
-    books::Books,
+    accounting::Accounting,
     engine::{Depth, EngineConfig, Sink},
 };
 
@@ -101,15 +101,15 @@ pub struct Reference {
     journal: Vec<Entry>,
     index: HashMap<FlowKey, Vec<usize>>,
     log: Vec<LogEntry>,
-    books: EpochCounters,
+    accounting: EpochCounters,
     clock: u64,
 }
 
 impl Reference {
     /// Empty, with the sizes and the depth of `config`.
     pub fn new(config: &EngineConfig) -> Self {
-        let (config, books) = (config.clone(), EpochCounters::default());
-        Self { config, slots: vec![], journal: vec![], index: HashMap::new(), log: vec![], books, clock: 0 }
+        let (config, accounting) = (config.clone(), EpochCounters::default());
+        Self { config, slots: vec![], journal: vec![], index: HashMap::new(), log: vec![], accounting, clock: 0 }
     }
 
     /// Does what the program does with one frame.
@@ -118,25 +118,25 @@ impl Reference {
     /// When the parser locates a segment that it then cannot read.
     pub fn frame(&mut self, frame: &[u8]) {
         self.clock += 1;
-        self.books.frames += 1;
-        self.books.frame_bytes += frame.len() as u64;
+        self.accounting.frames += 1;
+        self.accounting.frame_bytes += frame.len() as u64;
         let reader = SliceReader::whole(frame);
         let located = match locate(&reader, self.config.encapsulations) {
             Ok(located) => located,
             Err(reject) => {
                 let is_quote = reject == Reject::NotTcp && self.quote(&reader);
-                self.books.rejected[if is_quote { ICMP_QUOTES } else { reject as usize }] += 1;
+                self.accounting.rejected[if is_quote { ICMP_QUOTES } else { reject as usize }] += 1;
                 return;
             }
         };
-        self.books.tcp += 1;
+        self.accounting.tcp += 1;
         if located.is_control() {
-            self.books.seen.add(located.flags);
+            self.accounting.seen.add(located.flags);
         } else if self.config.depth == Depth::Control {
-            self.books.passed_by += 1;
+            self.accounting.passed_by += 1;
             return;
         }
-        self.books.cropped += u32::from(located.is_cropped(&reader));
+        self.accounting.cropped += u32::from(located.is_cropped(&reader));
         let domain = located.domain(self.config.domain.value());
         let segment = parse::segment(&reader, &located, domain, 0).expect("what was located can be read");
         self.segment(segment);
@@ -163,27 +163,28 @@ impl Reference {
     fn segment(&mut self, mut segment: Segment) {
         match self.slot(&segment.key, &segment.record) {
             Some(at) => {
-                self.books.in_slots += 1;
+                self.accounting.in_slots += 1;
                 let (slot, journal) = (&mut self.slots[at], &mut Of(at, &mut self.journal));
                 let relevant = record::is_relevant(slot, &segment.record);
                 if relevant {
                     segment.record.time_ns = self.clock;
                 }
-                if record::apply(slot, &segment, relevant, journal) == Kept::Spilled && !self.append(&segment, 1) {
-                    self.books.order_lost += 1;
+                if record::apply(slot, &segment, relevant, journal) == Disposition::Spilled && !self.append(&segment, 1)
+                {
+                    self.accounting.order_lost += 1;
                 }
             }
             None if segment.record.is_control() => {
                 segment.record.time_ns = self.clock;
                 if self.append(&segment, 0) {
-                    self.books.logged += 1;
-                    self.books.logged_flags.add(segment.record.flags);
+                    self.accounting.logged += 1;
+                    self.accounting.logged_flags.add(segment.record.flags);
                 } else {
-                    self.books.untracked += 1;
-                    self.books.untracked_flags.add(segment.record.flags);
+                    self.accounting.untracked += 1;
+                    self.accounting.untracked_flags.add(segment.record.flags);
                 }
             }
-            None => self.books.untracked_data += 1,
+            None => self.accounting.untracked_data += 1,
         }
     }
 
@@ -218,17 +219,17 @@ impl Reference {
     }
 
     /// What a drain hands over, in order, and its books.
-    pub fn drain(self) -> (Vec<Event>, Books) {
-        let mut books = Books { epochs: 1, ..Books::default() };
-        books.add_cpu(&self.books);
+    pub fn drain(self) -> (Vec<Event>, Accounting) {
+        let mut accounting = Accounting { epochs: 1, ..Accounting::default() };
+        accounting.add_cpu(&self.accounting);
         let mut timed: Vec<(u64, Vec<Event>)> = vec![];
         for slot in &self.slots {
             for side in [&slot.lo, &slot.hi] {
-                books.drained += u64::from(side.packets);
-                books.drained_flags.syn += u64::from(side.syn);
-                books.drained_flags.syn_ack += u64::from(side.syn_ack);
-                books.drained_flags.fin += u64::from(side.fin);
-                books.drained_flags.rst += u64::from(side.rst);
+                accounting.drained += u64::from(side.packets);
+                accounting.drained_flags.syn += u64::from(side.syn);
+                accounting.drained_flags.syn_ack += u64::from(side.syn_ack);
+                accounting.drained_flags.fin += u64::from(side.fin);
+                accounting.drained_flags.rst += u64::from(side.rst);
             }
         }
         for &(at, nth, record, first_bytes) in &self.journal {
@@ -242,18 +243,18 @@ impl Reference {
         for entry in &self.log {
             let &LogEntry { key, record, first_bytes, counted, .. } = entry;
             if let Some(quote) = IcmpQuote::of_entry(entry) {
-                books.drained_icmp += 1;
+                accounting.drained_icmp += 1;
                 timed.push((record.time_ns, vec![Event::Unreachable(quote)]));
                 continue;
             }
             let segment = Segment { key, record, first_bytes };
-            books.drained_log += u64::from(counted == 0);
+            accounting.drained_log += u64::from(counted == 0);
             let event = if counted == 0 { Event::Observe(segment) } else { Event::Transition(segment) };
             timed.push((record.time_ns, vec![event]));
         }
         timed.sort_by_key(|(time, _)| *time);
         let recorder = Recorder { events: timed.into_iter().flat_map(|(_, events)| events).collect() };
-        (recorder.ranked(), books)
+        (recorder.ranked(), accounting)
     }
 }
 

@@ -114,13 +114,13 @@ pub fn run(cases: &[Case], plan: &Plan) -> io::Result<Report> {
     }
     say(&format!("probe {} is attached as XDP program {:?}", probe.pid(), footprint.programs));
     let wire = Wire::listen(&network.middle)?;
-    let kept = scenario::play(&network, cases)?;
-    say(&format!("{} cases are played; {} ends stay open", cases.len(), kept.len()));
+    let open_ends = scenario::play(&network, cases)?;
+    say(&format!("{} cases are played; {} ends stay open", cases.len(), open_ends.len()));
     thread::sleep(plan.settle);
     // First the probe: a frame that only the packet socket sees shows as a difference, not the other way round.
     let probe = probe.stop()?;
     let truth = wire.stop()?;
-    drop(kept);
+    drop(open_ends);
     let snapshot = read(&file, &probe)?;
     let miscounted = truth.differences(&snapshot);
     let judgements = cases.iter().map(|case| (case.clone(), verdict::judge(&snapshot, case))).collect();

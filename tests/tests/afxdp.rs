@@ -25,13 +25,13 @@ use probe_tests::{
 };
 use probe_user::source::{
     live::{
+        accounting::Accounting,
         attach::{self, Mode},
-        books::Books,
         engine::{Action, Engine, EngineConfig, Sink},
         xsk_maps::{self, Delivery},
     },
     xsk::{
-        XskBooks,
+        XskAccounting,
         datapath::{Datapath, DatapathConfig, QueueAt},
     },
 };
@@ -162,9 +162,9 @@ impl Sink for Tally {
 /// What came of sending to two queues of which one has a socket.
 struct Halves {
     tally: Tally,
-    books: Books,
+    accounting: Accounting,
     received: u64,
-    xsk: XskBooks,
+    xsk: XskAccounting,
 }
 
 fn half_of_the_queues(sent: u32) -> io::Result<Halves> {
@@ -177,7 +177,7 @@ fn half_of_the_queues(sent: u32) -> io::Result<Halves> {
     let attached = attach::attach(&mut engine, &[SINK.to_owned()], Mode::Native, false).map_err(other)?;
     let mut datapath = Datapath::open(first, config(4096)).map_err(|error| error.source)?;
     let delivery = Delivery::register(&mut engine, &datapath).map_err(other)?;
-    let (mut tally, mut books, mut received) = (Tally::default(), Books::default(), 0);
+    let (mut tally, mut accounting, mut received) = (Tally::default(), Accounting::default(), 0);
     let sender = thread::scope(|scope| {
         let sender = scope.spawn(|| generator::send_on_all_cpus(sys::interface_index(SOURCE)?, sent));
         let mut quiet = 0;
@@ -190,24 +190,24 @@ fn half_of_the_queues(sent: u32) -> io::Result<Halves> {
     });
     sender?;
     drop(attached);
-    books.add(&engine.drain(&mut tally).map_err(other)?);
+    accounting.add(&engine.drain(&mut tally).map_err(other)?);
     while datapath.receive(0, |_, _| received += 1) > 0 {}
-    let mut xsk = datapath.books();
+    let mut xsk = datapath.accounting();
     delivery.add_to(&mut xsk);
-    Ok(Halves { tally, books, received, xsk })
+    Ok(Halves { tally, accounting, received, xsk })
 }
 
 #[test]
 fn a_queue_without_a_socket_is_counted() {
     privileged("afxdp", "a_queue_without_a_socket_is_counted", || {
         let network = Loop::build_wide().expect("namespaces");
-        let Halves { tally, books, received, xsk } =
+        let Halves { tally, accounting, received, xsk } =
             network.namespace.enter(|| half_of_the_queues(40_000)).expect("a run");
-        say(&format!("{} counted, {} redirected, {received} received; {xsk:?}", books.tcp, xsk.redirected));
-        assert!(books.tcp > 0 && xsk.redirected > 0, "one of the two ways was not taken");
-        assert_eq!(books.difference() + xsk.difference() + xsk.unaccounted() + xsk.fell_back, 0);
+        say(&format!("{} counted, {} redirected, {received} received; {xsk:?}", accounting.tcp, xsk.redirected));
+        assert!(accounting.tcp > 0 && xsk.redirected > 0, "one of the two ways was not taken");
+        assert_eq!(accounting.difference() + xsk.difference() + xsk.unaccounted() + xsk.fell_back, 0);
         assert_eq!(received, xsk.segments);
-        assert_eq!(tally.counted + books.untracked + books.untracked_data, books.tcp);
+        assert_eq!(tally.counted + accounting.untracked + accounting.untracked_data, accounting.tcp);
     });
 }
 

@@ -111,11 +111,11 @@ fn every_case_is_told_right() {
     let text = std::fs::read_to_string(folder().join("expected.json")).expect("the cases");
     let cases: Vec<Value> = serde_json::from_str(&text).expect("JSON");
     assert!(cases.len() >= 69, "only {} cases", cases.len());
-    let told: Vec<String> = cases
+    let reported: Vec<String> = cases
         .iter()
         .map(|case| (case, wrong(case)))
         .filter(|(_, wrong)| !wrong.is_empty())
         .map(|(case, wrong)| format!("{}: {}\n  {}", case["file"], case["tells"], wrong.join("\n  ")))
         .collect();
-    assert!(told.is_empty(), "{} of {} wrong:\n{}", told.len(), cases.len(), told.join("\n"));
+    assert!(reported.is_empty(), "{} of {} wrong:\n{}", reported.len(), cases.len(), reported.join("\n"));
 }

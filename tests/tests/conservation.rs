@@ -21,8 +21,8 @@ use probe_tests::{
     tier::{privileged, say},
 };
 use probe_user::source::live::{
+    accounting::Accounting,
     attach::{self, Mode},
-    books::Books,
     engine::{Action, Depth, Engine, EngineConfig, FaultInjection, Sink},
 };
 
@@ -81,14 +81,14 @@ struct Run {
     sent: u64,
     dropped: u64,
     tally: Tally,
-    books: Books,
+    accounting: Accounting,
     seconds: f64,
 }
 
 impl Run {
     /// Every equation that must hold, each with its name.
     fn differences(&self) -> Vec<String> {
-        let (tally, books) = (&self.tally, &self.books);
+        let (tally, accounting) = (&self.tally, &self.accounting);
         let mut wrong = vec![];
         let mut equal = |name: &str, left: u64, right: u64| {
             if left != right {
@@ -97,14 +97,14 @@ impl Run {
         };
         // A full ring of the veth pair is before the probe; it must not happen, or the sums by flag mean nothing.
         equal("dropped by the veth pair", self.dropped, 0);
-        equal("sent and frames", self.sent, books.frames);
-        equal("sent and TCP", self.sent, books.tcp);
+        equal("sent and frames", self.sent, accounting.frames);
+        equal("sent and TCP", self.sent, accounting.tcp);
         for (name, pick) in FLAGS {
-            equal(&format!("{name} sent and seen"), self.sent / 4, pick(&books.seen));
-            let found = pick(&tally.counted) + pick(&tally.observed) + pick(&books.untracked_flags);
+            equal(&format!("{name} sent and seen"), self.sent / 4, pick(&accounting.seen));
+            let found = pick(&tally.counted) + pick(&tally.observed) + pick(&accounting.untracked_flags);
             equal(&format!("{name} sent and drained + logged + untracked"), self.sent / 4, found);
         }
-        equal("the engine's own difference and 0", books.difference(), 0);
+        equal("the engine's own difference and 0", accounting.difference(), 0);
         wrong
     }
 }
@@ -117,7 +117,7 @@ struct Setting {
     epoch: Duration,
     /// Slots and log entries, per CPU and epoch.
     tables: (u32, u32),
-    planted: FaultInjection,
+    faults: FaultInjection,
     /// See [`Tally::forget`].
     forget: Option<u64>,
 }
@@ -125,7 +125,7 @@ struct Setting {
 impl Setting {
     /// Nothing planted.
     fn honest(count: u32, tables: (u32, u32)) -> Self {
-        Self { count, epoch: EPOCH, tables, planted: FaultInjection::default(), forget: None }
+        Self { count, epoch: EPOCH, tables, faults: FaultInjection::default(), forget: None }
     }
 
     fn config(&self) -> EngineConfig {
@@ -134,7 +134,7 @@ impl Setting {
             action: Action::Drop,
             slots_per_cpu: self.tables.0,
             log_per_cpu: self.tables.1,
-            planted: self.planted,
+            faults: self.faults,
             ..EngineConfig::default()
         }
     }
@@ -152,9 +152,9 @@ impl Setting {
             let send = || generator::send_on_all_cpus(source, self.count);
             // The first region is drained right after a flip; its CPU, another than this, is at work then.
             sys::pin_to_cpu(thread::available_parallelism()?.get() - 1)?;
-            let (sent, tally, books) = drain_while(&mut engine, self.epoch, tally, send)?;
+            let (sent, tally, accounting) = drain_while(&mut engine, self.epoch, tally, send)?;
             drop(attached);
-            Ok(Run { sent, dropped: 0, tally, books, seconds: begin.elapsed().as_secs_f64() })
+            Ok(Run { sent, dropped: 0, tally, accounting, seconds: begin.elapsed().as_secs_f64() })
         };
         let run = place.namespace.enter(inside).expect("a run");
         Run { dropped: dropped(&place), ..run }
@@ -168,17 +168,17 @@ fn drain_while<T: Send>(
     epoch: Duration,
     mut tally: Tally,
     work: impl FnOnce() -> std::io::Result<T> + Send,
-) -> std::io::Result<(T, Tally, Books)> {
-    let mut sum = Books::default();
+) -> std::io::Result<(T, Tally, Accounting)> {
+    let mut sum = Accounting::default();
     let done = thread::scope(|scope| {
         let worker = scope.spawn(work);
         let mut quiet = 0;
         while quiet < 3 {
             thread::sleep(epoch);
-            let books = engine.drain(&mut tally).map_err(std::io::Error::other)?;
+            let accounting = engine.drain(&mut tally).map_err(std::io::Error::other)?;
             // Each half twice after the end: what was still in a ring has come by then.
-            quiet = if worker.is_finished() && books.frames == 0 { quiet + 1 } else { 0 };
-            sum.add(&books);
+            quiet = if worker.is_finished() && accounting.frames == 0 { quiet + 1 } else { 0 };
+            sum.add(&accounting);
         }
         worker.join().expect("the generator does not panic")
     })?;
@@ -192,10 +192,10 @@ fn dropped(place: &Loop) -> u64 {
     shown[0]["stats64"]["tx"]["dropped"].as_u64().expect("ip shows drops")
 }
 
-fn told(name: &str, run: &Run) {
-    let Run { sent, books, seconds, .. } = run;
+fn report(name: &str, run: &Run) {
+    let Run { sent, accounting, seconds, .. } = run;
     let rate = *sent as f64 / seconds / 1e6;
-    let Books { in_slots, logged, untracked, epochs, .. } = books;
+    let Accounting { in_slots, logged, untracked, epochs, .. } = accounting;
     say(&format!(
         "{name}: {sent} sent at {rate:.2} M/s, {epochs} epochs; {in_slots} in slots, {logged} logged, {untracked} untracked"
     ));
@@ -205,10 +205,10 @@ fn told(name: &str, run: &Run) {
 fn every_control_segment_is_accounted_for() {
     privileged("conservation", "every_control_segment_is_accounted_for", || {
         let run = Setting::honest(20_000_000, SMALL).run();
-        told("every CPU, small tables", &run);
+        report("every CPU, small tables", &run);
         assert_eq!(run.differences(), Vec::<String>::new());
-        assert!(run.books.epochs > 10);
-        let Books { in_slots, logged, untracked, .. } = run.books;
+        assert!(run.accounting.epochs > 10);
+        let Accounting { in_slots, logged, untracked, .. } = run.accounting;
         assert!(in_slots > 0 && logged > 0 && untracked > 0, "not all ways were taken");
     });
 }
@@ -217,7 +217,7 @@ fn every_control_segment_is_accounted_for() {
 fn a_single_forgotten_slot_is_found() {
     privileged("conservation", "a_single_forgotten_slot_is_found", || {
         let run = Setting { forget: Some(1000), ..Setting::honest(400_000, ROOMY) }.run();
-        told("one slot forgotten", &run);
+        report("one slot forgotten", &run);
         let differences = run.differences();
         assert!(!differences.is_empty(), "the check passes over a planted loss");
         assert!(differences.iter().all(|line| line.contains("drained + logged + untracked")), "{differences:?}");
@@ -227,9 +227,9 @@ fn a_single_forgotten_slot_is_found() {
 #[test]
 fn a_drain_without_grace_is_found() {
     privileged("conservation", "a_drain_without_grace_is_found", || {
-        let run = |name, planted| {
-            let run = Setting { planted, epoch: SHORT, ..Setting::honest(200_000, ROOMY) }.run();
-            told(name, &run);
+        let run = |name, faults| {
+            let run = Setting { faults, epoch: SHORT, ..Setting::honest(200_000, ROOMY) }.run();
+            report(name, &run);
             run.differences()
         };
         assert_eq!(run("slow program", SLOW), Vec::<String>::new());

@@ -153,11 +153,11 @@ fn tshark_finds_the_same_segments() {
 /// The loaded program, and its books as they stand between two drains.
 struct Kernel {
     engine: Engine,
-    desks: Array<MapData, [u64; WORDS]>,
+    blocks: Array<MapData, [u64; WORDS]>,
 }
 
 const WORDS: usize = size_of::<CpuCounters>() / 8;
-const BOOKS: usize = std::mem::offset_of!(CpuCounters, books) / 8;
+const BOOKS: usize = std::mem::offset_of!(CpuCounters, counters) / 8;
 const HALF: usize = size_of::<EpochCounters>() / 8;
 const TCP: usize = std::mem::offset_of!(EpochCounters, tcp) / 8;
 const PASSED_FAST: usize = std::mem::offset_of!(EpochCounters, passed_fast) / 8;
@@ -170,16 +170,17 @@ impl Kernel {
         let mut engine = Engine::load(config).expect("the object is accepted by this kernel");
         let info = engine.program().expect("loaded").info().expect("a loaded program has one");
         let ids = info.map_ids().expect("map ids").expect("this kernel tells them");
-        let is_desks = |id: &u32| MapInfo::from_id(*id).is_ok_and(|info| info.name_as_str() == Some("CPU_COUNTERS"));
-        let id = ids.into_iter().find(is_desks).expect("the program has books");
-        let desks = Array::try_from(Map::Array(MapData::from_id(id).expect("the map"))).expect("an array");
-        Self { engine, desks }
+        let is_control_block =
+            |id: &u32| MapInfo::from_id(*id).is_ok_and(|info| info.name_as_str() == Some("CPU_COUNTERS"));
+        let id = ids.into_iter().find(is_control_block).expect("the program has books");
+        let blocks = Array::try_from(Map::Array(MapData::from_id(id).expect("the map"))).expect("an array");
+        Self { engine, blocks }
     }
 
     /// TCP segments, and rejected frames by reason, in both halves.
     fn counts(&self) -> [u64; 1 + REJECT_REASONS] {
-        let desk = self.desks.get(&0, 0).expect("in range");
-        let sum = |word: usize| desk[BOOKS + word] + desk[BOOKS + HALF + word];
+        let block = self.blocks.get(&0, 0).expect("in range");
+        let sum = |word: usize| block[BOOKS + word] + block[BOOKS + HALF + word];
         std::array::from_fn(|at| if at == 0 { sum(TCP) + sum(PASSED_FAST) } else { sum(REJECTED + at - 1) })
     }
 
@@ -240,8 +241,8 @@ fn slots_agree(engine: &mut Engine, shape: &Shape) {
         reference.frame(shape.packet.bytes());
     }
     let mut recorder = Recorder::default();
-    let books = engine.drain(&mut recorder).expect("a drain");
-    assert_eq!((recorder.ranked(), books), reference.drain(), "{}", shape.name);
+    let accounting = engine.drain(&mut recorder).expect("a drain");
+    assert_eq!((recorder.ranked(), accounting), reference.drain(), "{}", shape.name);
 }
 
 fn config(frags: bool, domain: Domain, encapsulations: Encapsulations) -> EngineConfig {

@@ -23,7 +23,7 @@ fn books_balance_although_the_agent_was_stopped() {
                 words: vec![],
             };
             let outcome = plan.run().expect("a run");
-            say(&outcome.told());
+            say(&outcome.report());
             assert_eq!(outcome.wrong(), Vec::<String>::new());
         }
     });

@@ -187,12 +187,12 @@ fn filters_say_what_is_shown_and_whose_packets_are_kept() {
             assert_eq!(summary["filter"]["expression"], "rst.count > 0");
             assert_eq!(summary["filter"]["records"], connections.len());
             let left_out = summary["filter"]["left_out"].as_u64().expect("a count");
-            let kept = packets(folder.path());
-            let named: BTreeSet<u64> = kept.iter().map(|packet| packet.connection).collect();
+            let stored = packets(folder.path());
+            let named: BTreeSet<u64> = stored.iter().map(|packet| packet.connection).collect();
             say(&format!("{path}: {} shown, {left_out} not, {} with packets", connections.len(), named.len()));
             assert!(!named.is_empty() && named.len() as u64 <= left_out, "{named:?}");
-            assert!(kept.iter().all(|packet| packet.flags & RST == 0));
-            let whole = kept.iter().filter(|packet| packet.comment.contains("closing two_fins")).count();
+            assert!(stored.iter().all(|packet| packet.flags & RST == 0));
+            let whole = stored.iter().filter(|packet| packet.comment.contains("closing two_fins")).count();
             assert_eq!(whole, named.len(), "the first packet of each says all of it");
             assert_eq!(summary["books"]["evidence.connections"], named.len());
         }

@@ -15,9 +15,9 @@ use std::{
 use probe_tests::{
     frame::Station,
     lab::{
+        dialogue::{Dialogue, Host, Identification},
         dice::Dice,
         forgery::{KINDS, Kind, OPENINGS, Truth},
-        talk::{Host, Identification, Talk},
     },
     oneshot::OneShot,
     oracle,
@@ -122,7 +122,7 @@ fn kinds() -> Vec<Kind> {
 }
 
 /// The conversation number `index`, of `kind`.
-fn conversation(kind: &Kind, opening: bool, index: usize, dice: &mut Dice) -> (IpAddr, Talk) {
+fn conversation(kind: &Kind, opening: bool, index: usize, dice: &mut Dice) -> (IpAddr, Dialogue) {
     let number = u16::try_from(index).expect("fewer than 65,536");
     let (client, server): (IpAddr, IpAddr) = if (index / kinds().len()).is_multiple_of(2) {
         (Ipv4Addr::from_bits(0x0a01_0000 + u32::from(number)).into(), Ipv4Addr::new(192, 0, 2, 7).into())
@@ -138,7 +138,7 @@ fn conversation(kind: &Kind, opening: bool, index: usize, dice: &mut Dice) -> (I
         Host::new(Station { mac: [2, 0, 0, 0, 0, 1], ip, port }, ttl, identification, dice)
     };
     let hosts = [host(client, 40_000), host(server, 443)];
-    let mut talk = Talk {
+    let mut dialogue = Dialogue {
         hosts,
         timestamps: dice.chance(80),
         now: 1_700_000_000_000_000 + index as u64 * 3_000,
@@ -147,17 +147,17 @@ fn conversation(kind: &Kind, opening: bool, index: usize, dice: &mut Dice) -> (I
         dice: Dice::new(dice.next()),
     };
     if opening {
-        (kind.write)(&mut talk);
-        return (client, talk);
+        (kind.write)(&mut dialogue);
+        return (client, dialogue);
     }
-    talk.handshake();
-    for _ in 0..=talk.dice.below(2) {
-        talk.exchange();
+    dialogue.handshake();
+    for _ in 0..=dialogue.dice.below(2) {
+        dialogue.exchange();
     }
-    let pause = talk.dice.below(300_000);
-    talk.wait(pause);
-    (kind.write)(&mut talk);
-    (client, talk)
+    let pause = dialogue.dice.below(300_000);
+    dialogue.wait(pause);
+    (kind.write)(&mut dialogue);
+    (client, dialogue)
 }
 
 /// A classic capture of microseconds, little endian, Ethernet.
@@ -191,9 +191,9 @@ fn tallies(seed: u64) -> Vec<Tally> {
     let (mut frames, mut kind_of) = (vec![], BTreeMap::new());
     for index in 0..kinds.len() * EACH {
         let number = index % kinds.len();
-        let (client, talk) = conversation(&kinds[number], number >= KINDS.len(), index, &mut dice);
+        let (client, dialogue) = conversation(&kinds[number], number >= KINDS.len(), index, &mut dice);
         kind_of.insert(client, number);
-        frames.extend(talk.frames);
+        frames.extend(dialogue.frames);
     }
     frames.sort_by_key(|(time, _)| *time);
     let directory = tempfile::tempdir().expect("a directory");

@@ -6,7 +6,7 @@
 
 use probe_tests::{
     conversation, oracle,
-    parity::{Differences, Path, compare, documents, nonsense, told},
+    parity::{Differences, Path, compare, documents, listing, nonsense},
     pcap::Random,
     tier::{privileged, say},
 };
@@ -21,11 +21,11 @@ fn generated(path: Path, seed: u64) {
     let [live, read] = documents(path, &frames);
     let Differences { connections, facts, causes, apart } = compare(path, &live, &read, |_| true);
     assert!(connections >= 5000, "only {connections} connections");
-    assert!(facts.is_empty(), "{}", told(&facts));
+    assert!(facts.is_empty(), "{}", listing(&facts));
     match path {
         // The live probe keeps only some segments of an epoch verbatim.
-        Path::Count => assert!(causes.len() * LIKE_ONE_IN <= connections, "{}", told(&causes)),
-        _ => assert!(causes.is_empty(), "{}", told(&causes)),
+        Path::Count => assert!(causes.len() * LIKE_ONE_IN <= connections, "{}", listing(&causes)),
+        _ => assert!(causes.is_empty(), "{}", listing(&causes)),
     }
     let (name, differ, apart_ms) = (path.name(), causes.len(), apart * 1e3);
     say(&format!("{name}: {connections} records, {differ} judged otherwise; times at most {apart_ms:.3} ms apart"));
@@ -76,13 +76,13 @@ fn counted(seed: &str) {
         let [live, read] = documents(Path::Count, &frames);
         let sane = compare(Path::Count, &live, &read, |ends| !nonsense.contains(ends));
         assert!(sane.connections >= 2000, "only {} connections", sane.connections);
-        assert!(sane.facts.is_empty(), "{}", told(&sane.facts));
+        assert!(sane.facts.is_empty(), "{}", listing(&sane.facts));
         // The live probe keeps only some segments of an epoch verbatim.
-        assert!(sane.causes.len() * LIKE_ONE_IN <= sane.connections, "{}", told(&sane.causes));
+        assert!(sane.causes.len() * LIKE_ONE_IN <= sane.connections, "{}", listing(&sane.causes));
         // One slot may hold what become several records when a conversation makes no sense.
         let all = compare(Path::Count, &live, &read, |_| true);
         let differing = all.facts.len() + all.causes.len();
-        assert!(differing * 100 <= all.connections, "{}", told(&all.facts));
+        assert!(differing * 100 <= all.connections, "{}", listing(&all.facts));
         say(&format!("{} of {} records, {} sane; {differing} differ", all.connections, seed, sane.connections));
     });
 }
@@ -94,8 +94,8 @@ fn read_from_sockets(seed: &str) {
         let [live, read] = documents(Path::AfXdp, &frames);
         let all = compare(Path::AfXdp, &live, &read, |_| true);
         assert!(all.connections >= 2000, "only {} connections", all.connections);
-        assert!(all.facts.is_empty(), "{}", told(&all.facts));
-        assert!(all.causes.is_empty(), "{}", told(&all.causes));
+        assert!(all.facts.is_empty(), "{}", listing(&all.facts));
+        assert!(all.causes.is_empty(), "{}", listing(&all.causes));
         say(&format!("afxdp: {} of {seed} records, none differs", all.connections));
     });
 }

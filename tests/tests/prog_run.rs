@@ -17,7 +17,7 @@ use probe_tests::{
 use probe_user::source::{
     Domain,
     live::{
-        books::Books,
+        accounting::Accounting,
         engine::{Action, Depth, Engine, EngineConfig},
     },
 };
@@ -39,26 +39,26 @@ fn run(engine: &mut Engine, frame: &[u8]) -> u32 {
     engine.program().expect("loaded").test_run(options).expect("a test run").return_value
 }
 
-fn drain(engine: &mut Engine) -> (Vec<Event>, Books) {
+fn drain(engine: &mut Engine) -> (Vec<Event>, Accounting) {
     let mut recorder = Recorder::default();
-    let books = engine.drain(&mut recorder).expect("a drain");
-    (recorder.ranked(), books)
+    let accounting = engine.drain(&mut recorder).expect("a drain");
+    (recorder.ranked(), accounting)
 }
 
 /// Runs `frames` through the kernel and through the model, and compares everything that either hands over.
-fn compare(engine: &mut Engine, frames: &[Vec<u8>]) -> Result<Books, TestCaseError> {
+fn compare(engine: &mut Engine, frames: &[Vec<u8>]) -> Result<Accounting, TestCaseError> {
     let mut reference = Reference::new(engine.config());
     let action = if engine.config().action == Action::Drop { XDP_DROP } else { XDP_PASS };
     for frame in frames {
         prop_assert_eq!(run(engine, frame), action);
         reference.frame(frame);
     }
-    let (events, books) = drain(engine);
+    let (events, accounting) = drain(engine);
     let (expected_events, expected_books) = reference.drain();
-    prop_assert_eq!(&books, &expected_books);
+    prop_assert_eq!(&accounting, &expected_books);
     prop_assert_eq!(events, expected_events);
-    prop_assert_eq!(books.difference(), 0);
-    Ok(books)
+    prop_assert_eq!(accounting.difference(), 0);
+    Ok(accounting)
 }
 
 /// A frame of one of few flows, with numbers close enough to meet: retransmissions, keep-alives, reuse.
@@ -159,14 +159,14 @@ fn frame((flow, reverse, v6, vlan): (u16, bool, bool, u16), mut tcp: TcpHeader, 
 }
 
 /// Many random sequences under one configuration; returns the sum of the books, to see what was exercised.
-fn sequences(config: &EngineConfig, cases: u32) -> Books {
+fn sequences(config: &EngineConfig, cases: u32) -> Accounting {
     let engine = RefCell::new(load(config));
-    let sum = RefCell::new(Books::default());
+    let sum = RefCell::new(Accounting::default());
     let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
     let any = prop_oneof![9 => any_frame(), 1 => any_icmp()];
     let outcome = runner.run(&proptest::collection::vec(any, 0..120), |frames| {
-        let books = compare(&mut engine.borrow_mut(), &frames)?;
-        sum.borrow_mut().add(&books);
+        let accounting = compare(&mut engine.borrow_mut(), &frames)?;
+        sum.borrow_mut().add(&accounting);
         Ok(())
     });
     if let Err(error) = outcome {
@@ -198,8 +198,8 @@ fn every_frame_leaves_what_the_model_says() {
 #[test]
 fn roomy_tables_lose_nothing() {
     privileged("prog_run", "roomy_tables_lose_nothing", || {
-        let books = sequences(&config(Depth::Full, true, SLOTS, 4096), 60);
-        assert_eq!((books.untracked, books.order_lost), (0, 0));
+        let accounting = sequences(&config(Depth::Full, true, SLOTS, 4096), 60);
+        assert_eq!((accounting.untracked, accounting.order_lost), (0, 0));
     });
 }
 
@@ -226,8 +226,11 @@ fn order_that_is_lost_is_counted() {
         for _ in 0..30 {
             run(&mut engine, &frame((0, false, false, 0), tcp(0x02, (1, 0, 0), 0), 0));
         }
-        let (_, books) = drain(&mut engine);
-        assert_eq!((books.in_slots, books.logged, books.order_lost, books.difference()), (30, 0, 14, 0));
+        let (_, accounting) = drain(&mut engine);
+        assert_eq!(
+            (accounting.in_slots, accounting.logged, accounting.order_lost, accounting.difference()),
+            (30, 0, 14, 0)
+        );
     });
 }
 
@@ -240,9 +243,9 @@ fn reconnects_keep_one_place_in_the_index() {
             run(&mut engine, &frame((0, false, false, 0), tcp(0x02, (generation, 0, 0), 0), 0));
             run(&mut engine, &frame((0, false, false, 0), tcp(0x04, (generation, 0, 0), 0), 0));
         }
-        let (_, books) = drain(&mut engine);
-        assert_eq!((books.in_slots, books.logged, books.bucket_full), (34, 0, 0));
-        assert_eq!(books.difference(), 0);
+        let (_, accounting) = drain(&mut engine);
+        assert_eq!((accounting.in_slots, accounting.logged, accounting.bucket_full), (34, 0, 0));
+        assert_eq!(accounting.difference(), 0);
     });
 }
 
@@ -252,14 +255,14 @@ fn multi_buffer_frames_are_measured_whole() {
         let mut engine = load(&config(Depth::Full, true, SLOTS, 64));
         let big = frame((0, false, true, 0), tcp(0x10, (0, 0, 1), 1), 9000);
         run(&mut engine, &big);
-        let (events, books) = drain(&mut engine);
-        assert!(books.frame_bytes < 9000, "the frame is in more than one buffer, or this tests nothing");
+        let (events, accounting) = drain(&mut engine);
+        assert!(accounting.frame_bytes < 9000, "the frame is in more than one buffer, or this tests nothing");
         let Some(Event::Transition(segment)) = events.first() else { panic!("{events:?}") };
         assert_eq!(segment.record.payload_len, 9000);
         // The same frame, cropped: what its header says is believed.
         run(&mut engine, &big[..8000]);
-        let (events, books) = drain(&mut engine);
-        assert_eq!((books.cropped, books.rejected_for(Reject::IpTotalLength)), (1, 0));
+        let (events, accounting) = drain(&mut engine);
+        assert_eq!((accounting.cropped, accounting.rejected_for(Reject::IpTotalLength)), (1, 0));
         let Some(Event::Transition(segment)) = events.first() else { panic!("{events:?}") };
         assert_eq!(segment.record.payload_len, 9000);
     });
@@ -273,11 +276,11 @@ fn every_reason_that_a_whole_frame_can_have_is_counted() {
         // The kernel wants an Ethernet header at least.
         for len in 14..good.len() {
             run(&mut engine, &good[..len]);
-            let (_, books) = drain(&mut engine);
+            let (_, accounting) = drain(&mut engine);
             match locate(&SliceReader::whole(&good[..len])) {
-                Ok(_) => assert_eq!((books.frames, books.tcp, books.cropped), (1, 1, 1), "{len} bytes"),
+                Ok(_) => assert_eq!((accounting.frames, accounting.tcp, accounting.cropped), (1, 1, 1), "{len} bytes"),
                 Err(reject) => {
-                    assert_eq!((books.frames, books.rejected_for(reject)), (1, 1), "{len} bytes: {reject:?}");
+                    assert_eq!((accounting.frames, accounting.rejected_for(reject)), (1, 1), "{len} bytes: {reject:?}");
                 }
             }
         }

@@ -16,7 +16,7 @@ use probe_tests::{
     tier::privileged,
 };
 use probe_user::source::live::{
-    books::Books,
+    accounting::Accounting,
     engine::{Engine, EngineConfig},
     queues::QueueCount,
 };
@@ -61,7 +61,7 @@ fn run(engine: &mut Engine, (interface, queue): (u32, u32), times: u32) -> io::R
     engine.program().map_err(io::Error::other)?.test_run(options).map_err(io::Error::other).map(drop)
 }
 
-fn drain(engine: &mut Engine) -> io::Result<Books> {
+fn drain(engine: &mut Engine) -> io::Result<Accounting> {
     engine.drain(&mut Recorder::default()).map_err(io::Error::other)
 }
 
@@ -77,11 +77,11 @@ fn every_frame_is_counted_where_it_came_in() {
             run(&mut engine, (one, 0), 3)?;
             run(&mut engine, (one, 7), 2)?;
             run(&mut engine, (other, 7), 5)?;
-            let books = drain(&mut engine)?;
-            assert_eq!((books.frames, books.difference()), (10, 0));
+            let accounting = drain(&mut engine)?;
+            assert_eq!((accounting.frames, accounting.difference()), (10, 0));
             run(&mut engine, (one, 7), 4)?;
-            let books = drain(&mut engine)?;
-            assert_eq!((books.frames, books.difference()), (4, 0));
+            let accounting = drain(&mut engine)?;
+            assert_eq!((accounting.frames, accounting.difference()), (4, 0));
             let queues = engine.queues().expect("counted by queue");
             assert_eq!(queues.of(one).collect::<Vec<_>>(), [(0, count(3)), (7, count(6))]);
             assert_eq!(queues.of(other).collect::<Vec<_>>(), [(7, count(5))]);
@@ -104,9 +104,9 @@ fn more_queues_than_rows_are_counted_together() {
                     run(&mut engine, (interface, queue), 2)?;
                 }
             }
-            let books = drain(&mut engine)?;
+            let accounting = drain(&mut engine)?;
             let all = u64::from(2 * 2 * QUEUES);
-            assert_eq!((books.frames, books.difference()), (all, 0));
+            assert_eq!((accounting.frames, accounting.difference()), (all, 0));
             let queues = engine.queues().expect("counted by queue");
             let places: Vec<QueueCount> =
                 interfaces.iter().flat_map(|&interface| queues.of(interface)).map(|(_, count)| count).collect();

@@ -51,16 +51,16 @@ fn run(words: &[&str], frames: &[Vec<u8>]) -> Finished {
 }
 
 /// What was told of frames: (bytes, reason), sorted. Every line names a CPU.
-fn told(finished: &Finished) -> Vec<(usize, String)> {
+fn messages(finished: &Finished) -> Vec<(usize, String)> {
     let line = |line: &str| {
         let (len, rest) = line.strip_prefix("rstprobe: frame of ")?.split_once(" bytes on CPU ")?;
         let (cpu, reason) = rest.split_once(" not tracked: ")?;
         cpu.parse::<u32>().expect("a CPU");
         Some((len.parse().expect("a length"), reason.to_owned()))
     };
-    let mut told: Vec<_> = finished.stderr.lines().filter_map(line).collect();
-    told.sort();
-    told
+    let mut messages: Vec<_> = finished.stderr.lines().filter_map(line).collect();
+    messages.sort();
+    messages
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn each_kind_of_reject_is_told_of_once() {
         // Native with and without multi-buffer frames, and with the program at egress loaded, too.
         for more in [&[][..], &["--single-buffer"], &["--host"]] {
             let finished = run(&[&ONE_EPOCH[..], more].concat(), &frames);
-            assert_eq!(told(&finished), expected, "{more:?}: {}", finished.stderr);
+            assert_eq!(messages(&finished), expected, "{more:?}: {}", finished.stderr);
         }
     });
 }
@@ -89,7 +89,7 @@ fn segments_without_room_are_told_of() {
         for (depth, data) in [("full", "untracked_data"), ("auto", "shed")] {
             let finished = run(&[&ONE_EPOCH[..], &["--slots", "64", "--log", "1", "--depth", depth]].concat(), &frames);
             // Such a table is drained at every tick.
-            let kinds: BTreeSet<_> = told(&finished).into_iter().map(|(_, reason)| reason).collect();
+            let kinds: BTreeSet<_> = messages(&finished).into_iter().map(|(_, reason)| reason).collect();
             for kind in ["untracked", "flooded", data] {
                 assert!(kinds.contains(kind), "depth {depth}, {kind}: {}", finished.stderr);
             }
@@ -101,7 +101,7 @@ fn segments_without_room_are_told_of() {
 fn nothing_is_told_unasked() {
     privileged("trace", "nothing_is_told_unasked", || {
         let finished = run(&["run", "-i", SINK], &[frame(0x88cc, 0, 60)]);
-        assert_eq!(told(&finished), [], "{}", finished.stderr);
+        assert_eq!(messages(&finished), [], "{}", finished.stderr);
         let plain = OneShot::new(ONE_EPOCH).run().expect("it runs");
         assert_eq!(plain.status.code(), Some(2), "{}", plain.stderr);
         assert!(plain.stderr.contains("--trace"), "{}", plain.stderr);

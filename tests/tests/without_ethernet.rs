@@ -67,7 +67,7 @@ fn states(document: &Value) -> BTreeSet<(u64, String)> {
 }
 
 /// What two ways to see the same must agree in: ends, state, control segments, cause.
-fn told(document: &Value) -> BTreeSet<String> {
+fn signatures(document: &Value) -> BTreeSet<String> {
     let connections = document["connections"].as_array().into_iter().flatten();
     let side = |side: &Value| ["syn", "syn_ack", "fin", "rst"].map(|kind| format!("{kind}={}", side[kind])).join(" ");
     connections
@@ -129,8 +129,8 @@ fn five_staged_exchanges_are_all_there() {
         let directory = tempfile::tempdir().expect("a directory");
         let (copy, evidence) = (directory.path().join("copy.pcap"), directory.path().join("evidence.pcapng"));
         let mut tcpdump = listen(&pair.namespace, TUN, &copy);
-        let kept = evidence.to_str().expect("UTF-8");
-        let words = ["snapshot", "-i", TUN, "--mode", "generic", "--for", "3s", "--format", "json", "--evidence", kept];
+        let path = evidence.to_str().expect("UTF-8");
+        let words = ["snapshot", "-i", TUN, "--mode", "generic", "--for", "3s", "--format", "json", "--evidence", path];
         let probe = start(&pair.namespace, &words);
         let expected = stage(&tun);
         let document = json(&probe.wait(PATIENCE).expect("it ends"));
@@ -139,7 +139,7 @@ fn five_staged_exchanges_are_all_there() {
         assert_eq!(states(&document), expected);
         assert_eq!(document["summary"]["books"]["difference"], 0);
         let copied = read(&copy);
-        assert_eq!(told(&copied), told(&document), "tcpdump's copy");
+        assert_eq!(signatures(&copied), signatures(&document), "tcpdump's copy");
         // Only what has a reset is kept.
         let resets: BTreeSet<_> = expected.into_iter().filter(|(_, state)| state != "SF" && state != "S0").collect();
         assert_eq!(states(&read(&evidence)), resets, "evidence");

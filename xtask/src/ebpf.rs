@@ -22,7 +22,7 @@ use crate::{
 /// The kernel's limit.
 const STACK_LIMIT: u64 = 512;
 /// What a cost may grow by without being accepted again.
-pub(crate) const GROWTH_PERCENT: u64 = 10;
+const GROWTH_PERCENT: u64 = 10;
 const BUDGET: &str = "probe-ebpf/budget.json";
 /// What the names of programs and of functions of global linkage begin with.
 const GLOBAL: &str = "rstprobe_";

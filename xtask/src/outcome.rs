@@ -37,8 +37,8 @@ impl Outcome {
                 outcome.ran += 1;
             }
         }
-        let told = said_skips(&outcome);
-        outcome.passed = outcome.passed.saturating_sub(told);
+        let reported = said_skips(&outcome);
+        outcome.passed = outcome.passed.saturating_sub(reported);
         if !success && outcome.failed == 0 {
             // It did not compile, or it died before it could count.
             outcome.failed = 1;

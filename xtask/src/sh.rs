@@ -67,8 +67,8 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {}", shown(command)))?;
     if !output.status.success() {
-        let told = String::from_utf8_lossy(&output.stderr);
-        bail!("{}: {}\n{}", output.status, shown(command), told.trim_end());
+        let reported = String::from_utf8_lossy(&output.stderr);
+        bail!("{}: {}\n{}", output.status, shown(command), reported.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -92,14 +92,14 @@ pub(crate) fn watched(command: &mut Command) -> Result<(ExitStatus, String, Stri
 }
 
 fn passed_on(stream: impl Read) -> String {
-    let mut kept = String::new();
+    let mut captured = String::new();
     for line in BufReader::new(stream).split(b'\n').map_while(io::Result::ok) {
         let line = String::from_utf8_lossy(&line);
         say(&line);
-        kept.push_str(&line);
-        kept.push('\n');
+        captured.push_str(&line);
+        captured.push('\n');
     }
-    kept
+    captured
 }
 
 /// Takes away what `cargo run` added to the environment of this program, which would otherwise leak into the programs

@@ -141,7 +141,7 @@ pub struct Control {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CpuCounters {
     /// Of both epochs, by the lowest bit of [`Control::epoch`].
-    pub books: [EpochCounters; 2],
+    pub counters: [EpochCounters; 2],
 }
 
 /// Four-byte words of a `struct sockaddr_in6`, in which the tracepoint keeps addresses.

@@ -4,7 +4,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use probe_ebpf::{
     layout::Segment,
-    record::{self, Kept},
+    record::{self, Disposition},
 };
 
 use crate::{
@@ -21,9 +21,9 @@ use crate::{
 #[inline(never)]
 pub(crate) extern "C" fn rstprobe_account(len: u32, interface: u32, queue: u32) -> u32 {
     let (Some(mut region), Some(scratch)) = (begin(len, (interface, queue)), tables::scratch()) else { return 0 };
-    region.books.frames += 1;
-    region.books.tcp += 1;
-    region.books.cropped += u32::from(scratch.found & CROPPED != 0);
+    region.counters.frames += 1;
+    region.counters.tcp += 1;
+    region.counters.cropped += u32::from(scratch.found & CROPPED != 0);
     // Of what is only counted, nothing is read from the clock.
     region.aim(&scratch.segment.key, scratch.segment.record.is_control());
     record(&mut scratch.segment, &mut region) as u32
@@ -34,11 +34,11 @@ pub(crate) extern "C" fn rstprobe_account(len: u32, interface: u32, queue: u32) 
 #[inline(always)]
 pub(crate) fn set_aside(found: u32, len: u32, place: (u32, u32)) {
     let Some(region) = begin(len, place) else { return };
-    region.books.frames += 1;
+    region.counters.frames += 1;
     if found == PASSED_BY {
-        region.books.tcp += 1;
-        region.books.passed_by += 1;
-    } else if let Some(count) = region.books.rejected.get_mut(opaque_number(found) as usize) {
+        region.counters.tcp += 1;
+        region.counters.passed_by += 1;
+    } else if let Some(count) = region.counters.rejected.get_mut(opaque_number(found) as usize) {
         *count += 1;
     }
 }
@@ -48,7 +48,7 @@ pub(crate) fn set_aside(found: u32, len: u32, place: (u32, u32)) {
 #[inline(always)]
 pub(crate) fn begin(len: u32, place: (u32, u32)) -> Option<Region> {
     let mut region = tables::region()?;
-    region.books.frame_bytes += len as u64;
+    region.counters.frame_bytes += len as u64;
     queue_counters::count(place, len, &mut region);
     Some(region)
 }
@@ -57,7 +57,7 @@ pub(crate) fn begin(len: u32, place: (u32, u32)) -> Option<Region> {
 #[inline(always)]
 fn record(segment: &mut Segment, region: &mut Region) -> bool {
     segment.record.time_ns = if segment.record.is_control() {
-        region.books.seen.add(segment.record.flags);
+        region.counters.seen.add(segment.record.flags);
         // Before the table is touched: reading the clock waits for every load before it, and would keep apart those of
         // one slot.
         now_ns()
@@ -66,21 +66,21 @@ fn record(segment: &mut Segment, region: &mut Region) -> bool {
     };
     match region.slot(&segment.key, &segment.record) {
         Some(slot) => {
-            region.books.in_slots += 1;
+            region.counters.in_slots += 1;
             let relevant = record::is_relevant(slot, &segment.record);
             if relevant && !segment.record.is_control() {
                 segment.record.time_ns = now_ns();
             }
-            if record::apply(slot, segment, relevant, region) == Kept::Spilled && !region.log(segment, true) {
-                region.books.order_lost += 1;
+            if record::apply(slot, segment, relevant, region) == Disposition::Spilled && !region.log(segment, true) {
+                region.counters.order_lost += 1;
             }
             relevant
         }
         None => {
             // A flood is counted: only what is kept has a snapshot.
-            let logged = region.books.logged;
+            let logged = region.counters.logged;
             region.without_slot(segment);
-            region.books.logged != logged
+            region.counters.logged != logged
         }
     }
 }

@@ -46,21 +46,21 @@ impl Region {
     /// the segment is to be charged.
     #[inline(always)]
     pub(crate) fn admits(&mut self, key: &FlowKey, record: &SegmentRecord, indexed: bool) -> bool {
-        let next = self.books.slots;
+        let next = self.counters.slots;
         let slots = global!(SLOTS_PER_CPU);
-        let mut room = indexed && next < slots;
+        let mut admitted = indexed && next < slots;
         if global!(DEPTH) == DEPTH_AUTO && !record.is_control() && self.is_past_mark() && !self.has_opening() {
             self.refusal = Refusal::Shed;
-            room = false;
+            admitted = false;
         }
         if global!(OPENING_SETS_PER_CPU) == 0 {
-            return room;
+            return admitted;
         }
         let opening = black_box(flood::is_opening(record));
         if opening {
-            room = room && next < mark(slots) && self.books.opened < self.openings() as u64;
+            admitted = admitted && next < mark(slots) && self.counters.opened < self.openings() as u64;
         }
-        if opening || !room {
+        if opening || !admitted {
             let service_openings = self.service_openings();
             self.row = service_row(self.at, key, record);
             if let Some(row) = &mut self.row
@@ -73,14 +73,14 @@ impl Region {
                 row.opened += 1;
             }
         }
-        self.books.opened += (room && opening) as u64;
-        room
+        self.counters.opened += (admitted && opening) as u64;
+        admitted
     }
 
     /// Table or log are as full as data and openings may make them.
     #[inline(always)]
     fn is_past_mark(&self) -> bool {
-        self.books.slots >= mark(global!(SLOTS_PER_CPU)) || self.books.log_entries >= half(global!(LOG_PER_CPU))
+        self.counters.slots >= mark(global!(SLOTS_PER_CPU)) || self.counters.log_entries >= half(global!(LOG_PER_CPU))
     }
 
     /// How far `record` may fill the log.
@@ -103,24 +103,24 @@ impl Region {
         let flags = segment.record.flags;
         if segment.record.is_control() {
             if self.refusal != Refusal::Flooded && self.log(segment, false) {
-                self.books.logged += 1;
-                self.books.logged_flags.add(flags);
+                self.counters.logged += 1;
+                self.counters.logged_flags.add(flags);
                 return;
             }
             if global!(OPENING_SETS_PER_CPU) != 0 && flood::is_opening(&segment.record) {
-                self.books.flooded += 1;
-                self.books.flooded_flags.add(flags);
+                self.counters.flooded += 1;
+                self.counters.flooded_flags.add(flags);
                 if flags & SYN != 0 {
                     self.keep_opening(segment);
                 }
             } else {
-                self.books.untracked += 1;
-                self.books.untracked_flags.add(flags);
+                self.counters.untracked += 1;
+                self.counters.untracked_flags.add(flags);
             }
         } else if self.refusal == Refusal::Shed {
-            self.books.shed += 1;
+            self.counters.shed += 1;
         } else {
-            self.books.untracked_data += 1;
+            self.counters.untracked_data += 1;
         }
         if global!(OPENING_SETS_PER_CPU) != 0 {
             self.charge(&segment.record);
@@ -131,8 +131,8 @@ impl Region {
     fn charge(&mut self, record: &SegmentRecord) {
         match &mut self.row {
             Some(row) => flood::charge(row, record.flags),
-            None if record.is_control() => self.books.rowless_flags.add(record.flags),
-            None => self.books.rowless_data += 1,
+            None if record.is_control() => self.counters.rowless_flags.add(record.flags),
+            None => self.counters.rowless_data += 1,
         }
     }
 
@@ -158,7 +158,7 @@ impl Region {
     #[inline(always)]
     pub(crate) fn recall(&mut self, key: &FlowKey, record: &SegmentRecord) {
         if global!(OPENING_SETS_PER_CPU) == 0
-            || self.books.flooded | self.remembered() == 0
+            || self.counters.flooded | self.remembered() == 0
             || flood::is_opening(record)
         {
             return;
@@ -179,7 +179,7 @@ impl Region {
         let Some(opening) = OPENINGS.get_ptr_mut(set * OPENING_WAYS as u32 + way) else { return };
         // SAFETY: one writer; the agent reads meanwhile, and believes what has a time, the same before and after.
         let opening = unsafe { &mut *opening };
-        let next = self.books.log_entries;
+        let next = self.counters.log_entries;
         let size = global!(LOG_PER_CPU);
         if next >= size || opening.record.time_ns == 0 || !opening.key.same(key) {
             return;
@@ -192,7 +192,7 @@ impl Region {
         entry.first_bytes = 0;
         entry.counted = LOG_RECALLED;
         entry.way = way;
-        self.books.log_entries = next + 1;
+        self.counters.log_entries = next + 1;
         opening.record.time_ns = 0;
     }
 

@@ -152,7 +152,7 @@ pub(crate) fn find<R: Reader + Origin + Again + Walks, const LINK: u8>(
 #[inline(always)]
 fn on_fast_path<R: Reader + Origin>(frame: &R, located: &Located, len: usize) -> Option<&'static mut Scratch> {
     if passes_by(located.flags) {
-        begin(len as u32, queue_counters::place_of(frame))?.books.passed_fast += 1;
+        begin(len as u32, queue_counters::place_of(frame))?.counters.passed_fast += 1;
         return None;
     }
     let scratch = tables::scratch()?;

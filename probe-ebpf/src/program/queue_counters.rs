@@ -47,6 +47,6 @@ pub(crate) fn count((interface, queue): (u32, u32), len: u32, region: &mut Regio
         // Opaque, so that the loop is not unrolled.
         probe = opaque_number(probe) + 1;
     }
-    region.books.rowless_frames += 1;
-    region.books.rowless_bytes += len as u64;
+    region.counters.rowless_frames += 1;
+    region.counters.rowless_bytes += len as u64;
 }

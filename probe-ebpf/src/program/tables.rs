@@ -160,7 +160,7 @@ pub(crate) fn scratch() -> Option<&'static mut Scratch> {
 /// What this CPU may write in this epoch.
 pub(crate) struct Region {
     /// Its books.
-    pub(crate) books: &'static mut EpochCounters,
+    pub(crate) counters: &'static mut EpochCounters,
     /// What the agent tells; the less of it is read, the less there is to be kept in registers.
     control: *const Control,
     /// The epoch.
@@ -209,13 +209,13 @@ pub(crate) fn region() -> Option<Region> {
     }
     // SAFETY: no precondition.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let desk = CPU_COUNTERS.get_ptr_mut(cpu)?;
+    let block = CPU_COUNTERS.get_ptr_mut(cpu)?;
     let half = epoch as usize & 1;
     // SAFETY: bottom halves are off, so this CPU's region has no other writer until the program returns; the agent
     // reads it only after an epoch flip and a grace period.
-    let books = unsafe { &mut (*desk).books[half] };
+    let counters = unsafe { &mut (*block).counters[half] };
     Some(Region {
-        books,
+        counters,
         control,
         #[cfg(feature = "trace")]
         epoch,
@@ -318,7 +318,7 @@ impl Region {
         }
         // One state for the verifier, whatever the way here.
         let [free, old] = self.aside([free, old]);
-        self.books.bucket_full += (free >= BUCKET_ENTRIES as u32) as u64;
+        self.counters.bucket_full += (free >= BUCKET_ENTRIES as u32) as u64;
         let admitted = self.admits(key, record, free < BUCKET_ENTRIES as u32);
         let [admitted, refusal] = self.aside([admitted as u32, self.refusal as u32]);
         // A flood must not end what is established; otherwise the new connection must not be counted in the old one's slot.
@@ -342,20 +342,20 @@ impl Region {
     /// The same numbers, through map memory and behind the compiler's back: the verifier forgets what they are.
     #[inline(always)]
     fn aside(&mut self, [a, b]: [u32; 2]) -> [u32; 2] {
-        let books = &mut *self.books;
-        books.aside[0] = a;
-        books.aside[1] = b;
-        let books = opaque(books);
-        [books.aside[0], books.aside[1]]
+        let counters = &mut *self.counters;
+        counters.aside[0] = a;
+        counters.aside[1] = b;
+        let counters = opaque(counters);
+        [counters.aside[0], counters.aside[1]]
     }
 
     #[inline(always)]
     fn open(&mut self, entry: &mut u32, first: u32, tag: u32, key: &FlowKey, bucket: u32) -> Option<&'static mut Slot> {
-        let next = self.books.slots;
+        let next = self.counters.slots;
         let slot = SLOTS.get_ptr_mut(first + next)?;
         // SAFETY: as for the books: one writer.
         let slot = unsafe { &mut *slot };
-        self.books.slots = next + 1;
+        self.counters.slots = next + 1;
         self.slot = next;
         *entry = (next + 1) | tag;
         record::open(slot, key, bucket);
@@ -365,7 +365,7 @@ impl Region {
     /// Appends to the log. False when it is full, as far as this segment may fill it.
     #[inline(always)]
     pub(crate) fn log(&mut self, segment: &Segment, counted: bool) -> bool {
-        let next = self.books.log_entries;
+        let next = self.counters.log_entries;
         let size = global!(LOG_PER_CPU);
         if next >= self.log_limit(&segment.record, size) {
             return false;
@@ -378,14 +378,14 @@ impl Region {
         entry.first_bytes = segment.first_bytes;
         entry.counted = counted as u32;
         entry.way = 0;
-        self.books.log_entries = next + 1;
+        self.counters.log_entries = next + 1;
         true
     }
 
     /// Appends an ICMP error to the log, half of which is for segments alone. Without room it is only counted.
     #[inline(always)]
     pub(crate) fn log_icmp(&mut self, quote: &IcmpQuote) {
-        let next = self.books.log_entries;
+        let next = self.counters.log_entries;
         let size = global!(LOG_PER_CPU);
         if next >= size - size / 2 {
             return;
@@ -395,7 +395,7 @@ impl Region {
         let now = unsafe { bpf_ktime_get_ns() };
         // SAFETY: as for the books: one writer.
         quote.put_into(unsafe { &mut *entry }, now);
-        self.books.log_entries = next + 1;
+        self.counters.log_entries = next + 1;
     }
 }
 
@@ -403,7 +403,7 @@ impl Journal for Region {
     #[inline(always)]
     fn keep(&mut self, nth: u8, record: &SegmentRecord, first_bytes: u64) -> bool {
         let size = global!(SLOTS_PER_CPU) * SLOT_SEGMENTS as u32;
-        let next = self.books.journal_entries;
+        let next = self.counters.journal_entries;
         // Never: there is room for as many of every slot as a slot keeps.
         if next >= size {
             return false;
@@ -415,7 +415,7 @@ impl Journal for Region {
         entry.first_bytes = first_bytes;
         entry.slot = self.slot;
         entry.nth = nth as u32;
-        self.books.journal_entries = next + 1;
+        self.counters.journal_entries = next + 1;
         true
     }
 }

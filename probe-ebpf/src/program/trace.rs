@@ -54,7 +54,7 @@ const fn names() -> [[u8; NAME_LEN]; KINDS] {
 /// What this CPU has told of already.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Told {
+struct Reported {
     /// In this epoch.
     epoch: u64,
     /// One bit for each kind.
@@ -62,7 +62,7 @@ struct Told {
 }
 
 #[map]
-static TOLD: PerCpuArray<Told> = PerCpuArray::with_max_entries(1, 0);
+static REPORTED: PerCpuArray<Reported> = PerCpuArray::with_max_entries(1, 0);
 
 /// Keeps the length of the frame's first buffer, in bytes, for the line that may be written of it.
 #[inline(always)]
@@ -87,14 +87,16 @@ pub(crate) fn tell() {
 #[inline(never)]
 extern "C" fn rstprobe_trace(cpu: u32) -> u32 {
     // A flip since the frame was counted leads to the other half, where nothing is yet: then the next one is told of.
-    if let (Some(region), Some(scratch), Some(told)) = (tables::region(), tables::scratch(), TOLD.get_ptr_mut(0)) {
+    if let (Some(region), Some(scratch), Some(reported)) =
+        (tables::region(), tables::scratch(), REPORTED.get_ptr_mut(0))
+    {
         // SAFETY: per CPU, and bottom halves are off: nobody else uses it until the program returns.
-        let told = unsafe { &mut *told };
-        if told.epoch != region.epoch {
-            *told = Told { epoch: region.epoch, kinds: 0 };
+        let reported = unsafe { &mut *reported };
+        if reported.epoch != region.epoch {
+            *reported = Reported { epoch: region.epoch, kinds: 0 };
         }
-        if let Some(kind) = first_untold(region.books, told.kinds) {
-            told.kinds |= 1 << kind;
+        if let Some(kind) = first_unreported(region.counters, reported.kinds) {
+            reported.kinds |= 1 << kind;
             log(kind, scratch.frame_len, cpu);
         }
     }
@@ -102,16 +104,16 @@ extern "C" fn rstprobe_trace(cpu: u32) -> u32 {
 }
 
 #[inline(always)]
-fn first_untold(books: &EpochCounters, told: u64) -> Option<usize> {
+fn first_unreported(counters: &EpochCounters, reported: u64) -> Option<usize> {
     (0..KINDS).find(|&kind| {
         let counted = match kind {
-            UNTRACKED => books.untracked,
-            UNTRACKED_DATA => books.untracked_data,
-            FLOODED => books.flooded,
-            SHED => books.shed,
-            _ => books.rejected[kind],
+            UNTRACKED => counters.untracked,
+            UNTRACKED_DATA => counters.untracked_data,
+            FLOODED => counters.flooded,
+            SHED => counters.shed,
+            _ => counters.rejected[kind],
         };
-        counted != 0 && told & 1 << kind == 0
+        counted != 0 && reported & 1 << kind == 0
     })
 }
 

@@ -58,7 +58,7 @@ fn segment(flags: u16, seq: u32, payload_len: u32) -> Segment {
 }
 
 /// What the kernel program does with a segment of this slot.
-fn put(flow: &mut Flow, segment: &Segment) -> Kept {
+fn put(flow: &mut Flow, segment: &Segment) -> Disposition {
     let relevant = is_relevant(flow, &segment.record);
     apply(&mut flow.slot, segment, relevant, &mut flow.segments)
 }
@@ -74,17 +74,21 @@ fn an_opened_slot_is_empty_whatever_it_held() {
 #[test]
 fn the_first_ack_and_the_first_data_of_each_direction_are_kept() {
     let mut slot = empty();
-    assert_eq!(put(&mut slot, &segment(SYN, 10, 0)), Kept::Verbatim);
-    assert_eq!(put(&mut slot, &segment(SYN | ACK | FROM_HI, 20, 0)), Kept::Verbatim);
-    assert_eq!(put(&mut slot, &segment(ACK, 11, 0)), Kept::Verbatim, "completes the handshake");
-    assert_eq!(put(&mut slot, &segment(ACK, 11, 100)), Kept::Verbatim, "first data");
-    assert_eq!(put(&mut slot, &segment(ACK | FROM_HI, 21, 0)), Kept::Verbatim, "the other direction has its own");
-    assert_eq!(put(&mut slot, &segment(ACK, 111, 100)), Kept::CountedOnly);
-    assert_eq!(put(&mut slot, &segment(ACK, 211, 0)), Kept::CountedOnly);
-    assert_eq!(put(&mut slot, &segment(FIN | ACK | FROM_HI, 21, 0)), Kept::Verbatim);
+    assert_eq!(put(&mut slot, &segment(SYN, 10, 0)), Disposition::Verbatim);
+    assert_eq!(put(&mut slot, &segment(SYN | ACK | FROM_HI, 20, 0)), Disposition::Verbatim);
+    assert_eq!(put(&mut slot, &segment(ACK, 11, 0)), Disposition::Verbatim, "completes the handshake");
+    assert_eq!(put(&mut slot, &segment(ACK, 11, 100)), Disposition::Verbatim, "first data");
+    assert_eq!(
+        put(&mut slot, &segment(ACK | FROM_HI, 21, 0)),
+        Disposition::Verbatim,
+        "the other direction has its own"
+    );
+    assert_eq!(put(&mut slot, &segment(ACK, 111, 100)), Disposition::CountedOnly);
+    assert_eq!(put(&mut slot, &segment(ACK, 211, 0)), Disposition::CountedOnly);
+    assert_eq!(put(&mut slot, &segment(FIN | ACK | FROM_HI, 21, 0)), Disposition::Verbatim);
     assert_eq!((slot.segments[5].from_hi(), slot.segments[5].payload_len), (false, 0), "what came before the FIN");
-    assert_eq!(put(&mut slot, &segment(ACK, 211, 5)), Kept::Verbatim, "data after the other's FIN");
-    assert_eq!(put(&mut slot, &segment(ACK, 216, 0)), Kept::Spilled, "relevant, and no room");
+    assert_eq!(put(&mut slot, &segment(ACK, 211, 5)), Disposition::Verbatim, "data after the other's FIN");
+    assert_eq!(put(&mut slot, &segment(ACK, 216, 0)), Disposition::Spilled, "relevant, and no room");
     assert_eq!((slot.segment_count, slot.spilled), (8, 1));
     assert_eq!(slot.segments[3].payload_len, 100);
 }
@@ -109,10 +113,14 @@ fn keep_alive_probes_are_always_kept() {
         for (flags, seq, len) in [(ACK, 100, 10), (ACK, 110, 0), (ACK, 110, 10)] {
             put(&mut slot, &segment(flags, seq, len));
         }
-        assert_eq!(put(&mut slot, &segment(ACK, 119, garbage)), Kept::Verbatim, "{garbage} bytes");
-        assert_eq!(put(&mut slot, &segment(ACK, 119, garbage)), Kept::Verbatim, "and the next");
-        assert_eq!(put(&mut slot, &segment(ACK, 118, garbage)), Kept::CountedOnly, "one byte off is not a probe");
-        assert_eq!(put(&mut slot, &segment(ACK, 119, 2)), Kept::CountedOnly, "nor are two bytes");
+        assert_eq!(put(&mut slot, &segment(ACK, 119, garbage)), Disposition::Verbatim, "{garbage} bytes");
+        assert_eq!(put(&mut slot, &segment(ACK, 119, garbage)), Disposition::Verbatim, "and the next");
+        assert_eq!(
+            put(&mut slot, &segment(ACK, 118, garbage)),
+            Disposition::CountedOnly,
+            "one byte off is not a probe"
+        );
+        assert_eq!(put(&mut slot, &segment(ACK, 119, 2)), Disposition::CountedOnly, "nor are two bytes");
     }
 }
 
@@ -193,8 +201,8 @@ fn beginnings(segments: &[(u16, u32, u64)]) -> Vec<(u16, u32, u64)> {
 
 #[test]
 fn every_kept_segment_has_its_own_first_bytes() {
-    let talk = [(ACK, 24, 5), (FIN | ACK, 0, 0), (ACK | FROM_HI, 24, 6), (RST, 8, 7), (RST, 8, 8)];
-    assert_eq!(beginnings(&talk), talk);
+    let dialogue = [(ACK, 24, 5), (FIN | ACK, 0, 0), (ACK | FROM_HI, 24, 6), (RST, 8, 7), (RST, 8, 8)];
+    assert_eq!(beginnings(&dialogue), dialogue);
 }
 
 #[test]
@@ -257,7 +265,7 @@ fn small_counters_stop_at_their_end() {
     put(&mut slot, &segment(FIN, 100, 10));
     let mut again = segment(FIN, 50, 10);
     again.record.window = 0;
-    assert_eq!(put(&mut slot, &again), Kept::Spilled);
+    assert_eq!(put(&mut slot, &again), Disposition::Spilled);
     assert_eq!((slot.lo.retransmits, slot.lo.zero_windows, slot.spilled), (u16::MAX, u16::MAX, u16::MAX));
 }
 
@@ -293,10 +301,10 @@ fn any_segment() -> impl Strategy<Value = Segment> {
 }
 
 /// What the model says becomes of segments that were only counted, when a control segment comes.
-fn keep_pending_in(kept: &mut Vec<SegmentRecord>, pending: &mut [Option<SegmentRecord>; 2], last_from_hi: bool) {
+fn keep_pending_in(verbatim: &mut Vec<SegmentRecord>, pending: &mut [Option<SegmentRecord>; 2], last_from_hi: bool) {
     for side in [usize::from(!last_from_hi), usize::from(last_from_hi)] {
-        if kept.len() + 1 < SLOT_SEGMENTS {
-            kept.extend(pending[side].take());
+        if verbatim.len() + 1 < SLOT_SEGMENTS {
+            verbatim.extend(pending[side].take());
         }
     }
 }
@@ -317,22 +325,22 @@ proptest! {
     #[test]
     fn nothing_is_lost_and_the_order_stays(segments in proptest::collection::vec(any_segment(), 0..60)) {
         let mut slot = empty();
-        let (mut flags, mut kept, mut spilled) = (FlagCounts::default(), vec![], 0_u16);
+        let (mut flags, mut verbatim, mut spilled) = (FlagCounts::default(), vec![], 0_u16);
         let (mut pending, mut last_from_hi) = ([None; 2], false);
         for (at, next) in segments.iter().enumerate() {
             let relevant = must_be_kept(&segments[..at], &next.record);
             prop_assert_eq!(is_relevant(&slot, &next.record), relevant, "segment {} {:?}", at, next.record);
             flags.add(next.record.flags);
             if next.record.is_control() {
-                keep_pending_in(&mut kept, &mut pending, last_from_hi);
+                keep_pending_in(&mut verbatim, &mut pending, last_from_hi);
             }
             let side = usize::from(next.record.from_hi());
             pending[side] = None;
             last_from_hi = next.record.from_hi();
             match put(&mut slot, next) {
-                Kept::Verbatim => kept.push(next.record),
-                Kept::Spilled => spilled += 1,
-                Kept::CountedOnly => {
+                Disposition::Verbatim => verbatim.push(next.record),
+                Disposition::Spilled => spilled += 1,
+                Disposition::CountedOnly => {
                     prop_assert!(!relevant);
                     pending[side] = Some(next.record);
                 }
@@ -350,9 +358,9 @@ proptest! {
         prop_assert_eq!(slot.lo.payload_bytes + slot.hi.payload_bytes, total(|record| record.payload_len));
         prop_assert_eq!(slot.lo.ip_bytes + slot.hi.ip_bytes, total(SegmentRecord::ip_len));
         let facts = |records: &[SegmentRecord]| records.iter().map(remembered).collect::<Vec<_>>();
-        prop_assert_eq!(facts(&slot.segments[..usize::from(slot.segment_count)]), facts(&kept));
+        prop_assert_eq!(facts(&slot.segments[..usize::from(slot.segment_count)]), facts(&verbatim));
         prop_assert_eq!(slot.spilled, spilled);
-        prop_assert!(spilled == 0 || kept.len() == SLOT_SEGMENTS);
+        prop_assert!(spilled == 0 || verbatim.len() == SLOT_SEGMENTS);
         let closing = segments.iter().any(|s| s.record.flags & (FIN | RST) != 0);
         prop_assert_eq!(slot.state & SLOT_CLOSING != 0, closing);
     }

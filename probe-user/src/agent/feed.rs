@@ -15,7 +15,7 @@ use probe_ebpf::{
 
 use crate::{
     error::RunError,
-    output::evidence_writer::{Evidence, EvidenceBooks},
+    output::evidence_writer::{Evidence, EvidenceAccounting},
 };
 use crate::{
     evidence::Frame,
@@ -79,10 +79,10 @@ impl Feed {
     }
 
     /// Writes the evidence of everything that has ended, if there is any to write.
-    pub(crate) fn close_evidence(&mut self) -> (Option<EvidenceBooks>, Result<(), RunError>) {
+    pub(crate) fn close_evidence(&mut self) -> (Option<EvidenceAccounting>, Result<(), RunError>) {
         self.settle_evidence();
         match self.evidence.take().map(Evidence::close) {
-            Some((books, written)) => (Some(books), written),
+            Some((accounting, written)) => (Some(accounting), written),
             None => (None, Ok(())),
         }
     }

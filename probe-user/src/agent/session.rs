@@ -23,7 +23,7 @@ use crate::{
     },
     error::RunError,
     output,
-    output::evidence_writer::{Evidence, EvidenceBooks},
+    output::evidence_writer::{Evidence, EvidenceAccounting},
 };
 use crate::{
     evidence::{Direction, Frame, Interface},
@@ -33,8 +33,8 @@ use crate::{
     source::{
         live::{
             LiveError,
+            accounting::Accounting,
             attach::{self, Attachment},
-            books::Books,
             engine::{Depth, Engine, EngineConfig},
             host::{HostTap, KernelReset, ResetFormat},
             host_traffic,
@@ -46,7 +46,7 @@ use crate::{
             snapshots::{Snapshots, Taken},
             xsk_maps,
         },
-        xsk::XskBooks,
+        xsk::XskAccounting,
     },
     tracker::{KernelWord, Process, Tracker, TrackerConfig, TrackerStats},
 };
@@ -60,10 +60,10 @@ pub(crate) struct Session {
     trace: Option<Trace>,
     reader: Option<FrameReader>,
     modes: Vec<&'static str>,
-    xsk: Option<XskBooks>,
+    xsk: Option<XskAccounting>,
     snapshots: Option<Snapshots>,
     feed: Arc<SharedFeed>,
-    books: Books,
+    accounting: Accounting,
     clock: Clock,
     pace: DrainInterval,
     last_drain: Instant,
@@ -170,7 +170,7 @@ impl Session {
             xsk: None,
             snapshots,
             feed,
-            books: Books::default(),
+            accounting: Accounting::default(),
             clock,
             pace,
             last_drain: Instant::now(),
@@ -227,7 +227,7 @@ impl Session {
     /// Frames that the programs were called for on their way in: where it is watched, what this host sends is counted apart.
     fn received_frames(&self) -> u64 {
         if self.host.is_none() {
-            return self.books.frames;
+            return self.accounting.frames;
         }
         let indices = self.attachments.iter().map(|one| one.device.index);
         let queues = indices.flat_map(|index| self.queues(index));
@@ -266,8 +266,8 @@ impl Session {
     /// Reads what is left in the sockets and closes them.
     fn end_reader(&mut self) -> Result<(), RunError> {
         let Some(reader) = self.reader.take() else { return Ok(()) };
-        let (books, read) = reader.finish();
-        self.xsk = Some(books);
+        let (accounting, read) = reader.finish();
+        self.xsk = Some(accounting);
         read
     }
 
@@ -284,10 +284,10 @@ impl Session {
         let now_ns = self.clock.unix_ns();
         let shared = Arc::clone(&self.feed);
         let mut feed = shared.lock();
-        let books = self.engine.drain(&mut *feed)?;
+        let accounting = self.engine.drain(&mut *feed)?;
         self.take_snapshots(&mut feed, monotonic_ns());
-        self.books.add(&books);
-        if books.untracked_data > 0 || books.order_lost > 0 || books.shed > 0 {
+        self.accounting.add(&accounting);
+        if accounting.untracked_data > 0 || accounting.order_lost > 0 || accounting.shed > 0 {
             feed.tracker.doubt_acknowledgements();
         }
         self.join_resets(&mut feed.tracker, now_ns, false);
@@ -371,7 +371,7 @@ impl Session {
         let rest = feed.take_closed();
         let (evidence, written) = feed.close_evidence();
         let counted = self.snapshots.as_ref().map_or((0, 0), Snapshots::counts);
-        let evidence = evidence.map(|books| EvidenceBooks { snapshots: counted, ..books });
+        let evidence = evidence.map(|accounting| EvidenceAccounting { snapshots: counted, ..accounting });
         let resets_lost = self.host.as_ref().map_or(0, HostTap::lost);
         Closed {
             drained: drained.and(read).and(written),
@@ -382,7 +382,7 @@ impl Session {
             resets_lost,
             unseen: self.silence.unseen(),
             rest,
-            books: self.books,
+            accounting: self.accounting,
             services: self.engine.services().cloned().unwrap_or_default(),
             stats,
             ended_ns,
@@ -446,11 +446,11 @@ pub(crate) struct Closed {
     /// Connections not taken before, still tracked ones included.
     pub(crate) rest: Vec<Connection>,
     /// Books of the data plane.
-    pub(crate) books: Books,
+    pub(crate) accounting: Accounting,
     /// Books of the sockets, if there were any.
-    pub(crate) xsk: Option<XskBooks>,
+    pub(crate) xsk: Option<XskAccounting>,
     /// What became of the evidence, if any was asked for.
-    pub(crate) evidence: Option<EvidenceBooks>,
+    pub(crate) evidence: Option<EvidenceAccounting>,
     /// What was counted by service.
     pub(crate) services: Services,
     /// Books of the tracker.

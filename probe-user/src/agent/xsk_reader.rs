@@ -25,7 +25,7 @@ use crate::{
     source::{
         live::{LiveError, attach::Attachment, engine::Engine, xsk_maps::Delivery},
         xsk::{
-            XskBooks,
+            XskAccounting,
             datapath::{Datapath, DatapathConfig, HOLD, Origin, QueueAt},
         },
     },
@@ -70,10 +70,10 @@ impl Sockets {
     pub(crate) fn read(self, feed: &Arc<SharedFeed>, clock: Clock) -> Result<FrameReader, RunError> {
         let Self { mut datapath, delivery } = self;
         let stop = Arc::new(AtomicBool::new(false));
-        let (feed, told) = (Arc::clone(feed), Arc::clone(&stop));
+        let (feed, stopping) = (Arc::clone(feed), Arc::clone(&stop));
         let work = move || {
-            let read = read(&mut datapath, &feed, clock, &told);
-            (datapath.books(), read)
+            let read = read(&mut datapath, &feed, clock, &stopping);
+            (datapath.accounting(), read)
         };
         let thread = thread::Builder::new().name("afxdp".to_owned()).spawn(work).map_err(RunError::Runtime)?;
         Ok(FrameReader { thread, stop, delivery })
@@ -82,7 +82,7 @@ impl Sockets {
 
 /// The thread.
 pub(crate) struct FrameReader {
-    thread: JoinHandle<(XskBooks, io::Result<()>)>,
+    thread: JoinHandle<(XskAccounting, io::Result<()>)>,
     stop: Arc<AtomicBool>,
     delivery: Delivery,
 }
@@ -94,16 +94,17 @@ impl FrameReader {
     }
 
     /// Reads what is left, closes the sockets and tells the books. The program must not redirect any more.
-    pub(crate) fn finish(self) -> (XskBooks, Result<(), RunError>) {
+    pub(crate) fn finish(self) -> (XskAccounting, Result<(), RunError>) {
         self.stop.store(true, Relaxed);
-        let (mut books, read) = match self.thread.join() {
-            Ok((books, read)) => (books, read.map_err(RunError::Frames)),
-            Err(_panic) => {
-                (XskBooks::default(), Err(RunError::Frames(io::Error::other("the thread that reads them panicked"))))
-            }
+        let (mut accounting, read) = match self.thread.join() {
+            Ok((accounting, read)) => (accounting, read.map_err(RunError::Frames)),
+            Err(_panic) => (
+                XskAccounting::default(),
+                Err(RunError::Frames(io::Error::other("the thread that reads them panicked"))),
+            ),
         };
-        self.delivery.add_to(&mut books);
-        (books, read)
+        self.delivery.add_to(&mut accounting);
+        (accounting, read)
     }
 }
 

@@ -7,8 +7,8 @@ use super::{Rows, contribution::Fact, group::Groups, totals::Totals};
 use crate::record::Connection;
 
 /// Facts gathered before they are added: many per row, where rows are many.
-pub(super) const GATHER: usize = 1 << 15;
-const _: () = assert!(GATHER < 1 << 24, "sums over those of one row are of half a word");
+pub(super) const BATCH_LEN: usize = 1 << 15;
+const _: () = assert!(BATCH_LEN < 1 << 24, "sums over those of one row are of half a word");
 
 /// Facts that wait to be added.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Batch {
 impl Batch {
     /// With room for all: if it grew, it would be copied, and touching memory for the first time is dear.
     pub(super) fn new() -> Self {
-        let (facts, rows) = (Vec::with_capacity(GATHER), Vec::with_capacity(GATHER));
+        let (facts, rows) = (Vec::with_capacity(BATCH_LEN), Vec::with_capacity(BATCH_LEN));
         Self { facts, rows, order: Vec::new(), bounds: Vec::new() }
     }
 
@@ -45,7 +45,7 @@ impl Batch {
     /// So many that it is time to add them.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.rows.len() >= GATHER
+        self.rows.len() >= BATCH_LEN
     }
 
     /// How many wait.

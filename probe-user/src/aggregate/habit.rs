@@ -377,17 +377,17 @@ mod tests {
             (Some(57), 121, Cause::RefusedClosedPort, ResetBy::Server),
             (None, 243, Cause::RefusedClosedPort, ResetBy::Server),
         ] {
-            let mut unsettled = crate::aggregate::Pending::new(8);
+            let mut pending = crate::aggregate::Pending::new(8);
             let (mut habits, mut one) = (Habits::default(), refused(of_rst));
             // Added before the host's own TTL is known.
-            unsettled.add(&mut [one.clone()], &mut habits);
+            pending.add(&mut [one.clone()], &mut habits);
             if let Some(ttl) = own {
                 for _ in 0..3 {
                     habits.observe(&answering(ttl));
                 }
             }
             habits.judge(&mut one);
-            let aggregate = unsettled.settle(&habits);
+            let aggregate = pending.settle(&habits);
             assert_eq!((one.verdict.cause, one.reset_by), (cause, by));
             assert_eq!(aggregate.causes().collect::<Vec<_>>(), [(cause, 1)]);
             let totals = &aggregate.totals;

@@ -16,7 +16,7 @@ use crate::record::{Cause, Closing, Connection, Impact, ResetBy};
 pub struct Pending {
     aggregate: Aggregate,
     /// In no sum yet.
-    gathered: Batch,
+    batch: Batch,
     connections: u64,
     aborted: Chunks<Aborted, 4096>,
     refused: Vec<Refused>,
@@ -71,7 +71,7 @@ impl Pending {
     pub fn new(max_groups: usize) -> Self {
         Self {
             aggregate: Aggregate::new(max_groups),
-            gathered: Batch::new(),
+            batch: Batch::new(),
             connections: 0,
             aborted: Chunks::default(),
             refused: Vec::new(),
@@ -87,8 +87,8 @@ impl Pending {
 
     /// Connections that are in no sum yet.
     #[cfg(test)]
-    pub(super) fn gathered(&self) -> usize {
-        self.gathered.len()
+    pub(super) fn batch(&self) -> usize {
+        self.batch.len()
     }
 
     /// Adds one connection, judged.
@@ -130,10 +130,10 @@ impl Pending {
             self.leave_open(question, connection, habits, rows);
         }
         self.aggregate.add_words(connection);
-        if !self.gathered.push(connection, rows) {
+        if !self.batch.push(connection, rows) {
             self.aggregate.add_sums(connection, Some(rows));
         }
-        if self.gathered.is_full() {
+        if self.batch.is_full() {
             self.flush();
         }
     }
@@ -180,7 +180,7 @@ impl Pending {
 
     fn flush(&mut self) {
         let Aggregate { totals, servers, clients, .. } = &mut self.aggregate;
-        self.gathered.add_to(totals, servers, clients);
+        self.batch.add_to(totals, servers, clients);
     }
 
     /// Adds what is not in the sums yet, and judges what was left open.

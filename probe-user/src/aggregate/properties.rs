@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
-use super::{batch::GATHER, contribution::Fact, tests::connection, *};
+use super::{batch::BATCH_LEN, contribution::Fact, tests::connection, *};
 use crate::record::{Opening, Side};
 
 const OPENINGS: [Opening; 6] =
@@ -65,13 +65,13 @@ fn read(groups: &Groups) -> Vec<impl PartialEq + std::fmt::Debug> {
     groups.by_server_rst(usize::MAX).into_iter().map(read).collect()
 }
 
-fn assert_same(gathered: &Aggregate, one_by_one: &Aggregate) {
-    assert_eq!(gathered.totals, one_by_one.totals);
-    assert!(gathered.causes().eq(one_by_one.causes()));
-    assert!(gathered.closings().eq(one_by_one.closings()));
-    assert_eq!(gathered.whole_bytes, one_by_one.whole_bytes);
-    assert_eq!(read(&gathered.servers), read(&one_by_one.servers));
-    assert_eq!(read(&gathered.clients), read(&one_by_one.clients));
+fn assert_same(batch: &Aggregate, one_by_one: &Aggregate) {
+    assert_eq!(batch.totals, one_by_one.totals);
+    assert!(batch.causes().eq(one_by_one.causes()));
+    assert!(batch.closings().eq(one_by_one.closings()));
+    assert_eq!(batch.whole_bytes, one_by_one.whole_bytes);
+    assert_eq!(read(&batch.servers), read(&one_by_one.servers));
+    assert_eq!(read(&batch.clients), read(&one_by_one.clients));
 }
 
 fn is_real(one: &Connection) -> bool {
@@ -81,15 +81,15 @@ fn is_real(one: &Connection) -> bool {
 /// Added in pieces and settled; then one by one, each judged after all were observed. The habits are others: those that
 /// `Pending` counts are part of what is compared.
 fn both_ways(connections: &[Connection], max_groups: usize, piece: usize) -> [Aggregate; 2] {
-    let (mut one_by_one, mut unsettled) = (Aggregate::new(max_groups), Pending::new(max_groups));
+    let (mut one_by_one, mut pending) = (Aggregate::new(max_groups), Pending::new(max_groups));
     let (mut habits, mut observed) = (Habits::default(), Habits::default());
     for some in connections.chunks(piece) {
-        unsettled.add(&mut some.to_vec(), &mut habits);
+        pending.add(&mut some.to_vec(), &mut habits);
     }
-    assert_eq!(unsettled.connections(), connections.iter().filter(|one| is_real(one)).count() as u64);
+    assert_eq!(pending.connections(), connections.iter().filter(|one| is_real(one)).count() as u64);
     // Without this, a change of what fits could leave nothing to compare.
     let fit = connections.iter().filter(|one| is_real(one) && Fact::fits(one)).count();
-    assert_eq!(unsettled.gathered(), fit % GATHER);
+    assert_eq!(pending.batch(), fit % BATCH_LEN);
     for one in connections {
         observed.observe(one);
     }
@@ -98,17 +98,17 @@ fn both_ways(connections: &[Connection], max_groups: usize, piece: usize) -> [Ag
         observed.judge(&mut one);
         one_by_one.add(&one);
     }
-    [unsettled.settle(&habits), one_by_one]
+    [pending.settle(&habits), one_by_one]
 }
 
 proptest! {
     #[test]
-    fn gathered_is_as_one_by_one(
+    fn batched_is_as_one_by_one(
         connections in proptest::collection::vec(any_connection(), 0..400),
         (max_groups, piece) in (0..10_usize, 1..100_usize),
     ) {
-        let [gathered, one_by_one] = both_ways(&connections, max_groups, piece);
-        assert_same(&gathered, &one_by_one);
+        let [batch, one_by_one] = both_ways(&connections, max_groups, piece);
+        assert_same(&batch, &one_by_one);
     }
 
     #[test]
@@ -120,8 +120,8 @@ proptest! {
             (side.packets, side.ip_bytes) = (0x7fff_ffff, 0x7fff_ffff);
         }
         prop_assert!(Fact::fits(&one));
-        let [gathered, one_by_one] = both_ways(&vec![one; many], 1, 100);
-        assert_same(&gathered, &one_by_one);
+        let [batch, one_by_one] = both_ways(&vec![one; many], 1, 100);
+        assert_same(&batch, &one_by_one);
     }
 }
 
@@ -153,7 +153,7 @@ fn any_connections_are_of_both_kinds() {
 }
 
 #[test]
-fn more_than_are_gathered_at_once() {
+fn more_than_one_batch() {
     let fin = Side { fin: 1, packets: 3, ..Side::default() };
     let of_number = |number: u32| {
         let server = format!("10.0.0.2:{}", number % 300);
@@ -165,9 +165,9 @@ fn more_than_are_gathered_at_once() {
     };
     let connections: Vec<_> = (0..100_000).map(of_number).collect();
     let fit = connections.iter().filter(|one| Fact::fits(one)).count();
-    assert!(fit > 2 * GATHER, "{fit}");
-    let [gathered, one_by_one] = both_ways(&connections, 100, 100);
-    assert_same(&gathered, &one_by_one);
+    assert!(fit > 2 * BATCH_LEN, "{fit}");
+    let [batch, one_by_one] = both_ways(&connections, 100, 100);
+    assert_same(&batch, &one_by_one);
 }
 
 /// Aborted connections of four services, with and without a row of their own: each is judged by the habit of its service.
@@ -193,9 +193,9 @@ fn each_connection_is_judged_by_its_own_service() {
     // Which of them come to share a row depends on their order.
     for _ in 0..2 {
         for max_groups in 0..=SERVICES.len() {
-            let [gathered, one_by_one] = both_ways(&connections, max_groups, 7);
-            assert_same(&gathered, &one_by_one);
-            let causes: Vec<_> = gathered.causes().collect();
+            let [batch, one_by_one] = both_ways(&connections, max_groups, 7);
+            assert_same(&batch, &one_by_one);
+            let causes: Vec<_> = batch.causes().collect();
             assert_eq!(causes, [(Cause::None, 15), (Cause::AppAbort, 9), (Cause::RstInsteadOfFin, 10)]);
         }
         connections.reverse();
@@ -205,9 +205,9 @@ fn each_connection_is_judged_by_its_own_service() {
 /// A number that says nothing to them is nobody's.
 #[test]
 fn other_habits_than_before_are_no_reason_to_panic() {
-    let (fin, mut unsettled) = (Side { fin: 1, ..Side::default() }, Pending::new(8));
+    let (fin, mut pending) = (Side { fin: 1, ..Side::default() }, Pending::new(8));
     let mut one = [connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, fin, fin)];
-    unsettled.add(&mut one, &mut Habits::default());
-    unsettled.add(&mut one, &mut Habits::default());
-    assert_eq!(unsettled.settle(&Habits::default()).totals.connections, 2);
+    pending.add(&mut one, &mut Habits::default());
+    pending.add(&mut one, &mut Habits::default());
+    assert_eq!(pending.settle(&Habits::default()).totals.connections, 2);
 }

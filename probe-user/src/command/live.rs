@@ -89,20 +89,20 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
         missed_by_nic: missed,
         not_given: closed.unseen,
     };
-    let mut losses = counters::live(&closed.books, &closed.stats, &unseen);
-    let mut books = counters::live_books(&closed.books, &closed.stats);
+    let mut losses = counters::live(&closed.accounting, &closed.stats, &unseen);
+    let mut accounting = counters::live_accounting(&closed.accounting, &closed.stats);
     let xsk = closed.xsk.unwrap_or_default();
     if xsk.redirected > 0 {
         losses.extend(counters::sockets(&xsk));
-        books.extend(counters::socket_books(&xsk));
+        accounting.extend(counters::socket_accounting(&xsk));
     }
     if let Some(evidence) = &closed.evidence {
         losses.extend(counters::evidence(evidence));
-        books.extend(counters::evidence_books(evidence));
+        accounting.extend(counters::evidence_accounting(evidence));
     }
-    let printed = view.finish(window, losses, books, counters::flood(&closed.services), &closed.stats);
+    let printed = view.finish(window, losses, accounting, counters::flood(&closed.services), &closed.stats);
     closed.drained.and(taken).and(printed)?;
-    match closed.books.difference() + xsk.difference() {
+    match closed.accounting.difference() + xsk.difference() {
         0 => Ok(()),
         difference => Err(RunError::Unbalanced(difference)),
     }

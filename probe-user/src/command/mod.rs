@@ -2,6 +2,7 @@
 
 mod capture_clock;
 mod doctor;
+mod fields;
 mod live;
 mod read;
 
@@ -25,6 +26,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Read(args) => ReadPlan::try_from(args).map_err(RunError::from).and_then(|plan| read::read(&plan)),
         Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
         Command::Detach(args) => detach::detach(&DetachPlan::from(args)),
+        Command::Fields(args) => fields::fields(args.format),
     };
     match result {
         Ok(()) => ExitCode::from(exit::OK),

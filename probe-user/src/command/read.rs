@@ -10,7 +10,8 @@ use crate::{
     command::{RunError, capture_clock::CaptureClock},
     output,
     output::{
-        capture_evidence::Kept, counters, offloaded_checksums as checksums, overwriting, view::View, writer::Stdout,
+        capture_evidence::CaptureEvidence, counters, offloaded_checksums as checksums, overwriting, view::View,
+        writer::Stdout,
     },
 };
 use crate::{
@@ -51,9 +52,9 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
     match outcome {
         Err(RunError::BrokenPipe) => reading.abandon(),
         // Nothing was read, and there is nothing to say of it.
-        Err(error) if reading.decoder.books().frames == 0 => Err(error),
+        Err(error) if reading.decoder.accounting().frames == 0 => Err(error),
         outcome => {
-            let not_understood = counters::not_understood(reading.decoder.books());
+            let not_understood = counters::not_understood(reading.decoder.accounting());
             let finished = reading.finish();
             finished.and(outcome).and(not_understood.map_or(Ok(()), |what| Err(RunError::LinkTypes(what))))
         }
@@ -73,14 +74,14 @@ struct Reading {
     tracker: Tracker,
     view: View,
     /// With `--evidence`, which has a slower way through here.
-    kept: Option<Kept>,
+    evidence: Option<CaptureEvidence>,
     window: Window,
     clock: CaptureClock,
     started: Instant,
     /// Where segments gather, each written once.
     arrivals: Box<[Arrival; ARRIVALS]>,
     /// How many are on their way to the tracker: none while more is waited for.
-    gathered: usize,
+    buffered: usize,
     /// Frames after which the wall clock is looked at again.
     progress_at: u64,
     /// Memory for records on their way.
@@ -102,12 +103,16 @@ impl Reading {
                 ..TrackerConfig::default()
             }),
             view: View::open(&plan.view, Stdout::Direct)?,
-            kept: plan.evidence.as_ref().map(|evidence| Kept::open(evidence, &plan.files)).transpose()?,
+            evidence: plan
+                .evidence
+                .as_ref()
+                .map(|evidence| CaptureEvidence::open(evidence, &plan.files))
+                .transpose()?,
             window: Window::default(),
             clock: CaptureClock::default(),
             started: Instant::now(),
             arrivals: Box::new([Arrival { segment: Segment::default(), extra: Extra::default() }; ARRIVALS]),
-            gathered: 0,
+            buffered: 0,
             progress_at: PROGRESS_FRAMES,
             closed: Vec::new(),
         })
@@ -126,14 +131,14 @@ impl Reading {
 
     fn frames_of(&mut self, path: &Path, mut capture: CaptureFile) -> Result<(), RunError> {
         let named = |source: CaptureError| named(path, source);
-        if let Some(mut kept) = self.kept.take() {
-            let read = self.file_with_evidence(&mut kept, path, &mut capture, named);
-            self.kept = Some(kept);
+        if let Some(mut evidence) = self.evidence.take() {
+            let read = self.file_with_evidence(&mut evidence, path, &mut capture, named);
+            self.evidence = Some(evidence);
             return read;
         }
         loop {
             if !self.clock.awaits_first() {
-                self.frames_at_hand(&mut capture)?;
+                self.frames_in_memory(&mut capture)?;
             }
             self.track()?;
             match capture.next_frame().map_err(named)? {
@@ -146,13 +151,13 @@ impl Reading {
     /// Takes what need not be waited for, once it is known when the first frame was. A function of its own, so that its
     /// loop has all registers.
     #[inline(never)]
-    fn frames_at_hand(&mut self, capture: &mut CaptureFile) -> Result<(), RunError> {
+    fn frames_in_memory(&mut self, capture: &mut CaptureFile) -> Result<(), RunError> {
         loop {
-            let Self { decoder, arrivals, gathered, clock, .. } = self;
-            let mut gathering = Gathering { decoder, arrivals, gathered: *gathered, clock: *clock, other_ns: None };
-            capture.offer_at_hand(&mut gathering);
-            let Gathering { gathered: now, clock: seen, other_ns, .. } = gathering;
-            (*gathered, *clock) = (now, seen);
+            let Self { decoder, arrivals, buffered, clock, .. } = self;
+            let mut buffering = Buffering { decoder, arrivals, buffered: *buffered, clock: *clock, other_ns: None };
+            capture.offer_in_memory(&mut buffering);
+            let Buffering { buffered: now, clock: seen, other_ns, .. } = buffering;
+            (*buffered, *clock) = (now, seen);
             if other_ns.is_none() && now < ARRIVALS && !self.decoder.has_remark() {
                 return Ok(());
             }
@@ -165,12 +170,12 @@ impl Reading {
 
     fn file_with_evidence(
         &mut self,
-        kept: &mut Kept,
+        evidence: &mut CaptureEvidence,
         path: &Path,
         capture: &mut CaptureFile,
         named: impl Fn(CaptureError) -> RunError,
     ) -> Result<(), RunError> {
-        kept.begin(path);
+        evidence.begin(path);
         loop {
             match capture.next_with_interface() {
                 Ok(Some((frame, captured_on))) => {
@@ -182,9 +187,9 @@ impl Reading {
                     }
                     self.take_remark();
                     // What has ended goes before a frame of the next connection on the same ports comes.
-                    kept.ended(&mut self.tracker, &mut self.closed);
+                    evidence.ended(&mut self.tracker, &mut self.closed);
                     if let Some(decoded) = decoded {
-                        kept.frame(&decoded, &frame, &captured_on);
+                        evidence.frame(&decoded, &frame, &captured_on);
                     }
                     self.print()?;
                 }
@@ -204,7 +209,7 @@ impl Reading {
     }
 
     fn tell_progress(&mut self) {
-        let frames = self.decoder.books().frames;
+        let frames = self.decoder.accounting().frames;
         if frames >= self.progress_at {
             self.progress_at = frames + PROGRESS_FRAMES;
             self.view.progress(self.started.elapsed(), &format!("{frames} frames, "));
@@ -215,7 +220,7 @@ impl Reading {
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
         self.see(frame)?;
         if take_odd(&mut self.decoder, frame, &mut self.arrivals[0]) {
-            self.gathered = 1;
+            self.buffered = 1;
         } else {
             self.tracker.advance(frame.time_ns);
         }
@@ -251,13 +256,13 @@ impl Reading {
     #[cold]
     fn first_frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
         self.window.start_ns = frame.time_ns;
-        if self.decoder.books().frames == 0 { self.view.begin() } else { Ok(()) }
+        if self.decoder.accounting().frames == 0 { self.view.begin() } else { Ok(()) }
     }
 
     /// Hands on what has gathered.
     fn track(&mut self) -> Result<(), RunError> {
-        self.tracker.observe_all(&self.arrivals[..self.gathered]);
-        self.gathered = 0;
+        self.tracker.observe_all(&self.arrivals[..self.buffered]);
+        self.buffered = 0;
         if self.decoder.has_remark() {
             self.take_remark();
         }
@@ -271,9 +276,9 @@ impl Reading {
 
     /// Nobody wants to hear more: what has been kept until now is written, and that it is not all is said.
     fn abandon(self) -> Result<(), RunError> {
-        let Some(kept) = self.kept else { return Err(RunError::BrokenPipe) };
+        let Some(evidence) = self.evidence else { return Err(RunError::BrokenPipe) };
         output::say("rstprobe: the reader of the output went away; --evidence ends where the output does");
-        kept.close().1.and(Err(RunError::BrokenPipe))
+        evidence.close().1.and(Err(RunError::BrokenPipe))
     }
 
     /// Prints what is still tracked, a batch at a time: there may be very many, and none is needed twice.
@@ -281,8 +286,8 @@ impl Reading {
         let mut left = self.tracker.left(self.window.end_ns);
         let mut taken = Ok(());
         loop {
-            match &mut self.kept {
-                Some(kept) => kept.ended(&mut self.tracker, &mut self.closed),
+            match &mut self.evidence {
+                Some(evidence) => evidence.ended(&mut self.tracker, &mut self.closed),
                 None => self.tracker.swap_closed(&mut self.closed),
             }
             if taken.is_ok() {
@@ -297,57 +302,57 @@ impl Reading {
 
     fn finish(mut self) -> Result<(), RunError> {
         let taken = self.take_left();
-        let books = self.decoder.books();
-        if books.frames == 0 {
+        let accounting = self.decoder.accounting();
+        if accounting.frames == 0 {
             self.view.begin()?;
             output::say("rstprobe: no frames");
         }
-        if let Some(notice) = checksums::notice(books.tcp, books.bad_tcp_checksum, &self.tracker.stats()) {
+        if let Some(notice) = checksums::notice(accounting.tcp, accounting.bad_tcp_checksum, &self.tracker.stats()) {
             output::say(&notice);
         }
-        let (mut losses, mut books) = (
-            counters::capture(books, &self.decoder.reassembled(), &self.tracker.stats()),
-            counters::capture_books(books, &self.decoder.reassembled(), &self.tracker.stats()),
+        let (mut losses, mut accounting) = (
+            counters::capture(accounting, &self.decoder.reassembled(), &self.tracker.stats()),
+            counters::capture_books(accounting, &self.decoder.reassembled(), &self.tracker.stats()),
         );
         // Also when nobody reads any more: the evidence is of everything.
-        let written = match self.kept.map(Kept::close) {
+        let written = match self.evidence.map(CaptureEvidence::close) {
             Some((evidence, written)) => {
                 losses.extend(counters::evidence(&evidence));
-                books.extend(counters::evidence_books(&evidence));
+                accounting.extend(counters::evidence_accounting(&evidence));
                 written
             }
             None => Ok(()),
         };
         taken?;
-        self.view.finish(self.window, losses, books, Flood::default(), &self.tracker.stats()).and(written)
+        self.view.finish(self.window, losses, accounting, Flood::default(), &self.tracker.stats()).and(written)
     }
 }
 
 /// What the frames at hand go through, with all that the loop over them needs.
-struct Gathering<'a> {
+struct Buffering<'a> {
     decoder: &'a mut Decoder,
     arrivals: &'a mut [Arrival; ARRIVALS],
-    gathered: usize,
+    buffered: usize,
     clock: CaptureClock,
     /// Time of a frame without a segment: the tracker is to know of it after the segments before.
     other_ns: Option<u64>,
 }
 
-impl Take for Gathering<'_> {
+impl Take for Buffering<'_> {
     #[inline(always)]
     fn take(&mut self, frame: &Frame<'_>) -> Took {
-        let Some(arrival) = self.arrivals.get_mut(self.gathered) else { return Took::Nothing };
+        let Some(arrival) = self.arrivals.get_mut(self.buffered) else { return Took::Nothing };
         self.clock.see(frame.time_ns);
         if let Some(payload) = self.decoder.decode_plain(frame, &mut arrival.segment) {
             let Payload { bad_checksum, payload_cut } = payload;
             arrival.extra = Extra { bad_checksum, payload_cut, header: Header::Whole };
-            self.gathered += 1;
+            self.buffered += 1;
             return self.after_segment();
         }
         // Copied, so that the frame itself need never be in memory.
         let frame = *frame;
         if take_odd(self.decoder, &frame, arrival) {
-            self.gathered += 1;
+            self.buffered += 1;
             return self.after_segment();
         }
         self.other_ns = Some(frame.time_ns);
@@ -355,7 +360,7 @@ impl Take for Gathering<'_> {
     }
 }
 
-impl Gathering<'_> {
+impl Buffering<'_> {
     /// What a frame says beyond its segment goes to the tracker before the next one comes.
     #[inline(always)]
     fn after_segment(&self) -> Took {

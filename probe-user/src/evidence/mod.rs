@@ -22,7 +22,7 @@ use probe_ebpf::layout::{Endpoint, FlowKey, RST, Segment};
 
 pub use pcapng::{Direction, Interface, head};
 use pcapng::{Packet, packet};
-use store::{Kept, Store};
+use store::{Store, StoredFrame};
 
 use crate::{
     aggregate::Habits,
@@ -115,7 +115,7 @@ impl Collector {
     /// forgets them. Returns how many frames that were.
     pub fn ended(&mut self, connection: &Connection, blocks: &mut Vec<u8>) -> u64 {
         self.habits.observe(connection);
-        let kept = self.store.ended(&key(connection).0, connection.start_ns);
+        let stored = self.store.ended(&key(connection).0, connection.start_ns);
         let may_change = self.asks_verdict && Habits::may_change(connection);
         if !may_change && !self.of.matches(connection) {
             return 0;
@@ -125,12 +125,12 @@ impl Collector {
         if may_change && !self.of.matches(&judged) {
             return 0;
         }
-        let Some(kept) = kept else {
+        let Some(stored) = stored else {
             self.stats.without_frames += 1;
             return 0;
         };
-        let comments = Comments::of(&judged, kept.left_out);
-        let frames: Vec<&Kept> = kept.frames().collect();
+        let comments = Comments::of(&judged, stored.left_out);
+        let frames: Vec<&StoredFrame> = stored.frames().collect();
         for (place, frame) in frames.iter().enumerate() {
             let comment = comments.of_frame(place == 0, frame, &judged);
             let what = Packet {
@@ -197,7 +197,7 @@ impl Comments {
         Self { full, short }
     }
 
-    fn of_frame(&self, is_first: bool, frame: &Kept, connection: &Connection) -> String {
+    fn of_frame(&self, is_first: bool, frame: &StoredFrame, connection: &Connection) -> String {
         if frame.flags & RST == 0 {
             return if is_first { self.full.clone() } else { self.short.clone() };
         }

@@ -19,7 +19,7 @@ const OVERHEAD: usize = 96;
 
 /// A frame that was kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Kept {
+pub(super) struct StoredFrame {
     pub(super) time_ns: u64,
     pub(super) interface: u32,
     pub(super) direction: Direction,
@@ -36,9 +36,9 @@ pub(super) struct Life {
     isn: Option<u32>,
     /// A FIN or RST was seen: the next SYN is another connection's.
     closing: bool,
-    opening: Vec<Kept>,
-    before: VecDeque<Kept>,
-    after: Vec<Kept>,
+    opening: Vec<StoredFrame>,
+    before: VecDeque<StoredFrame>,
+    after: Vec<StoredFrame>,
     /// Frames of it that were seen and are not here.
     pub(super) left_out: u64,
 }
@@ -57,7 +57,7 @@ impl Life {
     }
 
     /// In order of time.
-    pub(super) fn frames(&self) -> impl Iterator<Item = &Kept> {
+    pub(super) fn frames(&self) -> impl Iterator<Item = &StoredFrame> {
         self.opening.iter().chain(&self.before).chain(&self.after)
     }
 
@@ -113,7 +113,7 @@ impl Store {
             life.left_out += 1;
             return;
         }
-        let mut kept = Kept {
+        let mut stored = StoredFrame {
             time_ns: record.time_ns,
             interface: frame.interface,
             direction: frame.direction,
@@ -126,19 +126,19 @@ impl Store {
             self.between += 1;
             life.left_out += 1;
             self.used -= oldest.bytes.len();
-            kept.bytes = oldest.bytes;
+            stored.bytes = oldest.bytes;
         } else {
             self.used += OVERHEAD;
         }
         self.used += bytes.len();
-        kept.bytes.clear();
-        kept.bytes.extend_from_slice(bytes);
+        stored.bytes.clear();
+        stored.bytes.extend_from_slice(bytes);
         if is_end {
-            life.after.push(kept);
+            life.after.push(stored);
         } else if life.opening.len() < OPENING {
-            life.opening.push(kept);
+            life.opening.push(stored);
         } else {
-            life.before.push_back(kept);
+            life.before.push_back(stored);
         }
     }
 

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::expr::{Comparison, Expr, Relation, Values};
-use super::field::{Kind, Name, Names, Scope, address, end};
 use super::span::Span;
-use crate::record::{Basis, Connection, Side};
+use crate::record::{Connection, Side};
+use crate::record::{Kind, Scope, Word, Words, address, end, fields::FieldRef};
 
 /// A condition.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) enum Node {
         is_in: bool,
     },
     /// The bit of the value is set.
-    Name {
+    Word {
         of: fn(&Connection) -> u8,
         mask: u64,
     },
@@ -44,7 +44,7 @@ pub(super) enum Node {
 /// How a number is read of a record.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Number {
-    Sides(Scope, fn(&Side, Basis) -> Option<u64>),
+    Sides(FieldRef, fn(&Side) -> Option<u64>),
     Connection(fn(&Connection) -> Option<u64>),
     Port(Scope),
 }
@@ -60,7 +60,7 @@ impl Node {
                 let is_among = |address: IpAddr| among.iter().any(|prefix| prefix.contains(&address));
                 of_scope(*scope, |scope| is_among(address(connection, scope))) == *is_in
             }
-            Self::Name { of, mask } => mask >> of(connection) & 1 == 1,
+            Self::Word { of, mask } => mask >> of(connection) & 1 == 1,
             Self::Letters { text, is_equal } => (connection.history.as_str() == &**text) == *is_equal,
             Self::Contains(text) => connection.history.contains(&**text),
         }
@@ -80,15 +80,7 @@ fn number_holds(read: Number, among: &[Span], is_in: bool, connection: &Connecti
     // Without a value no comparison holds, not even that it is another one.
     let holds = |value: Option<u64>| value.is_some_and(|value| is_among(value) == is_in);
     match read {
-        Number::Sides(scope, of) => {
-            let [client, server] =
-                [&connection.from_orig, &connection.from_resp].map(|side| of(side, connection.basis));
-            holds(match scope {
-                Scope::Both => client.zip(server).map(|(client, server)| client.saturating_add(server)),
-                Scope::Client => client,
-                Scope::Server => server,
-            })
-        }
+        Number::Sides(of_field, of) => holds(of_field.field.number(connection, of_field.scope, of)),
         Number::Connection(of) => holds(of(connection)),
         Number::Port(scope) => of_scope(scope, |scope| is_among(u64::from(end(connection, scope).port()))) == is_in,
     }
@@ -112,13 +104,13 @@ fn compare(Comparison { field, relation, values }: &Comparison) -> Node {
         Node::Number { read, among, is_in }
     };
     match (&field.field.kind, values) {
-        (Kind::Sides(_, of), Values::Numbers(_, spans)) => number(Number::Sides(scope, *of), spans),
+        (Kind::Sides(_, of), Values::Numbers(_, spans)) => number(Number::Sides(*field, *of), spans),
         (Kind::Number(_, of), Values::Numbers(_, spans)) => number(Number::Connection(*of), spans),
         (Kind::Port, Values::Numbers(_, spans)) => number(Number::Port(scope), spans),
         (Kind::Address, Values::Prefixes(prefixes)) => {
             Node::Address { scope, among: prefixes.as_slice().into(), is_in }
         }
-        (Kind::Name(known), Values::Names(names)) => Node::Name { of: known.of, mask: mask(known, *relation, names) },
+        (Kind::Word(known), Values::Words(words)) => Node::Word { of: known.of, mask: mask(known, *relation, words) },
         (Kind::Letters, Values::Text(text)) if *relation == Relation::Contains => Node::Contains(text.as_str().into()),
         (Kind::Letters, Values::Text(text)) => Node::Letters { text: text.as_str().into(), is_equal: is_in },
         // The parser makes no other pairs; nothing would be such a value.
@@ -126,11 +118,11 @@ fn compare(Comparison { field, relation, values }: &Comparison) -> Node {
     }
 }
 
-/// The values that stand in this relation to one of `names`, a bit each.
-fn mask(known: &Names, relation: Relation, names: &[Name]) -> u64 {
-    let number = |name: &Name| u64::from(name.number);
+/// The values that stand in this relation to one of `words`, a bit each.
+fn mask(known: &Words, relation: Relation, words: &[Word]) -> u64 {
+    let number = |word: &Word| u64::from(word.number);
     let spans: Vec<_> =
-        names.iter().filter_map(|name| bounds(relation, Span { first: number(name), last: number(name) })).collect();
+        words.iter().filter_map(|word| bounds(relation, Span { first: number(word), last: number(word) })).collect();
     let is_in = |number: u64| spans.iter().any(|span| (span.first..=span.last).contains(&number));
     let all = (known.all)();
     let holding = all.iter().map(number).filter(|number| is_in(*number) == (relation != Relation::NotEqual));

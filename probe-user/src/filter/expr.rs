@@ -4,9 +4,9 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::field::{Field, FieldRef, Kind, Name, Unit};
 use super::literal;
 use super::span::Span;
+use crate::record::{Field, Kind, Unit, Word, fields::FieldRef};
 
 /// A condition.
 #[derive(Clone, PartialEq, Debug)]
@@ -79,7 +79,7 @@ impl Relation {
             (Self::Equal | Self::NotEqual, _) => true,
             (Self::Contains, kind) => matches!(kind, Kind::Letters),
             (Self::In, kind) => !matches!(kind, Kind::Letters),
-            (_, Kind::Name(names)) => names.is_ordered,
+            (_, Kind::Word(words)) => words.is_ordered,
             (_, kind) => matches!(kind, Kind::Sides(..) | Kind::Number(..) | Kind::Port),
         }
     }
@@ -90,7 +90,7 @@ impl Relation {
 pub(super) enum Values {
     Numbers(Unit, Vec<Span>),
     Prefixes(Vec<IpNet>),
-    Names(Vec<Name>),
+    Words(Vec<Word>),
     Text(String),
 }
 
@@ -139,7 +139,7 @@ impl fmt::Display for Comparison {
         let values: Vec<String> = match &self.values {
             Values::Numbers(unit, spans) => spans.iter().map(|span| literal::span(*unit, *span)).collect(),
             Values::Prefixes(prefixes) => prefixes.iter().map(|prefix| literal::prefix_text(*prefix)).collect(),
-            Values::Names(names) => names.iter().map(|name| name.name.to_owned()).collect(),
+            Values::Words(words) => words.iter().map(|word| word.name.to_owned()).collect(),
             Values::Text(text) => vec![literal::quoted(text)],
         };
         let values = values.join(", ");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::field::{FIELDS, Field, Kind};
+use crate::record::{Field, Kind, fields::FIELDS};
 
 /// Column at which what a field means begins.
 const MEANING: usize = 18;
@@ -31,7 +31,10 @@ Fields:
 /// What a filter may be, with every field.
 pub fn help() -> String {
     let mut text = LANGUAGE.to_owned();
-    for field in FIELDS {
+    // Counts first: they are what most filters ask for.
+    let is_count = |field: &&Field| matches!(field.kind, Kind::Sides(..));
+    let (counts, others): (Vec<_>, Vec<_>) = FIELDS.iter().partition(is_count);
+    for field in counts.into_iter().chain(others) {
         let names = format!("  {}", names(field));
         let is_long = names.len() >= MEANING;
         let first = if is_long { format!("{names}\n{:MEANING$}", "") } else { format!("{names:<MEANING$}") };
@@ -72,8 +75,8 @@ fn names(field: &Field) -> String {
 fn meaning(field: &Field) -> String {
     let sides = if matches!(field.kind, Kind::Sides(..)) && !field.names[0].is_empty() { "; .clt, .srv" } else { "" };
     let values = match field.kind {
-        Kind::Name(names) => {
-            let all: Vec<_> = (names.all)().iter().map(|name| name.name).collect();
+        Kind::Word(words) => {
+            let all: Vec<_> = (words.all)().iter().map(|word| word.name).collect();
             format!(": {}", all.join(", "))
         }
         _ => String::new(),
@@ -84,7 +87,7 @@ fn meaning(field: &Field) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filter::{Filter, field::all_names};
+    use crate::{filter::Filter, record::fields::all_names};
 
     #[test]
     fn every_example_of_the_help_is_one() {

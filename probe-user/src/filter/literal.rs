@@ -7,8 +7,8 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::field::Unit;
 use super::span::Span;
+use crate::record::Unit;
 
 /// Between the first and the last of a range.
 const TO: &str = "..";
@@ -43,10 +43,18 @@ fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
+/// A decimal number that is not negative, as its bits: these order as the numbers do.
+fn per_second(text: &str) -> Option<u64> {
+    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number: f64 = if is_decimal { text.parse().ok()? } else { return None };
+    number.is_finite().then(|| number.to_bits())
+}
+
 /// A number in its unit.
 pub(super) fn number(unit: Unit, text: &str) -> Option<u64> {
     match unit {
         Unit::Count => digits(text),
+        Unit::PerSecond => per_second(text),
         Unit::Bytes => bytes(text),
         Unit::Duration if text == "0" => Some(0),
         Unit::Duration => u64::try_from(humantime::parse_duration(text).ok()?.as_nanos()).ok(),
@@ -70,6 +78,7 @@ pub(super) fn read_span(unit: Unit, text: &str) -> Option<Span> {
 pub(super) fn example(unit: Unit) -> &'static str {
     match unit {
         Unit::Count => "a number such as 3",
+        Unit::PerSecond => "a number such as 0.5",
         Unit::Bytes => "a number of bytes such as 1500, 64K, 10M or 1G",
         Unit::Duration => "a time such as 500ms, 30s, 5m or 1h30m",
         Unit::Time => "a point in time such as 2026-11-21T14:00:00Z",
@@ -80,6 +89,7 @@ pub(super) fn example(unit: Unit) -> &'static str {
 fn shown(unit: Unit, value: u64) -> String {
     match unit {
         Unit::Count | Unit::Bytes => value.to_string(),
+        Unit::PerSecond => f64::from_bits(value).to_string(),
         Unit::Duration if value == 0 => "0s".to_owned(),
         Unit::Duration => {
             let fitting = TIMES.iter().find(|(_, ns)| value.is_multiple_of(*ns));

@@ -1,7 +1,8 @@
 //! Filter language: expressions over connection records, such as `rst.count > 0 and fin.count = 0`.
 //!
-//! * `field`: the one table of fields. What may be compared with what, what is read of a record, the help text and the
-//!   suggestions in errors all come from it.
+//! What may be compared with what, what is read of a record, the help text and the suggestions in errors all come from the
+//! table of fields in [`crate::record::fields`].
+//!
 //! * `token`: words, signs and quoted text, with their places.
 //! * `parse`: text to `expr`, the expression as it was meant, whose `Display` is the same language again.
 //! * `literal`: numbers, times, prefixes and names as they are written.
@@ -19,7 +20,6 @@
 mod compiled;
 mod error;
 mod expr;
-mod field;
 mod help;
 mod literal;
 mod parse;

@@ -2,9 +2,12 @@
 
 use super::error::{FilterError, closest, listed};
 use super::expr::{Comparison, Expr, Relation, Values};
-use super::field::{FieldRef, Kind, Names, Unit, all_names};
 use super::literal;
 use super::token::{Kind as Token, Token as Placed, tokens};
+use crate::record::{
+    Kind, Unit, Words,
+    fields::{FieldRef, all_names},
+};
 
 /// Parentheses and negations within each other. More is no filter that anybody wrote, and this much fits any stack.
 const MAX_DEPTH: usize = 64;
@@ -171,13 +174,13 @@ impl<'a> Parser<'a> {
                 };
                 self.each(relation, field, one).map(Values::Prefixes)
             }
-            Kind::Name(names) => {
-                let all = (names.all)();
+            Kind::Word(words) => {
+                let all = (words.all)();
                 let one = |this: &Self, text: &str| {
                     let known = all.iter().find(|known| known.name.eq_ignore_ascii_case(text)).copied();
-                    known.ok_or_else(|| this.unknown_name(field, names, text))
+                    known.ok_or_else(|| this.unknown_word(field, words, text))
                 };
-                self.each(relation, field, one).map(Values::Names)
+                self.each(relation, field, one).map(Values::Words)
             }
             Kind::Letters => {
                 let (Token::Word(text) | Token::Quoted(text)) = self.peek().kind else {
@@ -231,10 +234,10 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn unknown_name(&self, field: FieldRef, names: &Names, text: &str) -> FilterError {
-        let all = (names.all)();
-        let hint = closest(text, all.iter().map(|name| name.name)).map_or_else(
-            || format!("it is one of {}", listed(all.iter().map(|name| name.name))),
+    fn unknown_word(&self, field: FieldRef, words: &Words, text: &str) -> FilterError {
+        let all = (words.all)();
+        let hint = closest(text, all.iter().map(|word| word.name)).map_or_else(
+            || format!("it is one of {}", listed(all.iter().map(|word| word.name))),
             |known| format!("did you mean `{known}`?"),
         );
         self.refused(format!("`{}` is never `{text}`; {hint}", field.name()))

@@ -4,12 +4,15 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::record::{
+    Kind, Scope, Unit,
+    fields::{FIELDS, FieldRef},
+};
 use crate::{
     aggregate::tests::connection,
     record::{Basis, Cause, Closing, Confidence, ConnState, Opening, ResetBy, Side},
 };
 use expr::{Comparison, Expr, Relation, Values};
-use field::{FIELDS, FieldRef, Kind, Scope, Unit};
 use span::Span;
 
 /// Reset by the server, 10.0.0.1:40000 to 10.0.0.2:443.
@@ -288,7 +291,8 @@ fn values(field: FieldRef, relation: Relation) -> BoxedStrategy<Values> {
     match &field.field.kind {
         Kind::Sides(unit, _) | Kind::Number(unit, _) => {
             let unit = *unit;
-            spans(u64::MAX, is_one)
+            let most = if unit == Unit::PerSecond { 1e9_f64.to_bits() } else { u64::MAX };
+            spans(most, is_one)
                 .prop_map(move |spans| Values::Numbers(unit, spans[..one_unless_in(spans.len())].to_vec()))
                 .boxed()
         }
@@ -298,8 +302,8 @@ fn values(field: FieldRef, relation: Relation) -> BoxedStrategy<Values> {
         Kind::Address => {
             prefixes().prop_map(move |all| Values::Prefixes(all[..one_unless_in(all.len())].to_vec())).boxed()
         }
-        Kind::Name(names) => proptest::sample::subsequence((names.all)(), 1..4)
-            .prop_map(move |all| Values::Names(all[..one_unless_in(all.len())].to_vec()))
+        Kind::Word(words) => proptest::sample::subsequence((words.all)(), 1..4)
+            .prop_map(move |all| Values::Words(all[..one_unless_in(all.len())].to_vec()))
             .boxed(),
         Kind::Letters => "[A-Za-z^' ]{0,6}".prop_map(Values::Text).boxed(),
     }

@@ -9,7 +9,7 @@ use probe_ebpf::layout::{FIN, RST, SYN};
 
 use crate::{
     error::RunError,
-    output::evidence_writer::{Evidence, EvidenceBooks},
+    output::evidence_writer::{Evidence, EvidenceAccounting},
 };
 use crate::{
     evidence::{self, Direction, Interface},
@@ -23,7 +23,7 @@ use crate::{
 const MAX_INTERFACES: usize = 1 << 16;
 
 /// Evidence of one capture after the other.
-pub(crate) struct Kept {
+pub(crate) struct CaptureEvidence {
     evidence: Evidence,
     /// As they are described in the evidence, but for their index there, which is this.
     interfaces: HashMap<Interface, u32, foldhash::fast::RandomState>,
@@ -35,7 +35,7 @@ pub(crate) struct Kept {
     capture: PathBuf,
 }
 
-impl Kept {
+impl CaptureEvidence {
     /// Opens the first file.
     ///
     /// # Errors
@@ -83,10 +83,10 @@ impl Kept {
     }
 
     /// Waits until everything is written.
-    pub(crate) fn close(self) -> (EvidenceBooks, Result<(), RunError>) {
-        let (mut books, written) = self.evidence.close();
-        books.collected.no_memory += self.of_others;
-        (books, written)
+    pub(crate) fn close(self) -> (EvidenceAccounting, Result<(), RunError>) {
+        let (mut accounting, written) = self.evidence.close();
+        accounting.collected.no_memory += self.of_others;
+        (accounting, written)
     }
 
     /// Its index in the evidence; `None` when there are too many of them.

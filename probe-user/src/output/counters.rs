@@ -7,7 +7,7 @@ use probe_ebpf::{
     parse::Reject,
 };
 
-use crate::output::evidence_writer::EvidenceBooks;
+use crate::output::evidence_writer::EvidenceAccounting;
 use crate::{
     aggregate::FlagTotals,
     report::{
@@ -17,10 +17,10 @@ use crate::{
     source::{
         capture,
         live::{
-            books::Books,
+            accounting::Accounting,
             services::{ServiceCounts, Services},
         },
-        xsk::XskBooks,
+        xsk::XskAccounting,
     },
     tracker::TrackerStats,
 };
@@ -43,102 +43,107 @@ pub(crate) struct Unseen {
 }
 
 /// What a live session could not put, or not fully, into connections.
-pub(crate) fn live(books: &Books, stats: &TrackerStats, unseen: &Unseen) -> Vec<Loss> {
-    let left = |pick: fn(&FlagCounts) -> u64| pick(&books.flooded_flags).saturating_sub(pick(&books.claimed_flags));
+pub(crate) fn live(accounting: &Accounting, stats: &TrackerStats, unseen: &Unseen) -> Vec<Loss> {
+    let left =
+        |pick: fn(&FlagCounts) -> u64| pick(&accounting.flooded_flags).saturating_sub(pick(&accounting.claimed_flags));
     let mut losses = vec![
-        matters("untracked.syn", books.untracked_flags.syn),
-        matters("untracked.syn_ack", books.untracked_flags.syn_ack),
-        matters("untracked.fin", books.untracked_flags.fin),
-        matters("untracked.rst", books.untracked_flags.rst),
-        matters("untracked.data_segments", books.untracked_data),
+        matters("untracked.syn", accounting.untracked_flags.syn),
+        matters("untracked.syn_ack", accounting.untracked_flags.syn_ack),
+        matters("untracked.fin", accounting.untracked_flags.fin),
+        matters("untracked.rst", accounting.untracked_flags.rst),
+        matters("untracked.data_segments", accounting.untracked_data),
         matters("flood.syn_untracked", left(|flags| flags.syn)),
         matters("flood.syn_ack_untracked", left(|flags| flags.syn_ack)),
         matters("flood.rst_untracked", left(|flags| flags.rst)),
-        matters("shed.data_segments", books.shed),
-        matters("order_lost", books.order_lost),
-        matters("books.difference", books.difference()),
+        matters("shed.data_segments", accounting.shed),
+        matters("order_lost", accounting.order_lost),
+        matters("books.difference", accounting.difference()),
         matters("interfaces.gone", unseen.interfaces_gone),
         matters("nic.missed", unseen.missed_by_nic),
         matters("interfaces.not_given", unseen.not_given),
         matters("kernel.resets_lost", unseen.resets_lost),
-        matters("icmp.unlogged", books.icmp_unlogged()),
+        matters("icmp.unlogged", accounting.icmp_unlogged()),
         matters("icmp.unkept", stats.icmp.unkept),
-        Loss { name: "cropped", count: books.cropped, matters: false },
+        Loss { name: "cropped", count: accounting.cropped, matters: false },
         Loss { name: "kernel.resets_unmatched", count: stats.unmatched_resets.total(), matters: false },
         Loss { name: "kernel.unmatched.no_connection", count: stats.unmatched_resets.no_connection, matters: false },
         Loss { name: "kernel.unmatched.not_seen", count: stats.unmatched_resets.not_seen, matters: false },
         Loss { name: "kernel.unmatched.no_peer", count: stats.unmatched_resets.no_peer, matters: false },
     ];
     losses.extend(tracker(stats));
-    losses.extend(rejected(|reason| books.rejected_for(reason)));
+    losses.extend(rejected(|reason| accounting.rejected_for(reason)));
     losses
 }
 
 /// What the way through AF_XDP sockets lost.
-pub(crate) fn sockets(books: &XskBooks) -> Vec<Loss> {
+pub(crate) fn sockets(accounting: &XskAccounting) -> Vec<Loss> {
     vec![
-        matters("afxdp.dropped", books.dropped),
-        matters("afxdp.ring_full", books.ring_full),
-        matters("afxdp.unaccounted", books.unaccounted()),
-        matters("afxdp.fell_back", books.fell_back),
-        matters("afxdp.late", books.late),
-        matters("afxdp.difference", books.difference()),
-        Loss { name: "afxdp.cropped", count: books.cropped, matters: false },
-        Loss { name: "afxdp.fill_empty", count: books.fill_empty, matters: false },
-        Loss { name: "afxdp.unstamped", count: books.unstamped, matters: false },
+        matters("afxdp.dropped", accounting.dropped),
+        matters("afxdp.ring_full", accounting.ring_full),
+        matters("afxdp.unaccounted", accounting.unaccounted()),
+        matters("afxdp.fell_back", accounting.fell_back),
+        matters("afxdp.late", accounting.late),
+        matters("afxdp.difference", accounting.difference()),
+        Loss { name: "afxdp.cropped", count: accounting.cropped, matters: false },
+        Loss { name: "afxdp.fill_empty", count: accounting.fill_empty, matters: false },
+        Loss { name: "afxdp.unstamped", count: accounting.unstamped, matters: false },
     ]
 }
 
 /// What came through AF_XDP sockets.
-pub(crate) fn socket_books(books: &XskBooks) -> Vec<(&'static str, u64)> {
+pub(crate) fn socket_accounting(accounting: &XskAccounting) -> Vec<(&'static str, u64)> {
     vec![
-        ("afxdp.redirected", books.redirected),
-        ("afxdp.frames", books.frames),
-        ("afxdp.frame_bytes", books.frame_bytes),
-        ("afxdp.segments", books.segments),
+        ("afxdp.redirected", accounting.redirected),
+        ("afxdp.frames", accounting.frames),
+        ("afxdp.frame_bytes", accounting.frame_bytes),
+        ("afxdp.segments", accounting.segments),
     ]
 }
 
 /// What of the evidence could not be kept.
-pub(crate) fn evidence(books: &EvidenceBooks) -> Vec<Loss> {
-    let collected = &books.collected;
+pub(crate) fn evidence(accounting: &EvidenceAccounting) -> Vec<Loss> {
+    let collected = &accounting.collected;
     vec![
         matters("evidence.no_memory", collected.no_memory),
-        matters("evidence.not_written", books.not_written),
-        matters("evidence.snapshots_lost", books.snapshots.1),
+        matters("evidence.not_written", accounting.not_written),
+        matters("evidence.snapshots_lost", accounting.snapshots.1),
         matters("evidence.without_frames", collected.without_frames),
         Loss { name: "evidence.between", count: collected.between, matters: false },
     ]
 }
 
 /// What evidence there is.
-pub(crate) fn evidence_books(books: &EvidenceBooks) -> Vec<(&'static str, u64)> {
+pub(crate) fn evidence_accounting(accounting: &EvidenceAccounting) -> Vec<(&'static str, u64)> {
     vec![
-        ("evidence.connections", books.collected.connections),
-        ("evidence.frames", books.collected.frames),
-        ("evidence.snapshots", books.snapshots.0),
+        ("evidence.connections", accounting.collected.connections),
+        ("evidence.frames", accounting.collected.frames),
+        ("evidence.snapshots", accounting.snapshots.0),
     ]
 }
 
 /// What a capture held that is in no connection.
-pub(crate) fn capture(books: &capture::Books, pieces: &capture::Reassembled, stats: &TrackerStats) -> Vec<Loss> {
+pub(crate) fn capture(
+    accounting: &capture::Accounting,
+    pieces: &capture::Reassembled,
+    stats: &TrackerStats,
+) -> Vec<Loss> {
     let mut losses = vec![
-        matters("checksum.tcp", books.bad_tcp_checksum),
-        matters("checksum.ip", books.bad_ip_checksum),
-        matters("link_unsupported", books.link_unsupported),
-        matters("ieee80211.aggregates", books.aggregates),
-        matters("fragments.refused", books.fragments_refused),
+        matters("checksum.tcp", accounting.bad_tcp_checksum),
+        matters("checksum.ip", accounting.bad_ip_checksum),
+        matters("link_unsupported", accounting.link_unsupported),
+        matters("ieee80211.aggregates", accounting.aggregates),
+        matters("fragments.refused", accounting.fragments_refused),
         matters("fragments.packets_incomplete", pieces.expired),
         matters("fragments.packets_evicted", pieces.evicted),
-        matters("checksum.icmp", books.bad_icmp_checksum),
+        matters("checksum.icmp", accounting.bad_icmp_checksum),
         matters("icmp.unkept", stats.icmp.unkept),
-        Loss { name: "short_wire_lengths", count: books.short_wire_lengths, matters: false },
-        Loss { name: "cropped", count: books.cropped, matters: false },
-        Loss { name: "checksum.offloaded", count: books.offloaded_checksums, matters: false },
-        Loss { name: "options_cut", count: books.options_cut, matters: false },
+        Loss { name: "short_wire_lengths", count: accounting.short_wire_lengths, matters: false },
+        Loss { name: "cropped", count: accounting.cropped, matters: false },
+        Loss { name: "checksum.offloaded", count: accounting.offloaded_checksums, matters: false },
+        Loss { name: "options_cut", count: accounting.options_cut, matters: false },
     ];
     losses.extend(tracker(stats));
-    losses.extend(rejected(|reason| books.rejected[reason as usize]));
+    losses.extend(rejected(|reason| accounting.rejected[reason as usize]));
     losses
 }
 
@@ -183,30 +188,30 @@ fn reject_name(reason: Reject) -> &'static str {
 }
 
 /// What the data plane saw.
-pub(crate) fn live_books(books: &Books, stats: &TrackerStats) -> Vec<(&'static str, u64)> {
+pub(crate) fn live_accounting(accounting: &Accounting, stats: &TrackerStats) -> Vec<(&'static str, u64)> {
     vec![
-        ("frames", books.frames),
-        ("frame_bytes", books.frame_bytes),
-        ("queues.without_row", books.queueless_frames),
-        ("tcp", books.tcp),
-        ("in_slots", books.in_slots),
-        ("logged", books.logged),
-        ("untracked", books.untracked),
-        ("untracked_data", books.untracked_data),
-        ("passed_by", books.passed_by),
-        ("seen.syn", books.seen.syn),
-        ("seen.syn_ack", books.seen.syn_ack),
-        ("seen.fin", books.seen.fin),
-        ("seen.rst", books.seen.rst),
-        ("flooded", books.flooded),
-        ("flood.claimed", books.claimed),
-        ("shed", books.shed),
-        ("shed.epochs", books.shed_epochs),
-        ("bucket_full", books.bucket_full),
-        ("icmp.errors", books.icmp_errors()),
+        ("frames", accounting.frames),
+        ("frame_bytes", accounting.frame_bytes),
+        ("queues.without_row", accounting.queueless_frames),
+        ("tcp", accounting.tcp),
+        ("in_slots", accounting.in_slots),
+        ("logged", accounting.logged),
+        ("untracked", accounting.untracked),
+        ("untracked_data", accounting.untracked_data),
+        ("passed_by", accounting.passed_by),
+        ("seen.syn", accounting.seen.syn),
+        ("seen.syn_ack", accounting.seen.syn_ack),
+        ("seen.fin", accounting.seen.fin),
+        ("seen.rst", accounting.seen.rst),
+        ("flooded", accounting.flooded),
+        ("flood.claimed", accounting.claimed),
+        ("shed", accounting.shed),
+        ("shed.epochs", accounting.shed_epochs),
+        ("bucket_full", accounting.bucket_full),
+        ("icmp.errors", accounting.icmp_errors()),
         ("icmp.unmatched", stats.icmp.unmatched),
-        ("epochs", books.epochs),
-        ("difference", books.difference()),
+        ("epochs", accounting.epochs),
+        ("difference", accounting.difference()),
     ]
 }
 
@@ -232,28 +237,28 @@ fn socket_address(endpoint: Endpoint) -> SocketAddr {
 }
 
 /// How many frames are of a type of link that is not understood, and of which; nothing when there are none.
-pub(crate) fn not_understood(books: &capture::Books) -> Option<String> {
-    let listed = books.unsupported.iter().map(|(what, frames)| format!("{what} ({frames} frames)"));
-    let rest = books.link_unsupported.saturating_sub(books.unsupported.values().sum());
+pub(crate) fn not_understood(accounting: &capture::Accounting) -> Option<String> {
+    let listed = accounting.unsupported.iter().map(|(what, frames)| format!("{what} ({frames} frames)"));
+    let rest = accounting.link_unsupported.saturating_sub(accounting.unsupported.values().sum());
     let rest = (rest > 0).then(|| format!("others ({rest} frames)"));
     let all = listed.chain(rest).collect::<Vec<_>>().join(", ");
-    let (unread, frames) = (books.link_unsupported, books.frames);
+    let (unread, frames) = (accounting.link_unsupported, accounting.frames);
     (unread > 0).then(|| format!("{unread} of {frames} frames were not read: {all} is not understood"))
 }
 
 /// What was read of the captures.
 pub(crate) fn capture_books(
-    books: &capture::Books,
+    accounting: &capture::Accounting,
     pieces: &capture::Reassembled,
     stats: &TrackerStats,
 ) -> Vec<(&'static str, u64)> {
     vec![
-        ("frames", books.frames),
-        ("tcp", books.tcp),
-        ("fragments.held", books.fragments_held),
+        ("frames", accounting.frames),
+        ("tcp", accounting.tcp),
+        ("fragments.held", accounting.fragments_held),
         ("fragments.packets", pieces.whole),
         ("fragments.overlaps", pieces.overlaps),
-        ("icmp.errors", books.icmp_errors),
+        ("icmp.errors", accounting.icmp_errors),
         ("icmp.unmatched", stats.icmp.unmatched),
     ]
 }

@@ -71,7 +71,7 @@ pub(crate) struct Evidence {
 
 /// What became of the evidence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct EvidenceBooks {
+pub(crate) struct EvidenceAccounting {
     /// Of the collector.
     pub(crate) collected: CollectorStats,
     /// Frames that the disk, or its bound, had no room for, or that came faster than it writes.
@@ -134,13 +134,13 @@ impl Evidence {
         for connection in connections {
             self.piece.frames += self.collector.ended(connection, &mut self.piece.blocks);
             if self.piece.blocks.len() >= self.piece_len {
-                self.hand_over();
+                self.submit();
             }
         }
-        self.hand_over();
+        self.submit();
     }
 
-    fn hand_over(&mut self) {
+    fn submit(&mut self) {
         if self.piece.frames == 0 {
             return;
         }
@@ -158,13 +158,13 @@ impl Evidence {
     }
 
     /// Waits until everything is written.
-    pub(crate) fn close(self) -> (EvidenceBooks, Result<(), RunError>) {
+    pub(crate) fn close(self) -> (EvidenceAccounting, Result<(), RunError>) {
         let Self { collector, sender, writer, unwritten, path, .. } = self;
         drop(sender);
         let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it panicked")));
         let not_written = unwritten.frames.load(Relaxed);
-        let books = EvidenceBooks { collected: collector.stats(), not_written, snapshots: (0, 0) };
-        (books, written.map_err(|source| RunError::Evidence { path, source }))
+        let accounting = EvidenceAccounting { collected: collector.stats(), not_written, snapshots: (0, 0) };
+        (accounting, written.map_err(|source| RunError::Evidence { path, source }))
     }
 }
 

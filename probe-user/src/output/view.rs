@@ -29,11 +29,11 @@ pub(crate) struct View {
     plan: ViewPlan,
     stdout: Stdout,
     json_out: Option<JsonFile>,
-    sieve: Selection,
-    unsettled: Pending,
+    selection: Selection,
+    pending: Pending,
     habits: Habits,
     amendments: Amendments,
-    kept: Vec<Connection>,
+    waiting: Vec<Connection>,
     /// For a table with a limited number of rows: what it may show.
     shown: Option<TopRows>,
     unlisted: u64,
@@ -51,18 +51,18 @@ impl View {
     /// # Errors
     /// The file cannot be opened.
     pub(crate) fn open(plan: &ViewPlan, stdout: Stdout) -> Result<Self, RunError> {
-        let sieve = Selection::new(plan.filter.clone());
+        let selection = Selection::new(plan.filter.clone());
         // What may pass in the end only is kept whole until then.
-        let is_summed = plan.json_out.is_none() && plan.rows > 0 && !sieve.asks_verdict();
+        let is_summed = plan.json_out.is_none() && plan.rows > 0 && !selection.asks_verdict();
         Ok(Self {
             plan: plan.clone(),
             stdout,
-            sieve,
+            selection,
             json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
-            unsettled: Pending::new(MAX_GROUPS),
+            pending: Pending::new(MAX_GROUPS),
             habits: Habits::default(),
             amendments: Amendments::new(),
-            kept: Vec::new(),
+            waiting: Vec::new(),
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
             unlisted: 0,
             not_printed: 0,
@@ -86,8 +86,8 @@ impl View {
         let mut text = String::new();
         let mut lines = 0;
         if let Some(shown) = self.shown.as_mut() {
-            self.sieve.sift(closed, &mut self.habits);
-            self.unsettled.add(closed, &mut self.habits);
+            self.selection.sift(closed, &mut self.habits);
+            self.pending.add(closed, &mut self.habits);
             for connection in &*closed {
                 shown.offer(connection);
             }
@@ -97,20 +97,20 @@ impl View {
             self.habits.observe(&connection);
             let waits = !self.plan.follow || self.plan.is_final && self.tells_verdicts();
             let may_change = Habits::may_change(&connection);
-            if waits && (may_change || !self.plan.follow) && self.kept.len() < MAX_LISTED {
+            if waits && (may_change || !self.plan.follow) && self.waiting.len() < MAX_LISTED {
                 // Judged and added at the end, when the habits of all are known.
-                if self.sieve.may_pass(&connection) {
-                    self.kept.push(connection);
+                if self.selection.may_pass(&connection) {
+                    self.waiting.push(connection);
                 }
                 continue;
             }
             let of_one = (may_change && self.is_amended()).then(|| connection.clone());
             self.habits.judge(&mut connection);
             let of_one = of_one.filter(|one| one.verdict.cause == connection.verdict.cause);
-            if !self.sieve.passes(&connection) {
+            if !self.selection.passes(&connection) {
                 continue;
             }
-            self.unsettled.add_judged(&connection);
+            self.pending.add_judged(&connection);
             if !self.plan.follow {
                 self.unlisted += 1;
                 continue;
@@ -174,7 +174,7 @@ impl View {
     pub(crate) fn progress(&mut self, elapsed: Duration, what: &str) {
         if self.progress_seen && elapsed >= self.last_progress + Duration::from_secs(1) {
             self.last_progress = elapsed;
-            let ended = self.unsettled.connections() + self.kept.len() as u64 + self.sieve.left_out();
+            let ended = self.pending.connections() + self.waiting.len() as u64 + self.selection.left_out();
             output::progress(&format!("rstprobe: {what}{} s, {ended} connections ended", elapsed.as_secs()));
         }
     }
@@ -195,16 +195,16 @@ impl View {
         flood: Flood,
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
-        let mut aggregate = self.unsettled.settle(&self.habits);
+        let mut aggregate = self.pending.settle(&self.habits);
         let is_added = self.shown.is_some();
-        self.kept.extend(self.shown.take().into_iter().flat_map(TopRows::into_connections));
-        self.kept.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
-        self.kept.retain_mut(|connection| {
+        self.waiting.extend(self.shown.take().into_iter().flat_map(TopRows::into_connections));
+        self.waiting.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
+        self.waiting.retain_mut(|connection| {
             self.habits.judge(connection);
             if is_added {
                 return true;
             }
-            let passes = self.sieve.passes(connection);
+            let passes = self.selection.passes(connection);
             if passes {
                 aggregate.add(connection);
             }
@@ -212,11 +212,11 @@ impl View {
         });
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let whole = aggregate.whole_bytes.and(self.sieve.whole_bytes());
+        let whole = aggregate.whole_bytes.and(self.selection.whole_bytes());
         let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
         let quality = Quality { copies: stats.copies, whole, shed };
-        let filter = self.sieve.filtered();
-        let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.kept };
+        let filter = self.selection.filtered();
+        let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.waiting };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
         let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
         let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());

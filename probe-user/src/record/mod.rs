@@ -4,7 +4,10 @@
 
 mod connection;
 mod fact;
+mod field;
+pub mod fields;
 mod words;
 
 pub use connection::*;
 pub use fact::{Evidence, Value};
+pub use field::*;

@@ -179,12 +179,12 @@ mod tests {
     fn queues_are_told_busiest_first() {
         let one = |queue, frames| QueueUse { queue, frames, bytes: 60 * frames };
         assert_eq!(queues("eth1", &[]), None);
-        let told = queues("eth1", &[one(Some(0), 5)]).expect("a line");
-        assert_eq!(told, format!("eth1: 5 frames, {} received", text::bytes(300)));
+        let line = queues("eth1", &[one(Some(0), 5)]).expect("a line");
+        assert_eq!(line, format!("eth1: 5 frames, {} received", text::bytes(300)));
         let many: Vec<QueueUse> = (0..6).map(|queue| one(Some(queue), u64::from(queue) + 1)).collect();
-        let told = queues("eth1", &[many, vec![one(None, 7)]].concat()).expect("a line");
+        let line = queues("eth1", &[many, vec![one(None, 7)]].concat()).expect("a line");
         let expected = "(queue 5: 6, queue 4: 5, queue 3: 4, queue 2: 3, 2 others: 3); 7 sent";
-        assert_eq!(told, format!("eth1: 21 frames, {} received {expected}", text::bytes(1260)));
+        assert_eq!(line, format!("eth1: 21 frames, {} received {expected}", text::bytes(1260)));
     }
 
     #[test]

@@ -151,12 +151,12 @@ fn impact_line(totals: &Totals) -> String {
         (Impact::None, "harmless"),
         (Impact::Unknown, "of unknown effect"),
     ];
-    let told = words.into_iter().filter(|(impact, _)| totals.impacts.count(*impact) > 0);
-    let told: Vec<_> = told.map(|(impact, words)| format!("{} {words}", totals.impacts.count(impact))).collect();
-    if told.is_empty() {
+    let listed = words.into_iter().filter(|(impact, _)| totals.impacts.count(*impact) > 0);
+    let listed: Vec<_> = listed.map(|(impact, words)| format!("{} {words}", totals.impacts.count(impact))).collect();
+    if listed.is_empty() {
         return String::new();
     }
-    format!("Impact of {with_rst} connections with RST, and of those that failed without: {}\n", told.join(", "))
+    format!("Impact of {with_rst} connections with RST, and of those that failed without: {}\n", listed.join(", "))
 }
 
 /// What a row's connections lost, worst first; a dot when nothing was.

@@ -30,8 +30,8 @@ mod tests {
     #[test]
     fn brief_durations_are_exact_to_a_thousandth() {
         for us in [1_u64, 7, 2047, 2048, 10_315, 999_999, 55_000_000, 1 << 35] {
-            let kept = Brief::of(us * 1000).nanoseconds() / 1000;
-            assert!(kept <= us && us - kept <= us / 1000, "{us}: {kept}");
+            let rounded = Brief::of(us * 1000).nanoseconds() / 1000;
+            assert!(rounded <= us && us - rounded <= us / 1000, "{us}: {rounded}");
         }
         assert!(!Brief::default().is_known() && Brief::of(0).is_known());
     }

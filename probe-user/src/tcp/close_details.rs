@@ -2,13 +2,15 @@
 
 use std::num::NonZeroU64;
 
-use probe_ebpf::layout::{ACK, CONTROL, DirectionCounters, FIN, HAS_TIMESTAMPS, RST, SYN, Segment, SegmentRecord};
+use probe_ebpf::layout::{Segment, SegmentRecord};
 
-use crate::tcp::endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN};
-use crate::tcp::ledger;
-use crate::tcp::reassembly::Pieces;
-use crate::tcp::state_before::StateBefore;
-use crate::tcp::track::{ORIG, ORIG_STUCK, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
+use crate::tcp::{
+    marks::{ORIG_STUCK, SPOKE, SPOKE_RESP},
+    state_before::StateBefore,
+};
+
+/// Ranges of relative positions, in order: data above a hole.
+pub(crate) type Pieces = Vec<(u64, u64)>;
 
 /// Kept for one direction as soon as there is a FIN or an RST: small, as nearly every connection gets there.
 #[derive(Clone, Debug, Default)]
@@ -85,25 +87,21 @@ pub(crate) struct Seen {
     /// Time since the connection's previous segment, nanoseconds.
     pub(crate) idle_ns: u64,
     /// Who spoke last.
-    pub(crate) talk: Talk,
+    pub(crate) order: PayloadOrder,
     /// What it acknowledges.
     pub(crate) ack: u32,
 }
 
 /// Who had sent payload last, and when each side had, at the moment of a FIN or an RST.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Talk {
+pub(crate) struct PayloadOrder {
     /// By side, in ticks from the connection's start.
     pub(crate) data_ticks: [u32; 2],
     /// Marks of the connection (`Track::marks`).
     pub(crate) marks: u8,
 }
 
-impl Talk {
-    fn of(track: &Track) -> Self {
-        Self { data_ticks: [track.ends[0].data_tick, track.ends[1].data_tick], marks: track.marks }
-    }
-
+impl PayloadOrder {
     /// The last window of `side` was closed, or nearly.
     pub(crate) fn is_stuck(&self, side: usize) -> bool {
         self.marks & (ORIG_STUCK << side) != 0
@@ -116,8 +114,9 @@ impl Talk {
 }
 
 impl Seen {
-    fn new(time_ns: u64, idle_ns: u64, ack: u32, track: &Track) -> Self {
-        Self { time_ns: NonZeroU64::MIN.saturating_add(time_ns), idle_ns, talk: Talk::of(track), ack }
+    /// `time_ns`: when it came.
+    pub(crate) fn new(time_ns: u64, idle_ns: u64, ack: u32, order: PayloadOrder) -> Self {
+        Self { time_ns: NonZeroU64::MIN.saturating_add(time_ns), idle_ns, order, ack }
     }
 
     /// When.
@@ -147,7 +146,7 @@ pub(crate) struct Rst {
     /// The other side before it.
     pub(crate) peer: StateBefore,
     /// Who spoke last.
-    pub(crate) talk: Talk,
+    pub(crate) order: PayloadOrder,
     /// Whether the segment just before it came from the other side.
     pub(crate) answers_peer: bool,
     /// Highest sequence number among them was above everything sent, after one that was not.
@@ -162,17 +161,24 @@ pub(crate) struct Rst {
 }
 
 impl Rst {
-    /// The first RST of `side`, written where it is kept.
-    fn begin(&mut self, track: &Track, side: usize, segment: &Segment, idle_ns: u64) {
-        let peer = &track.ends[1 - side];
+    /// A first RST, written where it is kept: `states` are those of its sender and of the other side before it.
+    pub(crate) fn begin(
+        &mut self,
+        segment: &Segment,
+        idle_ns: u64,
+        states: [StateBefore; 2],
+        order: PayloadOrder,
+        answers_peer: bool,
+    ) {
+        let [sender, peer] = states;
         *self = Self {
             record: segment.record,
             note: segment.first_bytes,
             idle_ns,
-            sender: StateBefore::of(&track.ends[side]),
-            peer: StateBefore::of(peer),
-            talk: Talk::of(track),
-            answers_peer: track.last_side as usize != side && peer.kind() != Kind::Nothing,
+            sender,
+            peer,
+            order,
+            answers_peer,
             distinct: 1,
             climbed: false,
             sender_continued: false,
@@ -182,6 +188,11 @@ impl Rst {
             last_seq: segment.record.seq,
             kernel: None,
         };
+    }
+
+    /// The other side answered it by a pure ACK that acknowledges this.
+    pub(crate) fn challenged_by(&mut self, ack: u32) {
+        (self.challenge, self.is_challenged) = (ack, true);
     }
 
     /// What a pure ACK of the other side that followed directly acknowledges: a challenge ACK (RFC 5961 3.2) or a sign of life.
@@ -213,273 +224,4 @@ pub(crate) struct Odd {
     pub(crate) history: Vec<u8>,
     /// Idle time before the first segment, where an earlier record of the same connection is remembered, nanoseconds.
     pub(crate) idle_before_ns: u64,
-}
-
-/// Before a segment with these flags changes anything: what it will be judged by later.
-#[inline(always)]
-pub(crate) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segment) {
-    if segment.record.payload_len > 0 && flags & RST == 0 {
-        if track.ends[1 - side].has(SENT_FIN) {
-            note_late(track, side, segment);
-        }
-        if ledger::may_be_goodbye(segment.record.payload_len) {
-            note_goodbye(track, side, segment);
-        }
-    }
-    if flags & (FIN | RST) == 0 {
-        return;
-    }
-    let time_ns = segment.record.time_ns;
-    let idle_ns = time_ns.saturating_sub(track.previous_ns());
-    if flags & FIN != 0 && track.rare_mut().sides[side].fin.is_none() {
-        let seen = Seen::new(time_ns, idle_ns, segment.record.ack, track);
-        track.rare_mut().sides[side].fin = Some(seen);
-    }
-    if flags & RST != 0 {
-        keep_rst(track, side, segment, idle_ns);
-    }
-}
-
-/// A goodbye may be sent before the other side's FIN has come by here.
-#[inline(never)]
-fn note_goodbye(track: &mut Track, side: usize, segment: &Segment) {
-    let (note, len) = (segment.first_bytes, segment.record.payload_len);
-    if ledger::is_goodbye(track, note, len) {
-        let late = &mut track.rare_mut().sides[side];
-        (late.late_note, late.late_len) = (note, len);
-    }
-    if let Some(alert) = ledger::fatal_alert(note, len) {
-        track.odd_mut(side).tls_alert = alert;
-    }
-}
-
-/// Payload of `side` after the other side's FIN: how much, and how it begins.
-#[cold]
-fn note_late(track: &mut Track, side: usize, segment: &Segment) {
-    let record = &segment.record;
-    let end = &track.ends[side];
-    let beyond = record.seq.wrapping_add(record.payload_len).wrapping_sub(end.last_seq).cast_signed();
-    if beyond <= 0 || end.has(SENT_FIN) {
-        return;
-    }
-    let late = &mut track.rare_mut().sides[side];
-    if late.late_bytes == 0 {
-        (late.late_note, late.late_len) = (segment.first_bytes, record.payload_len);
-    }
-    late.late_bytes = late.late_bytes.saturating_add(beyond.cast_unsigned());
-}
-
-#[inline(never)]
-fn keep_rst(track: &mut Track, side: usize, segment: &Segment, idle_ns: u64) {
-    let record = &segment.record;
-    let peer_ack = track.ends[side].ack_seq;
-    let Rare { rsts, blank, .. } = track.rare_mut();
-    let Some(first) = &mut rsts[side] else {
-        let mut rst = blank.take().unwrap_or_default();
-        rst.begin(track, side, segment, idle_ns);
-        track.rare_mut().rsts[side] = Some(rst);
-        return;
-    };
-    if record.seq != std::mem::replace(&mut first.last_seq, record.seq) {
-        first.distinct = first.distinct.saturating_add(1);
-        let above = |bound: u32| record.seq.wrapping_sub(bound).cast_signed() > 2;
-        // A true reply bears the number of the acknowledgement that it answers.
-        if above(first.record.seq) && above(first.sender.next_seq) && record.seq != peer_ack {
-            first.climbed = true;
-        }
-    }
-    if first.challenged() == Some(record.seq) {
-        first.confirmed = true;
-    }
-}
-
-/// After a segment with these flags was taken in: what later ones are judged against.
-#[inline(always)]
-pub(crate) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segment, repeated: bool) {
-    let record = &segment.record;
-    let tick = track.tick_of(record.time_ns);
-    let kind = kind_of(&track.ends[side], flags, record);
-    if flags & RST == 0 && track.rare().is_some_and(|rare| rare.rsts.iter().any(Option::is_some)) {
-        after_rst(track, side, record);
-    }
-    let is_copy = repeated && is_copy(&track.ends[side], record, tick);
-    if record.payload_len > 0 && flags & RST == 0 {
-        let of = (tick, repeated, kind != Kind::KeepAlive && !is_copy);
-        if flags & CONTROL == 0 {
-            sent_payload(track, side, segment, of);
-        } else {
-            sent_payload_with_control(track, side, segment, of);
-        }
-    }
-    note_handshake(track, side, kind, flags, record);
-    track.last_side = side as u8;
-    let end = &mut track.ends[side];
-    end.set_kind(kind);
-    end.last_tick = tick;
-    if !is_copy {
-        end.ip_id = record.ip_id;
-    }
-    if flags & RST == 0 {
-        end.ttl = record.ttl;
-    }
-    if flags & (SYN | HAS_TIMESTAMPS) == SYN | HAS_TIMESTAMPS {
-        end.set(OFFERED_TIMESTAMPS);
-    }
-    end.probes = if kind == Kind::KeepAlive { end.probes.saturating_add(1) } else { 0 };
-    if kind == Kind::PureAck {
-        end.set(SENT_ACK);
-    }
-    if flags & RST == 0 {
-        track.ends[1 - side].probes = 0;
-    }
-}
-
-/// `side` sent payload that it had not sent before.
-#[inline(always)]
-fn note_speech(track: &mut Track, side: usize, segment: &Segment, tick: u32) {
-    let record = &segment.record;
-    if !ledger::is_goodbye(track, segment.first_bytes, record.payload_len) {
-        if track.rare().is_some() {
-            was_no_goodbye(track, side);
-        }
-        ledger::spoke(track, side, (record.seq, record.ack), tick);
-    }
-}
-
-/// How long the handshake took.
-#[inline(always)]
-fn note_handshake(track: &mut Track, side: usize, kind: Kind, flags: u16, record: &SegmentRecord) {
-    let since_ns = record.time_ns.saturating_sub(track.start_ns);
-    let peer = &track.ends[1 - side];
-    if kind == Kind::SynAck && peer.kind() == Kind::Syn && is_first_attempt(peer) {
-        track.answered_after(since_ns);
-    } else if side == ORIG && flags & (SYN | RST) == 0 {
-        track.opened_after(since_ns);
-    }
-}
-
-/// What repeats a segment so soon may be its copy (mirrored twice) and is no retransmission of a timer (RFC 6298 2.4).
-const COPY_TICKS: u32 = (50_000_000 >> TICK_SHIFT) as u32;
-/// The same where no IPv4 identification tells more: a tail-loss probe comes after two round trips.
-const BARE_COPY_TICKS: u32 = 2;
-
-fn follows_closely(last_tick: u32, tick: u32) -> bool {
-    tick.saturating_sub(last_tick) < COPY_TICKS
-}
-
-/// A segment that repeats payload is one that was seen before: a retransmission has a new identification (RFC 6864 4.1).
-fn is_copy(end: &Endpoint, record: &SegmentRecord, tick: u32) -> bool {
-    if record.ip_id == 0 {
-        return tick.saturating_sub(end.last_tick) < BARE_COPY_TICKS;
-    }
-    let is_new = record.ip_id.wrapping_sub(end.ip_id).cast_signed() > 0;
-    !is_new && follows_closely(end.last_tick, tick)
-}
-
-/// It sent one SYN, perhaps seen twice: the time until its answer is that of the path.
-fn is_first_attempt(end: &Endpoint) -> bool {
-    end.syn <= 1 || follows_closely(0, end.last_tick)
-}
-
-/// An acknowledgement of before the payload or the FIN that was seen last: a copy, or late.
-fn is_outdated(end: &Endpoint, record: &SegmentRecord) -> bool {
-    let is_before = end.last_seq.wrapping_sub(record.seq).cast_signed() > 0;
-    is_before && matches!(end.kind(), Kind::Data | Kind::Fin)
-}
-
-/// A segment with payload, at this tick: new, or repeated, and then perhaps in vain.
-#[inline(always)]
-fn sent_payload(track: &mut Track, side: usize, segment: &Segment, (tick, repeated, in_vain): (u32, bool, bool)) {
-    if !repeated {
-        note_speech(track, side, segment, tick);
-    } else if in_vain {
-        track.ends[side].repeats = track.ends[side].repeats.saturating_add(1);
-    }
-}
-
-/// The same of few segments: once, and not in what each kind of segment has of its own.
-#[inline(never)]
-fn sent_payload_with_control(track: &mut Track, side: usize, segment: &Segment, of: (u32, bool, bool)) {
-    sent_payload(track, side, segment, of);
-}
-
-/// `side` went on: what it had sent before was no goodbye, and no alert ended the connection.
-#[cold]
-fn was_no_goodbye(track: &mut Track, side: usize) {
-    let Some(rare) = track.rare.as_mut() else { return };
-    let late = &mut rare.sides[side];
-    if late.late_bytes == 0 {
-        (late.late_note, late.late_len) = (0, 0);
-    }
-    if let Some(odd) = rare.odd.as_mut() {
-        for odd in &mut odd.sides {
-            odd.tls_alert = 0;
-        }
-    }
-}
-
-/// The last segment of a direction was only counted (live path): what its counters remember of it.
-pub(crate) fn counted_last(track: &mut Track, side: usize, counters: &DirectionCounters) {
-    let tick = track.tick_of(counters.last_ns);
-    track.last_side = side as u8;
-    track.ends[1 - side].probes = 0;
-    if counters.last_payload > 0 {
-        let seq = counters.seq_end.wrapping_sub(counters.last_payload.into());
-        if !ledger::is_goodbye(track, 0, counters.last_payload.into()) {
-            ledger::spoke(track, side, (seq, counters.last_ack), tick);
-        }
-    }
-    let end = &mut track.ends[side];
-    end.set_kind(if counters.last_payload > 0 { Kind::Data } else { Kind::PureAck });
-    end.last_tick = end.last_tick.max(tick);
-    end.ip_id = counters.ip_id;
-    end.ttl = counters.ttl;
-    end.probes = 0;
-}
-
-#[inline(always)]
-fn kind_of(end: &Endpoint, flags: u16, record: &SegmentRecord) -> Kind {
-    match flags & CONTROL {
-        0 if record.payload_len <= 1
-            && record.seq == end.last_seq.wrapping_sub(1)
-            && end.last_seq != end.start_seq.wrapping_add(1) =>
-        {
-            Kind::KeepAlive
-        }
-        0 if record.payload_len > 0 => Kind::Data,
-        // What its sender sent last stays what it was.
-        0 if is_outdated(end, record) => end.kind(),
-        0 => Kind::PureAck,
-        _ if flags & RST != 0 => Kind::Rst,
-        _ if flags & FIN != 0 => Kind::Fin,
-        _ if flags & ACK != 0 => Kind::SynAck,
-        _ => Kind::Syn,
-    }
-}
-
-/// Signs that an RST was not believed, or not genuine.
-#[inline(never)]
-fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
-    let previous_side = track.last_side as usize;
-    let previous_kind = track.ends[previous_side].kind();
-    let Some(rare) = track.rare.as_mut() else { return };
-    if let Some(rst) = rare.rsts[side].as_mut() {
-        let from = |bound: u32| record.payload_len > 0 && record.seq.wrapping_sub(bound).cast_signed() >= 0;
-        let in_vain = rst.challenged().is_some() && from(rst.sender.next_seq);
-        let accepts = record.flags & (SYN | ACK) == SYN | ACK;
-        // A host that knows of no connection, or has aborted it, does not close it afterwards.
-        let closes = record.flags & FIN != 0
-            && !rst.sender.has_sent_fin()
-            && record.seq.wrapping_sub(rst.record.seq).cast_signed() >= 0;
-        rst.sender_continued |= from(rst.record.seq) || in_vain || accepts || closes;
-    }
-    if previous_side != side
-        && previous_kind == Kind::Rst
-        && record.flags & (CONTROL | ACK) == ACK
-        && record.payload_len == 0
-        && let Some(rst) = rare.rsts[1 - side].as_mut()
-        && rst.record.seq != record.ack
-    {
-        (rst.challenge, rst.is_challenged) = (record.ack, true);
-    }
 }

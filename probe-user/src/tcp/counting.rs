@@ -2,8 +2,7 @@
 
 use probe_ebpf::layout::{ACK, DirectionCounters, FIN, MARK_PENDING, MARK_SEQ, RST, SYN, SegmentRecord};
 
-use crate::tcp::close_details as evidence;
-use crate::tcp::track::Track;
+use crate::tcp::{close_tracking, counter::raise, track::Track};
 
 /// Counts one segment.
 #[inline(always)]
@@ -47,7 +46,7 @@ pub(crate) fn settle_side(track: &mut Track, side: usize, counters: &DirectionCo
     let ack = (counters.last_ack != 0 && counters.rst == 0).then_some(counters.last_ack);
     track.ends[1 - side].counted_up_to(None, ack);
     if counters.marks & MARK_PENDING != 0 {
-        evidence::counted_last(track, side, counters);
+        close_tracking::counted_last(track, side, counters);
     }
     for _ in 0..counters.retransmits {
         track.note_retransmit(side);
@@ -108,27 +107,4 @@ impl Track {
             beyond.rsts += over.1;
         }
     }
-}
-
-/// Raises a counter as far as it goes; returns how much it could not be raised by.
-#[inline]
-pub(crate) fn raise<T: Copy + Into<u64> + TryFrom<u64>>(counter: &mut T, by: u32) -> u64 {
-    let sum = (*counter).into() + u64::from(by);
-    match T::try_from(sum) {
-        Ok(fits) => {
-            *counter = fits;
-            0
-        }
-        Err(_) => over(counter, sum),
-    }
-}
-
-/// Sets a counter to its maximum; returns what of `sum` is beyond it.
-#[cold]
-fn over<T: Copy + Into<u64> + TryFrom<u64>>(counter: &mut T, sum: u64) -> u64 {
-    let most = (1 << (8 * size_of::<T>())) - 1;
-    if let Ok(most) = T::try_from(most) {
-        *counter = most;
-    }
-    sum - most
 }

@@ -6,7 +6,8 @@
 use probe_ebpf::parse::{ALERT_IN_CLEAR, ENCRYPTED_ALERTS, is_alert_len};
 
 use crate::tcp::endpoint::{Endpoint, SENT_FIN};
-use crate::tcp::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, SPOKE, SPOKE_RESP, TICK_SHIFT, Track};
+use crate::tcp::marks::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, SPOKE, SPOKE_RESP, TICK_SHIFT};
+use crate::tcp::track::Track;
 
 /// `side` sent payload that it had not sent before, at `seq` and acknowledging `ack`, `tick` ticks after the connection's start.
 #[inline(always)]

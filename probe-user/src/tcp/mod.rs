@@ -10,15 +10,23 @@
     reason = "what a segment goes through is compiled as one, once for each kind of segment"
 )]
 
+pub(crate) mod arrival;
 pub(crate) mod brief;
+pub(crate) mod close;
 pub(crate) mod close_details;
+pub(crate) mod close_tracking;
+pub(crate) mod counter;
 pub(crate) mod counting;
 pub(crate) mod endpoint;
 pub(crate) mod history;
 pub(crate) mod ledger;
+pub(crate) mod marks;
 pub(crate) mod reassembly;
 pub(crate) mod state_before;
 pub(crate) mod state_machine;
+pub(crate) mod timers;
 pub(crate) mod track;
 
+pub use arrival::{Arrival, Extra, Header};
 pub use history::Letters;
+pub use timers::Timers;

@@ -3,9 +3,9 @@
 //! Follows Zeek's reassembler (Reassem.cc, TCP_Reassembler.cc) as far as it shows in a record: the letter `G`,
 //! `missed_bytes`, and a close that waits for data still missing (`close_deferred`).
 
+use crate::tcp::close_details::Pieces;
 use crate::tcp::endpoint::{DID_EOF, Endpoint, NOT_FOLLOWED, SENT_FIN, State};
 use crate::tcp::track::Track;
-use crate::tracker::config::Timers;
 
 /// Data above a hole is given up when nothing was ever acknowledged and it is more than this
 /// (`tcp_max_above_hole_without_any_acks`); the same limit says that no acknowledgements are visible
@@ -16,19 +16,17 @@ const WITHOUT_FURTHER_ACKS: u64 = 10 * 1024 * 1024;
 /// Pieces above a hole kept per direction. A bound of ours: Zeek is bounded by bytes only.
 const MAX_PIECES: usize = 512;
 
-/// Pieces of a stream above its first hole, in order, without overlap; relative sequence numbers.
-pub(crate) type Pieces = Vec<(u64, u64)>;
-
 fn is_clean(end: &Endpoint) -> bool {
     end.state == State::Established || end.state == State::Closed && end.previous() == State::Established
 }
 
-/// The peer acknowledged up to `ack` (relative) of what side `side` sent (Zeek `AckReceived`).
+/// The peer acknowledged up to `ack` (relative) of what side `side` sent (Zeek `AckReceived`). True when that is news: the
+/// stream may have ended by it.
 #[inline(always)]
-pub(crate) fn acknowledged(track: &mut Track, side: usize, mut ack: u64, timers: &Timers) {
+pub(crate) fn acknowledged(track: &mut Track, side: usize, mut ack: u64) -> bool {
     let end = &track.ends[side];
     if end.has(NOT_FOLLOWED) && end.has(DID_EOF) {
-        return;
+        return false;
     }
     if end.has(SENT_FIN) {
         let fin_seq = track.rare().map_or(0, |rare| rare.sides[side].fin_seq);
@@ -37,14 +35,14 @@ pub(crate) fn acknowledged(track: &mut Track, side: usize, mut ack: u64, timers:
         }
     }
     if ack <= end.trimmed() {
-        return;
+        return false;
     }
     if ack > end.delivered || track.odd(side).is_some() {
         trim(track, side, ack);
     } else {
         track.ends[side].trim_to(ack);
     }
-    check_eof(track, side, timers);
+    true
 }
 
 /// Side `side` sent payload at `seq` (relative); it was captured whole (Zeek `DataSent`).
@@ -200,21 +198,6 @@ pub(crate) fn is_pending(track: &Track, side: usize) -> bool {
 /// Whether anything is kept that was not acknowledged yet (Zeek `HasBlocks`).
 fn holds_data(track: &Track, side: usize, end: &Endpoint) -> bool {
     !end.has(NOT_FOLLOWED) && (end.held > 0 || track.odd(side).is_some_and(|odd| !odd.pieces.is_empty()))
-}
-
-/// Ends a stream once: its close may have waited for this (Zeek `CheckEOF`, `EndpointEOF`).
-#[inline(always)]
-pub(crate) fn check_eof(track: &mut Track, side: usize, timers: &Timers) {
-    let end = &track.ends[side];
-    let ended = end.has(SENT_FIN) || matches!(end.state, State::Closed | State::Reset);
-    if end.has(DID_EOF) || !ended || is_pending(track, side) {
-        return;
-    }
-    track.ends[side].set(DID_EOF);
-    if track.close_deferred() {
-        crate::tcp::state_machine::closed(track, side, timers);
-        track.set_close_deferred(false);
-    }
 }
 
 #[cfg(test)]

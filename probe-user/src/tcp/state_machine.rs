@@ -5,13 +5,16 @@
 
 use probe_ebpf::layout::{ACK, CONTROL, FIN, RST, SYN, Segment, SegmentRecord};
 
+use crate::tcp::arrival::Extra;
 use crate::tcp::endpoint::{DID_CLOSE, SEEN, SENT_FIN, State};
 use crate::tcp::history::seen;
-use crate::tcp::track::{Counting, NEVER, ORIG, ORIG_STUCK, Patience, Phase, RESP, RESP_STUCK, Track};
-use crate::tracker::config::{Extra, Timers, TrackerConfig};
+use crate::tcp::marks::{ORIG, ORIG_STUCK, RESP, RESP_STUCK};
+use crate::tcp::timers::Timers;
+use crate::tcp::track::{Counting, Patience, Phase, Track};
+use crate::tracker::config::TrackerConfig;
 use crate::{
     record::Orientation,
-    tcp::{close_details as evidence, reassembly},
+    tcp::{close, close_tracking, reassembly},
 };
 
 /// What the segment asks for beyond the endpoints.
@@ -116,7 +119,7 @@ fn take(track: &mut Track, segment: &Segment, flags: u16, extra: Extra, config: 
     let end = record.seq.wrapping_add(length);
     start_endpoint(track, side, flags, record.seq, end);
     let (seq, underflow) = track.ends[side].relative_seq(record.seq);
-    evidence::before(track, side, flags, segment);
+    close_tracking::before(track, side, flags, segment);
     note_flags(track, side, flags, seq, record.payload_len);
     note_window(track, side, flags, record.window);
     if !track.ends.iter().all(|end| end.has(DID_CLOSE)) {
@@ -133,21 +136,21 @@ fn take(track: &mut Track, segment: &Segment, flags: u16, extra: Extra, config: 
     }
     let outcome = change_state(track, side, flags, record, &config.timers);
     let side = track.side_of(record);
-    if flags & ACK != 0 {
-        reassembly::acknowledged(track, 1 - side, ack, &config.timers);
+    if flags & ACK != 0 && reassembly::acknowledged(track, 1 - side, ack) {
+        close::check_eof(track, 1 - side, &config.timers);
     }
     track.ends[side].set(SEEN);
     if record.payload_len > 0 && flags & RST == 0 && !underflow && !extra.payload_cut {
         reassembly::data_sent(track, side, seq.wrapping_add(u64::from(flags & SYN != 0)), record.payload_len);
     }
-    reassembly::check_eof(track, side, &config.timers);
+    close::check_eof(track, side, &config.timers);
     if outcome.close {
-        closed(track, side, &config.timers);
+        close::closed(track, side, &config.timers);
     }
     if outcome.established {
         lengthen_patience(track, &config.likely_server_ports);
     }
-    evidence::after(track, side, flags, segment, repeated);
+    close_tracking::after(track, side, flags, segment, repeated);
 }
 
 /// Sequence space that a segment with these flags occupies (RFC 9293 3.4).
@@ -408,29 +411,6 @@ fn from_closed(track: &mut Track, side: usize, flags: u16) -> Outcome {
     }
     track.set_state(side, State::Reset);
     Outcome { close: !track.ends[side].has(DID_CLOSE), established: false }
-}
-
-/// Side `side` has closed, unless data is still awaited (Zeek `ConnectionClosed`).
-pub(crate) fn closed(track: &mut Track, side: usize, timers: &Timers) {
-    if reassembly::is_pending(track, side) {
-        track.set_close_deferred(true);
-        return;
-    }
-    track.set_close_deferred(false);
-    if track.ends[side].has(DID_CLOSE) {
-        return;
-    }
-    track.ends[side].set(DID_CLOSE);
-    track.resume_looks(timers.check);
-    let (end, peer) = (&track.ends[side], &track.ends[1 - side]);
-    if end.state == State::Reset || peer.has(DID_CLOSE) || peer.state == State::Inactive {
-        track.phase = Phase::Complete;
-        track.check_ns = track.last_ns.saturating_add(timers.close);
-        track.second_ns = NEVER;
-    } else if end.previous() != State::Inactive {
-        track.second_ns = track.last_ns.saturating_add(timers.check);
-        track.phase = Phase::Plain;
-    }
 }
 
 /// Whether the port is of a service that may be silent for long (base/protocols/conn/inactivity.zeek).

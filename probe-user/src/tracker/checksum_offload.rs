@@ -1,6 +1,7 @@
 //! Checksum offload: recognises captures on a host that leaves checksums to its NIC (all of one direction are wrong).
 
-use crate::tcp::track::{ORIG, RESP, Track};
+use crate::tcp::marks::{ORIG, RESP};
+use crate::tcp::track::Track;
 
 /// Wrong checksums of a direction that are no accident.
 const ENOUGH: u64 = 2;
@@ -37,18 +38,18 @@ fn offloaded(track: &Track, side: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracker::{Extra, Tracker, TrackerConfig, tests::Talk};
+    use crate::tracker::{Extra, Tracker, TrackerConfig, tests::Dialogue};
 
     /// Segments of a talk, the checksums of which are wrong as `is_bad` says by sender and number.
     fn counted(is_bad: impl Fn(bool, usize) -> bool) -> OffloadCounts {
-        let talk = Talk::new().play("ShADadA");
+        let dialogue = Dialogue::new().play("ShADadA");
         let mut tracker = Tracker::new(TrackerConfig::default());
-        let first = talk.segments[0].record.from_hi();
-        for (nth, segment) in talk.segments.iter().enumerate() {
+        let first = dialogue.segments[0].record.from_hi();
+        for (nth, segment) in dialogue.segments.iter().enumerate() {
             let bad_checksum = is_bad(segment.record.from_hi() == first, nth);
             tracker.observe(segment, Extra { bad_checksum, ..Extra::default() });
         }
-        tracker.finish(talk.now);
+        tracker.finish(dialogue.now);
         tracker.stats().offload
     }
 

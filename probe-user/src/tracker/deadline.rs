@@ -5,8 +5,9 @@
 
 use crate::record::Written;
 use crate::tcp::endpoint::{DID_CLOSE, State};
-use crate::tcp::track::{NEVER, Patience, Phase, RESP, Track};
-use crate::tracker::config::Timers;
+use crate::tcp::marks::{NEVER, RESP};
+use crate::tcp::timers::Timers;
+use crate::tcp::track::{Patience, Phase, Track};
 use crate::tracker::table::Table;
 use crate::tracker::timer_wheel::{Armed, Turn};
 

@@ -9,10 +9,27 @@
 
 use probe_ebpf::layout::{RST, SegmentRecord};
 
-use crate::tracker::{
-    config::{CopyCounts, SAMPLED_ONE_IN},
-    flow_hash::fold,
-};
+use crate::tracker::flow_hash::fold;
+
+/// Segments that were captured twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CopyCounts {
+    /// SYN, FIN and RST segments.
+    pub control_segments: u64,
+    /// Of these, copies of one seen just before (mirrored twice).
+    pub control_copies: u64,
+    /// Data segments that were looked at: one in [`SAMPLED_ONE_IN`] of those with an IPv4 identification, chosen by what
+    /// is in them, so that of a segment either every copy is looked at or none. Only where each segment is at hand:
+    /// captures and AF_XDP.
+    pub data_sampled: u64,
+    /// Of these, copies of one seen just before.
+    pub data_copies: u64,
+    /// Copies of either kind whose TTL is not that of the first: a router lies between the two.
+    pub other_ttl: u64,
+}
+
+/// Of so many data segments one is looked at.
+pub const SAMPLED_ONE_IN: u32 = 64;
 
 const MILLISECOND: u64 = 1_000_000;
 /// A copy with the same IPv4 identification comes within this time: below any retransmission timeout (RFC 6298 2.4 says

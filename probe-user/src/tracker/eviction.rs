@@ -2,7 +2,8 @@
 //! them does not evict what is established.
 
 use crate::tcp::endpoint::State;
-use crate::tcp::track::{Phase, RESP, Track};
+use crate::tcp::marks::RESP;
+use crate::tcp::track::{Phase, Track};
 use crate::tracker::table::Table;
 
 /// Attempts without answer, by place and number, found by a look at everything: the latest first, taken from the end.

@@ -2,23 +2,12 @@
 //!
 //! Beside the connections and not in them: few have any. At most [`MOST`] are kept.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use probe_ebpf::{
-    layout::FlowKey,
-    parse::{IcmpError, IcmpQuote},
-};
-
-use crate::tcp::track::Track;
-use crate::tracker::tracking::Tracker;
+use probe_ebpf::parse::IcmpError;
 
 /// Connections of which errors are kept at once.
 const MOST: usize = 1 << 16;
-/// A window is no larger (RFC 7323 2.3): a genuine error quotes nothing older.
-const LARGEST_WINDOW: u32 = 1 << 30;
 
 /// The ICMP errors about one connection, told by the one that says most: the first that ends something and quotes what was
 /// sent.
@@ -73,11 +62,11 @@ impl IcmpReports {
     }
 
     /// False when there is no room.
-    fn add(&mut self, id: u64, new: IcmpReport) -> bool {
-        if let Some(kept) = self.of.get_mut(&id) {
-            let (errors, too_big) = (kept.errors + new.errors, kept.too_big + new.too_big);
-            let best = if new.rank() > kept.rank() { new } else { *kept };
-            *kept = IcmpReport { errors, too_big, ..best };
+    pub(crate) fn add(&mut self, id: u64, new: IcmpReport) -> bool {
+        if let Some(known) = self.of.get_mut(&id) {
+            let (errors, too_big) = (known.errors + new.errors, known.too_big + new.too_big);
+            let best = if new.rank() > known.rank() { new } else { *known };
+            *known = IcmpReport { errors, too_big, ..best };
             return true;
         }
         if self.of.len() >= MOST {
@@ -99,58 +88,21 @@ pub struct IcmpCounts {
     pub unkept: u64,
 }
 
-impl Tracker {
-    /// Somebody refused a segment of a connection, and told its sender so by ICMP (RFC 792, RFC 4443 3). False when the
-    /// connection is not tracked.
-    pub fn unreachable(&mut self, quote: &IcmpQuote, time_ns: u64) -> bool {
-        self.advance(time_ns);
-        let Some(track) = self.table.find(&quote.key).and_then(|slot| self.table.get(slot)) else {
-            self.stats.icmp.unmatched += 1;
-            return false;
-        };
-        self.stats.icmp.matched += 1;
-        let too_big = u32::from(quote.error.is_packet_too_big());
-        let report = IcmpReport {
-            error: quote.error,
-            reporter: IpAddr::V6(Ipv6Addr::from(quote.reporter.octets())).to_canonical(),
-            from_hi: quote.from_hi,
-            fits: fits(track, quote),
-            time_ns,
-            errors: 1 - too_big,
-            too_big,
-        };
-        if !self.icmp.add(track.id, report) {
-            self.stats.icmp.unkept += 1;
-        }
-        true
-    }
-
-    /// What ICMP errors said about a tracked connection.
-    pub fn icmp_report(&self, key: &FlowKey) -> Option<IcmpReport> {
-        let track = self.table.find(key).and_then(|slot| self.table.get(slot))?;
-        self.icmp.of(track.id)
-    }
-}
-
-/// Whether the sender of the quoted segment has sent such a sequence number.
-fn fits(track: &Track, quote: &IcmpQuote) -> bool {
-    let sender = &track.ends[usize::from(quote.from_hi != track.orig_is_hi)];
-    sender.packets > 0 && sender.last_seq.wrapping_sub(quote.seq) <= LARGEST_WINDOW
-}
-
 #[cfg(test)]
 mod tests {
     use probe_ebpf::layout::{Endpoint, RST, SYN};
 
+    use probe_ebpf::{layout::FlowKey, parse::IcmpQuote};
+
     use super::*;
-    use crate::tracker::{TrackerConfig, tests::Talk};
+    use crate::tracker::{Tracker, TrackerConfig, tests::Dialogue};
 
     const PROHIBITED: IcmpError = IcmpError { version: 4, kind: 3, code: 13 };
     const TOO_BIG: IcmpError = IcmpError { version: 4, kind: 3, code: 4 };
 
-    fn tracker(talk: &Talk) -> Tracker {
+    fn tracker(dialogue: &Dialogue) -> Tracker {
         let mut tracker = Tracker::new(TrackerConfig::default());
-        for segment in &talk.segments {
+        for segment in &dialogue.segments {
             tracker.observe(segment, crate::tracker::Extra::default());
         }
         tracker
@@ -158,9 +110,9 @@ mod tests {
 
     #[test]
     fn the_error_that_fits_is_told_and_all_are_counted() {
-        let talk = Talk::new().play("S");
-        let mut tracker = tracker(&talk);
-        let syn = talk.segments[0];
+        let dialogue = Dialogue::new().play("S");
+        let mut tracker = tracker(&dialogue);
+        let syn = dialogue.segments[0];
         let (key, from_hi) = (syn.key, syn.record.from_hi());
         let reporter = Endpoint::v4(u32::from_ne_bytes([10, 0, 0, 9]), 0);
         let quote = |error, seq| IcmpQuote { error, key, from_hi, seq, reporter };
@@ -178,9 +130,9 @@ mod tests {
 
     #[test]
     fn what_is_about_nobody_is_counted_and_what_has_ended_is_forgotten() {
-        let talk = Talk::new().play("S").with(1, RST, |_| ());
-        let mut tracker = tracker(&talk);
-        let key = talk.segments[0].key;
+        let dialogue = Dialogue::new().play("S").with(1, RST, |_| ());
+        let mut tracker = tracker(&dialogue);
+        let key = dialogue.segments[0].key;
         let elsewhere = IcmpQuote {
             error: PROHIBITED,
             key: FlowKey::default(),
@@ -188,10 +140,10 @@ mod tests {
             seq: 0,
             reporter: Endpoint::v4(0, 0),
         };
-        assert!(!tracker.unreachable(&elsewhere, talk.now));
-        assert!(tracker.unreachable(&IcmpQuote { key, ..elsewhere }, talk.now));
-        tracker.finish(talk.now);
+        assert!(!tracker.unreachable(&elsewhere, dialogue.now));
+        assert!(tracker.unreachable(&IcmpQuote { key, ..elsewhere }, dialogue.now));
+        tracker.finish(dialogue.now);
         assert_eq!((tracker.icmp.of.len(), tracker.stats().icmp.unmatched), (0, 1));
-        assert_eq!(talk.segments[0].record.flags & SYN, SYN);
+        assert_eq!(dialogue.segments[0].record.flags & SYN, SYN);
     }
 }

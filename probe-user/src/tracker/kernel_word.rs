@@ -5,13 +5,8 @@ use std::{collections::VecDeque, net::IpAddr};
 use probe_ebpf::layout::{Endpoint, FlowKey};
 
 use crate::{
-    tcp::close_details::{KernelReason, Rst},
-    tracker::{
-        process,
-        process::{Process, RESET_LEAVES_WITHIN_NS},
-        tracking::Tracker,
-    },
-    verdict::rst_form::Form,
+    tcp::close_details::Rst,
+    tracker::process::{Process, RESET_LEAVES_WITHIN_NS},
 };
 
 /// A reset that the host's kernel says it sent.
@@ -62,7 +57,7 @@ impl UnmatchedResets {
         self.no_connection + self.not_seen + self.no_peer
     }
 
-    fn add(&mut self, why: Unmatched) {
+    pub(crate) fn add(&mut self, why: Unmatched) {
         match why {
             Unmatched::NoConnection => self.no_connection += 1,
             Unmatched::NotSeen => self.not_seen += 1,
@@ -97,6 +92,16 @@ impl KernelWords {
         Self { own: own.iter().map(octets).collect(), ..Self::default() }
     }
 
+    /// Every word on what was sent up to then has been joined.
+    pub(crate) fn join_until(&mut self, until_ns: u64) {
+        self.joined_until_ns = self.joined_until_ns.max(until_ns);
+    }
+
+    /// Words were lost: from now on it says of no RST that there is none.
+    pub(crate) fn doubt(&mut self) {
+        self.own.clear();
+    }
+
     /// True when the RST left from an address of this host and its kernel's TCP did not send it: a firewall of the host did,
     /// or a program with a raw socket.
     #[inline]
@@ -113,84 +118,11 @@ impl KernelWords {
             && !self.unjoined.iter().any(is_near)
     }
 
-    fn note_unjoined(&mut self, time_ns: u64, port: u16) {
+    pub(crate) fn note_unjoined(&mut self, time_ns: u64, port: u16) {
         if self.unjoined.len() >= MOST {
             self.unjoined.pop_front();
         }
         self.unjoined.push_back((time_ns, port));
-    }
-}
-
-impl Tracker {
-    /// Every word of the kernel on what was sent up to `until_ns` has been handed over.
-    pub fn joined_kernel_words(&mut self, until_ns: u64) {
-        self.kernel_words.joined_until_ns = self.kernel_words.joined_until_ns.max(until_ns);
-    }
-
-    /// Words of the kernel were lost: from now on it says nothing that there is none.
-    pub fn doubt_kernel_words(&mut self) {
-        self.kernel_words.own.clear();
-    }
-
-    /// The kernel of the host itself says that it sent a reset, and why (`--host`).
-    ///
-    /// # Errors
-    /// Why no RST is known that this is the word on. One may still come.
-    pub fn kernel_reset(&mut self, word: &KernelWord<'_>) -> Result<(), Unmatched> {
-        let joined = self.join_word(word);
-        if joined.is_err() {
-            let source = if word.from_hi { word.key.hi() } else { word.key.lo() };
-            self.kernel_words.note_unjoined(word.time_ns, source.port);
-        }
-        joined
-    }
-
-    fn join_word(&mut self, word: &KernelWord<'_>) -> Result<(), Unmatched> {
-        let &KernelWord { reason, provoked, process, time_ns, .. } = word;
-        let (key, from_hi) = self.whose(word)?;
-        let slot = self.table.find(&key).ok_or(Unmatched::NoConnection)?;
-        let track = self.table.get_mut(slot).ok_or(Unmatched::NoConnection)?;
-        let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_ns());
-        let rst = track.rare.as_mut().and_then(|rare| rare.rsts[side].as_mut()).ok_or(Unmatched::NotSeen)?;
-        let form = Form::of(&rst.record);
-        let is_other = if provoked { form == Form::Abort } else { matches!(form, Form::Reply | Form::Refuse) };
-        if rst.kernel.is_some() || is_other {
-            // Of a further RST, such as a reply after an abort, or of a connection that takes these ports in the next epoch.
-            if seen_until_ns < time_ns {
-                return Err(Unmatched::NotSeen);
-            }
-            let source = if from_hi { key.hi() } else { key.lo() };
-            self.kernel_words.note_unjoined(time_ns, source.port);
-            return Ok(());
-        }
-        if rst.record.time_ns.abs_diff(time_ns) > RESET_LEAVES_WITHIN_NS {
-            return Err(Unmatched::NotSeen);
-        }
-        rst.kernel = Some(KernelReason { reason, provoked });
-        // Timers run in the context of whoever is current.
-        let name = self.config.kernel_reasons.get(usize::from(reason)).map_or("", String::as_str);
-        let is_of_application = matches!(name, "TCP_ABORT_ON_CLOSE" | "TCP_STATE" | "TCP_DISCONNECT_WITH_DATA");
-        if let Some(process) = process.filter(|_| is_of_application) {
-            self.processes.add(track.id, process);
-        }
-        Ok(())
-    }
-
-    /// The flow, and the side that sent the RST: of a listener's, that of the nearest RST of its port.
-    fn whose(&mut self, word: &KernelWord<'_>) -> Result<(FlowKey, bool), Unmatched> {
-        let (key, from_hi) = (word.key, word.from_hi);
-        let (source, peer) = if from_hi { (key.hi(), key.lo()) } else { (key.lo(), key.hi()) };
-        if !process::is_nobody(peer) {
-            return Ok((key, from_hi));
-        }
-        self.processes.of_listener(source.port, word.time_ns).ok_or(Unmatched::NoPeer)
-    }
-
-    /// Nobody will ask again about these resets of the kernel.
-    pub fn count_unmatched_resets(&mut self, resets: impl IntoIterator<Item = Unmatched>) {
-        for why in resets {
-            self.stats.unmatched_resets.add(why);
-        }
     }
 }
 
@@ -201,33 +133,33 @@ mod tests {
     use super::*;
     use crate::{
         record::{Cause, Connection},
-        tracker::{Extra, TrackerConfig, tests::Talk},
+        tracker::{Extra, Tracker, TrackerConfig, tests::Dialogue},
     };
 
     const SECOND: u64 = 1_000_000_000;
 
     /// The record of a refused connection whose server is this host.
-    fn refused(joined_until_ns: u64, words: impl Fn(&mut Tracker, &Talk)) -> Connection {
-        let talk = Talk::new().play("Sr");
+    fn refused(joined_until_ns: u64, words: impl Fn(&mut Tracker, &Dialogue)) -> Connection {
+        let dialogue = Dialogue::new().play("Sr");
         let server = {
-            let (key, from_hi) = (talk.segments[1].key, talk.segments[1].record.from_hi());
+            let (key, from_hi) = (dialogue.segments[1].key, dialogue.segments[1].record.from_hi());
             if from_hi { key.hi() } else { key.lo() }
         };
         let [.., a, b, c, d] = server.octets();
         let own_addresses = vec![Ipv4Addr::new(a, b, c, d).into()];
         let kernel_reasons = vec!["NO_SOCKET".into()];
         let mut tracker = Tracker::new(TrackerConfig { kernel_reasons, own_addresses, ..TrackerConfig::default() });
-        for segment in &talk.segments {
+        for segment in &dialogue.segments {
             tracker.observe(segment, Extra::default());
         }
-        words(&mut tracker, &talk);
-        tracker.joined_kernel_words(talk.now + joined_until_ns);
-        tracker.finish(talk.now + joined_until_ns);
+        words(&mut tracker, &dialogue);
+        tracker.joined_kernel_words(dialogue.now + joined_until_ns);
+        tracker.finish(dialogue.now + joined_until_ns);
         tracker.take_closed().remove(0)
     }
 
-    fn word(talk: &Talk, port_offset: u16) -> KernelWord<'static> {
-        let rst = talk.segments[1];
+    fn word(dialogue: &Dialogue, port_offset: u16) -> KernelWord<'static> {
+        let rst = dialogue.segments[1];
         let mut key = rst.key;
         if port_offset > 0 {
             let (lo, hi) = (key.lo(), key.hi());
@@ -252,17 +184,18 @@ mod tests {
 
     #[test]
     fn silence_says_nothing_where_a_word_may_be_missing() {
-        let told = refused(SECOND, |tracker, talk| {
-            let word = KernelWord { provoked: false, ..word(talk, 0) };
+        let reported = refused(SECOND, |tracker, dialogue| {
+            let word = KernelWord { provoked: false, ..word(dialogue, 0) };
             assert_eq!(tracker.kernel_reset(&word), Ok(()));
         });
-        let of_another_rst = refused(SECOND, |tracker, talk| assert_eq!(tracker.kernel_reset(&word(talk, 0)), Ok(())));
+        let of_another_rst =
+            refused(SECOND, |tracker, dialogue| assert_eq!(tracker.kernel_reset(&word(dialogue, 0)), Ok(())));
         let early = refused(0, |_, _| ());
         let lost = refused(SECOND, |tracker, _| tracker.doubt_kernel_words());
-        let elsewhere = refused(SECOND, |tracker, talk| {
-            assert_eq!(tracker.kernel_reset(&word(talk, 1)), Err(Unmatched::NoConnection));
+        let elsewhere = refused(SECOND, |tracker, dialogue| {
+            assert_eq!(tracker.kernel_reset(&word(dialogue, 1)), Err(Unmatched::NoConnection));
         });
-        for connection in [told, of_another_rst, early, lost, elsewhere] {
+        for connection in [reported, of_another_rst, early, lost, elsewhere] {
             assert!(!is_silent(&connection), "{:?}", connection.verdict);
             assert_eq!(connection.verdict.cause, Cause::RefusedClosedPort);
         }

@@ -26,6 +26,8 @@ pub(crate) mod process;
 pub(crate) mod reset_options;
 pub(crate) mod roles;
 pub(crate) mod server_ports;
+mod side_inputs;
+pub(crate) mod stats;
 pub(crate) mod table;
 pub(crate) mod timer_blocks;
 pub(crate) mod timer_wheel;
@@ -33,13 +35,16 @@ pub(crate) mod to_record;
 pub(crate) mod tombstone;
 pub(crate) mod tracking;
 
+pub use crate::tcp::{Arrival, Extra, Header, Timers};
 pub use checksum_offload::OffloadCounts;
-pub use config::{Arrival, CopyCounts, Extra, Header, SAMPLED_ONE_IN, Timers, TrackerConfig, TrackerStats};
+pub use config::TrackerConfig;
+pub use duplicates::{CopyCounts, SAMPLED_ONE_IN};
 pub use icmp::{IcmpCounts, IcmpReport};
 pub use kernel_word::{KernelWord, Unmatched, UnmatchedResets};
 pub use process::Process;
 pub use reset_options::ResetOptions;
 pub use server_ports::LIKELY_SERVER_PORTS;
+pub use stats::TrackerStats;
 pub use tracking::{Left, Tracker};
 
 #[cfg(test)]

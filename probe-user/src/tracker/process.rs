@@ -9,7 +9,7 @@ use probe_ebpf::layout::{Endpoint, FlowKey};
 /// Connections of which a process is kept at once, and RSTs that a listener may have sent.
 const MOST: usize = 1 << 10;
 /// RSTs are remembered for so long: longer than two drains.
-const KEPT_NS: u64 = 2_000_000_000;
+const RETENTION_NS: u64 = 2_000_000_000;
 /// A reset that left its host longer than this before or after its kernel spoke of it is another one. The kernel speaks
 /// before a reply (`tcp_v4_send_reset`) and after an abort (`tcp_send_active_reset`); between lie a queue, a preemption, or
 /// the search for the neighbour's address.
@@ -60,7 +60,7 @@ impl Processes {
     /// An RST was seen that this host's kernel may have sent.
     pub(crate) fn saw_rst(&mut self, time_ns: u64, port: u16, key: FlowKey, from_hi: bool) {
         // Its kernel would have spoken by now, or a drain later.
-        while self.unexplained.front().is_some_and(|entry| entry.0 + KEPT_NS < time_ns)
+        while self.unexplained.front().is_some_and(|entry| entry.0 + RETENTION_NS < time_ns)
             || self.unexplained.len() >= MOST
         {
             self.unexplained.pop_front();

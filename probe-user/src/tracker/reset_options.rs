@@ -4,14 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use probe_ebpf::{layout::FlowKey, parse::RstOption};
-
-use crate::tracker::tracking::Tracker;
+use probe_ebpf::parse::RstOption;
 
 /// Connections of which something is kept at once.
 const MOST: usize = 1 << 16;
 /// Bytes of text that are kept.
-const TEXT_LEN: usize = 64;
+pub(crate) const TEXT_LEN: usize = 64;
 
 /// What an RST said beyond its header.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -63,7 +61,7 @@ impl AllResetOptions {
     }
 
     /// False when there is no room.
-    fn add(&mut self, id: u64, from_hi: bool, said: ResetOptions) -> bool {
+    pub(crate) fn add(&mut self, id: u64, from_hi: bool, said: ResetOptions) -> bool {
         if self.of.len() >= MOST && !self.of.contains_key(&id) {
             return false;
         }
@@ -72,38 +70,21 @@ impl AllResetOptions {
     }
 }
 
-impl Tracker {
-    /// The RST of a flow that was just observed has an option or text, of which 64 bytes are kept. False when the connection
-    /// is not tracked.
-    pub fn reset_said(&mut self, key: &FlowKey, from_hi: bool, option: RstOption, text: &[u8], time_ns: u64) -> bool {
-        let Some(track) = self.table.find(key).and_then(|slot| self.table.get(slot)) else { return false };
-        let text = text.get(..TEXT_LEN).unwrap_or(text).into();
-        if !self.reset_options.add(track.id, from_hi, ResetOptions { option, text, time_ns }) {
-            self.stats.reset_options_unkept += 1;
-        }
-        true
-    }
-
-    /// What an RST of a tracked connection said beyond its header.
-    pub fn reset_options(&self, key: &FlowKey, from_hi: bool) -> Option<&ResetOptions> {
-        let track = self.table.find(key).and_then(|slot| self.table.get(slot))?;
-        self.reset_options.of(track.id, from_hi)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use probe_ebpf::layout::FlowKey;
+
     use super::*;
-    use crate::tracker::{Extra, TrackerConfig, tests::Talk};
+    use crate::tracker::{Extra, Tracker, TrackerConfig, tests::Dialogue};
 
     #[test]
     fn the_first_word_of_each_side_is_kept_until_the_record_is_written() {
-        let talk = Talk::new().play("ShAr");
+        let dialogue = Dialogue::new().play("ShAr");
         let mut tracker = Tracker::new(TrackerConfig::default());
-        for segment in &talk.segments {
+        for segment in &dialogue.segments {
             tracker.observe(segment, Extra::default());
         }
-        let rst = talk.segments[3];
+        let rst = dialogue.segments[3];
         let (key, from_hi) = (rst.key, rst.record.from_hi());
         assert_eq!(tracker.reset_options(&key, from_hi), None);
         assert!(tracker.reset_said(&key, from_hi, RstOption::Mptcp(3), b"go away\0", 5));
@@ -113,7 +94,7 @@ mod tests {
         assert_eq!((said.option, said.printable(), said.time_ns), (RstOption::Mptcp(3), Some("go away"), 5));
         assert_eq!(tracker.reset_options(&key, !from_hi).map(|said| said.text.len()), Some(64));
         assert!(!tracker.reset_said(&FlowKey::default(), false, RstOption::Ao, &[], 8));
-        tracker.finish(talk.now);
+        tracker.finish(dialogue.now);
         assert!(tracker.reset_options.of.is_empty());
     }
 

@@ -9,7 +9,8 @@ use probe_ebpf::layout::{Endpoint, SegmentRecord};
 
 use crate::record::{Orientation, Written};
 use crate::tcp::endpoint::State;
-use crate::tcp::track::{AFTER_END, ORIG, RESP, REVERSED, Track};
+use crate::tcp::marks::{AFTER_END, ORIG, RESP, REVERSED};
+use crate::tcp::track::Track;
 use crate::tracker::tombstone::End;
 
 /// See [`Servers`]: so many that most services in use at a time have a place of their own.

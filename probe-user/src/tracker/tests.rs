@@ -24,7 +24,7 @@ const ISN: [u32; 2] = [1000, 5000];
 
 /// A conversation between a client (side 0, upper case) and a server (side 1, lower case).
 #[derive(Clone)]
-pub(crate) struct Talk {
+pub(crate) struct Dialogue {
     pub(crate) segments: Vec<Segment>,
     pub(crate) now: u64,
     next: [u32; 2],
@@ -32,7 +32,7 @@ pub(crate) struct Talk {
     ids: [u16; 2],
 }
 
-impl Talk {
+impl Dialogue {
     pub(crate) fn new() -> Self {
         Self { segments: Vec::new(), now: START, next: ISN, ports: [40000, 9999], ids: [100, 200] }
     }

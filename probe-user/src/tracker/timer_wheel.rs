@@ -179,7 +179,7 @@ impl Wheel {
         self.buckets.empty((self.tick % BUCKETS) as usize, &mut bucket);
         let (begin, end) = (self.tick << TICK_BITS, (self.tick + 1) << TICK_BITS);
         let farthest = self.farthest();
-        let mut kept = 0;
+        let mut remaining = 0;
         for from in (0..bucket.len()).step_by(AHEAD) {
             let to = (from + AHEAD).min(bucket.len());
             armed.approach(&bucket[from..to]);
@@ -188,14 +188,14 @@ impl Wheel {
                 let (due, slot) = (begin | entry >> 32, entry as u32);
                 let again = armed.again(Turn { due, slot, end, farthest });
                 if again == due {
-                    bucket[kept] = entry;
-                    kept += 1;
+                    bucket[remaining] = entry;
+                    remaining += 1;
                 } else if again <= farthest {
                     self.put(again.max(end), slot);
                 }
             }
         }
-        bucket.truncate(kept);
+        bucket.truncate(remaining);
         bucket.sort_unstable();
         self.current = bucket;
         (self.fired, self.announced) = (0, 0);

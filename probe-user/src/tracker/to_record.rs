@@ -6,7 +6,8 @@ use probe_ebpf::layout;
 
 use crate::tcp::close_details::{Beyond, OddSide, Rst};
 use crate::tcp::endpoint::{Endpoint, Kind, State};
-use crate::tcp::track::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP, Track};
+use crate::tcp::marks::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP};
+use crate::tcp::track::Track;
 use crate::tracker::config::TrackerConfig;
 use crate::tracker::icmp::IcmpReport;
 use crate::tracker::kernel_word::KernelWords;
@@ -116,7 +117,7 @@ fn stage(track: &Track, opening: Opening, client_packets: u64) -> Option<Stage> 
         Opening::NotSeen | Opening::OneSided => return None,
         Opening::Completed => {}
     }
-    let has = |mark: u8| rst.talk.marks & mark != 0;
+    let has = |mark: u8| rst.order.marks & mark != 0;
     match (has(ORIG_SPOKE), has(ORIG_SPOKE_AGAIN)) {
         (false, _) => Some(Stage::PostAck),
         (true, false) => Some(Stage::PostPsh),

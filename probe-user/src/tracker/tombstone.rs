@@ -4,10 +4,10 @@
 //! the head of its chain; nothing is ever taken out, chains end where the ring has gone round.
 
 /// How long an end is remembered: one maximum segment lifetime (RFC 9293 3.4.2).
-const KEPT_NS: u64 = 120_000_000_000;
+const RETENTION_NS: u64 = 120_000_000_000;
 /// How long a connection is remembered whose record was written because it was silent: firewalls and balancers forget after
 /// 350 s (NLB) to an hour.
-const SILENT_KEPT_NS: u64 = 3_700_000_000_000;
+const SILENT_RETENTION_NS: u64 = 3_700_000_000_000;
 /// Ends remembered at most.
 const MAX: u32 = 65_536;
 const CHAINS: usize = 65_536;
@@ -82,7 +82,7 @@ impl Tombstones {
             None => self.ring.push(entry),
         }
         self.next = self.next.wrapping_add(1);
-        self.forgotten_ns = now.saturating_sub(SILENT_KEPT_NS);
+        self.forgotten_ns = now.saturating_sub(SILENT_RETENTION_NS);
         if self.next.wrapping_sub(self.unlinked) >= UNLINKED {
             self.link();
         }
@@ -114,8 +114,8 @@ impl Tombstones {
                 return None;
             }
             if entry.hash == hash {
-                let kept_ns = if entry.silent { SILENT_KEPT_NS } else { KEPT_NS };
-                return (entry.time_ns.saturating_add(kept_ns) >= now).then(|| entry.end());
+                let retention_ns = if entry.silent { SILENT_RETENTION_NS } else { RETENTION_NS };
+                return (entry.time_ns.saturating_add(retention_ns) >= now).then(|| entry.end());
             }
             (number, last_age) = (entry.before, age);
         }
@@ -136,15 +136,15 @@ mod tests {
 
     #[test]
     fn ends_are_known_for_two_minutes_and_silence_for_an_hour() {
-        for (silent, kept_ns) in [(false, KEPT_NS), (true, SILENT_KEPT_NS)] {
+        for (silent, retention_ns) in [(false, RETENTION_NS), (true, SILENT_RETENTION_NS)] {
             let mut ends = Tombstones::new();
             assert_eq!(ends.find(key(1), 0), None);
             ends.add(key(1), end(silent), 1_000);
             assert_eq!(ends.find(key(1), 1_000), Some(end(silent)));
-            assert_eq!(ends.find(key(1), 1_000 + kept_ns), Some(end(silent)));
-            assert_eq!(ends.find(key(1), 1_001 + kept_ns), None);
+            assert_eq!(ends.find(key(1), 1_000 + retention_ns), Some(end(silent)));
+            assert_eq!(ends.find(key(1), 1_001 + retention_ns), None);
             assert_eq!(ends.find(key(2), 1_000), None);
-            ends.add(key(2), end(silent), 1_001 + SILENT_KEPT_NS);
+            ends.add(key(2), end(silent), 1_001 + SILENT_RETENTION_NS);
             assert_eq!(ends.find(key(1), 1_000), None, "forgotten with the next end");
         }
     }

@@ -2,10 +2,12 @@
 
 use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
 
+use crate::tcp::arrival::{Arrival, Extra, Header};
 use crate::tcp::counting::{add_counters, count_one, settle_side};
 use crate::tcp::endpoint::DID_CLOSE;
-use crate::tcp::track::{Counting, NEVER, Track};
-use crate::tracker::config::{Arrival, Extra, Header, TrackerConfig, TrackerStats};
+use crate::tcp::marks::NEVER;
+use crate::tcp::track::{Counting, Track};
+use crate::tracker::config::TrackerConfig;
 use crate::tracker::deadline::{Deadlines, FEW, deadline, expire};
 use crate::tracker::ended::{Ended, EndedList};
 use crate::tracker::eviction::{Attempts, dispensable};
@@ -14,6 +16,7 @@ use crate::tracker::kernel_word::KernelWords;
 use crate::tracker::pool::Pool;
 use crate::tracker::process::Processes;
 use crate::tracker::reset_options::AllResetOptions;
+use crate::tracker::stats::TrackerStats;
 use crate::tracker::table::{Place, Table};
 use crate::tracker::timer_wheel::Wheel;
 use crate::tracker::to_record::Known;
@@ -23,7 +26,7 @@ use crate::tracker::{roles, roles::Servers};
 use crate::{
     record::{Basis, Connection, Orientation, Written},
     tcp::state_machine,
-    tracker::to_record as render,
+    tracker::to_record,
 };
 
 /// Follows connections. Time is what segments and [`Tracker::advance`] say; records come out in the order in which
@@ -47,10 +50,10 @@ pub struct Tracker {
     servers: Servers,
     /// Both directions of some connection were seen: that an answer is missing says something.
     both_ways: bool,
-    spare: Pool,
+    pool: Pool,
     next_id: u64,
     /// Where the search for a victim goes on.
-    hand: u32,
+    eviction_cursor: u32,
     attempts: Attempts,
     copies: Copies,
     pub(crate) stats: TrackerStats,
@@ -75,9 +78,9 @@ impl Tracker {
             quiet_until: 0,
             ended: EndedList::default(),
             closed: Vec::new(),
-            spare: Pool::default(),
+            pool: Pool::default(),
             next_id: 1,
-            hand: 0,
+            eviction_cursor: 0,
             attempts: Attempts::default(),
             copies: Copies::default(),
             stats: TrackerStats::default(),
@@ -128,7 +131,7 @@ impl Tracker {
         };
         if record.is_control() {
             if record.flags & (FIN | RST) != 0 {
-                self.spare.equip(track, record.flags & RST != 0);
+                self.pool.equip(track, record.flags & RST != 0);
             }
             state_machine::step_control(track, segment, extra, &self.config);
             track.add_control(track.side_of(record), record.flags);
@@ -270,7 +273,7 @@ impl Tracker {
         let mut all: Vec<Connection> = tracks
             .map(|track| {
                 let known = self.known(track, self.servers.roles(track));
-                render::connection(track, Written::StillTracked, now_ns, &self.config, &known)
+                to_record::connection(track, Written::StillTracked, now_ns, &self.config, &known)
             })
             .collect();
         all.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
@@ -445,14 +448,14 @@ impl Tracker {
                 process: self.processes.of(ended.id),
                 words: &self.kernel_words,
             };
-            let record = || render::connection(ended, *written, *now, &self.config, &known);
+            let record = || to_record::connection(ended, *written, *now, &self.config, &known);
             // Not pushed: room is made before, so that it is put together where it stays.
             self.closed.extend(std::iter::once_with(record));
             self.icmp.forget(ended.id);
             self.reset_options.forget(ended.id);
             self.processes.forget(ended.id);
             if let Some(rare) = ended.rare.take() {
-                self.spare.take_back(rare);
+                self.pool.take_back(rare);
             }
             *track = None;
         }
@@ -473,10 +476,10 @@ impl Tracker {
     }
 
     fn most_dispensable(&mut self) -> Option<u32> {
-        let victim = self.table.next_slots(self.hand, LOOK_AT).into_iter().min_by_key(|&slot| {
+        let victim = self.table.next_slots(self.eviction_cursor, LOOK_AT).into_iter().min_by_key(|&slot| {
             self.table.get(slot).map_or((3, u64::MAX, slot), |track| (dispensable(track), track.last_ns, slot))
         });
-        self.hand = victim?.wrapping_add(1);
+        self.eviction_cursor = victim?.wrapping_add(1);
         victim
     }
 }

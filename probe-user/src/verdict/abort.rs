@@ -70,7 +70,7 @@ fn after_peers_close(reset: &Reset<'_>) -> Option<Finding> {
     let received = peer.has_sent_fin() && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.has_sent_fin();
     let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
     // A goodbye before the FIN is no speech.
-    let since = |fin: &Seen, side: usize| reset.case.since_tick(fin.talk.data_ticks[side], fin.time_ns());
+    let since = |fin: &Seen, side: usize| reset.case.since_tick(fin.order.data_ticks[side], fin.time_ns());
     let silent_ns = |fin: &Seen| since(fin, 0).min(since(fin, 1));
     let idle = reset.case.fin_of(1 - reset.side).is_some_and(|fin| silent_ns(fin) >= IDLE_CLOSE_NS);
     (received && idle && !lost && !reset.awaits_answer()).then_some((Cause::RstAfterClose, Confidence::Medium, None))
@@ -92,7 +92,7 @@ fn by_client(reset: &Reset<'_>) -> Finding {
     // In the middle of sending, and nothing had come back.
     let own = reset.case.sides[client];
     let time_ns = reset.rst.record.time_ns;
-    let silent_ns = |side: usize| reset.case.since_tick(reset.rst.talk.data_ticks[side], time_ns);
+    let silent_ns = |side: usize| reset.case.since_tick(reset.rst.order.data_ticks[side], time_ns);
     let soon_ns = reset.case.soon_ns();
     let is_upload = own.bytes > reset.case.sides[server].bytes.max(4096)
         && reset.awaits_answer()
@@ -133,13 +133,13 @@ impl Reset<'_> {
             return None;
         }
         let time_ns = self.rst.record.time_ns;
-        let since_reply_ns = self.case.since_tick(self.rst.talk.data_ticks[self.side], time_ns);
+        let since_reply_ns = self.case.since_tick(self.rst.order.data_ticks[self.side], time_ns);
         if since_reply_ns > self.case.soon_ns() {
             return None;
         }
-        let asked_soon = self.case.since_tick(self.rst.talk.data_ticks[client], time_ns) <= self.case.soon_ns() * 2;
+        let asked_soon = self.case.since_tick(self.rst.order.data_ticks[client], time_ns) <= self.case.soon_ns() * 2;
         let acknowledges_more = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed() > 0;
-        if self.rst.talk.last() == Some(client) {
+        if self.rst.order.last() == Some(client) {
             return Some("sent_after_reply");
         }
         if self.case.ledger.lost(client) > 0 {

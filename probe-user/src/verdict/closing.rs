@@ -4,12 +4,12 @@ use probe_ebpf::parse::ENCRYPTED_ALERTS;
 
 use super::{Case, Finding, IDLE_NS, PATIENCE_NS, Reset, found, ledger::Tail};
 use crate::tcp::close_details::Seen;
-use crate::tcp::ledger as talk;
+use crate::tcp::ledger as tcp_ledger;
 use crate::{
     record::{Cause, Closing, Confidence, ResetBy},
     tcp::{
         endpoint::Kind,
-        track::{AFTER_END, ORIG_SPOKE_AGAIN, TICK_SHIFT},
+        marks::{AFTER_END, ORIG_SPOKE_AGAIN, TICK_SHIFT},
     },
     verdict::rst_form::Form,
 };
@@ -93,9 +93,9 @@ fn server_had_closed(reset: &Reset<'_>, own_fin: &Seen) -> Option<Finding> {
     let lost = reset.case.ledger.lost(peer);
     let unknown = reset.case.ledger.unacked[peer].is_none();
     let after_fin = reset.rst.record.time_ns.saturating_sub(own_fin.time_ns());
-    let silent_ns = |side: usize| reset.case.since_tick(own_fin.talk.data_ticks[side], own_fin.time_ns());
+    let silent_ns = |side: usize| reset.case.since_tick(own_fin.order.data_ticks[side], own_fin.time_ns());
     let soon_ns = reset.case.soon_ns();
-    let was_sending = own_fin.talk.last().is_some() && silent_ns(peer) <= soon_ns && silent_ns(reset.side) <= soon_ns;
+    let was_sending = own_fin.order.last().is_some() && silent_ns(peer) <= soon_ns && silent_ns(reset.side) <= soon_ns;
     if reset.case.sides[reset.side].bytes > 0
         && reset.case.sides[peer].bytes > u64::from(lost)
         && was_sending
@@ -109,7 +109,7 @@ fn server_had_closed(reset: &Reset<'_>, own_fin: &Seen) -> Option<Finding> {
     // Its own silence: what crosses its FIN on the way would break any other.
     let spoke = reset.case.sides[reset.side].bytes > 0;
     let is_idle = spoke && silent_ns(reset.side) + ROUNDING_NS >= IDLE_CLOSE_NS;
-    if is_idle && crossed && reset.has_answered_before(own_fin.talk.last(), peer) {
+    if is_idle && crossed && reset.has_answered_before(own_fin.order.last(), peer) {
         return found(Cause::KeepAliveRace, Confidence::Medium);
     }
     found(Cause::DataAfterClose, if unknown { Confidence::Medium } else { Confidence::High })
@@ -128,7 +128,7 @@ fn client_had_closed(reset: &Reset<'_>, fin: &Seen) -> (Cause, Confidence) {
             .gave_up(waited_ns)
             .map_or((Cause::DataAfterClose, Confidence::Medium), |sure| (Cause::ClientGaveUp, sure));
     }
-    let silent_ns = case.since_tick(fin.talk.data_ticks[server], fin.time_ns());
+    let silent_ns = case.since_tick(fin.order.data_ticks[server], fin.time_ns());
     let late_ns = reset.rst.record.time_ns.saturating_sub(fin.time_ns());
     // Of the answer, or of all where nothing was asked.
     let first = case.track.ends[server].start_seq.wrapping_add(1);
@@ -162,7 +162,7 @@ pub(crate) fn orphan(reset: &Reset<'_>) -> Option<Finding> {
         return None;
     }
     let silent_ns = super::silence_ns(reset.case.track, reset.rst);
-    let since_data_ns = reset.case.since_tick(reset.rst.talk.data_ticks[reset.side], reset.rst.record.time_ns);
+    let since_data_ns = reset.case.since_tick(reset.rst.order.data_ticks[reset.side], reset.rst.record.time_ns);
     if since_data_ns < IDLE_NS {
         return None;
     }
@@ -186,10 +186,10 @@ impl Case<'_> {
     pub(crate) fn said_farewell(&self) -> bool {
         let client = self.client();
         let Some(fin) = self.fin_of(client).filter(|_| self.closed_first() == Some(client)) else { return false };
-        let after_last_ns = self.since_tick(fin.talk.data_ticks[client], fin.time_ns());
+        let after_last_ns = self.since_tick(fin.order.data_ticks[client], fin.time_ns());
         self.track.has(ORIG_SPOKE_AGAIN)
             && self.knows_answers()
-            && talk::answer_ns(self.track).is_some()
+            && tcp_ledger::answer_ns(self.track).is_some()
             && self.ledger.unacked[1 - client].is_some()
             && self.ledger.lost(1 - client) <= FAREWELL_REPLY
             && after_last_ns <= self.round_trip_ns().max(ROUNDING_NS)
@@ -201,7 +201,7 @@ impl Case<'_> {
         let soon_ns = self.soon_ns();
         // Measured here, and for the client the way from it to here and back longer.
         let way_ns = self.round_trip_ns().saturating_sub(self.track.handshake().nanoseconds());
-        let is_long = match talk::answer_ns(self.track)
+        let is_long = match tcp_ledger::answer_ns(self.track)
             .filter(|_| self.knows_answers())
             .map(|measured_ns| measured_ns + way_ns)
         {
@@ -223,7 +223,7 @@ impl Case<'_> {
     pub(crate) fn asked_at_once(&self) -> bool {
         let (client, server) = (self.client(), 1 - self.client());
         let Some(fin) = self.fin_of(client) else { return false };
-        let last_ns = u64::from(fin.talk.data_ticks[client]) << TICK_SHIFT;
+        let last_ns = u64::from(fin.order.data_ticks[client]) << TICK_SHIFT;
         self.sides[server].payload_bytes == 0 && last_ns < PATIENCE_NS
     }
 }
@@ -259,7 +259,7 @@ impl Reset<'_> {
         let end = &self.case.track.ends[server];
         let first = end.start_seq.wrapping_add(1);
         let begins = if self.case.track.answer_seq == 0 { first } else { self.case.track.answer_seq };
-        talk::payload_end(end).wrapping_sub(begins).cast_signed()
+        tcp_ledger::payload_end(end).wrapping_sub(begins).cast_signed()
     }
 
     /// The server had answered everything that the client had asked before the server's FIN.

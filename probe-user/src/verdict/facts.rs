@@ -7,7 +7,7 @@ use crate::{
         close_details::Rst,
         endpoint::{Kind, State},
         ledger,
-        track::TICK_SHIFT,
+        marks::TICK_SHIFT,
     },
     verdict::{injection, rst_form as form, rst_form::Form},
 };

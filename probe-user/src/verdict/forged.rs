@@ -3,7 +3,7 @@
 use super::{Finding, Reset};
 use crate::{
     record::{Cause, Confidence, ResetBy},
-    tcp::{endpoint::Kind, track::RESP},
+    tcp::{endpoint::Kind, marks::RESP},
     verdict::{injection, rst_form::Form},
 };
 

@@ -55,7 +55,7 @@ pub(crate) fn no_state(reset: &Reset<'_>) -> Option<Finding> {
         return None;
     }
     // Just after its own payload, and no answer to anything: a stack that aborts by a bare RST.
-    let since_own_ns = reset.case.since_tick(reset.rst.talk.data_ticks[reset.side], reset.rst.record.time_ns);
+    let since_own_ns = reset.case.since_tick(reset.rst.order.data_ticks[reset.side], reset.rst.record.time_ns);
     if !reset.rst.answers_peer && reset.case.sides[reset.side].bytes > 0 && since_own_ns <= BARE_ABORT_NS {
         return found(Cause::AppAbort, Confidence::Low);
     }

@@ -30,10 +30,11 @@ use probe_ebpf::{
 };
 
 use crate::record::{Basis, Cause, Closing, Confidence, Opening, ResetBy, Side, Verdict};
-use crate::tcp::close_details::{Rst, Seen, Talk};
+use crate::tcp::close_details::{PayloadOrder, Rst, Seen};
 use crate::tcp::endpoint::Kind;
+use crate::tcp::marks::TICK_SHIFT;
 use crate::tcp::state_before::StateBefore;
-use crate::tcp::track::{Counting, TICK_SHIFT, Track};
+use crate::tcp::track::{Counting, Track};
 use crate::tracker::icmp::IcmpReport;
 use crate::tracker::process::Process;
 use crate::tracker::reset_options::ResetOptions;
@@ -251,51 +252,51 @@ impl<'a> Case<'a> {
 
     /// When `side` decided to end the connection: its FIN, or else its RST `rst`; who had spoken until then as seen here; and
     /// what of the other side it had received by then, where it says so.
-    fn decision_of(&self, side: usize, rst: &Rst) -> (u64, Talk, Option<u32>) {
+    fn decision_of(&self, side: usize, rst: &Rst) -> (u64, PayloadOrder, Option<u32>) {
         match self.fin_of(side) {
-            Some(fin) => (fin.time_ns(), fin.talk, Some(fin.ack)),
-            None => (rst.record.time_ns, rst.talk, rst.record.has(ACK).then_some(rst.record.ack)),
+            Some(fin) => (fin.time_ns(), fin.order, Some(fin.ack)),
+            None => (rst.record.time_ns, rst.order, rst.record.has(ACK).then_some(rst.record.ack)),
         }
     }
 
     /// How long the client's last payload had been waiting for an answer when `side` decided to end the connection; `None`
     /// when it was answered. By what `side` had received, not by what had passed here: the same wherever one watches.
     fn waited_ns(&self, side: usize, rst: &Rst) -> Option<u64> {
-        let (time_ns, talk, received) = self.decision_of(side, rst);
+        let (time_ns, order, received) = self.decision_of(side, rst);
         let client = self.client();
         if self.sides[client].bytes == 0 {
             return None;
         }
         let is_waiting = match received {
             // Nothing of the answer had reached the client.
-            Some(ack) if side == client && talk.last() != Some(client) && self.knows_answers() => {
+            Some(ack) if side == client && order.last() != Some(client) && self.knows_answers() => {
                 let begins = self.track.answer_seq;
                 begins != 0 && ack.wrapping_sub(begins).cast_signed() <= 0
             }
             // The request had reached the server.
             Some(ack) if side != client => {
                 let asked = crate::tcp::ledger::payload_end(&self.track.ends[client]);
-                talk.last() == Some(client) && ack.wrapping_sub(asked).cast_signed() >= 0
+                order.last() == Some(client) && ack.wrapping_sub(asked).cast_signed() >= 0
             }
-            _ => talk.last() == Some(client),
+            _ => order.last() == Some(client),
         };
-        is_waiting.then(|| self.since_tick(talk.data_ticks[client], time_ns))
+        is_waiting.then(|| self.since_tick(order.data_ticks[client], time_ns))
     }
 
     /// Answers are those of Zeek's responder: known where that is the server.
     fn knows_answers(&self) -> bool {
-        self.client() == crate::tcp::track::ORIG
+        self.client() == crate::tcp::marks::ORIG
     }
 
     /// Payload of the server had reached the client when `side` decided to end the connection, or had been sent by then where
     /// that is the server.
     fn has_received(&self, side: usize, rst: &Rst) -> bool {
         let server = 1 - self.client();
-        let (_, talk, received) = self.decision_of(side, rst);
+        let (_, order, received) = self.decision_of(side, rst);
         let first = self.track.ends[server].start_seq.wrapping_add(1);
         match received {
             Some(ack) if side != server => ack.wrapping_sub(first).cast_signed() > 0,
-            _ => talk.last().is_some() && self.sides[server].bytes > 0,
+            _ => order.last().is_some() && self.sides[server].bytes > 0,
         }
     }
 
@@ -344,9 +345,9 @@ impl Reset<'_> {
     }
 
     /// When the side that resets decided to end the connection: its FIN, or else its RST; and who had spoken until then.
-    fn decision(&self) -> (u64, Talk) {
-        let (time_ns, talk, _) = self.case.decision_of(self.side, self.rst);
-        (time_ns, talk)
+    fn decision(&self) -> (u64, PayloadOrder) {
+        let (time_ns, order, _) = self.case.decision_of(self.side, self.rst);
+        (time_ns, order)
     }
 
     /// How long the client's last payload had been waiting for an answer when the connection was ended by who resets;
@@ -367,9 +368,9 @@ impl Reset<'_> {
 
     /// `side` had been sending until just before the end.
     fn was_streaming(&self, side: usize) -> bool {
-        let (time_ns, talk) = self.decision();
-        let is_recent = self.case.since_tick(talk.data_ticks[side], time_ns) <= self.case.soon_ns();
-        talk.last() == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
+        let (time_ns, order) = self.decision();
+        let is_recent = self.case.since_tick(order.data_ticks[side], time_ns) <= self.case.soon_ns();
+        order.last() == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
     }
 
     /// Where segments are only counted, on a CPU for each direction: the RST itself tells of payload that came after its
@@ -390,7 +391,7 @@ impl Reset<'_> {
     fn is_stuck(&self, side: usize) -> bool {
         let counted = self.case.track.counting != Counting::Whole;
         let ever = || self.case.track.odd(side).is_some_and(|odd| odd.zero_windows > 0);
-        self.rst.talk.is_stuck(side) || counted && ever()
+        self.rst.order.is_stuck(side) || counted && ever()
     }
 
     /// More than one segment of `side` was not acknowledged when the end was decided, or more came afterwards.

@@ -5,7 +5,7 @@ use crate::{
     record::{Cause, Closing, Confidence, Opening},
     tcp::{
         endpoint::Kind,
-        track::{ORIG, RESP},
+        marks::{ORIG, RESP},
     },
     verdict::rst_form::Form,
 };

@@ -4,7 +4,8 @@ use probe_ebpf::layout::ACK;
 
 use crate::record::{Cause, Closing, Opening, ResetBy, Side, Written};
 use crate::tcp::endpoint::{Kind, State};
-use crate::tcp::track::{ORIG, RESP, Track};
+use crate::tcp::marks::{ORIG, RESP};
+use crate::tcp::track::Track;
 use crate::tracker::config::TrackerConfig;
 use crate::verdict::Case;
 use crate::verdict::injection;

@@ -6,7 +6,7 @@ use crate::{
     tcp::{
         endpoint::{Kind, SENT_ACK},
         ledger::payload_end,
-        track::{ORIG, RESP},
+        marks::{ORIG, RESP},
     },
 };
 
@@ -84,7 +84,8 @@ fn gave_up(case: &Case<'_>) -> Option<Confidence> {
     let fin = case.fin_of(client)?;
     // By itself: the server's FIN, if there is one, had not reached it.
     let by_itself = case.sides[server].fin == 0 || fin.ack != case.track.ends[server].last_seq;
-    if !by_itself || fin.talk.last() != Some(client) || case.track.spoke_last() != Some(client) || case.is_half_seen() {
+    if !by_itself || fin.order.last() != Some(client) || case.track.spoke_last() != Some(client) || case.is_half_seen()
+    {
         return None;
     }
     // It acknowledged more than was seen: an answer that was not captured.
@@ -92,7 +93,7 @@ fn gave_up(case: &Case<'_>) -> Option<Confidence> {
     if fin.ack.wrapping_sub(end).cast_signed() > 0 {
         return None;
     }
-    let waited_ns = case.since_tick(fin.talk.data_ticks[client], fin.time_ns());
+    let waited_ns = case.since_tick(fin.order.data_ticks[client], fin.time_ns());
     // Both may have closed in order: perhaps the last message wanted no answer.
     case.gave_up(waited_ns).map(|_| Confidence::Low)
 }

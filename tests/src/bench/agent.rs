@@ -144,8 +144,8 @@ fn connections(text: &str) -> Option<u64> {
 
 /// The table's own line on losses.
 fn losses(text: &str) -> String {
-    let told = |line: &&str| line.starts_with("Nothing was lost") || line.starts_with("Not (fully)");
-    text.lines().find(told).unwrap_or("nothing said of losses").to_owned()
+    let reported = |line: &&str| line.starts_with("Nothing was lost") || line.starts_with("Not (fully)");
+    text.lines().find(reported).unwrap_or("nothing said of losses").to_owned()
 }
 
 #[cfg(test)]

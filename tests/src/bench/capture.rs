@@ -50,7 +50,7 @@ impl Random {
 
 /// One conversation under way.
 #[derive(Clone, Copy, Debug)]
-struct Talk {
+struct Dialogue {
     script: &'static [u8],
     step: usize,
     client: u32,
@@ -59,7 +59,7 @@ struct Talk {
     next: [u32; 2],
 }
 
-impl Talk {
+impl Dialogue {
     /// The `number`-th conversation; no two have the same addresses and ports.
     fn new(random: &mut Random, number: u32) -> Self {
         let mut choice = random.below(100);
@@ -163,8 +163,8 @@ impl<W: Write> Out<W> {
     }
 
     /// Writes the next segment of a conversation; false when it was the last one.
-    fn step(&mut self, talk: &mut Talk, random: &mut Random) -> io::Result<bool> {
-        let more = talk.step(random, &mut self.frame);
+    fn step(&mut self, dialogue: &mut Dialogue, random: &mut Random) -> io::Result<bool> {
+        let more = dialogue.step(random, &mut self.frame);
         let len = self.frame.len() as u32;
         let (seconds, fraction) = ((self.now_ns / 1_000_000_000) as u32, (self.now_ns % 1_000_000_000) as u32);
         for word in [seconds, fraction, len, len] {
@@ -188,19 +188,19 @@ pub fn mixed(into: impl Write, seed: u64, packets: u64, gap_us: u64) -> io::Resu
     let mut begun = 0;
     let mut begin = |random: &mut Random| {
         begun += 1;
-        Talk::new(random, begun)
+        Dialogue::new(random, begun)
     };
-    let mut talks: Vec<Talk> = (0..AT_ONCE).map(|_| begin(&mut random)).collect();
-    while let Some(last) = talks.len().checked_sub(1) {
+    let mut dialogues: Vec<Dialogue> = (0..AT_ONCE).map(|_| begin(&mut random)).collect();
+    while let Some(last) = dialogues.len().checked_sub(1) {
         let at = random.below(last as u64 + 1) as usize;
-        if out.step(&mut talks[at], &mut random)? {
+        if out.step(&mut dialogues[at], &mut random)? {
             continue;
         }
         out.written.conversations += 1;
         if out.written.packets < packets {
-            talks[at] = begin(&mut random);
+            dialogues[at] = begin(&mut random);
         } else {
-            talks.swap_remove(at);
+            dialogues.swap_remove(at);
         }
     }
     out.into.flush()?;
@@ -215,8 +215,8 @@ pub fn open(into: impl Write, seed: u64, count: u32) -> io::Result<Written> {
     let mut random = Random::new(seed);
     let mut out = Out::new(into, 1000)?;
     for number in 0..count {
-        let mut talk = Talk::scripted(&mut random, number, b"ShA");
-        while out.step(&mut talk, &mut random)? {}
+        let mut dialogue = Dialogue::scripted(&mut random, number, b"ShA");
+        while out.step(&mut dialogue, &mut random)? {}
         out.written.conversations += 1;
     }
     out.into.flush()?;
@@ -251,8 +251,8 @@ mod tests {
         let mut random = Random::new(1);
         let mut frame = Vec::new();
         for number in 0..200 {
-            let mut talk = Talk::new(&mut random, number);
-            while talk.step(&mut random, &mut frame) {}
+            let mut dialogue = Dialogue::new(&mut random, number);
+            while dialogue.step(&mut random, &mut frame) {}
             let parsed = etherparse::PacketHeaders::from_ethernet_slice(&frame).expect("a frame");
             let ip = parsed.net.expect("IP");
             let etherparse::NetHeaders::Ipv4(ip, _) = ip else { panic!("IPv4") };

@@ -10,7 +10,7 @@ use std::{
 
 use aya::programs::{Xdp, xdp::XdpMode};
 use probe_user::source::live::{
-    books::Books,
+    accounting::Accounting,
     engine::{Action, Depth, EngineConfig},
 };
 
@@ -102,20 +102,20 @@ fn sample(setting: &Setting, driver: &mut Driver, subject: &mut Subject, control
         None => driver.empty()?,
     })?;
     let stop = AtomicBool::new(false);
-    let (seconds, books) = thread::scope(|scope| {
+    let (seconds, accounting) = thread::scope(|scope| {
         let drainer = scope.spawn(|| drain_until(subject, &stop));
         let seconds = send(setting, driver, &template.frame);
         stop.store(true, Ordering::Relaxed);
         (seconds, drainer.join())
     });
-    let books = books.map_err(|_| io::Error::other("the drain panicked"))??;
+    let accounting = accounting.map_err(|_| io::Error::other("the drain panicked"))??;
     let detached = match subject.program()? {
         Some(program) => program.detach(link),
         None => driver.empty()?.detach(link),
     };
     detached.map_err(io::Error::other)?;
-    if matches!(subject, Subject::Ours(_)) && books.frames != u64::from(FRAMES) {
-        return Err(io::Error::other(format!("{} of {FRAMES} frames arrived", books.frames)));
+    if matches!(subject, Subject::Ours(_)) && accounting.frames != u64::from(FRAMES) {
+        return Err(io::Error::other(format!("{} of {FRAMES} frames arrived", accounting.frames)));
     }
     Ok(f64::from(FRAMES) / seconds? / 1e6)
 }
@@ -133,8 +133,8 @@ fn send(setting: &Setting, driver: &mut Driver, frame: &[u8]) -> io::Result<f64>
 }
 
 /// Drains ours every [`EPOCH`], as the agent does, on another core; the others are left alone.
-fn drain_until(subject: &mut Subject, stop: &AtomicBool) -> io::Result<Books> {
-    let mut sum = Books::default();
+fn drain_until(subject: &mut Subject, stop: &AtomicBool) -> io::Result<Accounting> {
+    let mut sum = Accounting::default();
     let Subject::Ours(engine) = subject else { return Ok(sum) };
     let mut last = 0;
     // Twice after the end: both halves.

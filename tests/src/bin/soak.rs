@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     }
     match read(env::args().skip(1)).and_then(|plan| plan.run()) {
         Ok(outcome) => {
-            say(&outcome.told());
+            say(&outcome.report());
             let wrong = outcome.wrong();
             for line in &wrong {
                 say(&format!("WRONG {line}"));

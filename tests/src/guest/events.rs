@@ -85,8 +85,8 @@ fn exact(network: &Loop, more: &[&str]) -> io::Result<()> {
 fn refused(network: &Loop, words: &[OsString]) -> io::Result<()> {
     let done = OneShot::new(words).run_in(&network.namespace)?;
     ensure(done.status.code() == Some(UNABLE), format!("not refused: {}: {}", done.status, done.stderr))?;
-    let is_told = ["MTU", "--mode generic"].iter().all(|word| done.stderr.contains(word));
-    ensure(is_told, format!("the refusal does not tell MTU and generic mode: {}", done.stderr))
+    let is_reported = ["MTU", "--mode generic"].iter().all(|word| done.stderr.contains(word));
+    ensure(is_reported, format!("the refusal does not tell MTU and generic mode: {}", done.stderr))
 }
 
 /// Down, up again, deleted: each is said once, and with the last interface the probe ends.

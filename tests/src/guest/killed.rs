@@ -62,8 +62,8 @@ fn nothing_stays(namespace: &Namespace, words: &[&str]) -> io::Result<()> {
 fn detached(namespace: &Namespace, before: &Census) -> io::Result<()> {
     ensure(!census::filters(namespace, ENDPOINT_INTERFACE)?.is_empty(), "no filter was there, so none could stay")?;
     let doctor = OneShot::new(["doctor", "-i", ENDPOINT_INTERFACE]).run_in(namespace)?;
-    let told = format!("{}{}", doctor.stdout, doctor.stderr);
-    ensure(told.contains("detach"), format!("doctor does not tell of the filter: {told}"))?;
+    let reported = format!("{}{}", doctor.stdout, doctor.stderr);
+    ensure(reported.contains("detach"), format!("doctor does not tell of the filter: {reported}"))?;
     let done = OneShot::new(["detach", "-i", ENDPOINT_INTERFACE]).run_in(namespace)?;
     ensure(done.status.success(), format!("detach: {}: {}", done.status, done.stderr))?;
     before.await_return()?;

@@ -47,11 +47,11 @@ pub(super) fn lost_nothing(snapshot: &Value) -> io::Result<()> {
 /// The same, and `names` do not count as losses.
 pub(super) fn lost_nothing_but(snapshot: &Value, names: &[&str]) -> io::Result<()> {
     let losses = snapshot["summary"]["losses"].as_object().ok_or_else(|| io::Error::other("no losses are told"))?;
-    let told = losses.iter().filter(|(name, value)| {
+    let reported = losses.iter().filter(|(name, value)| {
         !OTHERS.contains(&name.as_str()) && !names.contains(&name.as_str()) && value.as_u64() != Some(0)
     });
-    let told: Vec<String> = told.map(|(name, value)| format!("{name} {value}")).collect();
-    ensure(told.is_empty(), format!("lost: {}", told.join(", ")))
+    let reported: Vec<String> = reported.map(|(name, value)| format!("{name} {value}")).collect();
+    ensure(reported.is_empty(), format!("lost: {}", reported.join(", ")))
 }
 
 /// Every scenario of the demonstration over both families: verdicts, counts, and nothing left.

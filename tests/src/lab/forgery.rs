@@ -4,7 +4,7 @@
 //! guessing): on the path they know every number and lose only the race; off the path they guess. The benign kinds are
 //! what false alarms are made of.
 
-use super::talk::{CLIENT, Forgery, SERVER, Talk};
+use super::dialogue::{CLIENT, Dialogue, Forgery, SERVER};
 
 /// A kind of conversation.
 #[derive(Clone, Copy)]
@@ -14,7 +14,7 @@ pub struct Kind {
     /// What is known of it.
     pub truth: Truth,
     /// Writes what follows the handshake and a few exchanges.
-    pub write: fn(&mut Talk),
+    pub write: fn(&mut Dialogue),
 }
 
 /// A kind that is written from its first segment on.
@@ -103,289 +103,289 @@ pub const KINDS: &[Kind] = &[
 ];
 
 /// An RST in the server's name with the right number, by somebody else.
-fn foreign(talk: &mut Talk, named: usize) -> Forgery {
-    let own = talk.hosts[named].ttl;
+fn foreign(dialogue: &mut Dialogue, named: usize) -> Forgery {
+    let own = dialogue.hosts[named].ttl;
     // At least two hops off: one hop is within the tolerance, and is counted as a miss elsewhere.
-    let ttl = if talk.dice.chance(50) {
-        own.saturating_sub(2 + talk.dice.below(20) as u8)
+    let ttl = if dialogue.dice.chance(50) {
+        own.saturating_sub(2 + dialogue.dice.below(20) as u8)
     } else {
-        own + 2 + talk.dice.below(60) as u8
+        own + 2 + dialogue.dice.below(60) as u8
     };
-    let ip_id = talk.dice.next() as u16 | 1;
-    let ack = talk.dice.chance(50);
+    let ip_id = dialogue.dice.next() as u16 | 1;
+    let ack = dialogue.dice.chance(50);
     Forgery { named, offset: 0, ack, ttl, ip_id, timestamps: false, window: 0 }
 }
 
 /// The named host knows nothing and goes on; the other answers as a host without connection does.
-fn goes_on(talk: &mut Talk, named: usize) {
-    for _ in 0..=talk.dice.below(2) {
-        talk.wait(talk.round_trip / 2);
-        talk.send(named, 800);
-        talk.wait(100);
-        let asked = talk.hosts[1 - named].next;
-        talk.reply(1 - named, asked);
+fn goes_on(dialogue: &mut Dialogue, named: usize) {
+    for _ in 0..=dialogue.dice.below(2) {
+        dialogue.wait(dialogue.round_trip / 2);
+        dialogue.send(named, 800);
+        dialogue.wait(100);
+        let asked = dialogue.hosts[1 - named].next;
+        dialogue.reply(1 - named, asked);
     }
 }
 
-fn refused_falsely(talk: &mut Talk) {
-    talk.syn();
-    talk.wait(talk.round_trip / 4);
-    let ttl = foreign(talk, SERVER).ttl;
-    talk.refuse(ttl);
-    talk.wait(talk.round_trip / 4);
-    talk.syn_ack();
+fn refused_falsely(dialogue: &mut Dialogue) {
+    dialogue.syn();
+    dialogue.wait(dialogue.round_trip / 4);
+    let ttl = foreign(dialogue, SERVER).ttl;
+    dialogue.refuse(ttl);
+    dialogue.wait(dialogue.round_trip / 4);
+    dialogue.syn_ack();
     // The client's host knows of no attempt any more.
-    let asked = talk.hosts[CLIENT].next;
-    talk.reply(CLIENT, asked);
+    let asked = dialogue.hosts[CLIENT].next;
+    dialogue.reply(CLIENT, asked);
 }
 
-fn tried_again(talk: &mut Talk) {
-    talk.syn();
-    talk.wait(talk.round_trip / 2);
-    let ttl = talk.hosts[SERVER].ttl;
-    talk.refuse(ttl);
-    talk.wait(1_000_000);
-    talk.hosts[CLIENT].next = talk.hosts[CLIENT].next.wrapping_add(77_000);
-    talk.handshake();
-    talk.exchange();
-    talk.fin(CLIENT);
-    talk.fin(SERVER);
-    talk.acknowledge(CLIENT);
+fn tried_again(dialogue: &mut Dialogue) {
+    dialogue.syn();
+    dialogue.wait(dialogue.round_trip / 2);
+    let ttl = dialogue.hosts[SERVER].ttl;
+    dialogue.refuse(ttl);
+    dialogue.wait(1_000_000);
+    dialogue.hosts[CLIENT].next = dialogue.hosts[CLIENT].next.wrapping_add(77_000);
+    dialogue.handshake();
+    dialogue.exchange();
+    dialogue.fin(CLIENT);
+    dialogue.fin(SERVER);
+    dialogue.acknowledge(CLIENT);
 }
 
-fn one_side(talk: &mut Talk) {
-    let forgery = foreign(talk, SERVER);
-    talk.forge(forgery);
-    goes_on(talk, SERVER);
+fn one_side(dialogue: &mut Dialogue) {
+    let forgery = foreign(dialogue, SERVER);
+    dialogue.forge(forgery);
+    goes_on(dialogue, SERVER);
 }
 
-fn abort_form_silent(talk: &mut Talk) {
-    let forgery = foreign(talk, SERVER);
-    talk.forge(Forgery { ack: true, window: 500, ..forgery });
+fn abort_form_silent(dialogue: &mut Dialogue) {
+    let forgery = foreign(dialogue, SERVER);
+    dialogue.forge(Forgery { ack: true, window: 500, ..forgery });
 }
 
-fn reply_form_silent(talk: &mut Talk) {
-    let forgery = foreign(talk, SERVER);
-    talk.forge(Forgery { ack: false, ..forgery });
+fn reply_form_silent(dialogue: &mut Dialogue) {
+    let forgery = foreign(dialogue, SERVER);
+    dialogue.forge(Forgery { ack: false, ..forgery });
 }
 
-fn one_side_same_ttl(talk: &mut Talk) {
-    let ttl = talk.hosts[SERVER].ttl;
-    let forgery = Forgery { ttl, ..foreign(talk, SERVER) };
-    talk.forge(forgery);
-    goes_on(talk, SERVER);
+fn one_side_same_ttl(dialogue: &mut Dialogue) {
+    let ttl = dialogue.hosts[SERVER].ttl;
+    let forgery = Forgery { ttl, ..foreign(dialogue, SERVER) };
+    dialogue.forge(forgery);
+    goes_on(dialogue, SERVER);
 }
 
-fn both_sides(talk: &mut Talk) {
-    let (first, second) = (foreign(talk, SERVER), foreign(talk, CLIENT));
-    talk.forge(first);
-    talk.forge(second);
+fn both_sides(dialogue: &mut Dialogue) {
+    let (first, second) = (foreign(dialogue, SERVER), foreign(dialogue, CLIENT));
+    dialogue.forge(first);
+    dialogue.forge(second);
 }
 
-fn both_sides_same_ttl(talk: &mut Talk) {
+fn both_sides_same_ttl(dialogue: &mut Dialogue) {
     for named in [SERVER, CLIENT] {
-        let ttl = talk.hosts[named].ttl;
-        let forgery = Forgery { ttl, ..foreign(talk, named) };
-        talk.forge(forgery);
+        let ttl = dialogue.hosts[named].ttl;
+        let forgery = Forgery { ttl, ..foreign(dialogue, named) };
+        dialogue.forge(forgery);
     }
 }
 
-fn burst(talk: &mut Talk) {
+fn burst(dialogue: &mut Dialogue) {
     for named in [SERVER, CLIENT] {
-        let forgery = foreign(talk, named);
+        let forgery = foreign(dialogue, named);
         for offset in [0, 1460, 4380] {
-            let ip_id = talk.dice.next() as u16 | 1;
-            talk.forge(Forgery { offset, ip_id, ..forgery });
+            let ip_id = dialogue.dice.next() as u16 | 1;
+            dialogue.forge(Forgery { offset, ip_id, ..forgery });
         }
     }
 }
 
-fn late(talk: &mut Talk) {
-    talk.send(SERVER, 1000);
-    let forgery = Forgery { offset: -1000, ack: true, window: 500, ..foreign(talk, SERVER) };
-    talk.forge(forgery);
-    talk.wait(talk.round_trip);
-    talk.acknowledge(CLIENT);
-    talk.exchange();
+fn late(dialogue: &mut Dialogue) {
+    dialogue.send(SERVER, 1000);
+    let forgery = Forgery { offset: -1000, ack: true, window: 500, ..foreign(dialogue, SERVER) };
+    dialogue.forge(forgery);
+    dialogue.wait(dialogue.round_trip);
+    dialogue.acknowledge(CLIENT);
+    dialogue.exchange();
 }
 
-fn guesses(talk: &mut Talk) {
-    let forgery = foreign(talk, SERVER);
-    guess(talk, forgery);
+fn guesses(dialogue: &mut Dialogue) {
+    let forgery = foreign(dialogue, SERVER);
+    guess(dialogue, forgery);
 }
 
-fn adjusted_guesses(talk: &mut Talk) {
-    let ttl = talk.hosts[SERVER].ttl;
-    let forgery = Forgery { ttl, ..foreign(talk, SERVER) };
-    guess(talk, forgery);
+fn adjusted_guesses(dialogue: &mut Dialogue) {
+    let ttl = dialogue.hosts[SERVER].ttl;
+    let forgery = Forgery { ttl, ..foreign(dialogue, SERVER) };
+    guess(dialogue, forgery);
 }
 
-fn guess(talk: &mut Talk, forgery: Forgery) {
+fn guess(dialogue: &mut Dialogue, forgery: Forgery) {
     for step in 1..6 {
-        let offset = step * 9000 + talk.dice.below(1000) as i32;
-        talk.forge(Forgery { offset, ack: false, ..forgery });
-        talk.wait(50);
+        let offset = step * 9000 + dialogue.dice.below(1000) as i32;
+        dialogue.forge(Forgery { offset, ack: false, ..forgery });
+        dialogue.wait(50);
         // RFC 5961: in the window and not exact.
-        talk.acknowledge(CLIENT);
+        dialogue.acknowledge(CLIENT);
     }
-    talk.wait(talk.round_trip);
-    talk.exchange();
-    talk.exchange();
+    dialogue.wait(dialogue.round_trip);
+    dialogue.exchange();
+    dialogue.exchange();
 }
 
-fn challenged_in_vain(talk: &mut Talk) {
-    let forgery = foreign(talk, SERVER);
-    let offset = 100 + talk.dice.below(5000) as i32;
-    talk.forge(Forgery { offset, ack: false, ..forgery });
-    talk.wait(50);
-    talk.acknowledge(CLIENT);
-    talk.wait(talk.round_trip);
-    talk.exchange();
-    talk.exchange();
+fn challenged_in_vain(dialogue: &mut Dialogue) {
+    let forgery = foreign(dialogue, SERVER);
+    let offset = 100 + dialogue.dice.below(5000) as i32;
+    dialogue.forge(Forgery { offset, ack: false, ..forgery });
+    dialogue.wait(50);
+    dialogue.acknowledge(CLIENT);
+    dialogue.wait(dialogue.round_trip);
+    dialogue.exchange();
+    dialogue.exchange();
 }
 
-fn perfect(talk: &mut Talk) {
-    talk.abort(SERVER);
+fn perfect(dialogue: &mut Dialogue) {
+    dialogue.abort(SERVER);
 }
 
-fn linux_abort(talk: &mut Talk) {
-    let side = talk.dice.pick(&[CLIENT, SERVER]);
-    talk.abort(side);
+fn linux_abort(dialogue: &mut Dialogue) {
+    let side = dialogue.dice.pick(&[CLIENT, SERVER]);
+    dialogue.abort(side);
 }
 
-fn windows_abort(talk: &mut Talk) {
-    let side = talk.dice.pick(&[CLIENT, SERVER]);
-    talk.bare_abort(side, true);
+fn windows_abort(dialogue: &mut Dialogue) {
+    let side = dialogue.dice.pick(&[CLIENT, SERVER]);
+    dialogue.bare_abort(side, true);
 }
 
-fn macos_abort(talk: &mut Talk) {
-    let side = talk.dice.pick(&[CLIENT, SERVER]);
-    talk.hosts[side].identification = super::talk::Identification::Random;
-    talk.bare_abort(side, false);
+fn macos_abort(dialogue: &mut Dialogue) {
+    let side = dialogue.dice.pick(&[CLIENT, SERVER]);
+    dialogue.hosts[side].identification = super::dialogue::Identification::Random;
+    dialogue.bare_abort(side, false);
 }
 
-fn one_hop(talk: &mut Talk) {
-    talk.hosts[SERVER].ttl -= 1;
-    talk.abort(SERVER);
+fn one_hop(dialogue: &mut Dialogue) {
+    dialogue.hosts[SERVER].ttl -= 1;
+    dialogue.abort(SERVER);
 }
 
-fn three_hops(talk: &mut Talk) {
-    talk.hosts[SERVER].ttl -= 3;
-    talk.abort(SERVER);
+fn three_hops(dialogue: &mut Dialogue) {
+    dialogue.hosts[SERVER].ttl -= 3;
+    dialogue.abort(SERVER);
 }
 
 /// One side has closed; what the other then sends is answered.
-fn answered_after_fin(talk: &mut Talk, pause: u64) {
-    talk.wait(pause);
-    talk.fin(SERVER);
-    let gap = talk.dice.below(talk.round_trip);
-    talk.wait(gap);
-    let replied = talk.hosts[SERVER].next;
-    for _ in 0..=talk.dice.below(2) {
-        talk.send(CLIENT, 300);
+fn answered_after_fin(dialogue: &mut Dialogue, pause: u64) {
+    dialogue.wait(pause);
+    dialogue.fin(SERVER);
+    let gap = dialogue.dice.below(dialogue.round_trip);
+    dialogue.wait(gap);
+    let replied = dialogue.hosts[SERVER].next;
+    for _ in 0..=dialogue.dice.below(2) {
+        dialogue.send(CLIENT, 300);
     }
-    talk.wait(talk.round_trip / 2);
-    talk.reply(SERVER, replied);
+    dialogue.wait(dialogue.round_trip / 2);
+    dialogue.reply(SERVER, replied);
 }
 
-fn data_after_close(talk: &mut Talk) {
-    answered_after_fin(talk, 1000);
+fn data_after_close(dialogue: &mut Dialogue) {
+    answered_after_fin(dialogue, 1000);
 }
 
-fn keep_alive_race(talk: &mut Talk) {
-    answered_after_fin(talk, 5_000_000);
+fn keep_alive_race(dialogue: &mut Dialogue) {
+    answered_after_fin(dialogue, 5_000_000);
 }
 
-fn download_aborted(talk: &mut Talk) {
-    talk.send(CLIENT, 100);
+fn download_aborted(dialogue: &mut Dialogue) {
+    dialogue.send(CLIENT, 100);
     for _ in 0..5 {
-        talk.send(SERVER, 1000);
+        dialogue.send(SERVER, 1000);
     }
-    talk.abort(CLIENT);
-    let asked = talk.hosts[CLIENT].next;
-    for _ in 0..=talk.dice.below(4) {
-        talk.send(SERVER, 1000);
-        talk.reply(CLIENT, asked);
+    dialogue.abort(CLIENT);
+    let asked = dialogue.hosts[CLIENT].next;
+    for _ in 0..=dialogue.dice.below(4) {
+        dialogue.send(SERVER, 1000);
+        dialogue.reply(CLIENT, asked);
     }
 }
 
-fn other_default_ttl(talk: &mut Talk) {
-    talk.send(CLIENT, 100);
-    let (asked, ttl) = (talk.hosts[SERVER].next, talk.hosts[SERVER].ttl ^ 0x40);
-    talk.reply_with_ttl(SERVER, asked, ttl);
+fn other_default_ttl(dialogue: &mut Dialogue) {
+    dialogue.send(CLIENT, 100);
+    let (asked, ttl) = (dialogue.hosts[SERVER].next, dialogue.hosts[SERVER].ttl ^ 0x40);
+    dialogue.reply_with_ttl(SERVER, asked, ttl);
 }
 
-fn after_close(talk: &mut Talk) {
-    talk.fin(SERVER);
-    talk.fin(CLIENT);
-    talk.wait(talk.round_trip);
-    let side = talk.dice.pick(&[CLIENT, SERVER]);
-    let seq = talk.hosts[side].next;
-    talk.reply(side, seq);
+fn after_close(dialogue: &mut Dialogue) {
+    dialogue.fin(SERVER);
+    dialogue.fin(CLIENT);
+    dialogue.wait(dialogue.round_trip);
+    let side = dialogue.dice.pick(&[CLIENT, SERVER]);
+    let seq = dialogue.hosts[side].next;
+    dialogue.reply(side, seq);
 }
 
-fn late_duplicate(talk: &mut Talk) {
-    let seq = talk.hosts[SERVER].next;
-    talk.send(SERVER, 1000);
-    talk.abort(SERVER);
-    talk.wait(2000);
-    talk.send_at(SERVER, seq, 1000);
-    let asked = talk.hosts[CLIENT].next;
-    talk.reply(CLIENT, asked);
+fn late_duplicate(dialogue: &mut Dialogue) {
+    let seq = dialogue.hosts[SERVER].next;
+    dialogue.send(SERVER, 1000);
+    dialogue.abort(SERVER);
+    dialogue.wait(2000);
+    dialogue.send_at(SERVER, seq, 1000);
+    let asked = dialogue.hosts[CLIENT].next;
+    dialogue.reply(CLIENT, asked);
 }
 
-fn overtaken(talk: &mut Talk) {
-    let seq = talk.hosts[SERVER].next;
-    talk.hosts[SERVER].next = seq.wrapping_add(1000);
-    talk.abort(SERVER);
-    talk.send_at(SERVER, seq, 1000);
+fn overtaken(dialogue: &mut Dialogue) {
+    let seq = dialogue.hosts[SERVER].next;
+    dialogue.hosts[SERVER].next = seq.wrapping_add(1000);
+    dialogue.abort(SERVER);
+    dialogue.send_at(SERVER, seq, 1000);
 }
 
-fn both_abort(talk: &mut Talk) {
-    talk.abort(SERVER);
-    talk.abort(CLIENT);
+fn both_abort(dialogue: &mut Dialogue) {
+    dialogue.abort(SERVER);
+    dialogue.abort(CLIENT);
 }
 
-fn challenge_confirmed(talk: &mut Talk) {
-    let (ttl, exact) = (talk.hosts[CLIENT].ttl, talk.hosts[CLIENT].next);
-    talk.reply_with_ttl(CLIENT, exact.wrapping_add(10), ttl);
-    talk.acknowledge(SERVER);
-    talk.wait(talk.round_trip);
-    talk.reply(CLIENT, exact);
+fn challenge_confirmed(dialogue: &mut Dialogue) {
+    let (ttl, exact) = (dialogue.hosts[CLIENT].ttl, dialogue.hosts[CLIENT].next);
+    dialogue.reply_with_ttl(CLIENT, exact.wrapping_add(10), ttl);
+    dialogue.acknowledge(SERVER);
+    dialogue.wait(dialogue.round_trip);
+    dialogue.reply(CLIENT, exact);
 }
 
-fn restarted(talk: &mut Talk) {
-    talk.wait(20_000_000);
-    talk.send(CLIENT, 300);
-    talk.wait(talk.round_trip);
-    let asked = talk.hosts[SERVER].next;
-    talk.reply(SERVER, asked);
+fn restarted(dialogue: &mut Dialogue) {
+    dialogue.wait(20_000_000);
+    dialogue.send(CLIENT, 300);
+    dialogue.wait(dialogue.round_trip);
+    let asked = dialogue.hosts[SERVER].next;
+    dialogue.reply(SERVER, asked);
 }
 
-fn idle_device(talk: &mut Talk) {
-    let idle = 60_000_000 + talk.dice.below(200_000_000);
-    talk.wait(idle);
-    talk.send(CLIENT, 300);
-    let (asked, ttl) = (talk.hosts[SERVER].next, talk.hosts[SERVER].ttl + 5);
-    talk.reply_with_ttl(SERVER, asked, ttl);
+fn idle_device(dialogue: &mut Dialogue) {
+    let idle = 60_000_000 + dialogue.dice.below(200_000_000);
+    dialogue.wait(idle);
+    dialogue.send(CLIENT, 300);
+    let (asked, ttl) = (dialogue.hosts[SERVER].next, dialogue.hosts[SERVER].ttl + 5);
+    dialogue.reply_with_ttl(SERVER, asked, ttl);
 }
 
-fn busy_device(talk: &mut Talk) {
-    talk.send(CLIENT, 300);
-    let ttl = talk.hosts[SERVER].ttl + 5;
-    let forgery = Forgery { ttl, ack: true, ..foreign(talk, SERVER) };
-    talk.forge(forgery);
+fn busy_device(dialogue: &mut Dialogue) {
+    dialogue.send(CLIENT, 300);
+    let ttl = dialogue.hosts[SERVER].ttl + 5;
+    let forgery = Forgery { ttl, ack: true, ..foreign(dialogue, SERVER) };
+    dialogue.forge(forgery);
 }
 
-fn reuse(talk: &mut Talk) {
-    talk.abort(CLIENT);
-    talk.wait(1_000_000);
-    for host in &mut talk.hosts {
+fn reuse(dialogue: &mut Dialogue) {
+    dialogue.abort(CLIENT);
+    dialogue.wait(1_000_000);
+    for host in &mut dialogue.hosts {
         host.next = host.next.wrapping_add(0x0100_0000);
     }
-    talk.handshake();
-    talk.exchange();
-    talk.fin(CLIENT);
-    talk.fin(SERVER);
-    talk.acknowledge(CLIENT);
+    dialogue.handshake();
+    dialogue.exchange();
+    dialogue.fin(CLIENT);
+    dialogue.fin(SERVER);
+    dialogue.acknowledge(CLIENT);
 }

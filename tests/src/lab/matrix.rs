@@ -138,14 +138,14 @@ impl Row {
     /// Resets of the server's kernel whose reason the probe on that host does not tell, or tells otherwise.
     fn unlike_kernel(&self) -> Vec<String> {
         let own = self.of_server();
-        let told = |reset: &KernelReset| {
+        let reported = |reset: &KernelReset| {
             let of = |said: &&Said| said.ends.contains(&reset.from) && said.ends.contains(&reset.to);
             self.live.iter().filter(of).filter_map(|said| said.kernel.as_deref()).map(str::to_owned).collect::<Vec<_>>()
         };
         let differs = own.filter_map(|reset| {
-            let told = told(reset);
-            let same = told.iter().any(|reason| is_same_reason(reason, &reset.reason));
-            let text = || format!("{}: the kernel says {}, the probe {told:?}", self.case.name(), reset.reason);
+            let reported = reported(reset);
+            let same = reported.iter().any(|reason| is_same_reason(reason, &reset.reason));
+            let text = || format!("{}: the kernel says {}, the probe {reported:?}", self.case.name(), reset.reason);
             (!same).then(text)
         });
         differs.collect()

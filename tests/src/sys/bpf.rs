@@ -157,9 +157,9 @@ impl LoadedProgram {
 
     /// Its id, from what the kernel tells of the descriptor (proc_pid_fdinfo(5)).
     pub fn id(&self) -> io::Result<u32> {
-        let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.program.as_raw_fd()))?;
-        let id = told.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
-        id.ok_or_else(|| io::Error::other(format!("no prog_id in {told}")))
+        let reported = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.program.as_raw_fd()))?;
+        let id = reported.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
+        id.ok_or_else(|| io::Error::other(format!("no prog_id in {reported}")))
     }
 
     /// Runs it `repeat` times on copies of `frame` that are real: what it redirects is sent. The program sees the

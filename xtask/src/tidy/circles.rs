@@ -6,12 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Finding, paths, source::Source};
 
-/// Rooms whose files still import each other; the list only becomes shorter.
-const NOT_YET: [&[&str]; 2] = [
-    &["probe-user/src/tcp/", "probe-user/src/tracker/", "probe-user/src/verdict/"],
-    &["probe-user/src/source/capture/"],
-];
-
 /// Which file imports which, and by what path: files by number.
 type Imports = BTreeMap<usize, BTreeMap<usize, String>>;
 
@@ -29,12 +23,7 @@ pub(super) fn check(sources: &[Source<'_>]) -> Vec<Finding> {
             }
         }
     }
-    let is_old = |circle: &BTreeSet<usize>| {
-        NOT_YET
-            .iter()
-            .any(|rooms| circle.iter().all(|&file| rooms.iter().any(|room| sources[file].path.starts_with(room))))
-    };
-    circles(&imports).iter().filter(|circle| !is_old(circle)).map(|circle| finding(sources, &imports, circle)).collect()
+    circles(&imports).iter().map(|circle| finding(sources, &imports, circle)).collect()
 }
 
 /// Crate and module path of a file: `probe-user/src/tracker/table.rs` is `crate::tracker::table` of `probe-user`.

@@ -40,8 +40,8 @@ pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 
 /// Another folder for kernels and package lists than `target/vm`, for machines that build many clones.
 const CACHE: &str = "RSTPROBE_VM_CACHE";
-/// Guests at a time: most of a guest's work is done by one of its two CPUs.
-const GUESTS: usize = 2;
+/// Guests at a time: most of a guest's work is done by one of its two CPUs, and a part of its time it waits.
+const GUESTS: usize = 3;
 /// Checks of the kernel guests, in order; `tests/src/guest` has the same names.
 const CHECKS: [&str; 10] = ["load", "demo", "two-legs", "generic", "afxdp", "nonroot", "kill9", "mtu", "events", "tun"];
 /// Checks of the tier of `cargo xtask test`, and its kernels.

@@ -7,17 +7,16 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use crate::{
-    ebpf::{self, GROWTH_PERCENT},
-    sh,
-    workspace::Workspace,
-};
+use crate::{ebpf, sh, workspace::Workspace};
 
 /// By line of kernels, then by program and variant.
 pub(super) type Counts = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// What no program may exceed in any kernel.
 const BOUND: u64 = 700_000;
+/// Growth that is accepted without a word. More than for the size of the object: of what the same source compiles to, other
+/// names of its functions included, one verifier has counted 20 % more than before, and the others nothing.
+const GROWTH_PERCENT: u64 = 30;
 
 /// Compares with what the budget file accepts; with `accept` writes there what was counted. Returns what is wrong.
 pub(super) fn check(workspace: &Workspace, counts: &Counts, accept: bool) -> Result<Vec<String>> {
@@ -73,8 +72,8 @@ mod tests {
     fn growth_and_the_bound_are_told() {
         assert!(beyond(&counts(700_000)).is_empty());
         assert_eq!(beyond(&counts(700_001)).len(), 1);
-        assert!(grown(&counts(110), &counts(100)).is_empty());
-        assert_eq!(grown(&counts(111), &counts(100)).len(), 1);
+        assert!(grown(&counts(130), &counts(100)).is_empty());
+        assert_eq!(grown(&counts(131), &counts(100)).len(), 1);
         assert!(grown(&counts(111), &Counts::new()).is_empty());
     }
 }

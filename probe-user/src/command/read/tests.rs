@@ -67,8 +67,8 @@ fn frames_that_are_not_understood_are_named_and_are_a_failure() {
             decoder.decode(&Frame { time_ns: 1, wire_len: 60, link, bytes: &[0; 60] });
         }
     }
-    let told = counters::not_understood(decoder.books()).expect("told");
-    assert_eq!(told, "2 of 3 frames were not read: link type 147 (2 frames) is not understood");
-    assert_eq!(RunError::LinkTypes(told).exit_code(), exit::FAILED);
-    assert_eq!(counters::not_understood(&capture::Books::default()), None);
+    let reported = counters::not_understood(decoder.accounting()).expect("told");
+    assert_eq!(reported, "2 of 3 frames were not read: link type 147 (2 frames) is not understood");
+    assert_eq!(RunError::LinkTypes(reported).exit_code(), exit::FAILED);
+    assert_eq!(counters::not_understood(&capture::Accounting::default()), None);
 }

@@ -1,11 +1,11 @@
 //! One connection in JSON: an element of a snapshot, a line of a stream, and the line that corrects one.
 
-use std::net::SocketAddr;
+use std::{mem::discriminant, net::SocketAddr};
 
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
-    record::{Basis, Connection, Side, Value, Verdict},
+    record::{Connection, Field, FieldValue, Json, Scope, Unit, Value, Verdict, fields::FIELDS},
     report::text,
 };
 
@@ -22,48 +22,6 @@ pub(super) struct EndpointJson {
 impl From<SocketAddr> for EndpointJson {
     fn from(endpoint: SocketAddr) -> Self {
         Self { addr: endpoint.ip().to_string(), port: endpoint.port() }
-    }
-}
-
-#[derive(Serialize)]
-struct SideJson {
-    syn: u64,
-    syn_ack: u64,
-    fin: u64,
-    rst: u64,
-    packets: Option<u64>,
-    ip_bytes: Option<u64>,
-    bytes: u64,
-    payload_bytes: Option<u64>,
-    retransmits: Option<u64>,
-    missed_bytes: Option<u64>,
-    /// Payload of this side that the other side's host discarded, as far as seen.
-    lost_bytes: Option<u64>,
-    ttl: Option<u8>,
-    rst_ttl: Option<u8>,
-}
-
-impl SideJson {
-    /// What only every segment together gives is null where only some were counted.
-    fn of(side: &Side, basis: Basis) -> Self {
-        let Side { syn, syn_ack, fin, rst, bytes, missed_bytes, .. } = *side;
-        let counted = |count: u64| (basis != Basis::ControlOnly).then_some(count);
-        let [ttl, rst_ttl] = [side.ttl, side.rst_ttl].map(|ttl| (ttl != 0).then_some(ttl));
-        Self {
-            syn,
-            syn_ack,
-            fin,
-            rst,
-            packets: counted(side.packets),
-            ip_bytes: counted(side.ip_bytes),
-            bytes,
-            payload_bytes: counted(side.payload_bytes),
-            retransmits: counted(side.retransmits),
-            missed_bytes: counted(missed_bytes),
-            lost_bytes: counted(side.lost_bytes),
-            ttl,
-            rst_ttl,
-        }
     }
 }
 
@@ -104,70 +62,89 @@ impl<'a> CauseJson<'a> {
     }
 }
 
-#[derive(Serialize)]
+/// A connection with every field that has a key, in the order of the table.
 pub(super) struct ConnectionJson<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<&'static str>,
-    id: u64,
-    start: String,
-    start_ns: u64,
-    duration_s: f64,
-    client: EndpointJson,
-    server: EndpointJson,
-    domain: u32,
-    orientation: &'static str,
-    conn_state: &'static str,
-    history: &'a str,
-    opening: &'static str,
-    closing: &'static str,
-    reset_by: &'static str,
-    idle_gap_s: Option<f64>,
-    /// How far the client had come when the first RST was sent; null without RST, and where a stage has no name.
-    stage: Option<&'static str>,
-    /// As Wireshark's `tcp.completeness`.
-    tcp_completeness: Option<u8>,
-    /// What was lost.
-    impact: &'static str,
-    cause: CauseJson<'a>,
-    from_client: SideJson,
-    from_server: SideJson,
-    /// RSTs per second of this connection's life; null without RST or measurable life.
-    rst_per_second: Option<f64>,
-    written: &'static str,
-    basis: &'static str,
+    connection: &'a Connection,
     /// A later line may correct cause and impact: more may become known of the service or the client.
     provisional: bool,
 }
 
 impl<'a> ConnectionJson<'a> {
     pub(super) fn new(connection: &'a Connection, schema: Option<&'static str>, provisional: bool) -> Self {
-        let verdict = &connection.verdict;
-        Self {
-            schema,
-            id: connection.id,
-            start: text::timestamp(connection.start_ns),
-            start_ns: connection.start_ns,
-            duration_s: connection.duration_ns as f64 / 1e9,
-            client: connection.orig.into(),
-            server: connection.resp.into(),
-            domain: connection.domain,
-            orientation: connection.orientation.as_str(),
-            conn_state: connection.conn_state.as_str(),
-            history: &connection.history,
-            opening: connection.opening.as_str(),
-            closing: connection.closing.as_str(),
-            reset_by: connection.reset_by.as_str(),
-            idle_gap_s: connection.idle_gap_ns.map(|ns| ns as f64 / 1e9),
-            stage: connection.stage.map(crate::record::Stage::as_str),
-            tcp_completeness: connection.completeness(),
-            impact: verdict.impact.as_str(),
-            cause: CauseJson::of(verdict),
-            from_client: SideJson::of(&connection.from_orig, connection.basis),
-            from_server: SideJson::of(&connection.from_resp, connection.basis),
-            rst_per_second: connection.rst_per_second(),
-            written: connection.written.as_str(),
-            basis: connection.basis.as_str(),
-            provisional,
+        Self { schema, connection, provisional }
+    }
+}
+
+impl Serialize for ConnectionJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let connection = self.connection;
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(schema) = self.schema {
+            map.serialize_entry("schema", schema)?;
+        }
+        for fields in FIELDS.chunk_by(|one, next| discriminant(&one.json) == discriminant(&next.json)) {
+            let object = |scope| Object { connection, fields, scope };
+            match fields[0].json {
+                Json::Absent => (),
+                Json::Line(_) => {
+                    for field in fields {
+                        if let Some(key) = key(field) {
+                            map.serialize_entry(key, &Scalar(field.value(connection, Scope::Both)))?;
+                        }
+                    }
+                }
+                Json::Cause(_) => map.serialize_entry("cause", &CauseJson::of(&connection.verdict))?,
+                Json::End(_) => {
+                    map.serialize_entry("client", &object(Scope::Client))?;
+                    map.serialize_entry("server", &object(Scope::Server))?;
+                }
+                Json::Side(_) => {
+                    map.serialize_entry("from_client", &object(Scope::Client))?;
+                    map.serialize_entry("from_server", &object(Scope::Server))?;
+                }
+            }
+        }
+        map.serialize_entry("provisional", &self.provisional)?;
+        map.end()
+    }
+}
+
+/// What JSON calls a field within its object.
+fn key(field: &Field) -> Option<&'static str> {
+    match field.json {
+        Json::Absent => None,
+        Json::Line(key) | Json::End(key) | Json::Cause(key) | Json::Side(key) => Some(key),
+    }
+}
+
+/// Fields of one side.
+struct Object<'a> {
+    connection: &'a Connection,
+    fields: &'static [Field],
+    scope: Scope,
+}
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let named = self.fields.iter().filter_map(|field| Some((key(field)?, field)));
+        serializer.collect_map(named.map(|(key, field)| (key, Scalar(field.value(self.connection, self.scope)))))
+    }
+}
+
+/// One field's value; null where the record has none.
+struct Scalar<'a>(Option<FieldValue<'a>>);
+
+impl Serialize for Scalar<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            None => serializer.serialize_none(),
+            Some(FieldValue::Word(text) | FieldValue::Text(text)) => serializer.serialize_str(text),
+            Some(FieldValue::Address(address)) => serializer.collect_str(&address),
+            Some(FieldValue::Number(Unit::Count | Unit::Bytes, number)) => serializer.serialize_u64(number),
+            Some(FieldValue::Number(Unit::Duration, ns)) => serializer.serialize_f64(ns as f64 / 1e9),
+            Some(FieldValue::Number(Unit::Time, ns)) => serializer.serialize_str(&text::timestamp(ns)),
+            Some(FieldValue::Number(Unit::PerSecond, bits)) => serializer.serialize_f64(f64::from_bits(bits)),
         }
     }
 }
@@ -211,7 +188,7 @@ mod tests {
     use super::*;
     use crate::{
         aggregate::tests::connection,
-        record::{Closing, Opening},
+        record::{Basis, Closing, Opening, Side},
     };
 
     #[test]

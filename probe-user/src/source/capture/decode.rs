@@ -8,10 +8,12 @@ use probe_ebpf::tunnel::{self, Encapsulations, MAX_STEPS, Walk};
 
 use super::address::{self, Addresses};
 use super::checksum::{holds, sum};
+use super::decoded::{Decoded, Header, Payload};
 use super::encapsulation;
-use super::file::Frame;
 use super::fragment::{self, Fragment};
-use super::link::{LinkType, Unread, Unsupported, start};
+use super::frame::Frame;
+use super::link::start;
+use super::link_type::{LinkType, Unread, Unsupported};
 use super::plain;
 use super::reassembly::{Outcome, Reassembled, Reassembler};
 use super::remark::{self, Remark};
@@ -27,7 +29,7 @@ const MAX_UNSUPPORTED: usize = 64;
 /// `offloaded_checksums`, `options_cut` and `unsupported`, which count some of them once more. A frame that completes a
 /// fragmented packet is counted as what that packet is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Books {
+pub struct Accounting {
     /// All frames.
     pub frames: u64,
     /// TCP segments with right or unverifiable checksums.
@@ -63,7 +65,7 @@ pub struct Books {
     pub rejected: [u64; Reject::ALL.len()],
 }
 
-impl Books {
+impl Accounting {
     fn unread(&mut self, why: Unread) {
         match why {
             Unread::Rejected(reason) => self.rejected[reason as usize] += 1,
@@ -83,40 +85,6 @@ impl Books {
     }
 }
 
-/// A TCP segment of a capture.
-#[derive(Clone, Copy, Debug)]
-pub struct Decoded {
-    /// The segment.
-    pub segment: Segment,
-    /// Its TCP checksum is wrong.
-    pub bad_checksum: bool,
-    /// Its payload was not captured whole.
-    pub payload_cut: bool,
-    /// Unless it is whole, addresses, ports and flags are all that the header says, and the books have the frame among the
-    /// rejected.
-    pub header: Header,
-}
-
-/// What is to be said of the payload of a segment, and of the whole of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Payload {
-    /// As in [`Decoded`].
-    pub bad_checksum: bool,
-    /// As in [`Decoded`].
-    pub payload_cut: bool,
-}
-
-/// How much of a TCP header can be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Header {
-    /// All of it.
-    Whole,
-    /// Its options end after the packet; or, as Zeek sees it, after what was captured ([`Decoder::as_zeek`]).
-    Cut,
-    /// It claims to be shorter than 20 bytes.
-    Contradictory,
-}
-
 /// Makes segments of frames.
 #[derive(Debug)]
 pub struct Decoder {
@@ -125,7 +93,7 @@ pub struct Decoder {
     encapsulations: Encapsulations,
     vxlan_ports: Vec<u16>,
     domain: Domain,
-    books: Books,
+    accounting: Accounting,
     reassembler: Reassembler,
     remark: Option<Remark>,
 }
@@ -134,14 +102,14 @@ impl Decoder {
     /// `verify`: look at IPv4 and TCP checksums. `encapsulations`: what is looked into. `domain`: which id keeps
     /// connections apart.
     pub fn new(verify: bool, encapsulations: Encapsulations, domain: Domain) -> Self {
-        let (books, reassembler) = (Books::default(), Reassembler::default());
+        let (accounting, reassembler) = (Accounting::default(), Reassembler::default());
         Self {
             verify,
             as_zeek: false,
             encapsulations,
             vxlan_ports: Vec::new(),
             domain,
-            books,
+            accounting,
             reassembler,
             remark: None,
         }
@@ -173,8 +141,8 @@ impl Decoder {
     }
 
     /// What became of the frames so far.
-    pub fn books(&self) -> &Books {
-        &self.books
+    pub fn accounting(&self) -> &Accounting {
+        &self.accounting
     }
 
     /// What became of fragmented packets so far; those still in pieces count as given up.
@@ -187,8 +155,8 @@ impl Decoder {
     /// The plain parser first, as in the kernel program; the walk through encapsulations and fragments where it gives up.
     #[inline]
     pub fn decode(&mut self, frame: &Frame<'_>) -> Option<Decoded> {
-        self.books.frames += 1;
-        self.books.short_wire_lengths += u64::from(frame.wire_len < frame.bytes.len());
+        self.accounting.frames += 1;
+        self.accounting.short_wire_lengths += u64::from(frame.wire_len < frame.bytes.len());
         let reader = SliceReader { bytes: frame.bytes, wire_len: frame.wire_len };
         self.general(&reader, frame)
     }
@@ -198,13 +166,13 @@ impl Decoder {
     #[inline(always)]
     pub fn decode_plain(&mut self, frame: &Frame<'_>, into: &mut Segment) -> Option<Payload> {
         let mut payload = plain::read(frame, self.verify, into)?;
-        self.books.frames += 1;
+        self.accounting.frames += 1;
         if payload.bad_checksum {
             // Copied, here and below, so that the frame itself need never be in memory.
             let frame = *frame;
             payload.bad_checksum = !self.forgives(|| tcp_checksum::is_plain_offloaded(&frame, into));
         }
-        let tally = if payload.bad_checksum { &mut self.books.bad_tcp_checksum } else { &mut self.books.tcp };
+        let tally = if payload.bad_checksum { &mut self.accounting.bad_tcp_checksum } else { &mut self.accounting.tcp };
         *tally += 1;
         if into.record.flags & RST != 0 && remark::may_say_more(into) && !payload.bad_checksum {
             let frame = *frame;
@@ -243,7 +211,7 @@ impl Decoder {
         match start(reader, frame.link) {
             Ok(walk) => self.follow(reader, walk, frame.time_ns, 0),
             Err(why) => {
-                self.books.unread(why);
+                self.accounting.unread(why);
                 None
             }
         }
@@ -260,7 +228,7 @@ impl Decoder {
                     return self.reject(Reject::LaterFragment);
                 };
                 if self.verify && fragment.packet.version == 4 && !holds(sum(fragment.header, 0)) {
-                    self.books.bad_ip_checksum += 1;
+                    self.accounting.bad_ip_checksum += 1;
                     return None;
                 }
                 match fragment.payload {
@@ -279,9 +247,9 @@ impl Decoder {
             && let Some(quote) = icmp_quote(reader, &place, walk.headless().domain(self.domain.value()))
         {
             if self.verify && !remark::icmp_checksums_hold(reader, &place) {
-                self.books.bad_icmp_checksum += 1;
+                self.accounting.bad_icmp_checksum += 1;
             } else {
-                self.books.icmp_errors += 1;
+                self.accounting.icmp_errors += 1;
                 self.remark = Some(Remark::Icmp { quote, time_ns });
             }
             return None;
@@ -316,8 +284,8 @@ impl Decoder {
             return self.reject(Reject::TunnelDepth);
         }
         match self.reassembler.add(fragment, payload, time_ns) {
-            Outcome::Held => self.books.fragments_held += 1,
-            Outcome::Refused => self.books.fragments_refused += 1,
+            Outcome::Held => self.accounting.fragments_held += 1,
+            Outcome::Refused => self.accounting.fragments_refused += 1,
             Outcome::Whole(packet) => {
                 return self.follow(&SliceReader::whole(&packet), walk.resumed_at_ip(0), time_ns, nested + 1);
             }
@@ -345,7 +313,7 @@ impl Decoder {
     }
 
     fn reject(&mut self, reason: Reject) -> Option<Decoded> {
-        self.books.rejected[reason as usize] += 1;
+        self.accounting.rejected[reason as usize] += 1;
         None
     }
 
@@ -364,8 +332,8 @@ impl Decoder {
         let addresses = address::effective(reader, located);
         let segment = self.segment(reader, located, addresses, time_ns)?;
         let decoded = self.judged(reader, located, addresses, segment);
-        self.books.cropped += u64::from(is_cropped);
-        self.books.options_cut += u64::from(!is_captured(reader, located));
+        self.accounting.cropped += u64::from(is_cropped);
+        self.accounting.options_cut += u64::from(!is_captured(reader, located));
         if segment.record.flags & RST != 0 && !decoded.bad_checksum {
             self.remark = remark::reset(reader, located, &segment);
         }
@@ -376,7 +344,7 @@ impl Decoder {
     #[cold]
     fn forgives(&mut self, is_offloaded: impl Fn() -> bool) -> bool {
         let forgives = !self.as_zeek && is_offloaded();
-        self.books.offloaded_checksums += u64::from(forgives);
+        self.accounting.offloaded_checksums += u64::from(forgives);
         forgives
     }
 
@@ -396,9 +364,9 @@ impl Decoder {
             && whole.is_some_and(|tcp| !tcp_checksum::is_right(reader, located, addresses, tcp));
         let bad_checksum = bad_checksum && !self.forgives(|| tcp_checksum::is_offloaded(reader, located, addresses));
         if bad_checksum {
-            self.books.bad_tcp_checksum += 1;
+            self.accounting.bad_tcp_checksum += 1;
         } else {
-            self.books.tcp += 1;
+            self.accounting.tcp += 1;
         }
         Decoded { segment, bad_checksum, payload_cut: whole.is_none(), header: Header::Whole }
     }
@@ -417,7 +385,7 @@ impl Decoder {
         let header = if offset_and_flags >> 12 < 5 { Header::Contradictory } else { Header::Cut };
         let addresses = address::effective(reader, &located);
         let segment = self.segment(reader, &located, addresses, time_ns)?;
-        self.books.rejected[reason as usize] += 1;
+        self.accounting.rejected[reason as usize] += 1;
         Some(Decoded { segment, bad_checksum: false, payload_cut: true, header })
     }
 
@@ -431,7 +399,7 @@ impl Decoder {
         time_ns: u64,
     ) -> Option<Segment> {
         if self.verify && located.ip_version == 4 && !ip_checksum_holds(reader, located) {
-            self.books.bad_ip_checksum += 1;
+            self.accounting.bad_ip_checksum += 1;
             return None;
         }
         let domain = located.domain(self.domain.value());
@@ -443,7 +411,7 @@ impl Decoder {
                 Some(segment)
             }
             Err(reason) => {
-                self.books.rejected[reason as usize] += 1;
+                self.accounting.rejected[reason as usize] += 1;
                 None
             }
         }

@@ -12,7 +12,7 @@ use probe_ebpf::tunnel::{ETHERIP, Encapsulations, GRE, Known, L2TP, TEREDO, TZSP
 
 use super::checksum::{holds, sum};
 use super::ieee80211;
-use super::link::Unread;
+use super::link_type::Unread;
 use super::teredo::is_teredo;
 
 /// Values up to here are the length of an 802.3 frame, which begins with LLC.

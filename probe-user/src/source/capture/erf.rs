@@ -5,9 +5,9 @@
 use probe_ebpf::parse::{Reader, Reject, SliceReader};
 
 use super::error::CaptureError;
-use super::file::{CapturedOn, Found, Next};
+use super::frame::{CapturedOn, Found, Next};
 use super::input::Input;
-use super::link::{LinkType, Unread, Unsupported};
+use super::link_type::{LinkType, Unread, Unsupported};
 
 /// Time, type, flags, record length, loss counter, length on the wire.
 const HEADER: usize = 16;

@@ -1,58 +1,16 @@
-//! Frames of a capture, whatever its format.
+//! Capture file: yields its frames, whatever its format.
 
 use std::io::Read;
 use std::path::Path;
 
 use super::erf::{self, Erf};
 use super::error::CaptureError;
+use super::frame::{CapturedOn, Found, Frame, Next, Take};
 use super::input::Input;
-use super::link::LinkType;
-use super::pcap::{self, Pcap};
-use super::pcapng::{self, Pcapng};
-use super::snoop::{self, Snoop};
-
-/// One frame as captured.
-#[derive(Clone, Copy, Debug)]
-pub struct Frame<'a> {
-    /// When, nanoseconds since the Unix epoch.
-    pub time_ns: u64,
-    /// Length on the wire, as the capture says; what was captured may be less.
-    pub wire_len: usize,
-    /// What the bytes begin with.
-    pub link: LinkType,
-    /// What was captured.
-    pub bytes: &'a [u8],
-}
-
-/// What a capture says of the interface that a frame was captured on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CapturedOn<'a> {
-    /// Section of the file, from 0; only pcapng, and captures that were joined, have more than one.
-    pub section: u32,
-    /// Number of the interface within its section, from 0.
-    pub number: u32,
-    /// Its name, if the file has one.
-    pub name: Option<&'a str>,
-    /// Type of link by its number in the file, of which [`LinkType`] may not know more.
-    pub link_number: u16,
-}
-
-/// What one who is offered frames did with the last one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Took {
-    /// Took it, and takes more.
-    More,
-    /// Took it, and takes no more.
-    Last,
-    /// Left it: it will be the next one.
-    Nothing,
-}
-
-/// Takes frames.
-pub trait Take {
-    /// Takes the next one, or not.
-    fn take(&mut self, frame: &Frame<'_>) -> Took;
-}
+use super::magic;
+use super::pcap::Pcap;
+use super::pcapng::Pcapng;
+use super::snoop::Snoop;
 
 enum Format {
     Pcap(Pcap),
@@ -64,17 +22,17 @@ enum Format {
 impl Format {
     /// Reads what a capture begins with; `None` when it is the end.
     fn open(input: &mut Input) -> Result<Option<Self>, CaptureError> {
-        let len = input.fill(snoop::MAGIC.len())?;
-        let Some(magic) = input.available().first_chunk::<4>() else {
+        let len = input.fill(magic::SNOOP.len())?;
+        let Some(first) = input.available().first_chunk::<4>() else {
             return if len == 0 { Ok(None) } else { Err(CaptureError::TooShort { len: len as u64 }) };
         };
-        let magic = u32::from_be_bytes(*magic);
-        Ok(Some(if magic == pcapng::SECTION_HEADER {
+        let first = u32::from_be_bytes(*first);
+        Ok(Some(if first == magic::PCAPNG {
             Self::Pcapng(Pcapng::default())
-        } else if input.available().starts_with(&snoop::MAGIC) {
+        } else if input.available().starts_with(&magic::SNOOP) {
             Self::Snoop(Snoop::open(input)?)
-        } else if pcap::is_magic(magic) || !erf::is_erf(input)? {
-            Self::Pcap(Pcap::open(input, magic)?)
+        } else if magic::is_pcap(first) || !erf::is_erf(input)? {
+            Self::Pcap(Pcap::open(input, first)?)
         } else {
             Self::Erf
         }))
@@ -105,24 +63,6 @@ impl Format {
     }
 }
 
-/// Whether another capture begins where a record would: files are joined by `cat`, which none of the formats but pcapng
-/// foresees.
-#[inline]
-pub(super) fn is_joined(input: &mut Input) -> Result<bool, CaptureError> {
-    let Some(magic) = input.available().first_chunk::<4>() else { return Ok(false) };
-    let magic = u32::from_be_bytes(*magic);
-    Ok(if pcap::is_magic(magic) {
-        pcap::is_file_header(input)?
-    } else if magic == pcapng::SECTION_HEADER {
-        pcapng::is_section(input)?
-    } else if snoop::MAGIC.starts_with(&magic.to_be_bytes()) {
-        input.fill(snoop::MAGIC.len())?;
-        input.available().starts_with(&snoop::MAGIC)
-    } else {
-        false
-    })
-}
-
 /// A capture that is read from its beginning to its end.
 pub struct CaptureFile {
     input: Input,
@@ -130,29 +70,6 @@ pub struct CaptureFile {
     /// Sections of captures before, in the same file.
     sections: u32,
     failed: bool,
-}
-
-/// What a capture has next.
-pub(super) enum Next {
-    /// A frame, which was consumed.
-    Frame(Found),
-    /// Nothing.
-    End,
-    /// Another capture.
-    Joined,
-}
-
-/// Where the next frame is, relative to what was just consumed.
-#[derive(Clone, Copy)]
-pub(super) struct Found {
-    pub(super) time_ns: u64,
-    pub(super) wire_len: usize,
-    pub(super) link: LinkType,
-    /// Number of the interface.
-    pub(super) interface: u32,
-    /// Distance from the first captured byte to the input's next byte.
-    pub(super) back: usize,
-    pub(super) len: usize,
 }
 
 impl CaptureFile {
@@ -180,11 +97,11 @@ impl CaptureFile {
     /// Offers the frames that can be had without reading, as long as they are taken. That there are no more of them says
     /// nothing of whether there are more in the file.
     #[inline(always)]
-    pub fn offer_at_hand(&mut self, to: &mut impl Take) {
+    pub fn offer_in_memory(&mut self, to: &mut impl Take) {
         match &mut self.format {
             _ if self.failed => {}
-            Format::Pcap(pcap) => pcap.offer_at_hand(&mut self.input, to),
-            Format::Pcapng(pcapng) => pcapng.offer_at_hand(&mut self.input, to),
+            Format::Pcap(pcap) => pcap.offer_in_memory(&mut self.input, to),
+            Format::Pcapng(pcapng) => pcapng.offer_in_memory(&mut self.input, to),
             Format::Snoop(_) | Format::Erf => {}
         }
     }

@@ -6,7 +6,7 @@
 
 use probe_ebpf::parse::{Reader, Reject, SliceReader};
 
-use super::link::Unread;
+use super::link_type::Unread;
 
 /// Frame control, duration, three addresses, sequence control.
 const HEADER: usize = 24;

@@ -1,6 +1,6 @@
 //! Capture files: pcap, pcapng, snoop and ERF, plain, gzip or zstd, from a path or from standard input.
 //!
-//! [`CaptureFile`] yields frames in file order; [`Decoder`] makes a segment of each or says in its [`Books`] why not,
+//! [`CaptureFile`] yields frames in file order; [`Decoder`] makes a segment of each or says in its [`Accounting`] why not,
 //! with the same parser as the kernel program; fragmented packets are put together first. Plain frames, nearly all, have a
 //! shorter way to the same. Every frame ends in exactly one of the books' counters.
 //!
@@ -15,14 +15,18 @@ mod address;
 mod checksum;
 mod compression;
 mod decode;
+mod decoded;
 mod encapsulation;
 mod erf;
 mod error;
 mod file;
 mod fragment;
+mod frame;
 mod ieee80211;
 mod input;
 mod link;
+mod link_type;
+mod magic;
 mod pcap;
 mod pcapng;
 mod plain;
@@ -32,10 +36,12 @@ mod snoop;
 mod tcp_checksum;
 mod teredo;
 
-pub use decode::{Books, Decoded, Decoder, Header, Payload};
+pub use decode::{Accounting, Decoder};
+pub use decoded::{Decoded, Header, Payload};
 pub use error::CaptureError;
-pub use file::{CaptureFile, CapturedOn, Frame, Take, Took};
-pub use link::{LinkType, Unsupported};
+pub use file::CaptureFile;
+pub use frame::{CapturedOn, Frame, Take, Took};
+pub use link_type::{LinkType, Unsupported};
 pub use reassembly::Reassembled;
 pub use remark::{RST_TEXT_LEN, Remark};
 

@@ -1,14 +1,12 @@
 //! The classic format (draft-ietf-opsawg-pcap): 24 bytes of file header, then records.
 
 use super::error::CaptureError;
-use super::file::{self, CapturedOn, Found, Frame, Next, Take, Took};
+use super::frame::{CapturedOn, Found, Frame, Next, Take, Took};
 use super::input::Input;
-use super::link::LinkType;
+use super::link_type::LinkType;
+use super::magic::{self, RECORD_HEADER};
 
 const FILE_HEADER: usize = 24;
-const RECORD_HEADER: usize = 16;
-/// Kuznetzov's variant has 8 bytes more per record.
-const KUZNETZOV_HEADER: usize = 24;
 /// More than any capture tool writes (libpcap: 262,144), less than any misread length.
 const LARGEST_FRAME: usize = 16 << 20;
 
@@ -22,38 +20,10 @@ pub(super) struct Pcap {
     link_number: u16,
 }
 
-/// Byte order (true for big endian), unit (true for nanoseconds) and record header of a file that begins with `magic`, big
-/// endian.
-fn variant(magic: u32) -> Option<(bool, bool, usize)> {
-    let is_little = magic & 0xff == 0xa1;
-    let (nanoseconds, record_header) = match if is_little { magic.swap_bytes() } else { magic } {
-        0xa1b2_c3d4 => (false, RECORD_HEADER),
-        0xa1b2_3c4d => (true, RECORD_HEADER),
-        0xa1b2_cd34 => (false, KUZNETZOV_HEADER),
-        _ => return None,
-    };
-    Some((!is_little, nanoseconds, record_header))
-}
-
-/// Whether the first four bytes, big endian, are those of a file of this format.
-pub(super) fn is_magic(magic: u32) -> bool {
-    variant(magic).is_some()
-}
-
-/// Whether a file header is at hand, and no record that happens to begin like one: version 2, and nothing in the fields
-/// that nobody uses, which of a record would be its length.
-#[cold]
-pub(super) fn is_file_header(input: &mut Input) -> Result<bool, CaptureError> {
-    input.fill(RECORD_HEADER)?;
-    let Some(header) = input.available().first_chunk::<RECORD_HEADER>() else { return Ok(false) };
-    let version = if header[0] == 0xa1 { [header[4], header[5]] } else { [header[5], header[4]] };
-    Ok(version == [0, 2] && header[8..16] == [0; 8])
-}
-
 impl Pcap {
     /// Reads the file header; `magic` are its first four bytes, big endian.
     pub(super) fn open(input: &mut Input, magic: u32) -> Result<Self, CaptureError> {
-        let Some((big_endian, nanoseconds, record_header)) = variant(magic) else {
+        let Some((big_endian, nanoseconds, record_header)) = magic::pcap_variant(magic) else {
             return Err(CaptureError::UnknownFormat { magic });
         };
         let offset = input.offset();
@@ -70,7 +40,7 @@ impl Pcap {
 
     /// Offers records, as long as the next one is in the buffer already and nothing is wrong with it.
     #[inline(always)]
-    pub(super) fn offer_at_hand(&self, input: &mut Input, to: &mut impl Take) {
+    pub(super) fn offer_in_memory(&self, input: &mut Input, to: &mut impl Take) {
         // No more than a frame may have, so that none has more.
         let ready = input.available();
         let ready = &ready[..ready.len().min(LARGEST_FRAME)];
@@ -124,7 +94,7 @@ impl Pcap {
             }
             return Err(CaptureError::Truncated { offset, missing: (self.record_header - have) as u64 });
         }
-        if file::is_joined(input)? {
+        if magic::is_joined(input)? {
             return Ok(Next::Joined);
         }
         let Some(header) = input.available().first_chunk::<RECORD_HEADER>() else { return Ok(Next::End) };

@@ -1,20 +1,16 @@
 //! The block format (draft-ietf-opsawg-pcapng): sections, interfaces, and packets of three kinds.
 
 use super::error::CaptureError;
-use super::file::{self, CapturedOn, Found, Frame, Next, Take, Took};
+use super::frame::{CapturedOn, Found, Frame, Next, Take, Took};
 use super::input::Input;
-use super::link::LinkType;
+use super::link_type::LinkType;
+use super::magic::{self, BYTE_ORDER_MAGIC, PCAPNG as SECTION_HEADER, PCAPNG_HEAD as HEAD};
 
-/// Block type of a section header; reads the same in both byte orders.
-pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 
-/// Type, length, and the last field of a block, or the byte order of a section.
-const HEAD: usize = 12;
-const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const OPTION_IF_NAME: u16 = 2;
 const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
@@ -53,15 +49,6 @@ impl Resolution {
     }
 }
 
-/// Whether a section header is at hand, and not something that happens to begin like one.
-#[cold]
-pub(super) fn is_section(input: &mut Input) -> Result<bool, CaptureError> {
-    input.fill(HEAD)?;
-    let magic = input.available().get(8..HEAD).and_then(|magic| magic.first_chunk());
-    let magic = magic.map_or(0, |&magic| u32::from_ne_bytes(magic));
-    Ok(magic == BYTE_ORDER_MAGIC || magic.swap_bytes() == BYTE_ORDER_MAGIC)
-}
-
 fn block_of(len: usize, offset: u64) -> CaptureError {
     CaptureError::Damaged { offset, what: format!("a block of {len} bytes") }
 }
@@ -79,10 +66,10 @@ pub(super) struct Pcapng {
 impl Pcapng {
     /// Offers packets, as long as the next block is one, is in the buffer already, and nothing is wrong with it.
     #[inline(always)]
-    pub(super) fn offer_at_hand(&mut self, input: &mut Input, to: &mut impl Take) {
+    pub(super) fn offer_in_memory(&mut self, input: &mut Input, to: &mut impl Take) {
         loop {
             let ready = input.available();
-            let Some((len, found, from)) = self.at_hand(ready, input.offset()) else { return };
+            let Some((len, found, from)) = self.in_memory(ready, input.offset()) else { return };
             let Found { time_ns, wire_len, link, .. } = found;
             let Some(bytes) = ready.get(from..from + found.len) else { return };
             let took = to.take(&Frame { time_ns, wire_len, link, bytes });
@@ -98,7 +85,7 @@ impl Pcapng {
     }
 
     /// Length of the next block, what it says of its packet, and where in it that is.
-    fn at_hand(&self, ready: &[u8], offset: u64) -> Option<(usize, Found, usize)> {
+    fn in_memory(&self, ready: &[u8], offset: u64) -> Option<(usize, Found, usize)> {
         if ready.len() < 12 || self.word(ready, 0) != ENHANCED_PACKET {
             return None;
         }
@@ -121,7 +108,7 @@ impl Pcapng {
             if have < HEAD {
                 return Err(CaptureError::Truncated { offset, missing: (HEAD - have) as u64 });
             }
-            if self.word(input.available(), 0) != SECTION_HEADER && file::is_joined(input)? {
+            if self.word(input.available(), 0) != SECTION_HEADER && magic::is_joined(input)? {
                 return Ok(Next::Joined);
             }
             let (kind, said) = self.block_header(input, offset)?;

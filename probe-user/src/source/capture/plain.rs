@@ -9,9 +9,9 @@ use probe_ebpf::layout::{
 use probe_ebpf::parse::{ENCRYPTED_ALERTS, Located, SliceReader, first_bytes, has_first_bytes, rest};
 
 use super::checksum::{holds, sum_behind, sum_words};
-use super::decode::Payload;
-use super::file::Frame;
-use super::link::LinkType;
+use super::decoded::Payload;
+use super::frame::Frame;
+use super::link_type::LinkType;
 
 const IP: usize = 14;
 const TCP: usize = IP + 20;

@@ -7,7 +7,7 @@ use probe_ebpf::layout::{FlowKey, Segment};
 use probe_ebpf::parse::{IcmpPlace, IcmpQuote, Located, Reader, RstOption, SliceReader, rst_option};
 
 use super::checksum::{holds, sum};
-use super::file::Frame;
+use super::frame::Frame;
 
 /// Bytes that are kept of the text of an RST.
 pub const RST_TEXT_LEN: usize = 64;

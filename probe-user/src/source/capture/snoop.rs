@@ -1,12 +1,11 @@
 //! The format of Solaris snoop (RFC 1761): a file header of 16 bytes, then records; all big endian.
 
 use super::error::CaptureError;
-use super::file::{self, CapturedOn, Found, Next};
+use super::frame::{CapturedOn, Found, Next};
 use super::input::Input;
-use super::link::LinkType;
+use super::link_type::LinkType;
+use super::magic;
 
-/// What a file begins with.
-pub(super) const MAGIC: [u8; 8] = *b"snoop\0\0\0";
 const FILE_HEADER: usize = 16;
 const VERSION: u32 = 2;
 const RECORD_HEADER: usize = 24;
@@ -46,7 +45,7 @@ impl Snoop {
     /// Consumes the next record.
     pub(super) fn next(&self, input: &mut Input) -> Result<Next, CaptureError> {
         let have = input.fill(RECORD_HEADER)?;
-        if file::is_joined(input)? {
+        if magic::is_joined(input)? {
             return Ok(Next::Joined);
         }
         let offset = input.offset();

@@ -5,7 +5,7 @@ use probe_ebpf::parse::{Located, Reader, SliceReader};
 
 use super::address::Addresses;
 use super::checksum::{add, fold, holds, sum};
-use super::file::Frame;
+use super::frame::Frame;
 
 /// Whether the TCP checksum over pseudo header and `tcp` is right (RFC 9293 3.1, RFC 8200 8.1); true when the addresses
 /// cannot be read.

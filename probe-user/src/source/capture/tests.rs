@@ -110,14 +110,14 @@ impl Take for Fickle<'_> {
 }
 
 /// Times and books of a capture, and the error that ended it; the quick way to them is gone too, and must lead there.
-fn read(file: Vec<u8>) -> (Vec<u64>, Books, Option<CaptureError>) {
+fn read(file: Vec<u8>) -> (Vec<u64>, Accounting, Option<CaptureError>) {
     let plainly = read_plainly(file.clone());
     let mut decoder = Decoder::new(true, Encapsulations { enabled: ALL_OF_CAPTURES, max_depth: 4 }, Domain::None);
     let mut times = Vec::new();
     let mut error = None;
     if let Ok(mut capture) = CaptureFile::from_reader(Cursor::new(file)) {
         loop {
-            capture.offer_at_hand(&mut Fickle { decoder: &mut decoder, times: &mut times, offered: 0 });
+            capture.offer_in_memory(&mut Fickle { decoder: &mut decoder, times: &mut times, offered: 0 });
             match capture.next_frame() {
                 Ok(None) => break,
                 Err(failed) => error = Some(failed),
@@ -127,7 +127,7 @@ fn read(file: Vec<u8>) -> (Vec<u64>, Books, Option<CaptureError>) {
                 }
             }
         }
-        assert_eq!((&times, decoder.books()), (&plainly.0, &plainly.1));
+        assert_eq!((&times, decoder.accounting()), (&plainly.0, &plainly.1));
         assert_eq!(error.map(|error| error.to_string()), plainly.2.as_ref().map(ToString::to_string));
     }
     plainly
@@ -146,19 +146,19 @@ fn the_quick_way_sees_what_the_other_sees() {
                     let (mut quick, mut other) = (new(), new());
                     let found = decode_quickly(&mut quick, &frame);
                     assert_eq!(format!("{found:?}"), format!("{:?}", other.decode(&frame)), "{at} {change} {cut}");
-                    assert_eq!(quick.books(), other.books());
+                    assert_eq!(quick.accounting(), other.accounting());
                 }
             }
         }
     }
 }
 
-fn read_plainly(file: Vec<u8>) -> (Vec<u64>, Books, Option<CaptureError>) {
+fn read_plainly(file: Vec<u8>) -> (Vec<u64>, Accounting, Option<CaptureError>) {
     let mut decoder = Decoder::new(true, Encapsulations { enabled: ALL_OF_CAPTURES, max_depth: 4 }, Domain::None);
     let mut times = Vec::new();
     let mut capture = match CaptureFile::from_reader(Cursor::new(file)) {
         Ok(capture) => capture,
-        Err(error) => return (times, decoder.books().clone(), Some(error)),
+        Err(error) => return (times, decoder.accounting().clone(), Some(error)),
     };
     let error = loop {
         match capture.next_frame() {
@@ -170,16 +170,16 @@ fn read_plainly(file: Vec<u8>) -> (Vec<u64>, Books, Option<CaptureError>) {
             }
         }
     };
-    (times, decoder.books().clone(), error)
+    (times, decoder.accounting().clone(), error)
 }
 
 #[test]
 fn pcap_in_every_byte_order_and_unit() {
     for order in BOTH {
         for (magic, expected) in [(0xa1b2_c3d4, 7_000_009_000), (0xa1b2_3c4d, 7_000_000_009)] {
-            let (times, books, error) = read(pcap(order, magic, 1, &[&syn(), &syn()]));
+            let (times, accounting, error) = read(pcap(order, magic, 1, &[&syn(), &syn()]));
             assert_eq!(times, [expected; 2]);
-            assert_eq!((books.frames, books.tcp), (2, 2));
+            assert_eq!((accounting.frames, accounting.tcp), (2, 2));
             assert!(error.is_none());
         }
     }
@@ -199,9 +199,9 @@ fn pcapng_with_interfaces_of_different_resolution() {
         file.extend(enhanced(order, 2, 2048, &frame[14..]));
         let simple = [&order.u32(frame.len() as u32)[..], &frame].concat();
         file.extend(block(order, 3, &simple));
-        let (times, books, error) = read(file);
+        let (times, accounting, error) = read(file);
         assert_eq!(times, [5000, 6001, 2_000_000_000, 2_000_000_000]);
-        assert_eq!(books.tcp, 4);
+        assert_eq!(accounting.tcp, 4);
         assert!(error.is_none());
     }
 }
@@ -222,8 +222,8 @@ fn what_was_readable_comes_before_the_error() {
     let mut file = pcap(BOTH[0], 0xa1b2_c3d4, 1, &[&syn(), &syn()]);
     let second = file.len() - 70;
     file.truncate(file.len() - 5);
-    let (times, books, error) = read(file);
-    assert_eq!((times.len(), books.tcp), (1, 1));
+    let (times, accounting, error) = read(file);
+    assert_eq!((times.len(), accounting.tcp), (1, 1));
     assert!(
         matches!(error, Some(CaptureError::Truncated { offset, missing: 5 }) if offset == second as u64),
         "{error:?}"
@@ -273,10 +273,10 @@ fn every_frame_has_one_outcome() {
     let mut udp = syn();
     udp[23] = 17;
     let frames: [&[u8]; 5] = [&syn(), &bad_tcp, &bad_ip, &udp, &[0; 6]];
-    let (_, books, _) = read(pcap(BOTH[0], 0xa1b2_c3d4, 1, &frames));
-    assert_eq!((books.tcp, books.bad_tcp_checksum, books.bad_ip_checksum), (1, 1, 1));
-    let rejected: u64 = books.rejections().map(|entry| entry.1).sum();
-    assert_eq!(books.frames, 3 + rejected);
+    let (_, accounting, _) = read(pcap(BOTH[0], 0xa1b2_c3d4, 1, &frames));
+    assert_eq!((accounting.tcp, accounting.bad_tcp_checksum, accounting.bad_ip_checksum), (1, 1, 1));
+    let rejected: u64 = accounting.rejections().map(|entry| entry.1).sum();
+    assert_eq!(accounting.frames, 3 + rejected);
 }
 
 #[test]
@@ -285,8 +285,8 @@ fn tags_and_labels_beyond_the_kernel_parser() {
     let tags = [&frame[..12], &[0x81, 0, 0, 5, 0x81, 0, 0, 6, 0x81, 0, 0, 7, 0x08, 0x00], &frame[14..]].concat();
     let mpls = [&frame[..12], &[0x88, 0x47, 0, 1, 0x01, 64], &frame[14..]].concat();
     let pppoe = [&frame[..12], &[0x88, 0x64, 0x11, 0, 0, 1, 0, 42, 0, 0x21], &frame[14..]].concat();
-    let (_, books, _) = read(pcap(BOTH[0], 0xa1b2_c3d4, 1, &[&tags, &mpls, &pppoe]));
-    assert_eq!(books.tcp, 3);
+    let (_, accounting, _) = read(pcap(BOTH[0], 0xa1b2_c3d4, 1, &[&tags, &mpls, &pppoe]));
+    assert_eq!(accounting.tcp, 3);
 }
 
 mod encapsulations;
@@ -315,12 +315,12 @@ proptest::proptest! {
             }
         }
         file.truncate(keep);
-        let (times, books, _) = read(file);
-        let rejected: u64 = books.rejections().map(|entry| entry.1).sum();
-        let held = books.fragments_held + books.fragments_refused;
+        let (times, accounting, _) = read(file);
+        let rejected: u64 = accounting.rejections().map(|entry| entry.1).sum();
+        let held = accounting.fragments_held + accounting.fragments_refused;
         let outcomes =
-            books.tcp + books.bad_tcp_checksum + books.bad_ip_checksum + books.link_unsupported + held + rejected;
-        proptest::prop_assert_eq!(times.len() as u64, books.frames);
-        proptest::prop_assert_eq!(books.frames, outcomes);
+            accounting.tcp + accounting.bad_tcp_checksum + accounting.bad_ip_checksum + accounting.link_unsupported + held + rejected;
+        proptest::prop_assert_eq!(times.len() as u64, accounting.frames);
+        proptest::prop_assert_eq!(accounting.frames, outcomes);
     }
 }

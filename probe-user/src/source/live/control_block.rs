@@ -24,7 +24,7 @@ impl ControlBlock {
     }
 
     /// What the program was last told.
-    pub(super) fn told(&self) -> Control {
+    pub(super) fn control(&self) -> Control {
         self.control.read(0)
     }
 
@@ -34,7 +34,7 @@ impl ControlBlock {
     }
 
     /// The books of a region: those of one CPU in one half.
-    pub(super) fn books(&self, region: usize) -> EpochCounters {
+    pub(super) fn accounting(&self, region: usize) -> EpochCounters {
         let (cpu, offset) = Self::place(region);
         self.counters.read_part(cpu, offset)
     }
@@ -47,7 +47,7 @@ impl ControlBlock {
 
     /// CPU and offset within its counters.
     fn place(region: usize) -> (usize, usize) {
-        (cpu(region), std::mem::offset_of!(CpuCounters, books) + region % 2 * size_of::<EpochCounters>())
+        (cpu(region), std::mem::offset_of!(CpuCounters, counters) + region % 2 * size_of::<EpochCounters>())
     }
 }
 

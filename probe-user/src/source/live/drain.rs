@@ -15,7 +15,7 @@ use probe_ebpf::{
     parse::IcmpQuote,
 };
 
-use super::{books::Books, flood::Flood, sink::Sink};
+use super::{accounting::Accounting, flood::Flood, sink::Sink};
 
 /// What one CPU has left in one epoch.
 pub(super) struct Left<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Left<'a> {
     /// The CPU.
     pub(super) cpu: usize,
     /// Its books.
-    pub(super) books: EpochCounters,
+    pub(super) accounting: EpochCounters,
     /// Its slots, in the order of first use.
     pub(super) slots: &'a [Slot],
     /// Its journal, in the order of arrival.
@@ -88,13 +88,13 @@ pub(super) struct Drain<'a> {
 
 impl Drain<'_> {
     /// Feeds everything to `sink`; the books of the epoch.
-    pub(super) fn feed(&self, order: &mut Order, mut flood: Option<&mut Flood>, sink: &mut impl Sink) -> Books {
-        let mut sum = Books { epochs: 1, ..Books::default() };
+    pub(super) fn feed(&self, order: &mut Order, mut flood: Option<&mut Flood>, sink: &mut impl Sink) -> Accounting {
+        let mut sum = Accounting { epochs: 1, ..Accounting::default() };
         order.entries.clear();
         for left in &self.left {
-            sum.add_cpu(&left.books);
+            sum.add_cpu(&left.accounting);
             if let Some(flood) = &mut flood {
-                sum.charge_difference += flood.take_rows(left.region, &left.books);
+                sum.charge_difference += flood.take_rows(left.region, &left.accounting);
             }
         }
         let only = self.only_journal();
@@ -104,8 +104,8 @@ impl Drain<'_> {
         let claimed = flood.map(|flood| self.claim(flood, &mut sum)).unwrap_or_default();
         match only {
             Some(left) if claimed.is_empty() => {
-                for kept in left.journal {
-                    self.feed_kept(left, kept, &mut sum, sink);
+                for entry in left.journal {
+                    self.feed_entry(left, entry, &mut sum, sink);
                 }
             }
             _ => {
@@ -129,7 +129,7 @@ impl Drain<'_> {
     }
 
     /// Lists journals, then logs.
-    fn list(&self, order: &mut Order, mut flood: Option<&mut Flood>, sum: &mut Books) {
+    fn list(&self, order: &mut Order, mut flood: Option<&mut Flood>, sum: &mut Accounting) {
         for (nth, left) in self.left.iter().enumerate() {
             order.add(2 * nth as u32, left.journal.iter().map(|entry| entry.record.time_ns).enumerate());
         }
@@ -138,7 +138,7 @@ impl Drain<'_> {
         }
     }
 
-    fn feed_merged(&self, order: &mut Order, claimed: &[Segment], sum: &mut Books, sink: &mut impl Sink) {
+    fn feed_merged(&self, order: &mut Order, claimed: &[Segment], sum: &mut Accounting, sink: &mut impl Sink) {
         order.add(CLAIMED, claimed.iter().map(|segment| segment.record.time_ns).enumerate());
         order.merge();
         for entry in &order.entries {
@@ -147,14 +147,14 @@ impl Drain<'_> {
                 list if list % 2 == 1 => self.feed_logged(&self.left[(list / 2) as usize].log[entry.at as usize], sink),
                 list => {
                     let left = &self.left[(list / 2) as usize];
-                    self.feed_kept(left, &left.journal[entry.at as usize], sum, sink);
+                    self.feed_entry(left, &left.journal[entry.at as usize], sum, sink);
                 }
             }
         }
     }
 
     /// The openings of flows that have shown more since: they were refused room, and are followed after all.
-    fn claim(&self, flood: &mut Flood, sum: &mut Books) -> Vec<Segment> {
+    fn claim(&self, flood: &mut Flood, sum: &mut Accounting) -> Vec<Segment> {
         let mut claimed = Vec::new();
         if flood.remembers(sum, self.now_ns) {
             for left in &self.left {
@@ -181,14 +181,14 @@ impl Drain<'_> {
         }
     }
 
-    fn feed_kept(&self, left: &Left<'_>, kept: &JournalEntry, sum: &mut Books, sink: &mut impl Sink) {
+    fn feed_entry(&self, left: &Left<'_>, entry: &JournalEntry, sum: &mut Accounting, sink: &mut impl Sink) {
         // None only where somebody still writes, that is, without a grace period: the slot has counted what is not drained
         // here, and the books do not balance.
-        let Some(slot) = left.slots.get(kept.slot as usize) else { return };
-        let segment = Segment { key: slot.key, record: kept.record, first_bytes: kept.first_bytes };
+        let Some(slot) = left.slots.get(entry.slot as usize) else { return };
+        let segment = Segment { key: slot.key, record: entry.record, first_bytes: entry.first_bytes };
         sink.transition(&self.since_epoch(&segment));
         // Every slot has a first segment, so this comes to every slot once: if not, the books do not balance.
-        if kept.nth == 0 {
+        if entry.nth == 0 {
             add(&slot.lo, sum);
             add(&slot.hi, sum);
             sink.count(&slot.key, &self.shifted(&slot.lo), &self.shifted(&slot.hi));
@@ -222,7 +222,7 @@ impl Drain<'_> {
 fn logged<'a>(
     left: &'a Left<'_>,
     mut flood: Option<&'a mut Flood>,
-    sum: &'a mut Books,
+    sum: &'a mut Accounting,
 ) -> impl Iterator<Item = (usize, u64)> + 'a {
     left.log.iter().enumerate().filter_map(move |(at, entry)| {
         sum.drained_log += u64::from(entry.counted == LOG_ONLY);
@@ -253,7 +253,7 @@ fn claim_of(left: &Left<'_>, flood: &mut Flood, claimed: &mut Vec<Segment>) {
 }
 
 /// Adds what one direction of a slot has counted.
-fn add(side: &DirectionCounters, sum: &mut Books) {
+fn add(side: &DirectionCounters, sum: &mut Accounting) {
     sum.drained += u64::from(side.packets);
     sum.drained_flags.syn += u64::from(side.syn);
     sum.drained_flags.syn_ack += u64::from(side.syn_ack);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     /// A segment of `slot` at `time_ns`, told by `seq` from others.
-    fn kept(slot: u32, nth: u32, time_ns: u64, seq: u32) -> JournalEntry {
+    fn entry(slot: u32, nth: u32, time_ns: u64, seq: u32) -> JournalEntry {
         JournalEntry {
             record: SegmentRecord { time_ns, seq, flags: SYN, ..SegmentRecord::default() },
             first_bytes: 0,
@@ -310,54 +310,55 @@ mod tests {
     }
 
     fn logged(key: u64, time_ns: u64, seq: u32, counted: u32) -> LogEntry {
-        let record = kept(0, 0, time_ns, seq).record;
+        let record = entry(0, 0, time_ns, seq).record;
         LogEntry { key: FlowKey { words: [key; 5] }, record, counted, ..LogEntry::default() }
     }
 
     type Cpu = (Vec<Slot>, Vec<JournalEntry>, Vec<LogEntry>);
 
-    fn drained(cpus: &[Cpu]) -> (Seen, Books) {
+    fn drained(cpus: &[Cpu]) -> (Seen, Accounting) {
         let left = cpus.iter().enumerate().map(|(cpu, (slots, journal, log))| {
-            let books = EpochCounters { slots: slots.len() as u32, ..EpochCounters::default() };
-            Left { region: cpu, cpu, books, slots, journal, log }
+            let accounting = EpochCounters { slots: slots.len() as u32, ..EpochCounters::default() };
+            Left { region: cpu, cpu, accounting, slots, journal, log }
         });
         let drain = Drain { left: left.collect(), clock_offset_ns: 1000, now_ns: 0 };
         let mut seen = Seen::default();
-        let books = drain.feed(&mut Order::default(), None, &mut seen);
-        (seen, books)
+        let accounting = drain.feed(&mut Order::default(), None, &mut seen);
+        (seen, accounting)
     }
 
     #[test]
     fn one_journal_in_order_is_handed_over_as_it_lies() {
-        let journal = vec![kept(0, 0, 5, 1), kept(1, 0, 5, 2), kept(0, 1, 9, 3)];
-        let (seen, books) = drained(&[(vec![slot(7), slot(8)], journal, vec![]), (vec![], vec![], vec![])]);
+        let journal = vec![entry(0, 0, 5, 1), entry(1, 0, 5, 2), entry(0, 1, 9, 3)];
+        let (seen, accounting) = drained(&[(vec![slot(7), slot(8)], journal, vec![]), (vec![], vec![], vec![])]);
         assert_eq!(seen.segments, [(7, 1), (8, 2), (7, 3)]);
         assert_eq!((seen.counted, seen.settled), (vec![7, 8], vec![7, 8]));
-        assert_eq!((books.drained, books.drained_flags.syn, books.epochs), (4, 2, 1));
+        assert_eq!((accounting.drained, accounting.drained_flags.syn, accounting.epochs), (4, 2, 1));
     }
 
     #[test]
     fn late_ones_and_other_lists_take_their_places() {
         // 4 is late by its coarse time, and 5 has the same: in the order of arrival, after the 2 of that time.
-        let first = vec![kept(0, 0, 10, 1), kept(1, 0, 20, 2), kept(0, 1, 30, 3), kept(1, 1, 20, 4), kept(0, 2, 20, 5)];
-        let second = vec![kept(0, 0, 5, 6), kept(0, 1, 25, 7)];
+        let first =
+            vec![entry(0, 0, 10, 1), entry(1, 0, 20, 2), entry(0, 1, 30, 3), entry(1, 1, 20, 4), entry(0, 2, 20, 5)];
+        let second = vec![entry(0, 0, 5, 6), entry(0, 1, 25, 7)];
         let log = vec![logged(8, 40, 8, LOG_COUNTED), logged(9, 15, 9, LOG_ONLY), logged(9, 50, 10, LOG_ONLY)];
-        let (seen, books) = drained(&[(vec![slot(7), slot(8)], first, log), (vec![slot(1)], second, vec![])]);
+        let (seen, accounting) = drained(&[(vec![slot(7), slot(8)], first, log), (vec![slot(1)], second, vec![])]);
         assert_eq!(seen.segments, [(1, 6), (7, 1), (8, 2), (8, 4), (7, 5), (1, 7), (7, 3), (8, 8)]);
         assert_eq!((seen.counted, seen.observed), (vec![1, 7, 8], vec![9, 10]));
-        assert_eq!((books.drained, books.drained_log), (6, 2));
+        assert_eq!((accounting.drained, accounting.drained_log), (6, 2));
     }
 
     #[test]
     fn a_slot_that_was_superseded_is_not_settled() {
         let old = Slot { state: SLOT_SUPERSEDED, ..slot(7) };
-        let (seen, _) = drained(&[(vec![old, slot(7)], vec![kept(0, 0, 1, 1), kept(1, 0, 2, 2)], vec![])]);
+        let (seen, _) = drained(&[(vec![old, slot(7)], vec![entry(0, 0, 1, 1), entry(1, 0, 2, 2)], vec![])]);
         assert_eq!((seen.counted, seen.settled), (vec![7, 7], vec![7]));
     }
 
     #[test]
     fn a_slot_that_is_not_there_yet_is_a_difference_in_the_books_and_no_panic() {
-        let (seen, books) = drained(&[(vec![slot(7)], vec![kept(1, 0, 1, 1), kept(0, 0, 2, 2)], vec![])]);
-        assert_eq!((seen.segments, seen.counted, books.drained), (vec![(7, 2)], vec![7], 2));
+        let (seen, accounting) = drained(&[(vec![slot(7)], vec![entry(1, 0, 1, 1), entry(0, 0, 2, 2)], vec![])]);
+        assert_eq!((seen.segments, seen.counted, accounting.drained), (vec![(7, 2)], vec![7], 2));
     }
 }

@@ -130,11 +130,11 @@ fn tells_of_loss(name: &str) -> bool {
 
 fn has_no_room(name: &str) -> bool {
     let words: Vec<&str> = words(name).collect();
-    let room = |word: &&str| ROOM.contains(word);
-    words.windows(2).any(|pair| pair[0] == "no" && room(&pair[1]))
-        || words.windows(3).any(|three| three[..2] == ["out", "of"] && room(&three[2]))
+    let is_room = |word: &&str| ROOM.contains(word);
+    words.windows(2).any(|pair| pair[0] == "no" && is_room(&pair[1]))
+        || words.windows(3).any(|three| three[..2] == ["out", "of"] && is_room(&three[2]))
         // ixgbe: rx_no_dma_resources; igb: rx_no_buffer_count.
-        || words.windows(2).any(|pair| room(&pair[0]) && pair[1] == "resources")
+        || words.windows(2).any(|pair| is_room(&pair[0]) && pair[1] == "resources")
 }
 
 /// `rx_queue_0_xdp_drops`, `rx3_xdp_drop`: frames that an XDP program did not want.

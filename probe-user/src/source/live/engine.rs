@@ -20,7 +20,7 @@ use probe_ebpf::layout::{
 
 use super::{
     LiveError,
-    books::Books,
+    accounting::Accounting,
     control_block::{self, ControlBlock},
     drain::{Drain, Left, Order},
     flood::Flood,
@@ -120,7 +120,7 @@ impl Engine {
             .override_global("DOMAIN", &domain, true)
             .override_global("TUNNELS", &tunnels, true)
             .override_global("TUNNEL_DEPTH", &tunnel_depth, true)
-            .override_global("LINGER", &config.planted.linger, true)
+            .override_global("LINGER", &config.faults.linger, true)
             .override_global("BY_QUEUE", &u32::from(config.by_queue), true)
             .override_global("EVIDENCE", &u32::from(config.snapshots), true)
             // Only an object with the feature `trace` has it.
@@ -230,7 +230,7 @@ impl Engine {
     /// are attached one after the other. A new engine is armed.
     pub fn arm(&mut self, armed: bool) {
         self.armed = armed;
-        self.tell(self.epoch, self.control_block.told().now_ns);
+        self.tell(self.epoch, self.control_block.control().now_ns);
     }
 
     fn tell(&mut self, epoch: u64, now_ns: u64) {
@@ -244,7 +244,7 @@ impl Engine {
     /// ones are counted by service, and followed only once they show more than an opening. A new engine has no limits.
     pub fn set_budget(&mut self, service_openings: u32, openings: u32) {
         self.budget = (service_openings, openings);
-        self.tell(self.epoch, self.control_block.told().now_ns);
+        self.tell(self.epoch, self.control_block.control().now_ns);
     }
 
     /// What came in on which interface and queue, when that is counted.
@@ -263,10 +263,10 @@ impl Engine {
         let openings = f64::from(self.config.opening_sets) * OPENING_WAYS as f64 / 8.0;
         self.regions(self.epoch)
             .map(|region| {
-                let books = self.control_block.books(region);
-                let slots = f64::from(books.slots) / f64::from(self.config.slots_per_cpu);
-                let flooded = if openings > 0.0 { books.flooded as f64 / openings } else { 0.0 };
-                slots.max(f64::from(books.log_entries) / f64::from(self.config.log_per_cpu)).max(flooded).min(1.0)
+                let accounting = self.control_block.accounting(region);
+                let slots = f64::from(accounting.slots) / f64::from(self.config.slots_per_cpu);
+                let flooded = if openings > 0.0 { accounting.flooded as f64 / openings } else { 0.0 };
+                slots.max(f64::from(accounting.log_entries) / f64::from(self.config.log_per_cpu)).max(flooded).min(1.0)
             })
             .fold(0.0, f64::max)
     }
@@ -281,11 +281,11 @@ impl Engine {
     /// # Errors
     /// The kernel refused the map update that waits for the grace period: then nothing was drained, and the next call
     /// tries again.
-    pub fn drain(&mut self, sink: &mut impl Sink) -> Result<Books, LiveError> {
+    pub fn drain(&mut self, sink: &mut impl Sink) -> Result<Accounting, LiveError> {
         let left = self.epoch;
-        let now_ns = self.control_block.told().now_ns;
+        let now_ns = self.control_block.control().now_ns;
         self.tell(self.epoch + 1, now_ns);
-        if !self.config.planted.no_grace
+        if !self.config.faults.no_grace
             && let Err(source) = self.grace.set(0, &self.grace_inner, 0)
         {
             // The program may already write the other half, which is clear; go back so that it stays the running one.
@@ -296,20 +296,20 @@ impl Engine {
         Ok(self.read_left(left, sink))
     }
 
-    fn read_left(&mut self, left: u64, sink: &mut impl Sink) -> Books {
+    fn read_left(&mut self, left: u64, sink: &mut impl Sink) -> Accounting {
         let mut order = std::mem::take(&mut self.order);
         let mut flood = self.flood.take();
         let drain = Drain {
             left: self.regions(left).map(|region| self.left(region)).collect(),
             clock_offset_ns: self.config.clock_offset_ns,
-            now_ns: self.control_block.told().now_ns,
+            now_ns: self.control_block.control().now_ns,
         };
         let mut sum = drain.feed(&mut order, flood.as_mut(), sink);
         self.flood = flood;
         self.order = order;
         for region in self.regions(left) {
             if let Some(queues) = &mut self.queues {
-                sum.queue_difference += queues.take_rows(region, &self.control_block.books(region));
+                sum.queue_difference += queues.take_rows(region, &self.control_block.accounting(region));
             }
             self.clear(region);
         }
@@ -318,24 +318,24 @@ impl Engine {
 
     /// What lies in a region that the program has left.
     fn left(&self, region: usize) -> Left<'_> {
-        let books = self.control_block.books(region);
+        let accounting = self.control_block.accounting(region);
         let (slots, log) = (self.config.slots_per_cpu as usize, self.config.log_per_cpu as usize);
         // SAFETY: the region's epoch was left and a grace period has passed: see the module docs.
         unsafe {
             Left {
                 region,
                 cpu: control_block::cpu(region),
-                books,
-                slots: self.slots.quiescent(region * slots, books.slots as usize),
-                journal: self.journal.quiescent(region * slots * SLOT_SEGMENTS, books.journal_entries as usize),
-                log: self.log.quiescent(region * log, books.log_entries as usize),
+                accounting,
+                slots: self.slots.quiescent(region * slots, accounting.slots as usize),
+                journal: self.journal.quiescent(region * slots * SLOT_SEGMENTS, accounting.journal_entries as usize),
+                log: self.log.quiescent(region * log, accounting.log_entries as usize),
             }
         }
     }
 
     /// Empties the index, from end to end where many buckets are in use: that is cheaper than to look for them.
     fn clear(&mut self, region: usize) {
-        let used = self.control_block.books(region).slots as usize;
+        let used = self.control_block.accounting(region).slots as usize;
         let (first, index) = (region * self.config.slots_per_cpu as usize, region * self.buckets_per_cpu);
         if used * 4 >= self.buckets_per_cpu {
             self.index.fill(index, self.buckets_per_cpu, Bucket::default());

@@ -60,7 +60,7 @@ pub struct EngineConfig {
     /// Have the program log frames that it rejects or finds no room for: only with an object that has the feature.
     pub trace: bool,
     /// None in use.
-    pub planted: FaultInjection,
+    pub faults: FaultInjection,
 }
 
 impl Default for EngineConfig {
@@ -80,7 +80,7 @@ impl Default for EngineConfig {
             snapshots: false,
             sockets: 0,
             trace: false,
-            planted: FaultInjection::default(),
+            faults: FaultInjection::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use probe_ebpf::layout::{
 
 use super::{
     LiveError,
-    books::Books,
+    accounting::Accounting,
     mapping::{Mapping, map},
     services::Services,
 };
@@ -75,8 +75,8 @@ impl Flood {
 
     /// Adds the rows of a region that the program has left, and clears them. Returns by how much they differ from what
     /// its books say.
-    pub(super) fn take_rows(&mut self, region: usize, books: &EpochCounters) -> u64 {
-        let (mut flags, mut data) = (books.rowless_flags, books.rowless_data);
+    pub(super) fn take_rows(&mut self, region: usize, accounting: &EpochCounters) -> u64 {
+        let (mut flags, mut data) = (accounting.rowless_flags, accounting.rowless_data);
         for at in region * SERVICE_ROWS..(region + 1) * SERVICE_ROWS {
             let row = self.rows.read(at);
             if row.place == 0 {
@@ -84,16 +84,16 @@ impl Flood {
             }
             self.rows.write(at, ServiceRow::default());
             if !row.is_replaceable() {
-                super::books::add_flags(&mut flags, &row.flags());
+                super::accounting::add_flags(&mut flags, &row.flags());
                 data += u64::from(row.data);
                 self.services.add_row(&row);
             }
         }
-        self.services.add_rest(&books.rowless_flags, books.rowless_data);
+        self.services.add_rest(&accounting.rowless_flags, accounting.rowless_data);
         let differs = |pick: fn(&FlagCounts) -> u64| {
-            pick(&flags).abs_diff(pick(&books.flooded_flags) + pick(&books.untracked_flags))
+            pick(&flags).abs_diff(pick(&accounting.flooded_flags) + pick(&accounting.untracked_flags))
         };
-        data.abs_diff(books.untracked_data + books.shed)
+        data.abs_diff(accounting.untracked_data + accounting.shed)
             + differs(|f| f.syn)
             + differs(|f| f.syn_ack)
             + differs(|f| f.fin)
@@ -101,7 +101,7 @@ impl Flood {
     }
 
     /// Whether openings may be found; `sum`: the books of the epoch that was left at `now_ns`.
-    pub(super) fn remembers(&mut self, sum: &Books, now_ns: u64) -> bool {
+    pub(super) fn remembers(&mut self, sum: &Accounting, now_ns: u64) -> bool {
         if sum.flooded > 0 {
             self.last_ns = now_ns;
         }

@@ -24,9 +24,9 @@
 //! * [`services`]: what floods are made of: counts by service, of what is not kept per flow.
 //! * `trace` (a feature): what the program logs of frames that it rejects.
 
+pub mod accounting;
 pub mod attach;
 mod attach_mode;
-pub mod books;
 pub mod clsact;
 mod control_block;
 mod drain;

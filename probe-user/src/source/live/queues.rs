@@ -73,8 +73,8 @@ impl QueueMap {
 
     /// Adds the rows of a region that the program has left, and clears them. Returns by how much they differ from what
     /// its books say.
-    pub(super) fn take_rows(&mut self, region: usize, books: &EpochCounters) -> u64 {
-        let (mut frames, mut bytes) = (books.rowless_frames, books.rowless_bytes);
+    pub(super) fn take_rows(&mut self, region: usize, accounting: &EpochCounters) -> u64 {
+        let (mut frames, mut bytes) = (accounting.rowless_frames, accounting.rowless_bytes);
         self.queues.rest.add(frames, bytes);
         for at in region * QUEUE_ROWS..(region + 1) * QUEUE_ROWS {
             let row = self.rows.read(at);
@@ -86,7 +86,7 @@ impl QueueMap {
             bytes += row.bytes;
             self.queues.of.entry(row.at()).or_default().add(row.frames, row.bytes);
         }
-        frames.abs_diff(books.all_frames()) + bytes.abs_diff(books.frame_bytes)
+        frames.abs_diff(accounting.all_frames()) + bytes.abs_diff(accounting.frame_bytes)
     }
 }
 

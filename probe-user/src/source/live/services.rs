@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use probe_ebpf::layout::{Endpoint, FlagCounts, Segment, ServiceRow};
 
-use super::books::add_flags;
+use super::accounting::add_flags;
 
 /// Services with a row of their own.
 pub const MAX_SERVICES: usize = 512;

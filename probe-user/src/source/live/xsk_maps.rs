@@ -7,7 +7,7 @@ use super::{
     LiveError, attach_mode::Mode, engine::Engine, ethtool, host_traffic, link_layer::LinkLayer, netdev::Netdev,
 };
 use crate::source::xsk::{
-    XskBooks,
+    XskAccounting,
     datapath::{Datapath, OpenError, QueueAt},
 };
 
@@ -80,11 +80,11 @@ impl Delivery {
     }
 
     /// Adds what the program has counted.
-    pub fn add_to(&self, books: &mut XskBooks) {
+    pub fn add_to(&self, accounting: &mut XskAccounting) {
         let sum = |index: u32| self.counts.get(&index, 0).map_or(0, |cpus| cpus.iter().sum());
-        books.redirected = sum(REDIRECTED);
-        books.fell_back = sum(FELL_BACK);
-        books.unstamped = sum(UNSTAMPED);
+        accounting.redirected = sum(REDIRECTED);
+        accounting.fell_back = sum(FELL_BACK);
+        accounting.unstamped = sum(UNSTAMPED);
     }
 }
 

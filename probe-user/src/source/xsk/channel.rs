@@ -78,11 +78,11 @@ impl Channel {
 
     /// See [`super::Port::give`].
     pub(super) fn give(&mut self, frames: &mut Vec<Frame>) {
-        let room = (self.fill.room() as usize).min(frames.len());
-        if room == 0 {
+        let free = (self.fill.free() as usize).min(frames.len());
+        if free == 0 {
             return;
         }
-        for frame in frames.drain(frames.len() - room..) {
+        for frame in frames.drain(frames.len() - free..) {
             let chunk = frame.chunk as usize;
             debug_assert!(!self.with_kernel[chunk], "chunk {chunk} is given twice");
             self.with_kernel[chunk] = true;

@@ -13,7 +13,7 @@ use probe_ebpf::{
 };
 
 use super::{
-    Port as _, XskBooks, kernel,
+    Port as _, XskAccounting, kernel,
     queue::{Queue, Received},
     socket::{Copying, Failure, Place, Size, Socket},
 };
@@ -98,7 +98,7 @@ pub struct Datapath {
     held: Vec<Held>,
     /// Time of the last segment handed on.
     last_ns: u64,
-    books: XskBooks,
+    accounting: XskAccounting,
 }
 
 impl Datapath {
@@ -116,7 +116,7 @@ impl Datapath {
             is_cropped: false,
             rst_option: RstOption::None,
         };
-        Ok(Self { queues, config, parser, held: Vec::new(), last_ns: 0, books: XskBooks::default() })
+        Ok(Self { queues, config, parser, held: Vec::new(), last_ns: 0, accounting: XskAccounting::default() })
     }
 
     /// The sockets, for the map by which the program finds them.
@@ -153,29 +153,29 @@ impl Datapath {
     /// Takes one batch of every queue and hands on what nothing earlier can precede, `now_ns` being the present (since the
     /// Unix epoch); returns how many buffers came.
     pub fn receive(&mut self, now_ns: u64, mut take: impl FnMut(&Segment, &Origin<'_>)) -> usize {
-        let Self { queues, config, parser, held, books, last_ns } = self;
+        let Self { queues, config, parser, held, accounting, last_ns } = self;
         let alone = queues.len() == 1;
         let mut came = 0;
         let mut until_ns = now_ns.saturating_sub(HOLD.as_nanos() as u64);
         for (at, (origin, queue)) in queues.iter_mut().enumerate() {
             let mut newest_ns = 0;
             let buffers = queue.receive(BATCH, |received| {
-                books.frames += 1;
-                books.frame_bytes += received.wire_len as u64;
+                accounting.frames += 1;
+                accounting.frame_bytes += received.wire_len as u64;
                 let stamp = received.stamp_ns.map_or(now_ns, |stamp_ns| stamp_ns + config.clock_offset_ns);
                 newest_ns = stamp;
                 let segment = match parser.segment(&received, stamp) {
                     Ok(segment) => segment,
-                    Err(reason) => return books.reject(reason),
+                    Err(reason) => return accounting.reject(reason),
                 };
-                books.segments += 1;
-                books.cropped += u64::from(parser.is_cropped);
+                accounting.segments += 1;
+                accounting.cropped += u64::from(parser.is_cropped);
                 let rst_option = parser.rst_option;
                 let bytes = &received.bytes[..received.bytes.len().min(config.keep)];
                 let wire_len = received.wire_len as u32;
                 if alone {
                     let QueueAt { interface, queue, .. } = *origin;
-                    books.late += u64::from(segment.record.time_ns < *last_ns);
+                    accounting.late += u64::from(segment.record.time_ns < *last_ns);
                     *last_ns = segment.record.time_ns;
                     take(&segment, &Origin { interface, queue, wire_len, bytes, rst_option });
                 } else {
@@ -208,25 +208,25 @@ impl Datapath {
         let due = self.held.partition_point(|held| held.segment.record.time_ns <= until_ns);
         for Held { segment, queue, wire_len, bytes, rst_option } in self.held.drain(..due) {
             let QueueAt { interface, queue, .. } = self.queues[queue].0;
-            self.books.late += u64::from(segment.record.time_ns < self.last_ns);
+            self.accounting.late += u64::from(segment.record.time_ns < self.last_ns);
             self.last_ns = segment.record.time_ns;
             take(&segment, &Origin { interface, queue, wire_len, bytes: &bytes, rst_option });
         }
     }
 
     /// The books so far. What the program counted is not in them.
-    pub fn books(&self) -> XskBooks {
-        let mut books = self.books.clone();
+    pub fn accounting(&self) -> XskAccounting {
+        let mut accounting = self.accounting.clone();
         for (_, queue) in &self.queues {
             // A socket that has no statistics any more has nothing new to say.
             let counted = queue.port().statistics().unwrap_or_default();
-            books.dropped += counted.dropped;
-            books.ring_full += counted.ring_full;
-            books.fill_empty += counted.fill_empty;
-            books.invalid += queue.port().invalid();
-            books.missing += queue.missing() as u64;
+            accounting.dropped += counted.dropped;
+            accounting.ring_full += counted.ring_full;
+            accounting.fill_empty += counted.fill_empty;
+            accounting.invalid += queue.port().invalid();
+            accounting.missing += queue.missing() as u64;
         }
-        books
+        accounting
     }
 }
 

@@ -22,7 +22,7 @@
 //!
 //! Must not know: connections, verdicts, outputs, what the XDP program counts.
 
-mod books;
+mod accounting;
 mod channel;
 pub mod datapath;
 mod kernel;
@@ -32,7 +32,7 @@ mod socket;
 
 use std::io;
 
-pub use books::XskBooks;
+pub use accounting::XskAccounting;
 pub use kernel::Frame;
 
 /// What the kernel counts of one socket (`XDP_STATISTICS`), frames.

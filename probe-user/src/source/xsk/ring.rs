@@ -54,7 +54,7 @@ impl<const WORDS: usize> Ring<WORDS> {
     }
 
     /// Room for new entries.
-    pub(super) fn room(&self) -> u32 {
+    pub(super) fn free(&self) -> u32 {
         // Acquire: an entry is overwritten only after the other end has read it.
         let taken = self.memory.word32(self.layout.consumer).load(Acquire);
         self.size.saturating_sub(self.own.wrapping_sub(taken))
@@ -71,7 +71,7 @@ impl<const WORDS: usize> Ring<WORDS> {
         self.layout.entries + (index & (self.size - 1)) as usize * 8 * WORDS
     }
 
-    /// Writes an entry, not yet to be seen by the other end; there is [`Self::room`].
+    /// Writes an entry, not yet to be seen by the other end; there is [`Self::free`].
     pub(super) fn write(&mut self, entry: [u64; WORDS]) {
         let at = self.entry(self.own);
         for (word, value) in entry.into_iter().enumerate() {

@@ -81,7 +81,7 @@ impl Kernel {
 
     /// Delivers a packet in as many chunks as are named, if there are as many and the ring has room.
     fn deliver(&mut self, memory: &Memory, number: u64, chunks: usize, stamped: bool) -> bool {
-        if self.mine.len() < chunks || (self.receive.room() as usize) < chunks {
+        if self.mine.len() < chunks || (self.receive.free() as usize) < chunks {
             return false;
         }
         for part in 0..chunks {

@@ -2,40 +2,40 @@
 
 use crate::tracker::tests::*;
 
-fn verdict_of(talk: &Talk) -> (Cause, ResetBy) {
-    let record = talk.record_of();
+fn verdict_of(dialogue: &Dialogue) -> (Cause, ResetBy) {
+    let record = dialogue.record_of();
     (record.verdict.cause, record.reset_by)
 }
 
 #[test]
 fn refused() {
-    let record = Talk::new().play("S").refuse(1).record_of();
+    let record = Dialogue::new().play("S").refuse(1).record_of();
     assert_eq!((record.verdict.cause, record.reset_by), (Cause::RefusedClosedPort, ResetBy::Server));
     assert_eq!((record.opening, record.closing), (Opening::Refused, Closing::Refused));
 }
 
 #[test]
 fn half_open_scan_and_cancelled_attempt() {
-    assert_eq!(verdict_of(&Talk::new().play("Sh").reply(0)), (Cause::HalfOpenScan, ResetBy::Client));
-    assert_eq!(verdict_of(&Talk::new().play("SR")), (Cause::SynThenRst, ResetBy::Client));
-    assert_eq!(verdict_of(&Talk::new().play("S")), (Cause::NeverAnswered, ResetBy::None));
+    assert_eq!(verdict_of(&Dialogue::new().play("Sh").reply(0)), (Cause::HalfOpenScan, ResetBy::Client));
+    assert_eq!(verdict_of(&Dialogue::new().play("SR")), (Cause::SynThenRst, ResetBy::Client));
+    assert_eq!(verdict_of(&Dialogue::new().play("S")), (Cause::NeverAnswered, ResetBy::None));
 }
 
 #[test]
 fn aborts() {
-    assert_eq!(verdict_of(&Talk::new().play("ShAr")), (Cause::AbortNoData, ResetBy::Server));
-    assert_eq!(verdict_of(&Talk::new().play("ShADar")), (Cause::AppAbort, ResetBy::Server));
-    assert_eq!(verdict_of(&Talk::new().play("ShADdDr")), (Cause::ServerReplyThenReset, ResetBy::Server));
+    assert_eq!(verdict_of(&Dialogue::new().play("ShAr")), (Cause::AbortNoData, ResetBy::Server));
+    assert_eq!(verdict_of(&Dialogue::new().play("ShADar")), (Cause::AppAbort, ResetBy::Server));
+    assert_eq!(verdict_of(&Dialogue::new().play("ShADdDr")), (Cause::ServerReplyThenReset, ResetBy::Server));
     // All acknowledged, by the RST itself: nothing was stopped half-way.
-    assert_eq!(verdict_of(&Talk::new().play("ShADaddAdR")), (Cause::AppAbort, ResetBy::Client));
-    assert_eq!(verdict_of(&Talk::new().play("ShADaddAdRdd")), (Cause::ClientAbortDownload, ResetBy::Client));
+    assert_eq!(verdict_of(&Dialogue::new().play("ShADaddAdR")), (Cause::AppAbort, ResetBy::Client));
+    assert_eq!(verdict_of(&Dialogue::new().play("ShADaddAdRdd")), (Cause::ClientAbortDownload, ResetBy::Client));
 }
 
 #[test]
 fn data_after_close() {
-    assert_eq!(verdict_of(&Talk::new().play("ShADafAD").reply(1)), (Cause::DataAfterClose, ResetBy::Server));
-    assert_eq!(verdict_of(&Talk::new().play("ShADadFad").reply(0)), (Cause::ClientAbortDownload, ResetBy::Client));
-    let race = Talk::new().play("ShADdA").wait(60 * SECOND).play("f").with(0, PSH | ACK, |record| {
+    assert_eq!(verdict_of(&Dialogue::new().play("ShADafAD").reply(1)), (Cause::DataAfterClose, ResetBy::Server));
+    assert_eq!(verdict_of(&Dialogue::new().play("ShADadFad").reply(0)), (Cause::ClientAbortDownload, ResetBy::Client));
+    let race = Dialogue::new().play("ShADdA").wait(60 * SECOND).play("f").with(0, PSH | ACK, |record| {
         // On its way before the FIN had come.
         (record.ack, record.payload_len) = (record.ack - 1, 10);
     });
@@ -45,63 +45,63 @@ fn data_after_close() {
 
 #[test]
 fn who_gave_up_lost_an_answer_only_where_one_was_asked_for() {
-    let judged = |talk: Talk| {
-        let verdict = talk.play("FafA").record_of().verdict;
+    let judged = |dialogue: Dialogue| {
+        let verdict = dialogue.play("FafA").record_of().verdict;
         (verdict.cause, verdict.confidence, verdict.impact)
     };
-    let once = Talk::new().play("ShADa").wait(SECOND);
+    let once = Dialogue::new().play("ShADa").wait(SECOND);
     assert_eq!(judged(once), (Cause::ClientGaveUp, Confidence::Low, Impact::ResponseLost));
     // It goes on sending for ever: perhaps it wants no answers.
-    let sender = Talk::new().play("ShADa").wait(5 * SECOND).play("Da").wait(SECOND);
+    let sender = Dialogue::new().play("ShADa").wait(5 * SECOND).play("Da").wait(SECOND);
     assert_eq!(judged(sender), (Cause::ClientGaveUp, Confidence::Low, Impact::Unknown));
 }
 
 #[test]
 fn linger2() {
-    assert_eq!(verdict_of(&Talk::new().play("ShADafA").reply(1)), (Cause::Linger2, ResetBy::Server));
+    assert_eq!(verdict_of(&Dialogue::new().play("ShADafA").reply(1)), (Cause::Linger2, ResetBy::Server));
 }
 
 #[test]
 fn no_state_after_a_pause() {
-    let talk = Talk::new().play("ShADda").wait(120 * SECOND).play("D").reply(1);
-    assert_eq!(verdict_of(&talk), (Cause::NoState, ResetBy::Server));
+    let dialogue = Dialogue::new().play("ShADda").wait(120 * SECOND).play("D").reply(1);
+    assert_eq!(verdict_of(&dialogue), (Cause::NoState, ResetBy::Server));
 }
 
 #[test]
 fn keep_alive_timeout() {
-    let mut talk = Talk::new().play("ShADda").wait(60 * SECOND);
+    let mut dialogue = Dialogue::new().play("ShADda").wait(60 * SECOND);
     for _ in 0..3 {
-        talk = talk.with(1, ACK, |record| record.seq -= 1).wait(SECOND);
+        dialogue = dialogue.with(1, ACK, |record| record.seq -= 1).wait(SECOND);
     }
-    assert_eq!(verdict_of(&talk.play("r")), (Cause::KeepAliveTimeout, ResetBy::Server));
+    assert_eq!(verdict_of(&dialogue.play("r")), (Cause::KeepAliveTimeout, ResetBy::Server));
 }
 
 #[test]
 fn stale_connection_syn() {
-    let talk = Talk::new()
+    let dialogue = Dialogue::new()
         .play("S")
         .with(1, ACK, |record| record.ack = 777_777)
         .with(0, RST, |record| (record.seq, record.ack, record.window) = (777_777, 0, 0));
-    assert_eq!(verdict_of(&talk), (Cause::StaleConnectionSyn, ResetBy::Client));
+    assert_eq!(verdict_of(&dialogue), (Cause::StaleConnectionSyn, ResetBy::Client));
 }
 
 #[test]
 fn rst_after_both_fins_and_without_any_connection() {
-    assert_eq!(verdict_of(&Talk::new().play("ShADadFf").reply(0)), (Cause::RstAfterClose, ResetBy::None));
-    let alone = Talk::to_port(443).reply(1);
+    assert_eq!(verdict_of(&Dialogue::new().play("ShADadFf").reply(0)), (Cause::RstAfterClose, ResetBy::None));
+    let alone = Dialogue::to_port(443).reply(1);
     assert_eq!(verdict_of(&alone), (Cause::RstWithoutConnection, ResetBy::Server));
 }
 
 #[test]
 fn marks_of_injection_add_up() {
-    let talk = Talk::new()
+    let dialogue = Dialogue::new()
         .with(0, SYN | TIMESTAMPS, |record| record.option_len = 20)
         .with(1, SYN | ACK | TIMESTAMPS, |record| record.option_len = 20)
         .play("ADa")
         .with(1, RST | ACK, |record| (record.ttl, record.ip_id) = (243, 54_321))
         .play("d");
-    assert_eq!(verdict_of(&talk), (Cause::InjectedSuspect, ResetBy::Middle));
-    let marks: Vec<String> = talk
+    assert_eq!(verdict_of(&dialogue), (Cause::InjectedSuspect, ResetBy::Middle));
+    let marks: Vec<String> = dialogue
         .record_of()
         .verdict
         .evidence
@@ -114,51 +114,51 @@ fn marks_of_injection_add_up() {
 
 #[test]
 fn a_device_that_forgot_the_connection() {
-    let talk = Talk::new().play("ShADda").wait(180 * SECOND).play("D").wait(40 * SECOND);
-    let talk = talk.with(1, RST | ACK, |record| (record.ttl, record.ip_id) = (250, 9));
-    assert_eq!(verdict_of(&talk), (Cause::NoState, ResetBy::Middle));
+    let dialogue = Dialogue::new().play("ShADda").wait(180 * SECOND).play("D").wait(40 * SECOND);
+    let dialogue = dialogue.with(1, RST | ACK, |record| (record.ttl, record.ip_id) = (250, 9));
+    assert_eq!(verdict_of(&dialogue), (Cause::NoState, ResetBy::Middle));
 }
 
 #[test]
 fn one_odd_mark_is_no_suspicion() {
-    let talk = Talk::new().play("ShADa").with(1, RST | ACK, |record| record.ttl = 63);
-    assert_eq!(verdict_of(&talk).0, Cause::AppAbort);
+    let dialogue = Dialogue::new().play("ShADa").with(1, RST | ACK, |record| record.ttl = 63);
+    assert_eq!(verdict_of(&dialogue).0, Cause::AppAbort);
 }
 
 #[test]
 fn challenge_confirmed() {
-    let talk = Talk::new()
+    let dialogue = Dialogue::new()
         .play("ShADda")
         .with(0, RST, |record| (record.seq, record.ack, record.window) = (record.seq + 5, 0, 0))
         .play("a")
         .reply(0);
-    assert_eq!(verdict_of(&talk).0, Cause::ChallengeConfirmed);
+    assert_eq!(verdict_of(&dialogue).0, Cause::ChallengeConfirmed);
 }
 
 #[test]
 fn explained_by_its_payload() {
-    let mut talk = Talk::new().play("ShADa");
-    let mut record = talk.record(1);
+    let mut dialogue = Dialogue::new().play("ShADa");
+    let mut record = dialogue.record(1);
     (record.flags, record.payload_len) = (RST | ACK, 8);
-    talk.send_noted(1, record, u64::from_ne_bytes([0x33, 0xaa, 0, 10, 0, 0, 0, 0]));
-    let connection = talk.record_of();
+    dialogue.send_noted(1, record, u64::from_ne_bytes([0x33, 0xaa, 0, 10, 0, 0, 0, 0]));
+    let connection = dialogue.record_of();
     assert_eq!(connection.verdict.cause, Cause::Explained);
     assert!(connection.verdict.evidence.iter().any(|fact| fact.value == "resource exceeded"));
 }
 
 #[test]
 fn the_kernels_word_is_joined_by_flow_side_and_time() {
-    let talk = Talk::new().play("ShADar");
-    let (last, key) = (talk.segments[5].record, talk.segments[5].key);
+    let dialogue = Dialogue::new().play("ShADar");
+    let (last, key) = (dialogue.segments[5].record, dialogue.segments[5].key);
     let word_of = |from_hi: bool, at: u64| {
         let mut tracker =
             Tracker::new(TrackerConfig { kernel_reasons: vec!["NO_SOCKET".into()], ..Default::default() });
-        for segment in &talk.segments {
+        for segment in &dialogue.segments {
             tracker.observe(segment, Extra::default());
         }
         let word = KernelWord { key, from_hi, reason: 0, provoked: false, process: None, time_ns: at };
         let joined = tracker.kernel_reset(&word).is_ok();
-        tracker.finish(talk.now);
+        tracker.finish(dialogue.now);
         let facts = tracker.take_closed().remove(0).verdict.evidence;
         (joined, facts.iter().any(|fact| fact.name == "kernel.reason"))
     };

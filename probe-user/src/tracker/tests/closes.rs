@@ -3,14 +3,14 @@
 
 use crate::tracker::tests::*;
 
-fn judged(talk: &Talk) -> (Cause, Impact) {
-    let verdict = talk.record_of().verdict;
+fn judged(dialogue: &Dialogue) -> (Cause, Impact) {
+    let verdict = dialogue.record_of().verdict;
     (verdict.cause, verdict.impact)
 }
 
 /// One exchange, then a last message and the client's FIN at once (SMTP's QUIT, LDAP's unbind, PostgreSQL's Terminate).
-fn quits() -> Talk {
-    Talk::new().play("ShADadADF")
+fn quits() -> Dialogue {
+    Dialogue::new().play("ShADadADF")
 }
 
 #[test]
@@ -25,34 +25,34 @@ fn what_is_longer_than_a_line_was_an_answer() {
     let long = quits().with(1, PSH | ACK, |record| record.payload_len = 1000).reply(0);
     assert_ne!(judged(&long).1, Impact::None);
     // A client that waits before it closes wanted an answer; so does one that was never answered before.
-    let waited = Talk::new().play("ShADadAD").wait(900 * MILLISECOND).play("Fd").reply(0);
+    let waited = Dialogue::new().play("ShADadAD").wait(900 * MILLISECOND).play("Fd").reply(0);
     assert_ne!(judged(&waited).1, Impact::None);
-    assert_ne!(judged(&Talk::new().play("ShADFd").reply(0)).1, Impact::None);
+    assert_ne!(judged(&Dialogue::new().play("ShADFd").reply(0)).1, Impact::None);
 }
 
 #[test]
 fn a_server_that_shuts_down_and_resets_at_once_has_left_a_request_unread() {
-    assert_eq!(judged(&Talk::new().play("ShADadfr")), (Cause::ServerReplyThenReset, Impact::RequestLost));
-    let later = Talk::new().play("ShADadf").wait(50 * MILLISECOND).play("r");
+    assert_eq!(judged(&Dialogue::new().play("ShADadfr")), (Cause::ServerReplyThenReset, Impact::RequestLost));
+    let later = Dialogue::new().play("ShADadf").wait(50 * MILLISECOND).play("r");
     assert_ne!(judged(&later).0, Cause::ServerReplyThenReset);
 }
 
 #[test]
 fn a_request_that_is_sent_in_vain_after_the_servers_fin_is_lost() {
-    let mut talk = Talk::new().play("ShAfADF");
+    let mut dialogue = Dialogue::new().play("ShAfADF");
     for _ in 0..4 {
-        talk = talk.wait(SECOND).with(0, PSH | FIN | ACK, |record| {
+        dialogue = dialogue.wait(SECOND).with(0, PSH | FIN | ACK, |record| {
             (record.seq, record.payload_len) = (record.seq - 11, 10);
         });
     }
-    assert_eq!(judged(&talk), (Cause::RetransmissionTimeout, Impact::RequestLost));
+    assert_eq!(judged(&dialogue), (Cause::RetransmissionTimeout, Impact::RequestLost));
 }
 
 #[test]
 fn copies_of_a_syn_ack_are_no_full_queue() {
     let syn_acks = |pause_ns: u64| {
-        let again = |talk: Talk| talk.wait(pause_ns).with(1, SYN | ACK, |record| record.seq = ISN[1]);
-        again(again(Talk::new().play("ShA"))).play("A")
+        let again = |dialogue: Dialogue| dialogue.wait(pause_ns).with(1, SYN | ACK, |record| record.seq = ISN[1]);
+        again(again(Dialogue::new().play("ShA"))).play("A")
     };
     assert_ne!(judged(&syn_acks(0)).0, Cause::AcceptQueueFull);
     assert_eq!(judged(&syn_acks(SECOND)).0, Cause::AcceptQueueFull);

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use probe_ebpf::layout::{SLOT_LAST_FROM_HI, SLOT_SUPERSEDED, SegmentRecord, Slot};
-use probe_ebpf::record::{Journal, Kept, apply, is_relevant, open, supersede, supersedes};
+use probe_ebpf::record::{Disposition, Journal, apply, is_relevant, open, supersede, supersedes};
 
 use crate::tracker::tests::*;
 
@@ -50,14 +50,14 @@ impl Cpu {
         self.open.insert(segment.key, at);
         let slot = &mut self.slots[at];
         let relevant = is_relevant(slot, &segment.record);
-        if apply(slot, segment, relevant, &mut Of(at, &mut self.journal)) == Kept::Spilled {
+        if apply(slot, segment, relevant, &mut Of(at, &mut self.journal)) == Disposition::Spilled {
             self.log.push(*segment);
         }
         assert!(slot.state & SLOT_SUPERSEDED == 0);
     }
 
     /// A segment of the journal, and the slot whose counters go with it: those of a slot's first.
-    fn kept(&self, (at, nth, record, first_bytes): Entry) -> (Segment, Option<&Slot>) {
+    fn segment_of(&self, (at, nth, record, first_bytes): Entry) -> (Segment, Option<&Slot>) {
         let slot = &self.slots[at];
         (Segment { key: slot.key, record, first_bytes }, (nth == 0).then_some(slot))
     }
@@ -66,7 +66,7 @@ impl Cpu {
 /// Segments in the order of time over all CPUs and flows, equal times in that of arrival; a slot's counters after its first;
 /// then what the slots say of their last segments.
 fn drain(cpus: &mut [Cpu], tracker: &mut Tracker, end: u64, basis: Basis) {
-    let journals = cpus.iter().flat_map(|cpu| cpu.journal.iter().map(|&entry| cpu.kept(entry)));
+    let journals = cpus.iter().flat_map(|cpu| cpu.journal.iter().map(|&entry| cpu.segment_of(entry)));
     let logs = cpus.iter().flat_map(|cpu| cpu.log.iter().map(|&segment| (segment, None)));
     let mut all: Vec<(Segment, Option<&Slot>)> = journals.chain(logs).collect();
     all.sort_by_key(|(segment, _)| segment.record.time_ns);

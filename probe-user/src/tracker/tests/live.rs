@@ -83,14 +83,14 @@ fn random_conversations_give_the_same_records_live() {
 fn aborted_download(sent: usize, acknowledged: usize) -> Vec<Segment> {
     const SEGMENT: u32 = 1448;
     // The handshake was in an epoch before: a slot keeps few segments.
-    let mut talk = Talk::new().play("ShA").wait(150 * MILLISECOND).play("Da");
+    let mut dialogue = Dialogue::new().play("ShA").wait(150 * MILLISECOND).play("Da");
     for number in 0..sent {
-        talk = talk.with(1, ACK, |record| record.payload_len = SEGMENT);
+        dialogue = dialogue.with(1, ACK, |record| record.payload_len = SEGMENT);
         if number < acknowledged {
-            talk = talk.play("A");
+            dialogue = dialogue.play("A");
         }
     }
-    talk.play("R").segments
+    dialogue.play("R").segments
 }
 
 /// What is said of `segments` where each direction has a CPU of its own, and where both have one.

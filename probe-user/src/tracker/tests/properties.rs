@@ -106,17 +106,17 @@ proptest! {
 
 #[test]
 fn counters_apart_give_the_same_record() {
-    let talks = ["S", "Sr", "SR", "ShADadFfA", "ShADaR", "ShADadFar", "ShR", "Shr", "ShAFRf", "hADdFf", "R", "Dar"];
-    for letters_played in talks {
-        let talk = Talk::new().play(letters_played);
-        let whole = talk.record_of();
+    let dialogues = ["S", "Sr", "SR", "ShADadFfA", "ShADaR", "ShADadFar", "ShR", "Shr", "ShAFRf", "hADdFf", "R", "Dar"];
+    for letters_played in dialogues {
+        let dialogue = Dialogue::new().play(letters_played);
+        let whole = dialogue.record_of();
         let mut tracker = Tracker::new(TrackerConfig::default());
-        for segment in &talk.segments {
+        for segment in &dialogue.segments {
             tracker.transition(segment);
             let (lo, hi) = counters_of(&segment.record);
             tracker.count(&segment.key, &lo, &hi, Basis::AllSegments);
         }
-        tracker.finish(talk.now);
+        tracker.finish(dialogue.now);
         let apart = tracker.take_closed().remove(0);
         assert_eq!(apart.conn_state, whole.conn_state, "{letters_played}");
         assert_eq!(letters(&apart.history, "SHADFR"), letters(&whole.history, "SHADFR"));
@@ -127,11 +127,11 @@ fn counters_apart_give_the_same_record() {
 
 #[test]
 fn counters_of_a_whole_epoch_may_come_with_its_first_segment() {
-    let talk = Talk::new().play("ShADadDdFfA");
-    let whole = talk.record_of();
+    let dialogue = Dialogue::new().play("ShADadDdFfA");
+    let whole = dialogue.record_of();
     let mut tracker = Tracker::new(TrackerConfig::default());
     let mut sums = (DirectionCounters::default(), DirectionCounters::default());
-    for segment in &talk.segments {
+    for segment in &dialogue.segments {
         let (lo, hi) = counters_of(&segment.record);
         for (sum, one) in [(&mut sums.0, lo), (&mut sums.1, hi)] {
             if one.packets > 0 {
@@ -146,13 +146,13 @@ fn counters_of_a_whole_epoch_may_come_with_its_first_segment() {
             }
         }
     }
-    for (at, segment) in talk.segments.iter().enumerate() {
+    for (at, segment) in dialogue.segments.iter().enumerate() {
         tracker.transition(segment);
         if at == 0 {
             tracker.count(&segment.key, &sums.0, &sums.1, Basis::AllSegments);
         }
     }
-    tracker.finish(talk.now);
+    tracker.finish(dialogue.now);
     let apart = tracker.take_closed().remove(0);
     assert_eq!((apart.from_orig, apart.from_resp), (whole.from_orig, whole.from_resp));
     assert_eq!((apart.conn_state, apart.history), (whole.conn_state, whole.history));

@@ -3,7 +3,7 @@
 use crate::tracker::tests::*;
 
 fn state_of(letters: &str) -> (ConnState, String) {
-    let record = Talk::new().play(letters).record_of();
+    let record = Dialogue::new().play(letters).record_of();
     (record.conn_state, record.history.to_string())
 }
 
@@ -50,19 +50,19 @@ fn history_is_what_was_played() {
 
 #[test]
 fn a_repeated_syn_is_noted_once_and_counted() {
-    let record = Talk::new().play("S").with(0, SYN, |record| record.seq = ISN[0]).play("h").record_of();
+    let record = Dialogue::new().play("S").with(0, SYN, |record| record.seq = ISN[0]).play("h").record_of();
     assert_eq!((record.history.as_str(), record.from_orig.syn), ("Sh", 2));
 }
 
 #[test]
 fn rsts_with_other_sequence_numbers_are_noted_each() {
-    let talk = Talk::new().play("ShAD").reply(1).reply(1).with(1, RST, |record| record.seq += 100);
-    assert_eq!(talk.record_of().history, "ShADrr");
+    let dialogue = Dialogue::new().play("ShAD").reply(1).reply(1).with(1, RST, |record| record.seq += 100);
+    assert_eq!(dialogue.record_of().history, "ShADrr");
 }
 
 #[test]
 fn syn_ack_first_makes_its_sender_the_server_once_data_follows() {
-    let record = Talk::new().play("hADdFf").record_of();
+    let record = Dialogue::new().play("hADdFf").record_of();
     assert_eq!((record.conn_state, record.history.as_str()), (ConnState::SF, "^hADdFf"));
     assert_eq!(record.resp.port(), 9999);
     assert_eq!(record.orientation, Orientation::SynAck);
@@ -71,7 +71,7 @@ fn syn_ack_first_makes_its_sender_the_server_once_data_follows() {
 
 #[test]
 fn syn_ack_and_rst_stay_as_they_came() {
-    let record = Talk::new().play("hR").record_of();
+    let record = Dialogue::new().play("hR").record_of();
     // Zeek's originator is who sent the first segment; the sender of a SYN-ACK is the server all the same.
     assert_eq!((record.resp.port(), record.is_reversed), (9999, true));
     assert_eq!((record.history.as_str(), record.orientation), ("Hr", Orientation::SynAck));
@@ -79,15 +79,15 @@ fn syn_ack_and_rst_stay_as_they_came() {
 
 #[test]
 fn service_port_tells_the_server_of_a_stream_begun_before() {
-    let record = Talk::to_port(443).play("dADa").record_of();
+    let record = Dialogue::to_port(443).play("dADa").record_of();
     assert_eq!((record.resp.port(), record.history.as_str()), (443, "^dADa"));
     assert_eq!(record.orientation, Orientation::ServicePort);
 }
 
 #[test]
 fn unanswered_attempt_is_written_after_five_seconds() {
-    let talk = Talk::new().play("S").wait(5 * SECOND).with(0, SYN, |record| record.seq = ISN[0]);
-    let records = talk.records();
+    let dialogue = Dialogue::new().play("S").wait(5 * SECOND).with(0, SYN, |record| record.seq = ISN[0]);
+    let records = dialogue.records();
     assert_eq!(records.len(), 2);
     assert_eq!(records[0].written, Written::AttemptTimeout);
     assert!(records.iter().all(|record| record.conn_state == ConnState::S0));
@@ -95,7 +95,7 @@ fn unanswered_attempt_is_written_after_five_seconds() {
 
 #[test]
 fn late_segments_make_a_record_of_their_own_that_says_so() {
-    let records = Talk::new().play("ShADadFfA").wait(6 * SECOND).reply(1).records();
+    let records = Dialogue::new().play("ShADadFfA").wait(6 * SECOND).reply(1).records();
     assert_eq!(records.len(), 2);
     assert_eq!(records[1].conn_state, ConnState::OTH);
     assert_eq!(records[1].verdict.cause, Cause::RstAfterClose);
@@ -103,7 +103,7 @@ fn late_segments_make_a_record_of_their_own_that_says_so() {
 
 #[test]
 fn segments_within_the_linger_time_belong_to_the_connection() {
-    let record = Talk::new().play("ShADadFfA").wait(4 * SECOND).reply(1).record_of();
+    let record = Dialogue::new().play("ShADadFfA").wait(4 * SECOND).reply(1).record_of();
     assert_eq!((record.conn_state, record.closing), (ConnState::SF, Closing::TwoFins));
     assert_eq!(record.from_resp.rst, 1);
     // Zeek: the duration ends with the second close.
@@ -112,40 +112,40 @@ fn segments_within_the_linger_time_belong_to_the_connection() {
 
 #[test]
 fn a_new_syn_on_a_closed_connection_begins_another() {
-    let talk = Talk::new().play("ShAFfA").with(0, SYN, |record| record.seq = 77_000);
-    let records = talk.records();
+    let dialogue = Dialogue::new().play("ShAFfA").with(0, SYN, |record| record.seq = 77_000);
+    let records = dialogue.records();
     assert_eq!((records[0].written, records[0].conn_state), (Written::Reused, ConnState::SF));
     assert_eq!(records[1].conn_state, ConnState::S0);
 }
 
 #[test]
 fn five_minutes_of_silence_end_an_established_connection_and_one_a_handshake_never_begun() {
-    let established = Talk::new().play("ShAD").wait(301 * SECOND).play("D").records();
+    let established = Dialogue::new().play("ShAD").wait(301 * SECOND).play("D").records();
     assert_eq!((established.len(), established[0].written), (2, Written::Inactive));
-    let interactive = Talk::to_port(22).play("ShAD").wait(3000 * SECOND).play("D").records();
+    let interactive = Dialogue::to_port(22).play("ShAD").wait(3000 * SECOND).play("D").records();
     assert_eq!(interactive.len(), 1);
 }
 
 #[test]
 fn bad_checksum_is_noted_and_dropped() {
-    let talk = Talk::new().play("S");
+    let dialogue = Dialogue::new().play("S");
     let mut tracker = Tracker::new(TrackerConfig::default());
-    tracker.observe(&talk.segments[0], Extra { bad_checksum: true, ..Extra::default() });
-    tracker.finish(talk.now);
+    tracker.observe(&dialogue.segments[0], Extra { bad_checksum: true, ..Extra::default() });
+    tracker.finish(dialogue.now);
     let record = tracker.take_closed().remove(0);
     assert_eq!((record.history.as_str(), record.conn_state, record.from_orig.packets), ("C", ConnState::OTH, 0));
 }
 
 #[test]
 fn acknowledged_bytes_that_were_never_seen_are_a_gap() {
-    let record = Talk::new().play("ShAD").with(1, ACK, |record| record.ack += 50).record_of();
+    let record = Dialogue::new().play("ShAD").with(1, ACK, |record| record.ack += 50).record_of();
     assert_eq!(record.history, "ShADaG");
     assert_eq!(record.from_orig.missed_bytes, 50);
 }
 
 #[test]
 fn repeated_payload_and_closed_windows_are_noted() {
-    let record = Talk::new()
+    let record = Dialogue::new()
         .play("ShAD")
         .with(0, PSH | ACK, |record| (record.seq, record.payload_len) = (ISN[0] + 1, 10))
         .with(1, ACK, |record| record.window = 0)
@@ -166,9 +166,9 @@ fn observed(segments: &[(Segment, Header)]) -> Vec<Connection> {
 
 #[test]
 fn a_header_that_cannot_be_read_begins_a_connection_and_nothing_more() {
-    let talk = Talk::new().play("SF").segments;
+    let dialogue = Dialogue::new().play("SF").segments;
     for header in [Header::Cut, Header::Contradictory] {
-        let records = observed(&[(talk[0], header), (talk[1], header)]);
+        let records = observed(&[(dialogue[0], header), (dialogue[1], header)]);
         let record = &records[0];
         assert_eq!((records.len(), record.conn_state, record.history.as_str()), (1, ConnState::OTH, ""));
         assert_eq!(record.from_orig, Side::default());
@@ -177,10 +177,10 @@ fn a_header_that_cannot_be_read_begins_a_connection_and_nothing_more() {
 
 #[test]
 fn a_contradictory_header_does_not_begin_anew() {
-    let talk = Talk::new().play("ShAFf").segments;
-    let again = Talk::new().wait(SECOND).play("S").segments[0];
+    let dialogue = Dialogue::new().play("ShAFf").segments;
+    let again = Dialogue::new().wait(SECOND).play("S").segments[0];
     let with = |header: Header| {
-        let mut all: Vec<_> = talk.iter().map(|segment| (*segment, Header::Whole)).collect();
+        let mut all: Vec<_> = dialogue.iter().map(|segment| (*segment, Header::Whole)).collect();
         all.push((again, header));
         observed(&all).len()
     };
@@ -189,10 +189,10 @@ fn a_contradictory_header_does_not_begin_anew() {
 
 #[test]
 fn a_backdated_answer_leaves_no_patience() {
-    let mut talk = Talk::new().play("ShA");
-    talk.segments[1].record.time_ns -= 3600 * SECOND;
+    let mut dialogue = Dialogue::new().play("ShA");
+    dialogue.segments[1].record.time_ns -= 3600 * SECOND;
     let letters: Vec<String> = {
-        let all: Vec<_> = talk.segments.iter().map(|segment| (*segment, Header::Whole)).collect();
+        let all: Vec<_> = dialogue.segments.iter().map(|segment| (*segment, Header::Whole)).collect();
         observed(&all).into_iter().map(|record| record.history.to_string()).collect()
     };
     assert_eq!(letters, ["Sh", "A"]);

@@ -69,12 +69,12 @@ pub(super) fn afxdp(pair: &Pair, native: Native, zero_copy: bool) -> Outcome {
     pair.send(CONVERSATIONS, 20_000, None)?;
     let snapshot = settled(probe)?;
     lost_nothing_but(&snapshot, &NO_LOSS)?;
-    let (found, books) = (connections(&snapshot).len(), &snapshot["summary"]["books"]);
-    let book = |name: &str| books[name].as_u64().unwrap_or(0);
+    let (found, accounting) = (connections(&snapshot).len(), &snapshot["summary"]["books"]);
+    let book = |name: &str| accounting[name].as_u64().unwrap_or(0);
     let (segments, counted) = (book("afxdp.segments"), book("tcp"));
     let expected = u64::from(CONVERSATIONS) * SEGMENTS;
     let is_all = segments + counted == expected && segments > 0 && found == usize::from(CONVERSATIONS);
-    ensure(is_all, format!("{segments} and {counted} segments of {expected}, {found} connections: {books}"))?;
+    ensure(is_all, format!("{segments} and {counted} segments of {expected}, {found} connections: {accounting}"))?;
     let is_zero_copy = said.contains("AF_XDP zero-copy");
     ensure(is_zero_copy == zero_copy, format!("zero-copy {is_zero_copy}, expected {zero_copy}: {said}"))?;
     let how = if is_zero_copy { "zero-copy" } else { "copy" };

@@ -8,16 +8,16 @@ use super::*;
 
 const OWN_PORT: u16 = 10_800;
 
-fn decode_with(enabled: u32, max_depth: u8, bytes: &[u8]) -> (Option<Decoded>, Books) {
+fn decode_with(enabled: u32, max_depth: u8, bytes: &[u8]) -> (Option<Decoded>, Accounting) {
     let mut decoder =
         Decoder::new(true, Encapsulations { enabled, max_depth }, Domain::None).with_vxlan_ports(&[OWN_PORT, 9]);
     let found = decoder.decode(&Frame { time_ns: 1, wire_len: bytes.len(), link: LinkType::Ethernet, bytes });
-    (found, decoder.books().clone())
+    (found, decoder.accounting().clone())
 }
 
 fn rejected(bytes: &[u8]) -> Option<Reject> {
-    let (_, books) = decode_with(ALL_OF_CAPTURES, 4, bytes);
-    let reason = books.rejections().next();
+    let (_, accounting) = decode_with(ALL_OF_CAPTURES, 4, bytes);
+    let reason = accounting.rejections().next();
     reason.map(|(reason, _)| reason)
 }
 
@@ -68,9 +68,10 @@ fn all() -> Vec<(&'static str, u32, u8, Vec<u8>)> {
 fn each_leads_to_its_segment_unless_it_is_left_out() {
     let plain = decode_with(0, 0, &syn()).0.expect("plain").segment;
     for (name, bit, tunnels, frame) in all() {
-        let (found, books) = decode_with(ALL_OF_CAPTURES, 1, &frame);
-        let found = found.unwrap_or_else(|| panic!("{name}: {:?}", books.rejections().collect::<Vec<_>>())).segment;
-        assert_eq!((found.record, books.tcp), (plain.record, 1), "{name}");
+        let (found, accounting) = decode_with(ALL_OF_CAPTURES, 1, &frame);
+        let found =
+            found.unwrap_or_else(|| panic!("{name}: {:?}", accounting.rejections().collect::<Vec<_>>())).segment;
+        assert_eq!((found.record, accounting.tcp), (plain.record, 1), "{name}");
         assert_eq!(found.key == plain.key, tunnels == 0, "{name}: within tunnels keys differ");
         assert!(decode_with(bit, 1, &frame).0.is_some(), "{name} needs nothing else");
         let left_out = if tunnels == 0 { 0 } else { ALL_OF_CAPTURES & !bit };
@@ -133,8 +134,11 @@ fn cut_or_damaged_anywhere_each_has_one_outcome() {
 }
 
 fn assert_one_outcome(name: &str, frame: &[u8]) {
-    let (_, books) = decode_with(ALL_OF_CAPTURES, 4, frame);
-    let rejected: u64 = books.rejections().map(|(_, count)| count).sum();
-    let other = books.bad_ip_checksum + books.bad_tcp_checksum + books.fragments_held + books.fragments_refused;
-    assert_eq!(books.tcp + rejected + other + books.aggregates, 1, "{name}: {books:?}");
+    let (_, accounting) = decode_with(ALL_OF_CAPTURES, 4, frame);
+    let rejected: u64 = accounting.rejections().map(|(_, count)| count).sum();
+    let other = accounting.bad_ip_checksum
+        + accounting.bad_tcp_checksum
+        + accounting.fragments_held
+        + accounting.fragments_refused;
+    assert_eq!(accounting.tcp + rejected + other + accounting.aggregates, 1, "{name}: {accounting:?}");
 }

@@ -36,12 +36,12 @@ fn erf(frames: &[&[u8]]) -> Vec<u8> {
 #[test]
 fn snoop_files() {
     for data_link in [0, 4] {
-        let (times, books, error) = read(snoop(data_link, &[&syn(), &syn()]));
-        assert_eq!((times, books.tcp), (vec![7_000_009_000; 2], 2));
+        let (times, accounting, error) = read(snoop(data_link, &[&syn(), &syn()]));
+        assert_eq!((times, accounting.tcp), (vec![7_000_009_000; 2], 2));
         assert!(error.is_none());
     }
-    let (_, books, error) = read(snoop(8, &[&syn()]));
-    assert_eq!(books.unsupported.keys().map(ToString::to_string).collect::<Vec<_>>(), ["snoop data link type 8"]);
+    let (_, accounting, error) = read(snoop(8, &[&syn()]));
+    assert_eq!(accounting.unsupported.keys().map(ToString::to_string).collect::<Vec<_>>(), ["snoop data link type 8"]);
     assert!(error.is_none(), "what is not understood is counted");
     let mut version = snoop(4, &[]);
     version[11] = 3;
@@ -53,10 +53,14 @@ fn snoop_files() {
 
 #[test]
 fn erf_files() {
-    let (times, books, error) = read(erf(&[&syn(), &syn(), &syn()]));
+    let (times, accounting, error) = read(erf(&[&syn(), &syn(), &syn()]));
     let first = 1_700_000_000_500_000_000;
-    assert_eq!((times, books.tcp), (vec![first, first + 1_000_000_000, first + 2_000_000_000], 3));
-    assert_eq!((books.short_wire_lengths, books.cropped), (0, 0), "the record's header and padding are no part of it");
+    assert_eq!((times, accounting.tcp), (vec![first, first + 1_000_000_000, first + 2_000_000_000], 3));
+    assert_eq!(
+        (accounting.short_wire_lengths, accounting.cropped),
+        (0, 0),
+        "the record's header and padding are no part of it"
+    );
     assert!(error.is_none());
     let mut file = erf(&[&syn()[..]; 6]);
     let len = file.len() / 6;
@@ -100,9 +104,9 @@ fn captures_that_cat_has_joined() {
         pcap_of(big, 228, &frame[14..]),
     ];
     let expected = 2 * 5 + 1 + 1 + 1 + 1 + 1 + 1;
-    let (times, books, error) = read(parts.concat());
+    let (times, accounting, error) = read(parts.concat());
     assert!(error.is_none(), "{error:?}");
-    assert_eq!((times.len(), books.tcp), (expected, expected as u64));
+    assert_eq!((times.len(), accounting.tcp), (expected, expected as u64));
 }
 
 #[test]
@@ -129,8 +133,8 @@ fn a_record_that_begins_like_a_file_is_a_record() {
 
 #[test]
 fn empty_records_are_frames() {
-    let (times, books, error) = read(pcap(BOTH[0], 0xa1b2_c3d4, 1, &[&syn(), &[], &syn()]));
-    assert_eq!((times.len(), books.frames, books.tcp), (3, 3, 2));
+    let (times, accounting, error) = read(pcap(BOTH[0], 0xa1b2_c3d4, 1, &[&syn(), &[], &syn()]));
+    assert_eq!((times.len(), accounting.frames, accounting.tcp), (3, 3, 2));
     assert!(error.is_none());
 }
 
@@ -169,9 +173,9 @@ fn block_lengths_that_are_not_rounded() {
                 file.extend(unrounded(order, enhanced(order, 0, 5, &syn()), 2, is_padded));
             }
             file.extend(enhanced(order, 0, 5, &syn()));
-            let (times, books, error) = read(file);
+            let (times, accounting, error) = read(file);
             assert!(error.is_none(), "{error:?}");
-            assert_eq!((times.len(), books.tcp), (3, 3));
+            assert_eq!((times.len(), accounting.tcp), (3, 3));
         }
     }
 }
@@ -213,7 +217,7 @@ proptest::proptest! {
             }
         }
         file.truncate(keep);
-        let (times, books, _) = read(file);
-        proptest::prop_assert_eq!(times.len() as u64, books.frames);
+        let (times, accounting, _) = read(file);
+        proptest::prop_assert_eq!(times.len() as u64, accounting.frames);
     }
 }

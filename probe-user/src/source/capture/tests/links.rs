@@ -18,19 +18,19 @@ fn wireless(control: [u8; 2], more: &[u8], body: &[u8]) -> Vec<u8> {
     [&control[..], &[0; 22], more, body].concat()
 }
 
-fn decode(link: u32, bytes: &[u8]) -> Books {
+fn decode(link: u32, bytes: &[u8]) -> Accounting {
     let mut decoder = Decoder::new(true, Encapsulations { enabled: ALL_OF_CAPTURES, max_depth: 4 }, Domain::None);
     let link = LinkType::from_number(link);
     decoder.decode(&Frame { time_ns: 1, wire_len: bytes.len(), link, bytes });
-    decoder.books().clone()
+    decoder.accounting().clone()
 }
 
 /// The one reason for which a frame was rejected.
 fn rejected(link: u32, bytes: &[u8]) -> Option<Reject> {
-    let books = decode(link, bytes);
-    let mut reasons = books.rejections();
+    let accounting = decode(link, bytes);
+    let mut reasons = accounting.rejections();
     let first = reasons.next()?;
-    assert_eq!((first.1, reasons.next(), books.tcp), (1, None, 0));
+    assert_eq!((first.1, reasons.next(), accounting.tcp), (1, None, 0));
     Some(first.0)
 }
 
@@ -94,9 +94,9 @@ fn a_segment_is_found_in_each() {
 fn cut_anywhere_each_has_one_outcome() {
     for (link, frame) in all() {
         for len in 0..frame.len() {
-            let books = decode(link, &frame[..len]);
-            let rejected: u64 = books.rejections().map(|(_, count)| count).sum();
-            assert_eq!(books.tcp + rejected, 1, "link type {link}, {len} of {}: {books:?}", frame.len());
+            let accounting = decode(link, &frame[..len]);
+            let rejected: u64 = accounting.rejections().map(|(_, count)| count).sum();
+            assert_eq!(accounting.tcp + rejected, 1, "link type {link}, {len} of {}: {accounting:?}", frame.len());
         }
     }
 }
@@ -129,16 +129,16 @@ fn several_packets_in_one_frame_are_counted_apart() {
     let mut body = subframe.clone();
     body.resize(padded, 0);
     body.extend(&subframe);
-    let books = decode(105, &wireless([0x88, 2], &[0x80, 0], &body));
-    assert_eq!((books.aggregates, books.tcp), (1, 0));
+    let accounting = decode(105, &wireless([0x88, 2], &[0x80, 0], &body));
+    assert_eq!((accounting.aggregates, accounting.tcp), (1, 0));
 }
 
 #[test]
 fn what_is_not_understood_is_named_by_number() {
     let unsupported = |link, frame: &[u8]| {
-        let books = decode(link, frame);
-        assert_eq!(books.link_unsupported, 1);
-        books.unsupported.keys().map(ToString::to_string).collect::<Vec<_>>()
+        let accounting = decode(link, frame);
+        assert_eq!(accounting.link_unsupported, 1);
+        accounting.unsupported.keys().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(unsupported(147, &syn()), ["link type 147"]);
     assert_eq!(unsupported(192, &ppi(147, &[], &syn())), ["link type 147"], "the one within");
@@ -153,7 +153,7 @@ fn ever_more_numbers_take_no_more_memory() {
         let link = LinkType::Other(number);
         decoder.decode(&Frame { time_ns: 1, wire_len: 60, link, bytes: &[0; 60] });
     }
-    assert_eq!((decoder.books().link_unsupported, decoder.books().unsupported.len()), (2000, 64));
+    assert_eq!((decoder.accounting().link_unsupported, decoder.accounting().unsupported.len()), (2000, 64));
 }
 
 proptest::proptest! {
@@ -162,9 +162,9 @@ proptest::proptest! {
         link in proptest::sample::select(vec![51, 104, 105, 117, 127, 192, 197, 239]),
         bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..120),
     ) {
-        let books = decode(link, &bytes);
-        let rejected: u64 = books.rejections().map(|(_, count)| count).sum();
-        let other = books.bad_ip_checksum + books.bad_tcp_checksum + books.fragments_held + books.fragments_refused;
-        proptest::prop_assert_eq!(books.tcp + rejected + other + books.link_unsupported + books.aggregates, 1);
+        let accounting = decode(link, &bytes);
+        let rejected: u64 = accounting.rejections().map(|(_, count)| count).sum();
+        let other = accounting.bad_ip_checksum + accounting.bad_tcp_checksum + accounting.fragments_held + accounting.fragments_refused;
+        proptest::prop_assert_eq!(accounting.tcp + rejected + other + accounting.link_unsupported + accounting.aggregates, 1);
     }
 }

@@ -92,9 +92,9 @@ fn compare(frame: &Frame<'_>, verify: bool) -> bool {
     let was_enough = quick.decode_plain(frame, &mut Segment::default()).is_some();
     let found = decode_quickly(&mut both, frame);
     assert_eq!(format!("{found:?}"), format!("{expected:?}"));
-    assert_eq!(both.books(), other.books());
-    let nothing = Books::default();
-    assert_eq!(quick.books(), if was_enough { other.books() } else { &nothing });
+    assert_eq!(both.accounting(), other.accounting());
+    let nothing = Accounting::default();
+    assert_eq!(quick.accounting(), if was_enough { other.accounting() } else { &nothing });
     was_enough
 }
 

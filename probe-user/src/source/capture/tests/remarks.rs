@@ -46,7 +46,7 @@ fn an_icmp_error_names_the_flow_that_it_quotes() {
             let Some(Remark::Icmp { quote, time_ns }) = remark_of(&mut decoder, &bytes) else { panic!("no quote") };
             assert_eq!(((quote.key, quote.from_hi), quote.seq, time_ns), (syn_flow(), 7, 5));
             assert_eq!((quote.error.name(), &quote.reporter.octets()[12..]), ("admin_prohibited", &[10, 0, 0, 1][..]));
-            assert_eq!((decoder.books().icmp_errors, decoder.books().rejections().count()), (1, 0));
+            assert_eq!((decoder.accounting().icmp_errors, decoder.accounting().rejections().count()), (1, 0));
             assert_eq!(decoder.take_remark(), None, "once");
         }
     }
@@ -63,7 +63,7 @@ fn an_icmpv6_error_has_a_checksum_of_its_own_kind() {
     let Some(Remark::Icmp { quote, .. }) = remark_of(&mut decoder, &good) else { panic!("no quote") };
     assert_eq!((quote.error.name(), quote.seq), ("port_unreachable", 7));
     assert_eq!(remark_of(&mut decoder, &ethernet(0x86dd, &ipv6(58, &message(&[])))), None);
-    assert_eq!((decoder.books().icmp_errors, decoder.books().bad_icmp_checksum), (1, 1));
+    assert_eq!((decoder.accounting().icmp_errors, decoder.accounting().bad_icmp_checksum), (1, 1));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn other_icmp_and_any_end_of_it_is_no_quote() {
     let mut decoder = decoder(ALL);
     let echo = ethernet(0x0800, &ipv4(1, 0, &icmp(8, 0, &syn()[14..42], &[])));
     assert_eq!(remark_of(&mut decoder, &echo), None);
-    assert_eq!(decoder.books().rejected[Reject::NotTcp as usize], 1);
+    assert_eq!(decoder.accounting().rejected[Reject::NotTcp as usize], 1);
     let refusal = refusal();
     for len in 0..refusal.len() {
         assert_eq!(remark_of(&mut decoder, &refusal[..len]), None, "{len}");
@@ -79,7 +79,7 @@ fn other_icmp_and_any_end_of_it_is_no_quote() {
     let mut damaged = refusal;
     damaged[36] ^= 1;
     assert_eq!(remark_of(&mut decoder, &damaged), None);
-    assert_eq!((decoder.books().icmp_errors, decoder.books().bad_icmp_checksum), (0, 1));
+    assert_eq!((decoder.accounting().icmp_errors, decoder.accounting().bad_icmp_checksum), (0, 1));
 }
 
 /// An RST with options and payload, checksum right.

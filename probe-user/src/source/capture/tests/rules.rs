@@ -71,7 +71,7 @@ fn a_fragmented_syn_is_one_segment_at_the_time_of_its_last_piece() {
         let record = &found[0].segment.record;
         assert_eq!((record.time_ns, record.flags & SYN, record.ttl, record.header_len), (1_000_000_000, SYN, ttl, 40));
         assert!(!found[0].bad_checksum, "over the whole packet");
-        assert_eq!((decoder.books().fragments_held, decoder.books().tcp), (1, 1));
+        assert_eq!((decoder.accounting().fragments_held, decoder.accounting().tcp), (1, 1));
         assert_eq!(decoder.reassembled().whole, 1);
     }
 }
@@ -85,7 +85,7 @@ fn ipv6_fragments() {
         ethernet(0x86dd, &ipv6(60, &[&[44, 0, 1, 4, 0, 0, 0, 0][..], &header].concat()))
     };
     let (found, decoder) = decode(&[piece(16, &tcp[16..]), piece(1, &tcp[..16])]);
-    assert_eq!((found.len(), decoder.books().fragments_held), (1, 1));
+    assert_eq!((found.len(), decoder.accounting().fragments_held), (1, 1));
     assert_eq!(found[0].segment.record.header_len, 40 + 8 + 20);
 }
 
@@ -97,7 +97,7 @@ fn a_tunnel_in_fragments_around_fragments() {
         .flat_map(|inner| halves(47, &[&[0, 0, 0x08, 0][..], &inner[14..]].concat(), 24))
         .collect();
     let (found, decoder) = decode(&frames);
-    assert_eq!((found.len(), decoder.books().fragments_held, decoder.books().tcp), (1, 3, 1));
+    assert_eq!((found.len(), decoder.accounting().fragments_held, decoder.accounting().tcp), (1, 3, 1));
     assert_ne!(found[0].segment.key.domain(), 0, "it was in a tunnel");
     assert_eq!(decoder.reassembled().whole, 3);
 }
@@ -113,7 +113,7 @@ fn a_cut_first_fragment_is_good_for_its_headers() {
         decoder.decode(&Frame { time_ns: 0, wire_len, link: LinkType::Ethernet, bytes }).is_some()
     };
     assert_eq!([decode(&first, wire[0]), decode(&second, wire[1])], [true, false]);
-    assert_eq!(decoder.books().rejected[Reject::LaterFragment as usize], 1);
+    assert_eq!(decoder.accounting().rejected[Reject::LaterFragment as usize], 1);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_header_that_ends_too_early_names_its_connection_only() {
     let headers: Vec<Header> = found.iter().map(|one| one.header).collect();
     assert_eq!(headers, [Header::Cut, Header::Contradictory]);
     assert!(found.iter().all(|one| one.segment.record.flags & SYN != 0 && !one.bad_checksum));
-    assert_eq!((decoder.books().tcp, decoder.books().rejected[Reject::TcpDataOffset as usize]), (0, 2));
+    assert_eq!((decoder.accounting().tcp, decoder.accounting().rejected[Reject::TcpDataOffset as usize]), (0, 2));
 }
 
 #[test]
@@ -144,9 +144,9 @@ fn a_checksum_that_was_left_to_the_nic_is_none_and_a_wrong_one_is() {
                 let found = decode_quickly(&mut decoder, &frame).expect("a segment");
                 let believed = is_offloaded && !as_zeek;
                 assert_eq!(found.bad_checksum, !believed, "length {len}");
-                let books = decoder.books();
+                let accounting = decoder.accounting();
                 let expected = if believed { (1, 0, 1) } else { (0, 1, 0) };
-                assert_eq!((books.tcp, books.bad_tcp_checksum, books.offloaded_checksums), expected);
+                assert_eq!((accounting.tcp, accounting.bad_tcp_checksum, accounting.offloaded_checksums), expected);
             }
         }
     }
@@ -168,14 +168,14 @@ fn options_that_were_not_captured_are_unknown_and_the_rest_counts() {
             let encapsulations = Encapsulations { enabled: ALL, max_depth: 4 };
             let mut decoder = Decoder::new(false, encapsulations, Domain::None).as_zeek(as_zeek);
             let found = decoder.decode(&frame);
-            let books = decoder.books();
+            let accounting = decoder.accounting();
             assert_eq!(found.is_some(), len >= 54, "{len}");
             let Some(found) = found else { continue };
             let is_cut = len < 58;
             assert_eq!(found.header, if as_zeek && is_cut { Header::Cut } else { Header::Whole });
-            assert_eq!(books.rejected[Reject::TruncatedTcp as usize], u64::from(as_zeek && is_cut));
+            assert_eq!(accounting.rejected[Reject::TruncatedTcp as usize], u64::from(as_zeek && is_cut));
             assert_eq!(
-                (books.tcp, books.options_cut),
+                (accounting.tcp, accounting.options_cut),
                 if as_zeek { (u64::from(!is_cut), 0) } else { (1, u64::from(is_cut)) }
             );
             let record = &found.segment.record;
@@ -204,12 +204,15 @@ fn a_cropped_frame_counts_with_the_length_that_its_packet_had() {
         let [found] = found.try_into().expect("a segment");
         assert_eq!((found.segment.record.payload_len, found.segment.record.mss), (4, 1460));
         assert!(found.payload_cut && !found.bad_checksum);
-        let books = decoder.books();
-        assert_eq!((books.tcp, books.cropped, books.options_cut, books.rejections().count()), (1, 1, 0, 0));
+        let accounting = decoder.accounting();
+        assert_eq!(
+            (accounting.tcp, accounting.cropped, accounting.options_cut, accounting.rejections().count()),
+            (1, 1, 0, 0)
+        );
         let mut zeek = Decoder::new(true, Encapsulations { enabled: ALL, max_depth: 4 }, Domain::None).as_zeek(true);
         let frame = Frame { time_ns: 0, wire_len: bytes.len(), link: LinkType::Ethernet, bytes };
         assert!(zeek.decode(&frame).is_none());
-        assert_eq!(zeek.books().rejections().collect::<Vec<_>>(), [(Reject::IpTotalLength, 1)]);
+        assert_eq!(zeek.accounting().rejections().collect::<Vec<_>>(), [(Reject::IpTotalLength, 1)]);
     }
 }
 
@@ -242,7 +245,7 @@ fn teredo_on_any_port() {
     };
     let (found, decoder) = decode(&[teredo([0x20, 1, 0, 0]), teredo([0x20, 1, 0, 1])]);
     assert_eq!(found.len(), 1);
-    assert_eq!(decoder.books().rejected[Reject::NotTcp as usize], 1);
+    assert_eq!(decoder.accounting().rejected[Reject::NotTcp as usize], 1);
 }
 
 #[test]
@@ -271,6 +274,6 @@ fn more_bytes_than_the_wire_had_are_believed_and_counted() {
     frame[24..26].copy_from_slice(&sum.to_ne_bytes());
     let mut file = pcap(BOTH[0], 0xa1b2_c3d4, 1, &[&frame]);
     file[36..40].copy_from_slice(&4_u32.to_le_bytes());
-    let (_, books, _) = read(file);
-    assert_eq!((books.tcp, books.short_wire_lengths), (1, 1));
+    let (_, accounting, _) = read(file);
+    assert_eq!((accounting.tcp, accounting.short_wire_lengths), (1, 1));
 }

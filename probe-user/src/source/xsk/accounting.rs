@@ -5,7 +5,7 @@ use probe_ebpf::{layout::REJECT_REASONS, parse::Reject};
 /// Sums over all sockets. Of every frame that the program redirected one of these is true, once the session has ended:
 /// it was received, or the kernel counted it as dropped, or it is in [`Self::unaccounted`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct XskBooks {
+pub struct XskAccounting {
     /// Frames that the program redirected.
     pub redirected: u64,
     /// Frames whose socket vanished between look-up and redirection: they took the configured action, uncounted.
@@ -37,7 +37,7 @@ pub struct XskBooks {
     pub missing: u64,
 }
 
-impl XskBooks {
+impl XskAccounting {
     /// Redirected frames that neither came nor were counted by a socket: on their way when the interface went down or when
     /// a queue went away.
     pub fn unaccounted(&self) -> u64 {
@@ -64,13 +64,19 @@ mod tests {
 
     #[test]
     fn what_is_in_no_counter_shows() {
-        let mut books =
-            XskBooks { redirected: 10, frames: 6, segments: 6, dropped: 3, ring_full: 1, ..XskBooks::default() };
-        assert_eq!((books.unaccounted(), books.difference()), (0, 0));
-        books.frames = 5;
-        assert_eq!((books.unaccounted(), books.difference()), (1, 1));
-        books.reject(Reject::NotTcp);
-        books.missing = 1;
-        assert_eq!(books.difference(), 4);
+        let mut accounting = XskAccounting {
+            redirected: 10,
+            frames: 6,
+            segments: 6,
+            dropped: 3,
+            ring_full: 1,
+            ..XskAccounting::default()
+        };
+        assert_eq!((accounting.unaccounted(), accounting.difference()), (0, 0));
+        accounting.frames = 5;
+        assert_eq!((accounting.unaccounted(), accounting.difference()), (1, 1));
+        accounting.reject(Reject::NotTcp);
+        accounting.missing = 1;
+        assert_eq!(accounting.difference(), 4);
     }
 }

@@ -31,7 +31,7 @@ use probe_user::source::{
 use serde_json::Value;
 
 /// Bytes of a frame that are kept.
-const KEPT: usize = 256;
+const STORED: usize = 256;
 /// Causes that are concluded from what other connections did, of which some end later.
 const OF_HABIT: [&str; 2] = ["rst_instead_of_fin", "refused_by_firewall"];
 
@@ -51,8 +51,8 @@ fn originals(capture: &Path) -> BTreeSet<Original> {
     let mut all = BTreeSet::new();
     // A damaged file ends where it is damaged.
     while let Ok(Some((frame, on))) = file.next_with_interface() {
-        let wire_len = frame.wire_len.max(frame.bytes.len().min(KEPT));
-        all.insert((frame.time_ns, on.link_number, wire_len, frame.bytes[..frame.bytes.len().min(KEPT)].to_vec()));
+        let wire_len = frame.wire_len.max(frame.bytes.len().min(STORED));
+        all.insert((frame.time_ns, on.link_number, wire_len, frame.bytes[..frame.bytes.len().min(STORED)].to_vec()));
     }
     all
 }
@@ -196,9 +196,9 @@ fn every_reset_of_every_capture_has_its_packets() {
         assert!(losses(&document).iter().all(|(_, count)| **count == 0), "{name}: {:?}", losses(&document));
         let packets = packets(&evidence);
         let reset = compare(name, &document, &packets, &originals(&capture.path));
-        let books = &document["summary"]["books"];
+        let accounting = &document["summary"]["books"];
         assert_eq!(
-            (books["evidence.connections"].as_u64(), books["evidence.frames"].as_u64()),
+            (accounting["evidence.connections"].as_u64(), accounting["evidence.frames"].as_u64()),
             (Some(reset), Some(packets.len() as u64))
         );
         captures += 1;
@@ -277,10 +277,10 @@ fn each_file_and_interface_keeps_its_link_type() {
     let inputs: Vec<&Path> = captures.iter().map(PathBuf::as_path).collect();
     let finished = read(&["--format", "json", "--evidence-filter", "packets > 0"], &evidence, &inputs);
     assert!(finished.status.success(), "{}", finished.stderr);
-    let kept = packets(&evidence);
+    let stored = packets(&evidence);
     let known: BTreeMap<&Path, BTreeSet<Original>> = inputs.iter().map(|input| (*input, originals(input))).collect();
     let mut interfaces = BTreeSet::new();
-    for packet in &kept {
+    for packet in &stored {
         let Packet { interface, time, wire_len, bytes, .. } = packet;
         let capture = interface.description.split(" of ").nth(1).expect("the capture");
         let original = (*time, interface.link, *wire_len as usize, bytes.clone());
@@ -289,8 +289,8 @@ fn each_file_and_interface_keeps_its_link_type() {
     }
     let expected = [("a.pcap", 1), ("b.pcap", 113), ("c.pcapng", 1), ("tun0", 101)];
     assert_eq!(interfaces, expected.map(|(name, link)| (name.to_owned(), link)).into());
-    assert!(kept.iter().any(|packet| packet.wire_len as usize > packet.bytes.len()), "cut frames keep their length");
-    agrees_with_tshark(&evidence, &kept);
+    assert!(stored.iter().any(|packet| packet.wire_len as usize > packet.bytes.len()), "cut frames keep their length");
+    agrees_with_tshark(&evidence, &stored);
     // Interfaces of both sections are the same two.
     let described = fs::read(&evidence).expect("a file");
     assert_eq!(described.windows(4).filter(|name| name == b"tun0").count(), 1);
@@ -346,13 +346,13 @@ fn the_disk_is_bounded_and_what_has_no_room_is_counted() {
             vec![place]
         };
         let bytes: u64 = files.iter().map(|file| fs::metadata(file).expect("a file").len()).sum();
-        let kept: usize = files.iter().map(|file| packets(file).len()).sum();
+        let stored: usize = files.iter().map(|file| packets(file).len()).sum();
         let written = document["summary"]["books"]["evidence.frames"].as_u64().expect("a count");
         let lost = document["summary"]["losses"]["evidence.not_written"].as_u64().expect("a count");
-        say(&format!("{name}: {bytes} bytes, {kept} packets of {written}, {lost} without room"));
-        assert!(bytes <= 64 << 10 && bytes > 32 << 10 && kept > 0, "{bytes} {kept}");
+        say(&format!("{name}: {bytes} bytes, {stored} packets of {written}, {lost} without room"));
+        assert!(bytes <= 64 << 10 && bytes > 32 << 10 && stored > 0, "{bytes} {stored}");
         // One file is full one day; of a folder the oldest are deleted.
-        assert_eq!(if files.len() == 1 { kept as u64 + lost } else { written }, written);
+        assert_eq!(if files.len() == 1 { stored as u64 + lost } else { written }, written);
         assert_eq!(lost > 0, files.len() == 1);
     }
 }

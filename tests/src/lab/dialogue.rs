@@ -37,7 +37,7 @@ pub struct Host {
 
 /// A conversation in the making.
 #[derive(Clone, Debug)]
-pub struct Talk {
+pub struct Dialogue {
     /// Client and server.
     pub hosts: [Host; 2],
     /// Whether timestamps are agreed on.
@@ -91,7 +91,7 @@ impl Host {
     }
 }
 
-impl Talk {
+impl Dialogue {
     /// Time passes.
     pub fn wait(&mut self, microseconds: u64) {
         self.now += microseconds;

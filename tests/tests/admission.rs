@@ -12,7 +12,7 @@ use probe_tests::{
     tier::privileged,
 };
 use probe_user::source::live::{
-    books::Books,
+    accounting::Accounting,
     engine::{Depth, Engine, EngineConfig, Sink},
 };
 
@@ -21,12 +21,12 @@ const LOG: u32 = 64;
 
 /// What a drain hands over, in order.
 #[derive(Default)]
-struct Told {
+struct Drained {
     observed: Vec<Segment>,
     counted: u64,
 }
 
-impl Sink for Told {
+impl Sink for Drained {
     fn transition(&mut self, _: &Segment) {}
 
     fn count(&mut self, _: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters) {
@@ -59,11 +59,11 @@ impl Bench {
         self.engine.program().expect("loaded").test_run(options).expect("a test run");
     }
 
-    fn drain(&mut self) -> (Told, Books) {
-        let mut told = Told::default();
-        let books = self.engine.drain(&mut told).expect("a drain");
-        assert_eq!(books.difference(), 0, "{books:?}");
-        (told, books)
+    fn drain(&mut self) -> (Drained, Accounting) {
+        let mut drained = Drained::default();
+        let accounting = self.engine.drain(&mut drained).expect("a drain");
+        assert_eq!(accounting.difference(), 0, "{accounting:?}");
+        (drained, accounting)
     }
 }
 
@@ -89,7 +89,7 @@ fn ack(number: u16, port: u16) -> TcpFrame {
 
 #[test]
 fn beyond_its_share_a_service_is_counted_and_who_goes_on_is_followed() {
-    privileged("room", "beyond_its_share_a_service_is_counted_and_who_goes_on_is_followed", || {
+    privileged("admission", "beyond_its_share_a_service_is_counted_and_who_goes_on_is_followed", || {
         let mut bench = Bench::new(Depth::Full);
         bench.engine.set_budget(10, u32::MAX);
         (0..100).for_each(|number| bench.run(&syn(number, 80)));
@@ -97,17 +97,18 @@ fn beyond_its_share_a_service_is_counted_and_who_goes_on_is_followed() {
         bench.run(&syn(7, 443));
         // In this epoch, with the opening just written: the program recalls it.
         bench.run(&ack(50, 80));
-        let (told, books) = bench.drain();
-        assert_eq!((books.flooded_flags.syn, books.flooded_flags.syn_ack), (90, 1));
-        assert_eq!(books.in_slots, 10 + 1 + 1, "its share, the other service, and the conversation");
-        let flags = |told: &Told| told.observed.iter().map(|s| s.record.flags & (SYN | ACK)).collect::<Vec<_>>();
-        assert_eq!(flags(&told), [SYN, SYN | ACK]);
-        assert_eq!((books.claimed, told.counted), (2, 12));
+        let (drained, accounting) = bench.drain();
+        assert_eq!((accounting.flooded_flags.syn, accounting.flooded_flags.syn_ack), (90, 1));
+        assert_eq!(accounting.in_slots, 10 + 1 + 1, "its share, the other service, and the conversation");
+        let flags =
+            |drained: &Drained| drained.observed.iter().map(|s| s.record.flags & (SYN | ACK)).collect::<Vec<_>>();
+        assert_eq!(flags(&drained), [SYN, SYN | ACK]);
+        assert_eq!((accounting.claimed, drained.counted), (2, 12));
         // In a later epoch, and once only.
         bench.run(&ack(60, 80));
         bench.run(&ack(50, 80));
-        let (told, books) = bench.drain();
-        assert_eq!((flags(&told), books.claimed), (vec![SYN], 1));
+        let (drained, accounting) = bench.drain();
+        assert_eq!((flags(&drained), accounting.claimed), (vec![SYN], 1));
         let services = bench.engine.services().expect("they are counted").by_size();
         let [(key, counts)] = services[..] else { panic!("{services:?}") };
         assert_eq!((key.0.port, counts.flags.syn, counts.left().syn, counts.left().syn_ack), (80, 90, 88, 0));
@@ -116,20 +117,20 @@ fn beyond_its_share_a_service_is_counted_and_who_goes_on_is_followed() {
 
 #[test]
 fn openings_leave_room_for_conversations() {
-    privileged("room", "openings_leave_room_for_conversations", || {
+    privileged("admission", "openings_leave_room_for_conversations", || {
         let mut bench = Bench::new(Depth::Full);
         // To a service each, so that no share is exceeded.
         (0..200).for_each(|number| bench.run(&syn(number, 1000 + number)));
         let fin = |number| TcpFrame::new(client(number), server(9), 77).fin().ack(5001);
         (1000..1100).for_each(|number| bench.run(&fin(number)));
-        let (told, books) = bench.drain();
+        let (drained, accounting) = bench.drain();
         assert_eq!(
-            (books.seen.syn, books.flooded),
+            (accounting.seen.syn, accounting.flooded),
             (200, 200 - 48 - 32),
             "three quarters of the slots, half of the log"
         );
-        assert_eq!(books.untracked_flags.fin, 100 - 16 - 32, "the rest of both");
-        assert_eq!((told.counted, told.observed.len()), (64, 64));
+        assert_eq!(accounting.untracked_flags.fin, 100 - 16 - 32, "the rest of both");
+        assert_eq!((drained.counted, drained.observed.len()), (64, 64));
         let services = bench.engine.services().expect("they are counted");
         let fins: u64 = services.by_size().iter().map(|(_, row)| row.flags.fin).sum();
         assert_eq!(fins + services.rest().flags.fin, 52);
@@ -138,7 +139,7 @@ fn openings_leave_room_for_conversations() {
 
 #[test]
 fn an_established_conversation_is_not_ended_by_a_flood_of_its_own_tuple() {
-    privileged("room", "an_established_conversation_is_not_ended_by_a_flood_of_its_own_tuple", || {
+    privileged("admission", "an_established_conversation_is_not_ended_by_a_flood_of_its_own_tuple", || {
         let mut bench = Bench::new(Depth::Full);
         bench.engine.set_budget(1, u32::MAX);
         for frame in [syn(1, 80), ack(1, 80)] {
@@ -148,37 +149,37 @@ fn an_established_conversation_is_not_ended_by_a_flood_of_its_own_tuple() {
             bench.run(&TcpFrame::new(client(1), server(80), 90_000 + seq).syn());
         }
         bench.run(&ack(1, 80));
-        let (told, books) = bench.drain();
-        assert_eq!((books.in_slots, told.counted), (3, 3));
-        assert_eq!(books.flooded, 50);
+        let (drained, accounting) = bench.drain();
+        assert_eq!((accounting.in_slots, drained.counted), (3, 3));
+        assert_eq!(accounting.flooded, 50);
     });
 }
 
 #[test]
 fn depth_auto_sheds_data_and_keeps_control() {
-    privileged("room", "depth_auto_sheds_data_and_keeps_control", || {
+    privileged("admission", "depth_auto_sheds_data_and_keeps_control", || {
         let mut bench = Bench::new(Depth::Auto);
         (0..100).for_each(|number| bench.run(&ack(number, 80)));
         // Who has a slot goes on being counted.
         bench.run(&ack(3, 80));
         (200..210).for_each(|number| bench.run(&TcpFrame::new(client(number), server(80), 7).rst().ack(8)));
-        let (told, books) = bench.drain();
-        assert_eq!((books.shed, books.shed_epochs, books.untracked_data), (52, 1, 0));
-        assert_eq!((books.in_slots, told.counted), (48 + 1 + 10, 59));
+        let (drained, accounting) = bench.drain();
+        assert_eq!((accounting.shed, accounting.shed_epochs, accounting.untracked_data), (52, 1, 0));
+        assert_eq!((accounting.in_slots, drained.counted), (48 + 1 + 10, 59));
         let mut full = Bench::new(Depth::Full);
         (0..100).for_each(|number| full.run(&ack(number, 80)));
-        let (_, books) = full.drain();
-        assert_eq!((books.shed, books.in_slots, books.untracked_data), (0, 64, 36));
+        let (_, accounting) = full.drain();
+        assert_eq!((accounting.shed, accounting.in_slots, accounting.untracked_data), (0, 64, 36));
     });
 }
 
 #[test]
 fn any_mixture_is_accounted_for() {
-    privileged("room", "any_mixture_is_accounted_for", || {
+    privileged("admission", "any_mixture_is_accounted_for", || {
         for depth in [Depth::Control, Depth::Full, Depth::Auto] {
             let mut bench = Bench::new(depth);
             let mut state = 0x2545_f491_4f6c_dd1d_u64;
-            let mut sum = Books::default();
+            let mut sum = Accounting::default();
             for epoch in 0..40 {
                 bench.engine.set_budget(1 + epoch % 7, 1 + epoch * 3);
                 for _ in 0..300 {

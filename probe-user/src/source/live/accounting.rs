@@ -7,7 +7,7 @@ use probe_ebpf::{
 
 /// Sums over CPUs and epochs, and the part that was handed to the tracker.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Books {
+pub struct Accounting {
     /// Frames the program was called for.
     pub frames: u64,
     /// Bytes of those frames.
@@ -76,7 +76,7 @@ pub(super) fn add_flags(sum: &mut FlagCounts, other: &FlagCounts) {
     sum.rst += other.rst;
 }
 
-impl Books {
+impl Accounting {
     /// Adds what one CPU wrote in one epoch.
     pub fn add_cpu(&mut self, cpu: &EpochCounters) {
         self.frames += cpu.all_frames();
@@ -159,8 +159,8 @@ impl Books {
     /// is counted by service = untracked + flooded + shed; what is counted by queue = frames.
     pub fn difference(&self) -> u64 {
         let flags = |pick: fn(&FlagCounts) -> u64| {
-            let kept = pick(&self.drained_flags) + pick(&self.logged_flags);
-            pick(&self.seen).abs_diff(kept + pick(&self.untracked_flags) + pick(&self.flooded_flags))
+            let delivered = pick(&self.drained_flags) + pick(&self.logged_flags);
+            pick(&self.seen).abs_diff(delivered + pick(&self.untracked_flags) + pick(&self.flooded_flags))
         };
         let recorded = self.in_slots + self.logged + self.untracked + self.untracked_data;
         self.frames.abs_diff(self.tcp + self.rejected.iter().sum::<u64>())
@@ -180,11 +180,11 @@ impl Books {
 mod tests {
     use super::*;
 
-    fn balanced() -> Books {
+    fn balanced() -> Accounting {
         let flags = |syn| FlagCounts { syn, ..FlagCounts::default() };
         let mut rejected = [0; REJECT_REASONS];
         rejected[Reject::NotIp as usize] = 3;
-        Books {
+        Accounting {
             frames: 113,
             tcp: 110,
             in_slots: 60,
@@ -199,7 +199,7 @@ mod tests {
             rejected,
             drained: 60,
             drained_log: 30,
-            ..Books::default()
+            ..Accounting::default()
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn every_single_loss_shows() {
-        type Edit = fn(&mut Books);
+        type Edit = fn(&mut Accounting);
         let edits: [Edit; 13] = [
             |b| b.frames -= 1,
             |b| b.tcp -= 1,
@@ -228,9 +228,9 @@ mod tests {
             |b| b.queue_difference += 1,
         ];
         for edit in edits {
-            let mut books = balanced();
-            edit(&mut books);
-            assert_ne!(books.difference(), 0);
+            let mut accounting = balanced();
+            edit(&mut accounting);
+            assert_ne!(accounting.difference(), 0);
         }
     }
 
