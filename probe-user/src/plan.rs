@@ -113,7 +113,7 @@ pub struct ViewPlan {
 
 impl ViewPlan {
     /// Whether what verdicts rest on is shown anywhere.
-    pub fn shows_evidence(&self) -> bool {
+    pub fn shows_facts(&self) -> bool {
         self.json_out.is_some() || matches!(self.format, Format::Json | Format::Ndjson)
     }
 }

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use super::{intern::Interned, monitor::Monitors};
-use crate::record::{Cause, Confidence, Connection, Evidence, Impact, ResetBy, Value};
+use crate::record::{Cause, Confidence, Connection, Fact, Impact, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
 const MIN_CLOSES: u64 = 5;
@@ -260,8 +260,8 @@ impl Habits {
         let Some(question) = self.question(connection) else { return };
         let Some(cause) = self.answer(question) else { return };
         let of_one_alone = Value::Word(connection.verdict.cause.id());
-        let evidence = &mut connection.verdict.evidence;
-        let mut put = |at, name, value| evidence.insert(at, Evidence { name, value });
+        let facts = &mut connection.verdict.facts;
+        let mut put = |at, name, value| facts.insert(at, Fact { name, value });
         match question {
             Question::Monitor { pair, .. } if cause == Cause::HealthCheck => {
                 let (interval_ns, seen) = self.monitors.steady(pair).unwrap_or_default();

@@ -27,7 +27,7 @@ pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig:
             cause: Cause::None,
             confidence: Confidence::High,
             impact: Impact::None,
-            evidence: Vec::new(),
+            facts: Vec::new(),
         },
         idle_gap_ns: None,
         stage: None,

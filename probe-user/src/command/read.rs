@@ -98,7 +98,7 @@ impl Reading {
             tracker: Tracker::new(TrackerConfig {
                 timers: plan.timers,
                 max_connections: plan.max_connections,
-                evidence: plan.view.shows_evidence() || plan.evidence.is_some(),
+                facts: plan.view.shows_facts() || plan.evidence.is_some(),
                 hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
                 ..TrackerConfig::default()
             }),

@@ -188,8 +188,8 @@ impl Comments {
             connection.from_orig.rst,
             connection.from_resp.rst,
         );
-        for evidence in &verdict.evidence {
-            write!(full, "; {}={}", evidence.name, evidence.value).expect("a String takes everything");
+        for fact in &verdict.facts {
+            write!(full, "; {}={}", fact.name, fact.value).expect("a String takes everything");
         }
         if left_out > 0 {
             write!(full, "; {left_out} frames of it are not kept").expect("a String takes everything");

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{record::Evidence, tcp::Letters};
+use crate::{record::Fact, tcp::Letters};
 
 /// One connection, closed or as it stands now.
 #[derive(Clone, PartialEq, Debug)]
@@ -243,7 +243,7 @@ pub struct Verdict {
     /// What was lost.
     pub impact: Impact,
     /// What it rests on, in the order of weight.
-    pub evidence: Vec<Evidence>,
+    pub facts: Vec<Fact>,
 }
 
 /// How far a connection had come when it was reset, as Cloudflare Radar counts: by what came from the client.

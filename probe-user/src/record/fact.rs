@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One fact a verdict rests on: a stable name and its value, e.g. `rst.form` = `abort`, `rst.after_syn_ms` = `0.213`.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Evidence {
+pub struct Fact {
     /// Stable, dotted name.
     pub name: &'static str,
     /// Value, for people and machines alike.

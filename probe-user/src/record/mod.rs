@@ -9,5 +9,5 @@ pub mod fields;
 mod words;
 
 pub use connection::*;
-pub use fact::{Evidence, Value};
+pub use fact::{Fact, Value};
 pub use field::*;

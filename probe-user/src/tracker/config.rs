@@ -18,7 +18,7 @@ pub struct TrackerConfig {
     /// acknowledgement evidence.
     pub pure_acks_seen: bool,
     /// Records say what their verdicts rest on; false where nobody will look.
-    pub evidence: bool,
+    pub facts: bool,
     /// Names of the reasons that [`crate::tracker::Tracker::kernel_reset`] gives by number.
     pub kernel_reasons: Vec<String>,
     /// Addresses of this host, of whose resets its kernel tells; empty where it does not.
@@ -34,7 +34,7 @@ impl Default for TrackerConfig {
             max_connections: 1_000_000,
             likely_server_ports: LIKELY_SERVER_PORTS.to_vec(),
             pure_acks_seen: true,
-            evidence: true,
+            facts: true,
             kernel_reasons: Vec::new(),
             own_addresses: Vec::new(),
             hash_seed: 0x243f_6a88_85a3_08d3,

@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn is_silent(connection: &Connection) -> bool {
-        connection.verdict.evidence.iter().any(|fact| fact.name == "kernel.silent")
+        connection.verdict.facts.iter().any(|fact| fact.name == "kernel.silent")
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(crate) fn connection(
         both_ways: known.both_ways,
         is_cut_short: written == Written::Reused && now.saturating_sub(track.start_ns) < 1_000_000_000,
         acks_seen: config.pure_acks_seen && track.counting.basis() != Basis::ControlOnly,
-        evidence: config.evidence,
+        facts: config.facts,
         icmp: known.icmp,
         process: known.process,
         said: if track.orig_is_hi { [known.said[1], known.said[0]] } else { known.said },

@@ -2,7 +2,7 @@
 
 use super::{Case, IDLE_NS, Reset, silence, silence_ns};
 use crate::{
-    record::{Cause, Closing, Evidence, Opening, Value},
+    record::{Cause, Closing, Fact, Opening, Value},
     tcp::{
         close_details::Rst,
         endpoint::{Kind, State},
@@ -14,7 +14,7 @@ use crate::{
 
 impl Reset<'_> {
     /// The facts, weightiest first.
-    pub(crate) fn facts(&self, cause: Cause) -> Vec<Evidence> {
+    pub(crate) fn facts(&self, cause: Cause) -> Vec<Fact> {
         let mut facts = Vec::with_capacity(12);
         self.kernel_facts(&mut facts);
         self.alert_facts(&mut facts);
@@ -22,66 +22,66 @@ impl Reset<'_> {
         if cause == Cause::ServerReplyThenReset
             && let Some(word) = self.unread_after_reply()
         {
-            facts.push(Evidence { name: "request.unread", value: Value::Word(word) });
+            facts.push(Fact { name: "request.unread", value: Value::Word(word) });
         }
         self.ledger_facts(&mut facts);
         self.rst_facts(&mut facts);
         facts
     }
 
-    fn kernel_facts(&self, facts: &mut Vec<Evidence>) {
+    fn kernel_facts(&self, facts: &mut Vec<Fact>) {
         if let Some((reason, provoked)) = self.kernel_reason() {
-            facts.push(Evidence { name: "kernel.reason", value: Value::Text(reason.into()) });
-            facts.push(Evidence { name: "kernel.provoked_by_segment", value: Value::Flag(provoked) });
+            facts.push(Fact { name: "kernel.reason", value: Value::Text(reason.into()) });
+            facts.push(Fact { name: "kernel.provoked_by_segment", value: Value::Flag(provoked) });
         }
         if self.is_unsent_by_tcp() {
-            facts.push(Evidence { name: "kernel.silent", value: Value::Flag(true) });
+            facts.push(Fact { name: "kernel.silent", value: Value::Flag(true) });
         }
         if let Some(process) = self.case.process {
-            facts.push(Evidence { name: "process.name", value: Value::Text(process.name.as_str().into()) });
-            facts.push(Evidence { name: "process.pid", value: Value::Number(process.pid.into()) });
+            facts.push(Fact { name: "process.name", value: Value::Text(process.name.as_str().into()) });
+            facts.push(Fact { name: "process.pid", value: Value::Number(process.pid.into()) });
             if let Some(cgroup) = &process.cgroup {
-                facts.push(Evidence { name: "process.cgroup", value: Value::Text(cgroup.as_str().into()) });
+                facts.push(Fact { name: "process.cgroup", value: Value::Text(cgroup.as_str().into()) });
             }
         }
     }
 
     /// Who waited for whom, where that is the point.
-    fn waiting_facts(&self, cause: Cause, facts: &mut Vec<Evidence>) {
+    fn waiting_facts(&self, cause: Cause, facts: &mut Vec<Fact>) {
         let waits = matches!(cause, Cause::ClientGaveUp | Cause::RetransmissionTimeout | Cause::AcceptQueueFull);
         if !waits {
             return;
         }
         if let Some(waited_ns) = self.waited_ns() {
-            facts.push(Evidence { name: "waited_ms", value: Value::Milliseconds(waited_ns) });
+            facts.push(Fact { name: "waited_ms", value: Value::Milliseconds(waited_ns) });
             let usual = match ledger::answer_ns(self.case.track) {
                 Some(usual_ns) => Value::Milliseconds(usual_ns),
                 None => Value::Word("none"),
             };
-            facts.push(Evidence { name: "answer_after_ms", value: usual });
+            facts.push(Fact { name: "answer_after_ms", value: usual });
         }
         if self.rst.sender.repeats > 0 || self.rst.peer.repeats > 0 {
             let repeats = self.rst.sender.repeats.max(self.rst.peer.repeats);
-            facts.push(Evidence { name: "retransmissions", value: Value::Number(repeats.into()) });
+            facts.push(Fact { name: "retransmissions", value: Value::Number(repeats.into()) });
         }
     }
 
     /// The alert by its number and name (RFC 8446 6.2).
-    fn alert_facts(&self, facts: &mut Vec<Evidence>) {
+    fn alert_facts(&self, facts: &mut Vec<Fact>) {
         facts.extend(self.case.tls_alert().map(alert_fact));
     }
 
-    fn ledger_facts(&self, facts: &mut Vec<Evidence>) {
+    fn ledger_facts(&self, facts: &mut Vec<Fact>) {
         let client = self.case.client();
         for (name, side) in [("unacked_bytes.clt", client), ("unacked_bytes.srv", 1 - client)] {
             if let Some(open) = self.case.ledger.unacked[side].filter(|&open| open > 0) {
-                facts.push(Evidence { name, value: Value::Number(open.into()) });
+                facts.push(Fact { name, value: Value::Number(open.into()) });
             }
         }
     }
 
-    fn rst_facts(&self, facts: &mut Vec<Evidence>) {
-        let mut fact = |name: &'static str, value: Value| facts.push(Evidence { name, value });
+    fn rst_facts(&self, facts: &mut Vec<Fact>) {
+        let mut fact = |name: &'static str, value: Value| facts.push(Fact { name, value });
         let rst = self.rst;
         fact("rst.form", Value::Word(self.form.as_str()));
         if let Some(text) = form::explained(rst.note).or_else(|| form::text(rst.note)) {
@@ -140,12 +140,12 @@ impl Reset<'_> {
     }
 }
 
-fn alert_fact(description: u8) -> Evidence {
+fn alert_fact(description: u8) -> Fact {
     let value = match alert_name(description) {
         Some(name) => Value::Word(name),
         None => Value::Number(description.into()),
     };
-    Evidence { name: "tls.alert", value }
+    Fact { name: "tls.alert", value }
 }
 
 /// Names of RFC 8446 6 and of earlier versions.
@@ -182,13 +182,13 @@ fn alert_name(description: u8) -> Option<&'static str> {
 }
 
 /// What the verdict on a connection without RST rests on.
-pub(crate) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Evidence> {
+pub(crate) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Fact> {
     if let Some(report) = case.icmp.filter(|_| cause == Cause::IcmpUnreachable) {
         return vec![
-            Evidence { name: "icmp.error", value: Value::Word(report.error.name()) },
-            Evidence { name: "icmp.code", value: Value::Number(report.error.code.into()) },
-            Evidence { name: "icmp.from", value: Value::Text(report.reporter.to_string().into()) },
-            Evidence { name: "icmp.errors", value: Value::Number(report.errors.into()) },
+            Fact { name: "icmp.error", value: Value::Word(report.error.name()) },
+            Fact { name: "icmp.code", value: Value::Number(report.error.code.into()) },
+            Fact { name: "icmp.from", value: Value::Text(report.reporter.to_string().into()) },
+            Fact { name: "icmp.errors", value: Value::Number(report.errors.into()) },
         ];
     }
     if let Some(alert) = case.tls_alert().filter(|_| cause == Cause::TlsAlert) {
@@ -197,13 +197,13 @@ pub(crate) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Evidence> {
     let gone = matches!(cause, Cause::Vanished | Cause::RetransmissionTimeout | Cause::AcceptQueueFull);
     let Some(side) = silence::unheard(case).filter(|_| gone) else { return Vec::new() };
     let end = &case.track.ends[side];
-    let number = |name, value: u32| Evidence { name, value: Value::Number(value.into()) };
+    let number = |name, value: u32| Fact { name, value: Value::Number(value.into()) };
     let silent_ticks = end.last_tick.saturating_sub(end.data_tick);
     let mut facts = vec![number("retransmissions", end.repeats.into())];
     if let Some(open) = case.ledger.unacked[side] {
         facts.insert(0, number("unacked_bytes", open));
     }
-    facts.push(Evidence { name: "silent_ms", value: Value::Milliseconds(u64::from(silent_ticks) << TICK_SHIFT) });
+    facts.push(Fact { name: "silent_ms", value: Value::Milliseconds(u64::from(silent_ticks) << TICK_SHIFT) });
     facts
 }
 

@@ -62,7 +62,7 @@ pub(crate) struct Case<'a> {
     /// Every acknowledgement was seen, unless it was lost on the way here.
     pub(crate) acks_seen: bool,
     /// List what the verdict rests on.
-    pub(crate) evidence: bool,
+    pub(crate) facts: bool,
     /// The process of the host that reset it.
     pub(crate) process: Option<&'a Process>,
     /// What was said of it by ICMP.
@@ -145,8 +145,8 @@ pub(crate) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
     let Some(reset) = case.first_reset() else {
         let (cause, confidence) = silence::cause(case);
         let (impact, lost) = impact::of(case, cause, None);
-        let evidence = if case.evidence { facts::of_silence(case, cause) } else { Vec::new() };
-        return (Verdict { cause, confidence, impact, evidence }, ResetBy::None, lost);
+        let facts = if case.facts { facts::of_silence(case, cause) } else { Vec::new() };
+        return (Verdict { cause, confidence, impact, facts }, ResetBy::None, lost);
     };
     let (cause, confidence, by) = by_rules(&reset).unwrap_or((Cause::Unknown, Confidence::Low, None));
     let confidence = if reset.misses_something() { Confidence::Low } else { confidence };
@@ -154,8 +154,8 @@ pub(crate) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
     let confidence = if case.is_half_seen() { Confidence::Low } else { confidence };
     let by = by.unwrap_or_else(|| reset.ended_by(cause));
     let (impact, lost) = impact::of(case, cause, Some(&reset));
-    let evidence = if case.evidence { reset.facts(cause) } else { Vec::new() };
-    (Verdict { cause, confidence, impact, evidence }, by, lost)
+    let facts = if case.facts { reset.facts(cause) } else { Vec::new() };
+    (Verdict { cause, confidence, impact, facts }, by, lost)
 }
 
 /// How long the connection had been idle when it was reset: the silence of who reset it, or, for a request that crossed

@@ -26,7 +26,7 @@ impl From<SocketAddr> for EndpointJson {
 }
 
 #[derive(Serialize)]
-struct EvidenceJson<'a> {
+struct FactJson<'a> {
     name: &'a str,
     value: Text<'a>,
 }
@@ -48,7 +48,8 @@ struct CauseJson<'a> {
     id: &'static str,
     text: &'static str,
     confidence: &'static str,
-    evidence: Vec<EvidenceJson<'a>>,
+    #[serde(rename = "evidence")]
+    facts: Vec<FactJson<'a>>,
 }
 
 impl<'a> CauseJson<'a> {
@@ -57,7 +58,7 @@ impl<'a> CauseJson<'a> {
             id: verdict.cause.id(),
             text: verdict.cause.explanation(),
             confidence: verdict.confidence.as_str(),
-            evidence: verdict.evidence.iter().map(|e| EvidenceJson { name: e.name, value: Text(&e.value) }).collect(),
+            facts: verdict.facts.iter().map(|fact| FactJson { name: fact.name, value: Text(&fact.value) }).collect(),
         }
     }
 }

@@ -104,7 +104,7 @@ fn marks_of_injection_add_up() {
     let marks: Vec<String> = dialogue
         .record_of()
         .verdict
-        .evidence
+        .facts
         .into_iter()
         .filter(|fact| fact.name == "rst.mark")
         .map(|fact| fact.value.to_string())
@@ -143,7 +143,7 @@ fn explained_by_its_payload() {
     dialogue.send_noted(1, record, u64::from_ne_bytes([0x33, 0xaa, 0, 10, 0, 0, 0, 0]));
     let connection = dialogue.record_of();
     assert_eq!(connection.verdict.cause, Cause::Explained);
-    assert!(connection.verdict.evidence.iter().any(|fact| fact.value == "resource exceeded"));
+    assert!(connection.verdict.facts.iter().any(|fact| fact.value == "resource exceeded"));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn the_kernels_word_is_joined_by_flow_side_and_time() {
         let word = KernelWord { key, from_hi, reason: 0, provoked: false, process: None, time_ns: at };
         let joined = tracker.kernel_reset(&word).is_ok();
         tracker.finish(dialogue.now);
-        let facts = tracker.take_closed().remove(0).verdict.evidence;
+        let facts = tracker.take_closed().remove(0).verdict.facts;
         (joined, facts.iter().any(|fact| fact.name == "kernel.reason"))
     };
     assert_eq!(word_of(last.from_hi(), last.time_ns - 1000), (true, true));
