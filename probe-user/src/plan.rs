@@ -186,36 +186,67 @@ fn window(duration: Duration) -> Result<Duration, PlanError> {
     Ok(duration)
 }
 
+/// Values that clap cannot refuse by themselves.
+fn check_ranges(args: &LiveArgs) -> Result<(), PlanError> {
+    if !args.slots.is_power_of_two() || !(64..=1 << 20).contains(&args.slots) {
+        return Err(PlanError::Slots(args.slots));
+    }
+    if !(1..=1 << 24).contains(&args.log) {
+        return Err(PlanError::Log(args.log));
+    }
+    if let Some(drain) = args.drain
+        && (drain < Duration::from_millis(1) || drain > Duration::from_secs(10))
+    {
+        return Err(PlanError::Drain(drain));
+    }
+    if args.max_connections == 0 {
+        return Err(PlanError::NoConnections);
+    }
+    if !args.path.umem.is_power_of_two() || !(64..=1 << 20).contains(&args.path.umem) {
+        return Err(PlanError::Umem(args.path.umem));
+    }
+    if args.host && args.path.datapath == DatapathArg::Afxdp {
+        return Err(PlanError::HostOverSockets);
+    }
+    for (at, name) in args.interface.iter().enumerate() {
+        if args.interface[..at].contains(name) {
+            return Err(PlanError::Twice(name.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// How the program is to be loaded, as far as the command line says it.
+fn engine_config(args: &LiveArgs) -> Result<EngineConfig, PlanError> {
+    let (encapsulations, domain) = encapsulation::live(&args.encapsulation)?;
+    Ok(EngineConfig {
+        depth: match args.depth {
+            DepthArg::Full => Depth::Full,
+            DepthArg::Control => Depth::Control,
+            DepthArg::Auto => Depth::Auto,
+        },
+        action: match args.action {
+            ActionArg::Pass => Action::Pass,
+            ActionArg::Drop => Action::Drop,
+        },
+        slots_per_cpu: args.slots,
+        log_per_cpu: args.log,
+        domain,
+        encapsulations,
+        frags: args.single_buffer.then_some(false),
+        #[cfg(feature = "trace")]
+        trace: args.trace,
+        opening_sets: if args.flood_at == 0 { 0 } else { OPENING_SETS },
+        ..EngineConfig::default()
+    })
+}
+
 impl TryFrom<LiveArgs> for LivePlan {
     type Error = PlanError;
 
     fn try_from(args: LiveArgs) -> Result<Self, PlanError> {
-        if !args.slots.is_power_of_two() || !(64..=1 << 20).contains(&args.slots) {
-            return Err(PlanError::Slots(args.slots));
-        }
-        if !(1..=1 << 24).contains(&args.log) {
-            return Err(PlanError::Log(args.log));
-        }
-        if let Some(drain) = args.drain
-            && (drain < Duration::from_millis(1) || drain > Duration::from_secs(10))
-        {
-            return Err(PlanError::Drain(drain));
-        }
-        if args.max_connections == 0 {
-            return Err(PlanError::NoConnections);
-        }
-        if !args.path.umem.is_power_of_two() || !(64..=1 << 20).contains(&args.path.umem) {
-            return Err(PlanError::Umem(args.path.umem));
-        }
-        if args.host && args.path.datapath == DatapathArg::Afxdp {
-            return Err(PlanError::HostOverSockets);
-        }
-        for (at, name) in args.interface.iter().enumerate() {
-            if args.interface[..at].contains(name) {
-                return Err(PlanError::Twice(name.clone()));
-            }
-        }
-        let (encapsulations, domain) = encapsulation::live(&args.encapsulation)?;
+        check_ranges(&args)?;
+        let engine = engine_config(&args)?;
         Ok(Self {
             interfaces: args.interface,
             mode: match args.mode {
@@ -239,26 +270,7 @@ impl TryFrom<LiveArgs> for LivePlan {
                 EgressArg::Tcx => EgressHook::Tcx,
                 EgressArg::Clsact => EgressHook::Clsact,
             },
-            engine: EngineConfig {
-                depth: match args.depth {
-                    DepthArg::Full => Depth::Full,
-                    DepthArg::Control => Depth::Control,
-                    DepthArg::Auto => Depth::Auto,
-                },
-                action: match args.action {
-                    ActionArg::Pass => Action::Pass,
-                    ActionArg::Drop => Action::Drop,
-                },
-                slots_per_cpu: args.slots,
-                log_per_cpu: args.log,
-                domain,
-                encapsulations,
-                frags: args.single_buffer.then_some(false),
-                #[cfg(feature = "trace")]
-                trace: args.trace,
-                opening_sets: if args.flood_at == 0 { 0 } else { OPENING_SETS },
-                ..EngineConfig::default()
-            },
+            engine,
             drain: args.drain,
             flood_at: args.flood_at,
             max_connections: args.max_connections,

@@ -103,21 +103,16 @@ impl Session {
         let clock = Clock::start();
         let host_view = host_view::choose(plan)?;
         let reasons = if host_view.is_both() { reset_format() } else { None };
-        let reset_offsets = reasons.as_ref().map(|format| format.offsets);
         let queues = match plan.datapath {
             DataPath::Count => Vec::new(),
             DataPath::AfXdp { force } => xsk_maps::queues(&plan.interfaces, plan.mode, force)?,
         };
         let sockets = queues.len() as u32;
-        // Sockets have whole frames, also where the program cannot copy them.
-        let without = KernelFeatures::of_this_kernel().lacks(Feature::FrameBytes) && sockets > 0;
-        let snapshots = plan.evidence.is_some() && !without;
-        let offset_ns = clock.offset_ns;
-        // With one queue alone the books say it all. What the host sends is a place of its own.
-        let by_queue = host_view.is_both() || xsk_maps::queue_count(&plan.interfaces) > 1;
-        let clock_offset_ns = offset_ns;
-        let config =
-            EngineConfig { reset_offsets, clock_offset_ns, by_queue, snapshots, sockets, ..plan.engine.clone() };
+        let config = EngineConfig {
+            reset_offsets: reasons.as_ref().map(|format| format.offsets),
+            clock_offset_ns: clock.offset_ns,
+            ..engine_config(plan, host_view.is_both(), sockets)
+        };
         let mut engine = Engine::load(&config)?;
         if !engine.frags() && config.frags.is_none() {
             output::say(SINGLE_BUFFER);
@@ -144,16 +139,10 @@ impl Session {
         let tracker = Tracker::new(TrackerConfig {
             own_addresses: if tells_resets { own_addresses(&attachments)? } else { Vec::new() },
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
-            max_connections: plan.max_connections,
             pure_acks_seen: full,
-            hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), clock.offset_ns),
-            ..TrackerConfig::default()
+            ..tracker_config(plan, clock)
         });
-        let basis = match (full, host.is_some()) {
-            (false, _) => Basis::ControlOnly,
-            (true, true) => Basis::BeforeSegmentation,
-            (true, false) => Basis::AllSegments,
-        };
+        let basis = basis(full, host.is_some());
         let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
         let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &modes)));
         let feed = Arc::new(SharedFeed::new(Feed::new(tracker, basis, evidence.transpose()?)));
@@ -417,6 +406,34 @@ fn host_tap(
         ));
     }
     Ok(tap)
+}
+
+/// How the program is loaded for this plan.
+fn engine_config(plan: &LivePlan, both_ways: bool, sockets: u32) -> EngineConfig {
+    // Sockets have whole frames, also where the program cannot copy them.
+    let without = KernelFeatures::of_this_kernel().lacks(Feature::FrameBytes) && sockets > 0;
+    let snapshots = plan.evidence.is_some() && !without;
+    // With one queue alone the accounting says it all. What the host sends is a place of its own.
+    let by_queue = both_ways || xsk_maps::queue_count(&plan.interfaces) > 1;
+    EngineConfig { by_queue, snapshots, sockets, ..plan.engine.clone() }
+}
+
+/// How connections are tracked for this plan, but for what the host and the depth add.
+fn tracker_config(plan: &LivePlan, clock: Clock) -> TrackerConfig {
+    TrackerConfig {
+        max_connections: plan.max_connections,
+        hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), clock.offset_ns),
+        ..TrackerConfig::default()
+    }
+}
+
+/// How complete the counts are.
+fn basis(full: bool, both_ways: bool) -> Basis {
+    match (full, both_ways) {
+        (false, _) => Basis::ControlOnly,
+        (true, true) => Basis::BeforeSegmentation,
+        (true, false) => Basis::AllSegments,
+    }
 }
 
 /// The addresses of this host on the interfaces that are watched.

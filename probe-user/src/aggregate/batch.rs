@@ -3,7 +3,7 @@
 //! Rows are larger than what a processor keeps near, and every connection belongs to two of them. Added one by one, each
 //! would be waited for; added row by row, each is fetched once for many. Must not know what the sums mean.
 
-use super::{Rows, contribution::Fact, group::Groups, totals::Totals};
+use super::{Rows, contribution::Contribution, group::Groups, totals::Totals};
 use crate::record::Connection;
 
 /// Facts gathered before they are added: many per row, where rows are many.
@@ -13,7 +13,7 @@ const _: () = assert!(BATCH_LEN < 1 << 24, "sums over those of one row are of ha
 /// Facts that wait to be added.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
-    facts: Vec<Fact>,
+    contributions: Vec<Contribution>,
     /// Of each fact.
     rows: Vec<Rows>,
     /// Memory for numbers of facts in the order of their rows, and for where those of a row begin, then end.
@@ -24,20 +24,20 @@ pub(super) struct Batch {
 impl Batch {
     /// With room for all: if it grew, it would be copied, and touching memory for the first time is dear.
     pub(super) fn new() -> Self {
-        let (facts, rows) = (Vec::with_capacity(BATCH_LEN), Vec::with_capacity(BATCH_LEN));
-        Self { facts, rows, order: Vec::new(), bounds: Vec::new() }
+        let (contributions, rows) = (Vec::with_capacity(BATCH_LEN), Vec::with_capacity(BATCH_LEN));
+        Self { contributions, rows, order: Vec::new(), bounds: Vec::new() }
     }
 
     /// Adds one; false when it does not fit, and has to be added directly.
     #[inline]
     pub(super) fn push(&mut self, connection: &Connection, rows: Rows) -> bool {
         // Written before it is known to fit: then nothing has to be kept meanwhile.
-        self.facts.push(Fact::of(connection));
-        let fits = Fact::fits(connection);
+        self.contributions.push(Contribution::of(connection));
+        let fits = Contribution::fits(connection);
         if fits {
             self.rows.push(rows);
         } else {
-            self.facts.pop();
+            self.contributions.pop();
         }
         fits
     }
@@ -60,7 +60,7 @@ impl Batch {
         // Each has one server: what its row takes is what they all take.
         self.add_by(0, servers, |totals| all.merge(totals));
         self.add_by(1, clients, |_| ());
-        self.facts.clear();
+        self.contributions.clear();
         self.rows.clear();
     }
 
@@ -72,7 +72,7 @@ impl Batch {
             let (run, others) = order.split_at((end - begin) as usize);
             (order, begin) = (others, end);
             if !run.is_empty() {
-                taken(&group.add_run(&self.facts, run));
+                taken(&group.add_run(&self.contributions, run));
             }
         }
     }

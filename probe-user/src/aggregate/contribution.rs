@@ -9,7 +9,7 @@ use crate::record::{Cause, Closing, Connection, Impact, Opening, ResetBy};
 /// See the module.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[repr(align(32))]
-pub(super) struct Fact {
+pub(super) struct Contribution {
     /// Which of the sums that a connection raises by one at most it does raise, a [`Lane`] each; above these, its impact and
     /// its cause.
     ones: u64,
@@ -22,7 +22,7 @@ pub(super) struct Fact {
     rst_of_completed: u32,
 }
 
-const _: () = assert!(size_of::<Fact>() == 32);
+const _: () = assert!(size_of::<Contribution>() == 32);
 
 /// Sums that a connection raises by one at most: a few bits each in one word, so that one addition raises them all.
 #[derive(Clone, Copy)]
@@ -75,7 +75,7 @@ impl Lane {
     }
 }
 
-impl Fact {
+impl Contribution {
     /// False for what is so long or large that a fact does not hold it, and for what had an idle gap: few have one, so a
     /// fact has no place for it.
     #[inline]
@@ -168,24 +168,24 @@ struct Lanes {
 impl Sums {
     /// Over facts given by their numbers; `cause` takes the number of each one's cause.
     #[inline]
-    pub(super) fn of(facts: &[Fact], numbers: &[u32], mut cause: impl FnMut(usize)) -> Self {
+    pub(super) fn of(contributions: &[Contribution], numbers: &[u32], mut cause: impl FnMut(usize)) -> Self {
         let mut sums = Self::default();
         for piece in numbers.chunks(LANE_MOST) {
             let (mut ones, mut flags, mut impacts) = (0, 0, [0, 0]);
             for &number in piece {
-                let fact = &facts[number as usize];
-                cause((fact.ones >> (CAUSE_SHIFT + IMPACT_BITS)) as usize);
-                let impact = (fact.ones >> CAUSE_SHIFT) as usize & ((1 << IMPACT_BITS) - 1);
+                let contribution = &contributions[number as usize];
+                cause((contribution.ones >> (CAUSE_SHIFT + IMPACT_BITS)) as usize);
+                let impact = (contribution.ones >> CAUSE_SHIFT) as usize & ((1 << IMPACT_BITS) - 1);
                 // No branch, as which way it goes cannot be guessed.
-                let with_rst = fact.ones >> (Lane::WithRst as usize * LANE_BITS) & 1;
+                let with_rst = contribution.ones >> (Lane::WithRst as usize * LANE_BITS) & 1;
                 impacts[0] += with_rst << (impact * IMPACT_LANE_BITS);
                 impacts[1] += (with_rst ^ 1) << (impact * IMPACT_LANE_BITS);
-                sums.rst_lossy_of_completed += u64::from(fact.rst_of_completed) * u64::from(IS_LOSS[impact]);
-                ones += fact.ones & ((1 << CAUSE_SHIFT) - 1);
-                flags += fact.flags;
-                sums.packets += u64::from(fact.packets);
-                sums.ip_bytes += u64::from(fact.ip_bytes);
-                sums.rst_of_completed += u64::from(fact.rst_of_completed);
+                sums.rst_lossy_of_completed += u64::from(contribution.rst_of_completed) * u64::from(IS_LOSS[impact]);
+                ones += contribution.ones & ((1 << CAUSE_SHIFT) - 1);
+                flags += contribution.flags;
+                sums.packets += u64::from(contribution.packets);
+                sums.ip_bytes += u64::from(contribution.ip_bytes);
+                sums.rst_of_completed += u64::from(contribution.rst_of_completed);
             }
             sums.lanes.add(ones, flags, impacts);
         }
@@ -261,7 +261,7 @@ mod tests {
             let any = Side::default();
             let mut one = connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, any, any);
             change(&mut one, value);
-            Fact::fits(&one)
+            Contribution::fits(&one)
         };
         let cases: [(Change, u64); 14] = [
             (|one, value| one.from_orig.syn = value, 7),

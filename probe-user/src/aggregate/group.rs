@@ -8,7 +8,7 @@ use std::{
 use super::{
     Causes, Totals,
     chunks::Chunks,
-    contribution::{Fact, Sums, duration_us},
+    contribution::{Contribution, Sums, duration_us},
     duration::Durations,
     gaps::{GapCluster, Gaps},
     intern::{End, Interned},
@@ -54,11 +54,12 @@ impl Group {
 
     /// Adds connections, given by the numbers of their facts; returns their sums.
     #[inline]
-    pub(super) fn add_run(&mut self, facts: &[Fact], numbers: &[u32]) -> Totals {
-        let sums = Sums::of(facts, numbers, |cause| self.causes.add(cause));
+    pub(super) fn add_run(&mut self, contributions: &[Contribution], numbers: &[u32]) -> Totals {
+        let sums = Sums::of(contributions, numbers, |cause| self.causes.add(cause));
         let totals = sums.totals();
         self.totals.merge(&totals);
-        self.durations.extend(numbers.iter().map(|&number| facts[number as usize].duration_us()), u32::MAX.into());
+        self.durations
+            .extend(numbers.iter().map(|&number| contributions[number as usize].duration_us()), u32::MAX.into());
         totals
     }
 

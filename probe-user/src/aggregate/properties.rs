@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
-use super::{batch::BATCH_LEN, contribution::Fact, tests::connection, *};
+use super::{batch::BATCH_LEN, contribution::Contribution, tests::connection, *};
 use crate::record::{Opening, Side};
 
 const OPENINGS: [Opening; 6] =
@@ -88,7 +88,7 @@ fn both_ways(connections: &[Connection], max_groups: usize, piece: usize) -> [Ag
     }
     assert_eq!(pending.connections(), connections.iter().filter(|one| is_real(one)).count() as u64);
     // Without this, a change of what fits could leave nothing to compare.
-    let fit = connections.iter().filter(|one| is_real(one) && Fact::fits(one)).count();
+    let fit = connections.iter().filter(|one| is_real(one) && Contribution::fits(one)).count();
     assert_eq!(pending.batch(), fit % BATCH_LEN);
     for one in connections {
         observed.observe(one);
@@ -119,7 +119,7 @@ proptest! {
             (side.syn, side.syn_ack, side.fin, side.rst) = (7, 7, 7, 7);
             (side.packets, side.ip_bytes) = (0x7fff_ffff, 0x7fff_ffff);
         }
-        prop_assert!(Fact::fits(&one));
+        prop_assert!(Contribution::fits(&one));
         let [batch, one_by_one] = both_ways(&vec![one; many], 1, 100);
         assert_same(&batch, &one_by_one);
     }
@@ -133,7 +133,7 @@ fn any_connections_are_of_both_kinds() {
     for _ in 0..4000 {
         connections.push(any.new_tree(&mut runner).expect("nothing is rejected").current());
     }
-    let fit = connections.iter().filter(|one| Fact::fits(one)).count();
+    let fit = connections.iter().filter(|one| Contribution::fits(one)).count();
     assert!((400..3600).contains(&fit), "{fit}");
     // Each of these is the only thing that keeps some of them out.
     let mends: [fn(&mut Connection); 4] = [
@@ -146,7 +146,7 @@ fn any_connections_are_of_both_kinds() {
         let mended = connections.iter().filter(|one| {
             let mut mended = (*one).clone();
             mend(&mut mended);
-            !Fact::fits(one) && Fact::fits(&mended)
+            !Contribution::fits(one) && Contribution::fits(&mended)
         });
         assert!(mended.count() > 5, "{number}");
     }
@@ -164,7 +164,7 @@ fn more_than_one_batch() {
         one
     };
     let connections: Vec<_> = (0..100_000).map(of_number).collect();
-    let fit = connections.iter().filter(|one| Fact::fits(one)).count();
+    let fit = connections.iter().filter(|one| Contribution::fits(one)).count();
     assert!(fit > 2 * BATCH_LEN, "{fit}");
     let [batch, one_by_one] = both_ways(&connections, 100, 100);
     assert_same(&batch, &one_by_one);

@@ -23,12 +23,7 @@ pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig:
         opening,
         closing,
         reset_by: if resp.rst > 0 { ResetBy::Server } else { ResetBy::None },
-        verdict: Verdict {
-            cause: Cause::None,
-            confidence: Confidence::High,
-            impact: Impact::None,
-            facts: Vec::new(),
-        },
+        verdict: Verdict { cause: Cause::None, confidence: Confidence::High, impact: Impact::None, facts: Vec::new() },
         idle_gap_ns: None,
         stage: None,
         answered_after_ns: None,

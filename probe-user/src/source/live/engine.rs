@@ -9,14 +9,11 @@
 #![expect(unsafe_code, reason = "reads map memory in place, under the epoch protocol")]
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf,
     maps::{Array, ArrayOfMaps, Map, MapData},
     programs::{Program, ProgramError, Xdp},
 };
-use probe_ebpf::layout::{
-    ABI_VERSION, Bucket, Control, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, JournalEntry, LogEntry, OPENING_WAYS, Opening,
-    OpeningSet, SLOT_SEGMENTS, SLOTS_PER_BUCKET, Slot,
-};
+use probe_ebpf::layout::{ABI_VERSION, Bucket, Control, JournalEntry, LogEntry, OPENING_WAYS, SLOT_SEGMENTS, Slot};
 
 use super::{
     LiveError,
@@ -25,22 +22,17 @@ use super::{
     drain::{Drain, Left, Order},
     flood::Flood,
     kernel_features::{Feature, KernelFeatures},
+    loader::{Constants, OBJECT, TableSizes},
     mapping::{Mapping, map},
     privilege,
     queues::{QueueMap, Queues},
     services::Services,
-    verifier,
 };
 pub use super::{
     engine_config::{Action, Depth, EngineConfig},
     fault_injection::FaultInjection,
     sink::Sink,
 };
-
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/rstprobe.o"));
-
-/// aya-log's most talkative level.
-const LOG_EVERYTHING: u8 = 5;
 
 /// The loaded program and its maps.
 pub struct Engine {
@@ -94,55 +86,9 @@ impl Engine {
     }
 
     fn load_variant(config: &EngineConfig, cpus: usize, frags: bool) -> Result<Self, LiveError> {
-        let slots = config.slots_per_cpu;
-        let buckets = (slots / SLOTS_PER_BUCKET).max(1);
-        let journal = slots * SLOT_SEGMENTS as u32;
-        let regions = 2 * u32::try_from(cpus).map_err(|_| LiveError::TableSize { slots, log: config.log_per_cpu })?;
-        let total =
-            |per_cpu: u32| per_cpu.checked_mul(regions).ok_or(LiveError::TableSize { slots, log: config.log_per_cpu });
+        let sizes = TableSizes::of(config, cpus)?;
         let seed: u64 = std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), cpus);
-        let (depth, action) = (config.depth_value(), config.action_value());
-        let (cpu_count, domain, log) = (cpus as u32, config.domain.value(), config.log_per_cpu);
-        let (tunnels, tunnel_depth) = (config.encapsulations.enabled, u32::from(config.encapsulations.max_depth));
-        let reset = config.reset_offsets.unwrap_or_default();
-        let log_level = if config.trace { LOG_EVERYTHING } else { 0 };
-        let mut ebpf = EbpfLoader::new()
-            .verifier_log_level(verifier::LOG_LEVEL)
-            // Present only in an object of this very layout; see probe_ebpf::layout::ABI_VERSION.
-            .override_global("RSTPROBE_ABI_5", &ABI_VERSION, true)
-            .override_global("SLOTS_PER_CPU", &slots, true)
-            .override_global("BUCKETS_PER_CPU", &buckets, true)
-            .override_global("LOG_PER_CPU", &log, true)
-            .override_global("HASH_SEED", &seed, true)
-            .override_global("OPENING_SETS_PER_CPU", &config.opening_sets, true)
-            .override_global("DEPTH", &depth, true)
-            .override_global("ACTION", &action, true)
-            .override_global("DOMAIN", &domain, true)
-            .override_global("TUNNELS", &tunnels, true)
-            .override_global("TUNNEL_DEPTH", &tunnel_depth, true)
-            .override_global("LINGER", &config.faults.linger, true)
-            .override_global("BY_QUEUE", &u32::from(config.by_queue), true)
-            .override_global("EVIDENCE", &u32::from(config.snapshots), true)
-            // Only an object with the feature `trace` has it.
-            .override_global("AYA_LOG_LEVEL", &log_level, config.trace)
-            .override_global("RESET_SKB_OFFSET", &reset[0], true)
-            .override_global("RESET_STATE_OFFSET", &reset[1], true)
-            .override_global("RESET_REASON_OFFSET", &reset[2], true)
-            .override_global("RESET_SOURCE_OFFSET", &reset[3], true)
-            .override_global("RESET_DESTINATION_OFFSET", &reset[4], true)
-            .map_max_entries("CPU_COUNTERS", cpu_count)
-            .map_max_entries("INDEX", total(buckets)?)
-            .map_max_entries("SLOTS", total(slots)?)
-            .map_max_entries("JOURNAL", total(journal)?)
-            .map_max_entries("LOG", total(log)?)
-            .map_max_entries("SNAPSHOT_RINGS", cpu_count)
-            .map_max_entries("SOCKETS", config.sockets.max(1))
-            .map_max_entries("QUEUES", QueueMap::rows(config.by_queue, cpu_count))
-            .map_max_entries("SERVICES", Flood::rows(config.opening_sets, cpu_count))
-            .map_max_entries("OPENING_SETS", Flood::sets(config.opening_sets, cpu_count))
-            .map_max_entries("OPENINGS", Flood::openings(config.opening_sets, cpu_count))
-            .load(OBJECT)
-            .map_err(|source| LiveError::Load(Box::new(source)))?;
+        let mut ebpf = Constants::of(config, &sizes, seed).load()?;
         let program = match (config.sockets > 0, frags) {
             (false, false) => "rstprobe",
             (false, true) => "rstprobe_frags",
@@ -151,17 +97,17 @@ impl Engine {
         };
         xdp(&mut ebpf, program)?.load().map_err(|source| LiveError::Program(Box::new(source)))?;
         let mut engine = Self {
-            control_block: ControlBlock::map(&ebpf, cpu_count)?,
-            index: map(&ebpf, "INDEX", total(buckets)?)?,
-            slots: map(&ebpf, "SLOTS", total(slots)?)?,
-            journal: map(&ebpf, "JOURNAL", total(journal)?)?,
-            log: map(&ebpf, "LOG", total(log)?)?,
+            control_block: ControlBlock::map(&ebpf, sizes.cpus)?,
+            index: map(&ebpf, "INDEX", sizes.buckets)?,
+            slots: map(&ebpf, "SLOTS", sizes.slots)?,
+            journal: map(&ebpf, "JOURNAL", sizes.journal)?,
+            log: map(&ebpf, "LOG", sizes.log)?,
             grace: grace(&mut ebpf)?,
             grace_inner: Array::create(1, 0).map_err(LiveError::map("grace"))?,
             ebpf,
             program,
             cpus,
-            buckets_per_cpu: buckets as usize,
+            buckets_per_cpu: sizes.buckets_per_cpu as usize,
             epoch: 0,
             armed: true,
             budget: (u32::MAX, u32::MAX),
@@ -174,7 +120,7 @@ impl Engine {
             engine.flood = Some(Flood::map(&engine.ebpf, config.opening_sets, cpus, seed)?);
         }
         if config.by_queue {
-            engine.queues = Some(QueueMap::map(&engine.ebpf, cpu_count)?);
+            engine.queues = Some(QueueMap::map(&engine.ebpf, sizes.cpus)?);
         }
         engine.tell(0, 0);
         Ok(engine)
@@ -346,35 +292,6 @@ impl Engine {
             }
         }
         self.control_block.clear(region);
-    }
-}
-
-impl EngineConfig {
-    /// Memory of the tables of flows and log, a half for each of two epochs, and of openings, on every possible CPU, bytes.
-    pub fn table_bytes(&self, cpus: usize) -> u64 {
-        let (slots, log) = (self.slots_per_cpu as usize, self.log_per_cpu as usize);
-        let buckets = slots / SLOTS_PER_BUCKET as usize;
-        let slot = size_of::<Slot>() + SLOT_SEGMENTS * size_of::<JournalEntry>();
-        let tables = 2 * (slots * slot + buckets * size_of::<Bucket>() + log * size_of::<LogEntry>());
-        // Openings that floods are told by, of which a set has its ways.
-        let openings = self.opening_sets as usize * (size_of::<OpeningSet>() + OPENING_WAYS * size_of::<Opening>());
-        (cpus * (tables + openings)) as u64
-    }
-
-    fn depth_value(&self) -> u32 {
-        match self.depth {
-            Depth::Control => DEPTH_CONTROL,
-            Depth::Full => DEPTH_FULL,
-            Depth::Auto => DEPTH_AUTO,
-        }
-    }
-
-    fn action_value(&self) -> u32 {
-        // enum xdp_action in include/uapi/linux/bpf.h: XDP_DROP 1, XDP_PASS 2.
-        match self.action {
-            Action::Drop => 1,
-            Action::Pass => 2,
-        }
     }
 }
 

@@ -1,6 +1,12 @@
 //! Engine configuration: what the kernel program records, what becomes of frames, and the sizes of its tables.
 
-use probe_ebpf::tunnel::{self, Encapsulations};
+use probe_ebpf::{
+    layout::{
+        Bucket, DEPTH_AUTO, DEPTH_CONTROL, DEPTH_FULL, JournalEntry, LogEntry, OPENING_WAYS, Opening, OpeningSet,
+        SLOT_SEGMENTS, SLOTS_PER_BUCKET, Slot,
+    },
+    tunnel::{self, Encapsulations},
+};
 
 use super::fault_injection::FaultInjection;
 use crate::source::Domain;
@@ -81,6 +87,37 @@ impl Default for EngineConfig {
             sockets: 0,
             trace: false,
             faults: FaultInjection::default(),
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Memory of the tables of flows and log, a half for each of two epochs, and of openings, on every possible CPU, bytes.
+    pub fn table_bytes(&self, cpus: usize) -> u64 {
+        let (slots, log) = (self.slots_per_cpu as usize, self.log_per_cpu as usize);
+        let buckets = slots / SLOTS_PER_BUCKET as usize;
+        let slot = size_of::<Slot>() + SLOT_SEGMENTS * size_of::<JournalEntry>();
+        let tables = 2 * (slots * slot + buckets * size_of::<Bucket>() + log * size_of::<LogEntry>());
+        // Openings that floods are told by, of which a set has its ways.
+        let openings = self.opening_sets as usize * (size_of::<OpeningSet>() + OPENING_WAYS * size_of::<Opening>());
+        (cpus * (tables + openings)) as u64
+    }
+
+    /// [`Depth`] as the program knows it.
+    pub(super) fn depth_value(&self) -> u32 {
+        match self.depth {
+            Depth::Control => DEPTH_CONTROL,
+            Depth::Full => DEPTH_FULL,
+            Depth::Auto => DEPTH_AUTO,
+        }
+    }
+
+    /// [`Action`] as the program knows it.
+    pub(super) fn action_value(&self) -> u32 {
+        // enum xdp_action in include/uapi/linux/bpf.h: XDP_DROP 1, XDP_PASS 2.
+        match self.action {
+            Action::Drop => 1,
+            Action::Pass => 2,
         }
     }
 }

@@ -45,6 +45,7 @@ pub mod host_traffic;
 pub mod kernel_features;
 pub mod leftover;
 pub mod link_layer;
+mod loader;
 mod mapping;
 pub mod netdev;
 pub mod offloads;
