@@ -80,10 +80,10 @@ pub enum RunError {
         capture: String,
     },
     /// Every watched interface has gone. Everything measured has been printed.
-    #[error("nothing is left to watch: {0} no longer there; what was seen before is printed")]
+    #[error("no interface is left to watch: {0} no longer there; what was seen before is printed")]
     InterfacesGone(String),
     /// The reader of our output went away: not an error.
-    #[error("the reader of the output went away")]
+    #[error("the reader of standard output closed the pipe")]
     BrokenPipe,
     /// A runtime could not be made, or a signal handler not be set.
     #[error("cannot start: {0}")]
@@ -93,7 +93,7 @@ pub enum RunError {
     Json(#[from] serde_json::Error),
     /// The books do not balance: a bug. Everything measured has been printed.
     #[error(
-        "the books of the data plane do not balance: {0} segments differ. This is a bug in rstprobe; please report it \
+        "the accounting of the data plane does not balance: {0} segments differ. This is a bug in rstprobe; please report it \
          with the output of `rstprobe doctor`"
     )]
     Unbalanced(u64),

@@ -212,8 +212,8 @@ fn interfaces_that_go_are_told_and_the_last_ends_it() {
         for (leg, what) in [
             (CLIENT_LEG, "is down"),
             (CLIENT_LEG, "is up again"),
-            (CLIENT_LEG, "is gone; nothing more is seen there"),
-            (SERVER_LEG, "is gone; nothing more is seen there"),
+            (CLIENT_LEG, "was removed; nothing more is seen there"),
+            (SERVER_LEG, "was removed; nothing more is seen there"),
         ] {
             let line = format!("rstprobe: {leg}: the interface {what}");
             assert_eq!(finished.stderr.lines().filter(|said| *said == line).count(), 1, "{line}: {}", finished.stderr);

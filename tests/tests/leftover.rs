@@ -190,7 +190,8 @@ fn what_a_kill_leaves_is_told_and_detached() {
         let footprint = killed(&pair, SOURCE);
         let doctor = one_shot(&pair, &["doctor", "-i", SOURCE]);
         assert_eq!(doctor.status.code(), Some(0), "{}", doctor.stderr);
-        let parts = ["the egress filter of rstprobe pid ", ", which is gone", "`rstprobe detach -i source` removes it"];
+        let parts =
+            ["the egress filter of rstprobe pid ", ", which no longer runs", "`rstprobe detach -i source` removes it"];
         assert_said(&doctor.stdout, &parts);
         assert_eq!(filters(&pair, SOURCE).len(), 1, "doctor only looks");
         let elsewhere = one_shot(&pair, &["detach", "-i", SINK]);
@@ -201,8 +202,10 @@ fn what_a_kill_leaves_is_told_and_detached() {
         assert_eq!(filters(&pair, SOURCE).len(), 1);
         let detached = one_shot(&pair, &["detach", "-i", SOURCE]);
         assert_eq!(detached.status.code(), Some(0), "{}", detached.stderr);
-        let parts =
-            ["source: removed the egress filter of rstprobe pid ", ", which is gone, and the clsact qdisc that it had"];
+        let parts = [
+            "source: removed the egress filter of rstprobe pid ",
+            ", which no longer runs, and the clsact qdisc that it had",
+        ];
         assert_said(&detached.stdout, &parts);
         assert_gone(&pair, SOURCE, &footprint);
         let unknown = one_shot(&pair, &["detach", "-i", "nowhere0"]);

@@ -37,7 +37,7 @@ pub(crate) fn detach(plan: &DetachPlan) -> Result<(), RunError> {
         if let Some(holder) = device.xdp.as_ref().filter(|holder| holder.program_name.is_none()) {
             let id = holder.program_id;
             text.write_fmt(format_args!(
-                "{}: stays: XDP program id {id} ({}): its name, and so whose it is, is told to CAP_SYS_ADMIN only\n",
+                "{}: stays: XDP program id {id} ({}): only CAP_SYS_ADMIN sees its name, and so its owner\n",
                 device.name, holder.mode
             ))
             .expect("a String takes everything");

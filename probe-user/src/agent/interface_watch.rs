@@ -94,7 +94,7 @@ impl Watched {
         let what = match now {
             State::Up => "is up again",
             State::Down => "is down",
-            State::Gone => "is gone; nothing more is seen there",
+            State::Gone => "was removed; nothing more is seen there",
         };
         Some(format!("rstprobe: {}: the interface {what}", self.name))
     }
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(eth1.change(State::Down).as_deref(), Some("rstprobe: eth1: the interface is down"));
         assert_eq!(eth1.change(State::Down), None);
         assert_eq!(eth1.change(State::Up).as_deref(), Some("rstprobe: eth1: the interface is up again"));
-        let gone = "rstprobe: eth1: the interface is gone; nothing more is seen there";
+        let gone = "rstprobe: eth1: the interface was removed; nothing more is seen there";
         assert_eq!(eth1.change(State::Gone).as_deref(), Some(gone));
         assert_eq!(eth1.change(State::Up), None);
     }

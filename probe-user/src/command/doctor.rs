@@ -183,9 +183,9 @@ fn program(report: &mut Report) -> Option<Engine> {
 
 /// What the driver says of itself.
 fn native(device: &Netdev) -> String {
-    let Some(features) = device.features else { return "unknown (the kernel tells since 6.3)".to_string() };
+    let Some(features) = device.features else { return "unknown (Linux 6.3 and newer report it)".to_string() };
     if !features.native() {
-        return "no, says the driver".to_string();
+        return "no, the driver reports".to_string();
     }
     let abilities = [
         (features.multi_buffer(), "multi-buffer"),
@@ -194,7 +194,7 @@ fn native(device: &Netdev) -> String {
     ];
     let known: Vec<_> = abilities.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
     let with = if known.is_empty() { String::new() } else { format!(", with {}", known.join(", ")) };
-    format!("yes, says the driver{with}")
+    format!("yes, the driver reports{with}")
 }
 
 /// Whether the driver will say what it lost.
@@ -236,7 +236,7 @@ fn interface(report: &mut Report, device: &Netdev, engine: Option<&Engine>) {
             device.name
         ),
         Some(false) => "off".to_string(),
-        None => "unknown (the driver does not say)".to_string(),
+        None => "unknown (the driver does not report it)".to_string(),
     };
     report.fact("VLAN strip", &strip);
     report.fact("loss counters", &loss_counters(device));

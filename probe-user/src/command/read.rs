@@ -277,7 +277,7 @@ impl Reading {
     /// Nobody wants to hear more: what has been kept until now is written, and that it is not all is said.
     fn abandon(self) -> Result<(), RunError> {
         let Some(evidence) = self.evidence else { return Err(RunError::BrokenPipe) };
-        output::say("rstprobe: the reader of the output went away; --evidence ends where the output does");
+        output::say("rstprobe: the reader of standard output closed the pipe; --evidence ends where the output does");
         evidence.close().1.and(Err(RunError::BrokenPipe))
     }
 

@@ -192,7 +192,7 @@ impl Comments {
             write!(full, "; {}={}", fact.name, fact.value).expect("a String takes everything");
         }
         if left_out > 0 {
-            write!(full, "; {left_out} frames of it are not kept").expect("a String takes everything");
+            write!(full, "; {left_out} of its frames are left out").expect("a String takes everything");
         }
         Self { full, short }
     }

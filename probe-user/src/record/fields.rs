@@ -180,7 +180,7 @@ pub static FIELDS: &[Field] = &[
         "orientation",
         "orientation",
         words!(Orientation, |one| Some(one.orientation)),
-        "how client and server are told apart",
+        "how client and server are known",
     ),
     Field {
         also: &[("state", Scope::Both)],

@@ -33,8 +33,8 @@ macro_rules! names {
 names!(Orientation {
     Syn => "syn", "the client's SYN was seen";
     SynAck => "syn_ack", "only the server's SYN-ACK was seen";
-    ServicePort => "service_port", "told by a well-known service port";
-    Remembered => "remembered", "told by an earlier connection: of the same ports, or to the same server";
+    ServicePort => "service_port", "the server has a well-known service port";
+    Remembered => "remembered", "known from an earlier connection: of the same ports, or to the same server";
     FirstSender => "first_sender", "a guess: who sent the first segment seen";
 });
 
@@ -65,8 +65,8 @@ names!(ResetBy {
     None => "none", "no RST ended it";
     Client => "client", "the client reset it";
     Server => "server", "the server reset it";
-    Middle => "middle", "something between client and server reset it, by the evidence";
-    Unknown => "unknown", "it was reset, by whom cannot be told";
+    Middle => "middle", "a device between client and server reset it, as the facts show";
+    Unknown => "unknown", "it was reset; by whom is not known";
 });
 
 names!(Written {
@@ -87,16 +87,16 @@ names!(Basis {
 names!(Confidence {
     Low => "low", "a hint among several explanations";
     Medium => "medium", "the best explanation; rivals remain";
-    High => "high", "nothing else known leaves this evidence";
+    High => "high", "no other known cause leaves these facts";
 });
 
 names!(Impact {
-    None => "none", "nothing was lost: all was acknowledged, but perhaps a TLS goodbye";
+    None => "none", "nothing was lost: all was acknowledged, except perhaps a TLS close_notify";
     RequestLost => "request_lost", "a request was not received, or discarded";
     ResponseLost => "response_lost", "a request was received, and its answer never arrived";
     TransferCut => "transfer_cut", "payload was on the way, or its sender went on";
     AttemptFailed => "attempt_failed", "there was no connection";
-    Unknown => "unknown", "too little was seen to say";
+    Unknown => "unknown", "too little was seen to decide";
 });
 
 names!(Stage {
@@ -124,7 +124,7 @@ names!(ConnState {
 
 names!(Cause {
     None => "none", "orderly end, or no end yet";
-    Unknown => "unknown", "there was an RST and the evidence fits nothing known";
+    Unknown => "unknown", "there was an RST, and its facts fit no known cause";
     RefusedClosedPort => "refused_closed_port", "nobody listens on the port, or a firewall answered in the host's name";
     RefusedByFirewall => "refused_by_firewall", "a device on the path refused the connection";
     HalfOpenScan => "half_open_scan", "the client reset right after the SYN-ACK: a half-open scan or a cancelled connect";
@@ -147,15 +147,15 @@ names!(Cause {
     DeviceResetBoth => "device_reset_both", "a device on the path reset both ends";
     RstWithoutConnection => "rst_without_connection", "RST for a connection that was never seen: backscatter, or one-sided view";
     Vanished => "vanished", "data went unacknowledged, then silence, no RST";
-    Explained => "explained", "the RST itself says why";
-    CloseNotifyAfterClose => "close_notify_after_close", "a TLS goodbye (close_notify) met a side that had closed: harmless";
+    Explained => "explained", "the RST carries its reason as text";
+    CloseNotifyAfterClose => "close_notify_after_close", "a TLS close_notify met a side that had closed: harmless";
     ClientGaveUp => "client_gave_up", "the client ended it while it waited for an answer";
     ClientAbortUpload => "client_abort_upload", "the client stopped while it was sending";
     AcceptQueueFull => "accept_queue_full", "the server's accept queue was full: its application does not accept fast enough";
     RetransmissionTimeout => "retransmission_timeout", "payload was sent again and again, and nobody acknowledged it";
     SynAckUnanswered => "syn_ack_unanswered", "the server's SYN-ACK was never answered: a spoofed SYN, or a lost return path";
     IcmpUnreachable => "icmp_unreachable", "an ICMP error said that the other side cannot be reached";
-    TlsAlert => "tls_alert", "a TLS alert says why";
+    TlsAlert => "tls_alert", "a TLS alert gives the reason";
     HealthCheck => "health_check", "a monitor looks at steady intervals whether the service accepts: harmless";
 });
 

@@ -109,8 +109,8 @@ pub fn down_up_gone() -> Outcome {
     for (leg, what) in [
         (CLIENT_LEG, "is down"),
         (CLIENT_LEG, "is up again"),
-        (CLIENT_LEG, "is gone; nothing more is seen there"),
-        (SERVER_LEG, "is gone; nothing more is seen there"),
+        (CLIENT_LEG, "was removed; nothing more is seen there"),
+        (SERVER_LEG, "was removed; nothing more is seen there"),
     ] {
         let line = format!("rstprobe: {leg}: the interface {what}");
         let times = done.stderr.lines().filter(|said| *said == line).count();

@@ -81,7 +81,7 @@ impl Facts<'_> {
             return Foresight::Refused("the loopback device has no native XDP".to_owned());
         }
         if features.is_some_and(|features| !features.native()) {
-            return Foresight::Refused(format!("driver {driver} says that it has no native XDP"));
+            return Foresight::Refused(format!("driver {driver} reports no native XDP"));
         }
         if *mtu > PAGE_MTU && !self.frags && matches!(driver.as_str(), "veth" | "virtio_net") {
             return Foresight::Refused(format!("MTU {mtu} is above {PAGE_MTU}, the most without multi-buffer XDP"));
@@ -125,13 +125,13 @@ impl Facts<'_> {
     fn what_is_known(&self) -> String {
         let Netdev { driver, features, mtu, .. } = self.device;
         let mut known = vec![match features {
-            Some(_) => format!("driver {driver} says that it has native XDP"),
+            Some(_) => format!("driver {driver} reports native XDP"),
             None => format!("driver {driver} cannot be asked (Linux 6.3)"),
         }];
         if *mtu > PAGE_MTU {
             let takes = features.is_some_and(XdpFeatures::multi_buffer);
             known.push(match (self.frags, takes) {
-                (true, true) => format!("MTU {mtu} is no obstacle by its word"),
+                (true, true) => format!("MTU {mtu} is within what it reports"),
                 (true, false) => format!("MTU {mtu} may be above what it takes"),
                 (false, _) => format!("MTU {mtu} may be above what it takes without multi-buffer XDP"),
             });
@@ -156,7 +156,7 @@ pub(super) fn next_step(device: &Netdev, mode: Mode, frags: bool, words: &str, s
         return "see `rstprobe doctor` for the capabilities it needs".to_owned();
     }
     if mode == Mode::Generic {
-        return "`rstprobe doctor` tells what is known of the interface; a capture can be read instead".to_owned();
+        return "`rstprobe doctor` shows what is known of the interface; a capture can be read instead".to_owned();
     }
     let says = |texts: &[&str]| texts.iter().any(|text| words.to_ascii_lowercase().contains(text));
     if says(&["gro_hw", "gro-hw", "lro", "csum"]) {

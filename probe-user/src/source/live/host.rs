@@ -41,7 +41,7 @@ impl ResetFormat {
         let text = with_tracefs(|| TRACEFS.iter().find_map(format))?
             .ok_or("this kernel has no tracepoint tcp:tcp_send_reset, or it may not be read")?;
         Self::parse(&text)
-            .ok_or_else(|| "this kernel's tcp:tcp_send_reset tells no reason (it does since 6.10)".to_string())
+            .ok_or_else(|| "this kernel's tcp:tcp_send_reset has no reason (Linux 6.10 and newer have it)".to_string())
     }
 
     /// From the text of a format file; `None` when a field is missing.
@@ -268,7 +268,7 @@ print fmt: "x", __print_symbolic(REC->state, { TCP_A, "A" }), __print_symbolic(R
         let format = ResetFormat::parse(FORMAT).expect("whole");
         assert_eq!(format.offsets, [8, 24, 28, 32, 60]);
         assert_eq!(format.names, ["NOT_SPECIFIED", "", "NO_SOCKET"]);
-        assert_eq!(ResetFormat::parse(&FORMAT.replace("reason;", "cause;")), None, "older kernels tell no reason");
+        assert_eq!(ResetFormat::parse(&FORMAT.replace("reason;", "cause;")), None, "older kernels have no reason");
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Leftover {
         let qdisc = match &self.what {
             What::Marked { hook, mark, .. } => {
                 let _turn = Turn::wait();
-                egress::remove(self.index, *hook, mark).map_err(failed("filter of an rstprobe that is gone"))?
+                egress::remove(self.index, *hook, mark).map_err(failed("filter of an rstprobe that no longer runs"))?
             }
             What::Xdp { holder, .. } => {
                 detach_xdp(self.index, holder).map_err(failed("XDP program that has no link"))?;
@@ -185,7 +185,7 @@ impl fmt::Display for Leftover {
                 }
                 match life {
                     Life::Living => write!(f, ", which is running"),
-                    Life::Gone => write!(f, ", which is gone"),
+                    Life::Gone => write!(f, ", which no longer runs"),
                     Life::Unknown(why) => write!(f, "; {why}"),
                 }
             }
@@ -211,7 +211,7 @@ fn detach_xdp(index: u32, holder: &XdpHolder) -> Result<(), rtnetlink::Refusal> 
     const XDP_FLAGS_REPLACE: u32 = 1 << 4;
     let gone = |error: &dyn fmt::Display| rtnetlink::Refusal::from(io::Error::other(error.to_string()));
     let info = loaded_programs().filter_map(Result::ok).find(|program| program.id() == holder.program_id);
-    let info = info.ok_or_else(|| gone(&"the program has gone meanwhile"))?;
+    let info = info.ok_or_else(|| gone(&"the program was removed meanwhile"))?;
     let program = info.fd().map_err(|error| gone(&error))?;
     // include/uapi/linux/if_link.h: XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE, XDP_FLAGS_HW_MODE.
     let flags = match holder.mode {
@@ -246,7 +246,10 @@ mod tests {
         // Nobody has the socket of that number.
         assert_eq!(of(ours.clone()).state(), State::Ownerless);
         let text = of(ours).to_string();
-        assert_eq!(text, "the egress filter of rstprobe pid 12 (program id 7, tag 0000000000000056), which is gone");
+        assert_eq!(
+            text,
+            "the egress filter of rstprobe pid 12 (program id 7, tag 0000000000000056), which no longer runs"
+        );
         for (name, tag) in [(&*mark.to_string(), 0x57), ("cil_to_netdev", 0x56), ("rstprobe", 0x56)] {
             assert_eq!(of_filter(Hook::Egress, &filter(name, tag)), None, "{name}");
         }

@@ -60,7 +60,7 @@ impl fmt::Display for LinkLayer {
 /// Link types that interfaces of today may have (include/uapi/linux/if_arp.h).
 fn name_of(number: u16) -> &'static str {
     match LinkLayerType::from(number) {
-        LinkLayerType::Netrom => "NET/ROM, or none that its driver tells",
+        LinkLayerType::Netrom => "NET/ROM, or none that its driver reports",
         LinkLayerType::Ax25 => "AX.25",
         LinkLayerType::Arcnet => "ARCnet",
         LinkLayerType::Atm => "ATM",

@@ -90,7 +90,7 @@ fn life(number: u64) -> Life {
     match asked {
         Ok(()) => Life::Living,
         Err(error) if error.raw_os_error() == Some(libc::ECONNREFUSED) => Life::Gone,
-        Err(error) => Life::Unknown(format!("whether its owner lives cannot be told: {error}")),
+        Err(error) => Life::Unknown(format!("whether its owner still runs is not known: {error}")),
     }
 }
 

@@ -57,3 +57,30 @@ fn copies_of_a_syn_ack_are_no_full_queue() {
     assert_ne!(judged(&syn_acks(0)).0, Cause::AcceptQueueFull);
     assert_eq!(judged(&syn_acks(SECOND)).0, Cause::AcceptQueueFull);
 }
+
+#[test]
+fn where_acknowledgements_are_not_seen_no_farewell_is_assumed() {
+    let farewell = quits().play("d").reply(0);
+    let mut tracker = Tracker::new(TrackerConfig { pure_acks_seen: false, ..TrackerConfig::default() });
+    for segment in &farewell.segments {
+        tracker.observe(segment, Extra::default());
+    }
+    tracker.finish(u64::MAX);
+    let verdict = tracker.take_closed().remove(0).verdict;
+    assert_ne!((verdict.cause, verdict.impact), judged(&farewell), "what arrived is not known");
+}
+
+#[test]
+fn a_forged_rst_that_neither_host_believed_has_cut_nothing() {
+    let forged = || {
+        let begun = Dialogue::new()
+            .with(0, SYN | TIMESTAMPS, |record| record.option_len = 20)
+            .with(1, SYN | ACK | TIMESTAMPS, |record| record.option_len = 20)
+            .play("ADa");
+        begun.with(1, RST | ACK, |record| (record.ttl, record.ip_id) = (243, 54_321)).play("d")
+    };
+    assert_eq!(judged(&forged().play("ADadA")), (Cause::InjectedSuspect, Impact::None));
+    // A client that believed it answers what still comes by an RST of its own.
+    let believed = judged(&forged().reply(0));
+    assert_eq!((believed.0, believed.1.is_loss()), (Cause::InjectedSuspect, true));
+}
