@@ -51,11 +51,22 @@ pub const NAMES: [(&str, u32); 10] = [
 /// Header steps in one frame, VLAN tags and extension headers included.
 pub const MAX_STEPS: usize = 24;
 
-const VXLAN_PORT: u16 = 4789;
+/// VXLAN (RFC 7348 4.1).
+pub const VXLAN_PORT: u16 = 4789;
 /// VXLAN with a next-protocol field (draft-ietf-nvo3-vxlan-gpe).
-const VXLAN_GPE_PORT: u16 = 4790;
+pub const VXLAN_GPE_PORT: u16 = 4790;
 /// Linux's default before 4789 was assigned; flannel still uses it.
-const VXLAN_LINUX_PORT: u16 = 8472;
+pub const VXLAN_LINUX_PORT: u16 = 8472;
+/// Every port of VXLAN that needs no option. [`is_vxlan`] is the test for it, in the walk and in [`not_tcp`], which comes first.
+pub const VXLAN_PORTS: [u16; 3] = [VXLAN_PORT, VXLAN_GPE_PORT, VXLAN_LINUX_PORT];
+
+/// Whether a UDP port is one of [`VXLAN_PORTS`].
+#[inline(always)]
+#[expect(clippy::needless_bitwise_bool, reason = "each branch would be a way of its own for the verifier")]
+const fn is_vxlan(port: u16) -> bool {
+    (port == VXLAN_PORTS[0]) | (port == VXLAN_PORTS[1]) | (port == VXLAN_PORTS[2])
+}
+
 const GENEVE_PORT: u16 = 6081;
 const GTP_U_PORT: u16 = 2152;
 /// GTP-C; some cores carry user packets there, and Zeek looks at both.
@@ -329,7 +340,7 @@ fn udp<R: Reader>(reader: &R, encapsulations: Encapsulations, walk: &mut Walk) -
     let (src, dst) = (be16(header, 0), be16(header, 2));
     let either = |port: u16| src == port || dst == port;
     let own = encapsulations.vxlan_port();
-    let (bit, next) = if dst == VXLAN_PORT || dst == VXLAN_LINUX_PORT || dst == VXLAN_GPE_PORT {
+    let (bit, next) = if is_vxlan(dst) {
         (VXLAN, layer::VXLAN)
     } else if dst == GENEVE_PORT {
         (GENEVE, layer::GENEVE)
@@ -464,13 +475,13 @@ fn ppp<R: Reader>(reader: &R, walk: &mut Walk) -> Result<(), Reject> {
     Ok(())
 }
 
-mod plain;
+mod not_tcp;
 mod reassembled;
 mod walk;
 
 use walk::layer;
 
-pub use plain::is_plain;
+pub use not_tcp::is_not_tcp;
 pub use reassembled::{
     ALL_OF_CAPTURES, ETHERIP, Known, L2TP, NAMES_OF_CAPTURES, OF_CAPTURES, TZSP, Unknown, locate_whole,
 };

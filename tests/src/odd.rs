@@ -1,4 +1,4 @@
-//! Frames that parsers die of: every layer, every field that can lie; each with what must become of it.
+//! Odd frames: frames that parsers fail on, each with what must become of it.
 //!
 //! Built by hand, byte by byte, because builders refuse to build them.
 

@@ -21,11 +21,11 @@ use crate::{
 
 mod abort;
 mod attempt;
-mod between;
 mod forged;
 mod gate;
 mod kernel;
 mod late;
+mod on_path;
 mod orderly;
 mod reuse;
 mod stage;
@@ -115,7 +115,7 @@ pub fn all() -> Vec<Scenario> {
 
 /// What Linux does besides, for the laboratory: causes that need a trick to be staged, or time.
 pub fn further() -> Vec<Scenario> {
-    [kernel::scenarios(), reuse::scenarios(), between::scenarios(), timing::scenarios()].concat()
+    [kernel::scenarios(), reuse::scenarios(), on_path::scenarios(), timing::scenarios()].concat()
 }
 
 /// One scenario over one family, as it is to be or was played.

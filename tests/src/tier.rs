@@ -1,4 +1,4 @@
-//! The rule of privileged tests: they run when asked to (`RSTPROBE_PRIVILEGED=1`), and say aloud whether they did.
+//! Tiers: privileged tests run, skip with a reason on stderr, or fail in CI.
 //!
 //! `SKIP <name>: <reason>` or `RAN <tier> <name>` on stderr, one line each, so that a suite of nothing but skips
 //! cannot pass for a suite that ran.

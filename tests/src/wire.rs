@@ -1,4 +1,4 @@
-//! The truth beside the probe: plain packet sockets on the same two legs, read by etherparse, counting control flags.
+//! Wire counts: what passed on each leg, counted by packet sockets beside the probe.
 //!
 //! Data segments are not compared: the kernel may merge them (GRO) between the XDP hook and the packet socket. It never
 //! merges two segments with SYN, FIN or RST.

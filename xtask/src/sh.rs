@@ -1,4 +1,4 @@
-//! Starting other programs, and talking to the person who started this one.
+//! Commands: starts other programs, and prints messages.
 //!
 //! Everything said goes to stderr, so that stdout stays free for results. Knows nothing of what the programs do.
 

@@ -1,6 +1,6 @@
-//! The design that is compared with: the kernel's own hash table, one entry per 5-tuple, found or inserted and updated
-//! for every segment that counts. Same parser, same fields, same clock as the real program; only the table differs.
-//! Without atomics: a real one would need them, or a table per CPU.
+//! Benchmark baseline: a conventional BPF hash map with one entry per 5-tuple, looked up or inserted for every counted
+//! segment. Same parser, same fields, same clock as the real program; only the table differs. Without atomics: a real one
+//! would need them, or a table per CPU.
 
 use core::hint::black_box;
 

@@ -180,7 +180,7 @@ fn locate<R: Reader + Walks, const LINK: u8>(frame: &R, scratch: &mut Scratch) -
     let leads_on = reject == Reject::NotTcp
         || matches!(reject, Reject::NotIp | Reject::VlanDepth | Reject::ExtensionDepth) && global!(TUNNELS) != 0;
     let vxlan_port = (global!(TUNNELS) >> 16) as u16;
-    if !leads_on || (LINK == ETHERNET && tunnel::is_plain(frame, reject, vxlan_port)) {
+    if !leads_on || (LINK == ETHERNET && tunnel::is_not_tcp(frame, reject, vxlan_port)) {
         return reject as u32;
     }
     if LINK == ETHERNET {

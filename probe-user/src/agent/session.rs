@@ -48,7 +48,7 @@ use crate::{
         },
         xsk::XskAccounting,
     },
-    tracker::{KernelWord, Process, Tracker, TrackerConfig, TrackerStats},
+    tracker::{Process, ReportedReset, Tracker, TrackerConfig, TrackerStats},
 };
 
 /// A running session.
@@ -301,7 +301,7 @@ impl Session {
                 cgroup: process.cgroup.clone(),
             });
             let &KernelReset { key, from_hi, reason, provoked, .. } = reset;
-            tracker.kernel_reset(&KernelWord { key, from_hi, reason, provoked, process: process.as_ref(), time_ns })
+            tracker.kernel_reset(&ReportedReset { key, from_hi, reason, provoked, process: process.as_ref(), time_ns })
         });
         tracker.count_unmatched_resets(refused);
         if host.lost() > 0 {

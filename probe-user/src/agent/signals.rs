@@ -1,4 +1,5 @@
-//! Signals: end watching, and at the second one the process.
+//! Signal handlers: the first SIGINT (Ctrl-C), SIGTERM, SIGQUIT or SIGHUP ends watching, a second SIGINT or SIGTERM ends
+//! the process. What is printed then is made in `command/live.rs` and `output/view.rs`.
 
 use std::{fs, process, thread};
 

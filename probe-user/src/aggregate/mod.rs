@@ -5,6 +5,7 @@
 #![expect(clippy::inline_always, reason = "what every connection goes through is compiled as one")]
 
 mod batch;
+mod capture_loss;
 mod chunks;
 mod contribution;
 mod duration;
@@ -16,14 +17,13 @@ mod monitor;
 mod pending;
 mod tally;
 mod totals;
-mod whole_bytes;
 
+pub use capture_loss::CaptureLoss;
 pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
 pub use pending::Pending;
 pub use totals::{FlagTotals, Impacts, Totals};
-pub use whole_bytes::WholeBytes;
 
 use tally::Tally;
 
@@ -41,7 +41,7 @@ pub struct Aggregate {
     causes: Causes,
     closings: Tally<{ Closing::ALL.len() }>,
     /// How much of what was sent was seen.
-    pub whole_bytes: WholeBytes,
+    pub capture_loss: CaptureLoss,
 }
 
 /// What was said of a connection by itself, as far as sums depend on it.
@@ -69,7 +69,7 @@ impl Aggregate {
             clients: Groups::new(max_groups),
             causes: Tally::default(),
             closings: Tally::default(),
-            whole_bytes: WholeBytes::default(),
+            capture_loss: CaptureLoss::default(),
         }
     }
 
@@ -106,7 +106,7 @@ impl Aggregate {
     fn add_words(&mut self, connection: &Connection) {
         self.causes.add(connection.verdict.cause as usize);
         self.closings.add(connection.closing as usize);
-        self.whole_bytes.add(connection);
+        self.capture_loss.add(connection);
     }
 
     /// A connection that was added with one cause and impact, and as reset by somebody, has another.

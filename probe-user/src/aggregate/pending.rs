@@ -1,5 +1,5 @@
-//! Connections added up while more are to come: what their causes depend on is not all known yet, and not all is in the
-//! sums. Only what [`Pending::settle`] makes of it can be read.
+//! Pending aggregate: sums over connections whose causes may still change; `Pending::settle` yields the final one. Only
+//! what [`Pending::settle`] makes of it can be read.
 
 use std::net::IpAddr;
 

@@ -69,7 +69,7 @@ fn assert_same(batch: &Aggregate, one_by_one: &Aggregate) {
     assert_eq!(batch.totals, one_by_one.totals);
     assert!(batch.causes().eq(one_by_one.causes()));
     assert!(batch.closings().eq(one_by_one.closings()));
-    assert_eq!(batch.whole_bytes, one_by_one.whole_bytes);
+    assert_eq!(batch.capture_loss, one_by_one.capture_loss);
     assert_eq!(read(&batch.servers), read(&one_by_one.servers));
     assert_eq!(read(&batch.clients), read(&one_by_one.clients));
 }

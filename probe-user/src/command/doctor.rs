@@ -10,9 +10,9 @@ use crate::{
         attach::{self, Mode},
         driver_losses::DriverCounters,
         engine::{Engine, EngineConfig},
-        foresight::{self, Foresight},
         host::ResetFormat,
         kernel_features::{Feature, KernelFeatures},
+        native_prediction::{self, Prediction},
         netdev::{self, Netdev},
         offloads, privilege, xsk_maps,
     },
@@ -265,10 +265,10 @@ fn verdict(device: &Netdev, engine: Option<&Engine>) -> String {
     if !device.up {
         return format!("nothing until it is up (`ip link set {name} up`)");
     }
-    match foresight::native(device, engine.frags()) {
-        Foresight::Works => "native mode".to_string(),
-        Foresight::Refused(why) => format!("--mode generic: {why}"),
-        Foresight::OnlyByTrying(why) => {
+    match native_prediction::native(device, engine.frags()) {
+        Prediction::Works => "native mode".to_string(),
+        Prediction::Refused(why) => format!("--mode generic: {why}"),
+        Prediction::OnlyByTrying(why) => {
             format!(
                 "native mode, if the driver takes it: known only by trying (`rstprobe doctor --try -i {name}`): {why}"
             )

@@ -1,6 +1,6 @@
 //! `rstprobe fields`: prints the field table.
 
-use crate::{cli::FieldsFormatArg, error::RunError, output, report::fields};
+use crate::{cli::FieldsFormatArg, error::RunError, output, report::field_list};
 
 /// Prints every field of a connection.
 ///
@@ -8,8 +8,8 @@ use crate::{cli::FieldsFormatArg, error::RunError, output, report::fields};
 /// What writing to standard output says.
 pub(super) fn fields(format: FieldsFormatArg) -> Result<(), RunError> {
     match format {
-        FieldsFormatArg::Table => output::data(&fields::table()),
-        FieldsFormatArg::Json => output::data_document(&fields::json()),
-        FieldsFormatArg::Markdown => output::data(&fields::markdown()),
+        FieldsFormatArg::Table => output::data(&field_list::table()),
+        FieldsFormatArg::Json => output::data_document(&field_list::json()),
+        FieldsFormatArg::Markdown => output::data(&field_list::markdown()),
     }
 }

@@ -1,5 +1,5 @@
-//! The packets behind a verdict: the frames around the opening and the end of connections that meet a condition (that they
-//! were reset, unless asked otherwise), as pcapng.
+//! Evidence: chooses and stores the packets behind a verdict, and writes them as pcapng blocks with the verdict as
+//! comment.
 //!
 //! * `store`: keeps some frames per connection while it lives, within a bound of memory.
 //! * `pcapng`: blocks of a capture file, each whole.

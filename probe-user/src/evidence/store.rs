@@ -1,5 +1,4 @@
-//! Some frames of every connection, while it lives: those around its opening, those before its first RST, and those from
-//! there on.
+//! Evidence store: frames of every tracked connection, those around its opening and its end, within a bound of memory.
 
 use std::collections::VecDeque;
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::expr::{Comparison, Expr, Relation, Values};
 use super::span::Span;
 use crate::record::{Connection, Side};
-use crate::record::{Kind, Scope, Word, Words, address, end, fields::FieldRef};
+use crate::record::{Kind, Scope, Word, Words, address, end, field_table::FieldRef};
 
 /// A condition.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::literal;
 use super::span::Span;
-use crate::record::{Field, Kind, Unit, Word, fields::FieldRef};
+use crate::record::{Field, Kind, Unit, Word, field_table::FieldRef};
 
 /// A condition.
 #[derive(Clone, PartialEq, Debug)]

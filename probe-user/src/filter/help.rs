@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::record::{Field, Kind, fields::FIELDS};
+use crate::record::{Field, Kind, field_table::FIELDS};
 
 /// Column at which what a field means begins.
 const MEANING: usize = 18;
@@ -87,7 +87,7 @@ fn meaning(field: &Field) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{filter::Filter, record::fields::all_names};
+    use crate::{filter::Filter, record::field_table::all_names};
 
     #[test]
     fn every_example_of_the_help_is_one() {

@@ -6,7 +6,7 @@ use super::literal;
 use super::token::{Kind as Token, Token as Placed, tokens};
 use crate::record::{
     Kind, Unit, Words,
-    fields::{FieldRef, all_names},
+    field_table::{FieldRef, all_names},
 };
 
 /// Parentheses and negations within each other. More is no filter that anybody wrote, and this much fits any stack.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::{
     Kind, Scope, Unit,
-    fields::{FIELDS, FieldRef},
+    field_table::{FIELDS, FieldRef},
 };
 use crate::{
     aggregate::tests::connection,

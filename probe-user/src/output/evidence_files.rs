@@ -4,12 +4,16 @@ use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Instant, SystemTime},
 };
 
 use crate::output::file_identity::place;
 use crate::plan::EvidencePlan;
+
+/// Mode of new files: packets hold what people sent, and only who runs the probe is to read them.
+const MODE: u32 = 0o600;
 
 /// Files that a folder's share is divided into: what is deleted at once is one of them.
 const PARTS: u64 = 8;
@@ -55,7 +59,7 @@ impl Files {
             held: None,
         };
         if plan.is_file {
-            let file = OpenOptions::new().write(true).create(true).truncate(true).open(&plan.path)?;
+            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&plan.path)?;
             files.begin(plan.path.clone(), file)?;
         } else {
             fs::create_dir_all(&plan.path)?;
@@ -145,7 +149,7 @@ impl Files {
         // Never a number again, also when its file has gone: names are in the order of time.
         for number in self.next_number..1_000_000_000 {
             let path = self.plan.path.join(format!("rstprobe-{now}-{number:06}.pcapng"));
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
+            match OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path) {
                 Ok(file) => {
                     self.next_number = number + 1;
                     return self.begin(path, file);
@@ -249,6 +253,19 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("rstprobe-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         folder
+    }
+
+    #[test]
+    fn only_their_owner_reads_evidence_files() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = folder("mode");
+        let _files = Files::open(&plan(folder.clone(), false, 1 << 20), vec![1; 100]).expect("files");
+        let mut modes = fs::read_dir(&folder).expect("a folder").flatten().filter_map(|entry| {
+            let is_evidence = entry.file_name().to_string_lossy().ends_with(".pcapng");
+            is_evidence.then(|| entry.metadata().expect("a file").permissions().mode() & 0o777)
+        });
+        assert_eq!(modes.next(), Some(MODE));
+        fs::remove_dir_all(&folder).expect("a folder");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Must not know: how connections are shown.
 
 use crate::{
-    aggregate::{Habits, WholeBytes},
+    aggregate::{CaptureLoss, Habits},
     filter::Filter,
     record::Connection,
     report::Filtered,
@@ -16,13 +16,13 @@ pub(crate) struct Selection {
     /// Records that were left out: connections, and RSTs that belong to none.
     left_out: u64,
     /// Of what was left out: how good a capture is does not depend on what is shown of it.
-    whole_bytes: WholeBytes,
+    capture_loss: CaptureLoss,
 }
 
 impl Selection {
     pub(crate) fn new(filter: Option<Filter>) -> Self {
         let asks_verdict = filter.as_ref().is_some_and(Filter::asks_verdict);
-        Self { filter, asks_verdict, left_out: 0, whole_bytes: WholeBytes::default() }
+        Self { filter, asks_verdict, left_out: 0, capture_loss: CaptureLoss::default() }
     }
 
     /// Whether what it asks may be answered otherwise once all connections are known.
@@ -35,7 +35,7 @@ impl Selection {
         let passes = self.filter.as_ref().is_none_or(|filter| filter.matches(connection));
         if !passes {
             self.left_out += 1;
-            self.whole_bytes.add(connection);
+            self.capture_loss.add(connection);
         }
         passes
     }
@@ -64,8 +64,8 @@ impl Selection {
     }
 
     /// Bytes of connections that were left out.
-    pub(crate) fn whole_bytes(&self) -> WholeBytes {
-        self.whole_bytes
+    pub(crate) fn capture_loss(&self) -> CaptureLoss {
+        self.capture_loss
     }
 
     /// For the report.

@@ -212,7 +212,7 @@ impl View {
         });
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let whole = aggregate.whole_bytes.and(self.selection.whole_bytes());
+        let whole = aggregate.capture_loss.and(self.selection.capture_loss());
         let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
         let quality = Quality { copies: stats.copies, whole, shed };
         let filter = self.selection.filtered();

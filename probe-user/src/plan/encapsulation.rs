@@ -12,9 +12,6 @@ use crate::{
 /// own.
 const OTHERS: [(u16, &str); 4] = [(6081, "GENEVE"), (2152, "GTP-U"), (2123, "GTP-U"), (3544, "Teredo")];
 
-/// Ports of VXLAN that the shared parser knows.
-const KNOWN: [u16; 3] = [4789, 4790, 8472];
-
 /// Of captures; the ports of VXLAN are those of the arguments.
 pub(super) fn of_captures(args: &EncapsulationArgs) -> Result<(Encapsulations, Domain), PlanError> {
     encapsulations(args, tunnel::ALL_OF_CAPTURES)
@@ -23,7 +20,8 @@ pub(super) fn of_captures(args: &EncapsulationArgs) -> Result<(Encapsulations, D
 /// Of live traffic: the kernel program has one port of VXLAN besides those that it knows.
 pub(super) fn live(args: &EncapsulationArgs) -> Result<(Encapsulations, Domain), PlanError> {
     let (planned, domain) = encapsulations(args, tunnel::ALL)?;
-    let mut own: Vec<u16> = args.vxlan_port.iter().copied().filter(|port| !KNOWN.contains(port)).collect();
+    let mut own: Vec<u16> =
+        args.vxlan_port.iter().copied().filter(|port| !tunnel::VXLAN_PORTS.contains(port)).collect();
     own.sort_unstable();
     own.dedup();
     match own[..] {

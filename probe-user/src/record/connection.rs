@@ -1,4 +1,5 @@
-//! Connection record: what every view, filter and output is made from.
+//! Connection record and its enums (`Cause`, `Impact`, `Closing`, `ResetBy`): the data that views, filters and outputs
+//! are made from.
 //!
 //! Plain data. Must not know how it was found out, nor how it is shown.
 

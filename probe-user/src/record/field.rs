@@ -1,4 +1,4 @@
-//! Field of a connection record: names, type, unit, and how its value is read. [`fields`](super::fields) is the table of them.
+//! Field of a connection record: names, type, unit, and how its value is read. [`fields`](super::field_table) is the table of them.
 //!
 //! Filter, JSON, help, `rstprobe fields` and the documentation are made from these descriptions. Must not know: how any of
 //! them looks.

@@ -5,8 +5,8 @@
 mod connection;
 mod fact;
 mod field;
-pub mod fields;
-mod words;
+pub mod field_table;
+mod names;
 
 pub use connection::*;
 pub use fact::{Fact, Value};

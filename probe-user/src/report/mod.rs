@@ -3,7 +3,7 @@
 //! Pure: no I/O, no clock, no terminal. Whoever writes the text says how wide the terminal is and whether it has colours.
 
 mod cells;
-pub mod fields;
+pub mod field_list;
 pub mod flood;
 mod interface_counters;
 pub mod json;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::aggregate::WholeBytes;
+use crate::aggregate::CaptureLoss;
 use crate::tracker::{CopyCounts, SAMPLED_ONE_IN};
 
 /// Shares from which on people are told, percent.
@@ -17,7 +17,7 @@ pub struct Quality {
     /// What came twice.
     pub copies: CopyCounts,
     /// Connections seen from SYN to both FINs, and what was acknowledged of their bytes and never seen.
-    pub whole: WholeBytes,
+    pub whole: CaptureLoss,
     /// Data segments were deliberately not recorded, so that missing bytes say nothing of the capture.
     pub shed: bool,
 }
@@ -84,7 +84,7 @@ impl Quality {
     /// What people should know; nothing when all is well.
     pub fn notices(&self) -> Vec<String> {
         let mut notices: Vec<String> = self.copies_notice().into_iter().collect();
-        let WholeBytes { connections, gapped, implausible, all, missing } = self.whole;
+        let CaptureLoss { connections, gapped, implausible, all, missing } = self.whole;
         if let Some(loss) = self.capture_loss()
             && (missing * 100 >= all * TELL_LOSS || gapped * 100 >= connections * TELL_LOSS)
             && gapped > 0
@@ -133,16 +133,16 @@ mod tests {
     #[test]
     fn little_is_not_worth_a_word_and_much_is() {
         let copies = CopyCounts { control_segments: 1000, control_copies: 1, ..CopyCounts::default() };
-        let whole = WholeBytes { connections: 200, gapped: 1, implausible: 0, all: 1000, missing: 9 };
+        let whole = CaptureLoss { connections: 200, gapped: 1, implausible: 0, all: 1000, missing: 9 };
         let few = Quality { copies, whole, shed: false };
         assert_eq!(few.notices(), Vec::<String>::new());
         assert_eq!((few.capture_loss(), few.data_copies()), (Some(0.009), None));
         let copies = CopyCounts { control_copies: 500, ..copies };
-        let many = Quality { copies, whole: WholeBytes { gapped: 2, missing: 250, ..whole }, ..few };
+        let many = Quality { copies, whole: CaptureLoss { gapped: 2, missing: 250, ..whole }, ..few };
         assert_eq!(many.notices().len(), 2);
         assert!(many.notices()[1].starts_with("in 2 of 200 whole connections bytes were acknowledged"));
         assert!(many.notices()[1].contains("(25.0 % of the bytes)"));
-        let jumped = Quality { whole: WholeBytes { implausible: 3, ..whole }, ..few };
+        let jumped = Quality { whole: CaptureLoss { implausible: 3, ..whole }, ..few };
         assert!(jumped.notices()[0].starts_with("in 3 of 200 whole connections an ack"));
         assert_eq!(Quality { shed: true, ..many }.notices().len(), 1);
         assert_eq!(Quality::default().capture_loss(), None);

@@ -1,4 +1,4 @@
-//! Durations in two bytes, for what is kept of every connection.
+//! Brief: a duration as a 16-bit floating-point number of microseconds, stored with every connection.
 
 /// A duration in 16 bits, to a 1/2048: microseconds with 11 bits of mantissa and 5 of exponent. 0 is unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

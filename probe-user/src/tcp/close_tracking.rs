@@ -6,8 +6,8 @@ use probe_ebpf::layout::{ACK, CONTROL, DirectionCounters, FIN, HAS_TIMESTAMPS, R
 use crate::tcp::{
     close_details::{PayloadOrder, Rare, Seen},
     endpoint::{Endpoint, Kind, OFFERED_TIMESTAMPS, SENT_ACK, SENT_FIN},
-    ledger,
     marks::{ORIG, TICK_SHIFT},
+    payload_turns,
     state_before::StateBefore,
     track::Track,
 };
@@ -19,7 +19,7 @@ pub(crate) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
         if track.ends[1 - side].has(SENT_FIN) {
             note_late(track, side, segment);
         }
-        if ledger::may_be_goodbye(segment.record.payload_len) {
+        if payload_turns::may_be_goodbye(segment.record.payload_len) {
             note_goodbye(track, side, segment);
         }
     }
@@ -41,11 +41,11 @@ pub(crate) fn before(track: &mut Track, side: usize, flags: u16, segment: &Segme
 #[inline(never)]
 fn note_goodbye(track: &mut Track, side: usize, segment: &Segment) {
     let (note, len) = (segment.first_bytes, segment.record.payload_len);
-    if ledger::is_goodbye(track, note, len) {
+    if payload_turns::is_goodbye(track, note, len) {
         let late = &mut track.rare_mut().sides[side];
         (late.late_note, late.late_len) = (note, len);
     }
-    if let Some(alert) = ledger::fatal_alert(note, len) {
+    if let Some(alert) = payload_turns::fatal_alert(note, len) {
         track.odd_mut(side).tls_alert = alert;
     }
 }
@@ -143,11 +143,11 @@ pub(crate) fn after(track: &mut Track, side: usize, flags: u16, segment: &Segmen
 #[inline(always)]
 fn note_speech(track: &mut Track, side: usize, segment: &Segment, tick: u32) {
     let record = &segment.record;
-    if !ledger::is_goodbye(track, segment.first_bytes, record.payload_len) {
+    if !payload_turns::is_goodbye(track, segment.first_bytes, record.payload_len) {
         if track.rare().is_some() {
             was_no_goodbye(track, side);
         }
-        ledger::spoke(track, side, (record.seq, record.ack), tick);
+        payload_turns::spoke(track, side, (record.seq, record.ack), tick);
     }
 }
 
@@ -230,8 +230,8 @@ pub(crate) fn counted_last(track: &mut Track, side: usize, counters: &DirectionC
     track.ends[1 - side].probes = 0;
     if counters.last_payload > 0 {
         let seq = counters.seq_end.wrapping_sub(counters.last_payload.into());
-        if !ledger::is_goodbye(track, 0, counters.last_payload.into()) {
-            ledger::spoke(track, side, (seq, counters.last_ack), tick);
+        if !payload_turns::is_goodbye(track, 0, counters.last_payload.into()) {
+            payload_turns::spoke(track, side, (seq, counters.last_ack), tick);
         }
     }
     let end = &mut track.ends[side];

@@ -1,4 +1,4 @@
-//! The state of one tracked connection.
+//! Track: the state of one tracked connection.
 
 use probe_ebpf::layout::{FlowKey, SegmentRecord};
 

@@ -12,7 +12,7 @@ use crate::{
     tcp::{close_details::KernelReason, track::Track},
     tracker::{
         icmp::IcmpReport,
-        kernel_word::{KernelWord, Unmatched},
+        kernel_resets::{ReportedReset, Unmatched},
         process,
         process::RESET_LEAVES_WITHIN_NS,
         reset_options::{ResetOptions, TEXT_LEN},
@@ -75,29 +75,29 @@ impl Tracker {
 
     /// Every word of the kernel on what was sent up to `until_ns` has been handed over.
     pub fn joined_kernel_words(&mut self, until_ns: u64) {
-        self.kernel_words.join_until(until_ns);
+        self.kernel_resets.join_until(until_ns);
     }
 
     /// Words of the kernel were lost: from now on it says nothing that there is none.
     pub fn doubt_kernel_words(&mut self) {
-        self.kernel_words.doubt();
+        self.kernel_resets.doubt();
     }
 
     /// The kernel of the host itself says that it sent a reset, and why (`--host`).
     ///
     /// # Errors
     /// Why no RST is known that this is the word on. One may still come.
-    pub fn kernel_reset(&mut self, word: &KernelWord<'_>) -> Result<(), Unmatched> {
+    pub fn kernel_reset(&mut self, word: &ReportedReset<'_>) -> Result<(), Unmatched> {
         let joined = self.join_word(word);
         if joined.is_err() {
             let source = if word.from_hi { word.key.hi() } else { word.key.lo() };
-            self.kernel_words.note_unjoined(word.time_ns, source.port);
+            self.kernel_resets.note_unjoined(word.time_ns, source.port);
         }
         joined
     }
 
-    fn join_word(&mut self, word: &KernelWord<'_>) -> Result<(), Unmatched> {
-        let &KernelWord { reason, provoked, process, time_ns, .. } = word;
+    fn join_word(&mut self, word: &ReportedReset<'_>) -> Result<(), Unmatched> {
+        let &ReportedReset { reason, provoked, process, time_ns, .. } = word;
         let (key, from_hi) = self.whose(word)?;
         let slot = self.table.find(&key).ok_or(Unmatched::NoConnection)?;
         let track = self.table.get_mut(slot).ok_or(Unmatched::NoConnection)?;
@@ -111,7 +111,7 @@ impl Tracker {
                 return Err(Unmatched::NotSeen);
             }
             let source = if from_hi { key.hi() } else { key.lo() };
-            self.kernel_words.note_unjoined(time_ns, source.port);
+            self.kernel_resets.note_unjoined(time_ns, source.port);
             return Ok(());
         }
         if rst.record.time_ns.abs_diff(time_ns) > RESET_LEAVES_WITHIN_NS {
@@ -128,7 +128,7 @@ impl Tracker {
     }
 
     /// The flow, and the side that sent the RST: of a listener's, that of the nearest RST of its port.
-    fn whose(&mut self, word: &KernelWord<'_>) -> Result<(FlowKey, bool), Unmatched> {
+    fn whose(&mut self, word: &ReportedReset<'_>) -> Result<(FlowKey, bool), Unmatched> {
         let (key, from_hi) = (word.key, word.from_hi);
         let (source, peer) = if from_hi { (key.hi(), key.lo()) } else { (key.lo(), key.hi()) };
         if !process::is_nobody(peer) {

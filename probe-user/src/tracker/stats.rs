@@ -1,7 +1,7 @@
 //! Tracker statistics: counts of what was tracked, written, evicted and left out.
 
 use crate::tracker::{
-    checksum_offload::OffloadCounts, duplicates::CopyCounts, icmp::IcmpCounts, kernel_word::UnmatchedResets,
+    checksum_offload::OffloadCounts, duplicates::CopyCounts, icmp::IcmpCounts, kernel_resets::UnmatchedResets,
 };
 
 /// Counts of a [`crate::tracker::Tracker`].

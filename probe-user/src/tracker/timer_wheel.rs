@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::tracker::timer_blocks::Buckets;
+use crate::tracker::timer_buckets::Buckets;
 
 const TICK_BITS: u32 = 26;
 const TICK_MASK: u64 = (1 << TICK_BITS) - 1;

@@ -10,7 +10,7 @@ use crate::tcp::marks::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP};
 use crate::tcp::track::Track;
 use crate::tracker::config::TrackerConfig;
 use crate::tracker::icmp::IcmpReport;
-use crate::tracker::kernel_word::KernelWords;
+use crate::tracker::kernel_resets::KernelResets;
 use crate::tracker::process::Process;
 use crate::tracker::reset_options::ResetOptions;
 use crate::{
@@ -34,7 +34,7 @@ pub(crate) struct Known<'a> {
     /// The process of the host that reset it.
     pub(crate) process: Option<&'a Process>,
     /// What its kernel says and does not say.
-    pub(crate) words: &'a KernelWords,
+    pub(crate) words: &'a KernelResets,
 }
 
 /// The record of `track` as it stands, written at `now` for the reason `written`. Compiled into who asks for it: a record is
@@ -73,7 +73,7 @@ pub(crate) fn connection(
         said: if track.orig_is_hi { [known.said[1], known.said[0]] } else { known.said },
         kernel_reasons: &config.kernel_reasons,
         is_kernel_silent: [ORIG, RESP].map(|side| known.words.is_silent_on([orig, resp][side], rst(track, side))),
-        ledger: verdict::Ledger::default(),
+        unacknowledged: verdict::Unacknowledged::default(),
     };
     let (verdict, reset_by, lost) = verdict::verdict(&mut case);
     if reversed {

@@ -12,7 +12,7 @@ use crate::tracker::deadline::{Deadlines, FEW, deadline, expire};
 use crate::tracker::ended::{Ended, EndedList};
 use crate::tracker::eviction::{Attempts, dispensable};
 use crate::tracker::icmp::IcmpReports;
-use crate::tracker::kernel_word::KernelWords;
+use crate::tracker::kernel_resets::KernelResets;
 use crate::tracker::pool::Pool;
 use crate::tracker::process::Processes;
 use crate::tracker::reset_options::AllResetOptions;
@@ -60,7 +60,7 @@ pub struct Tracker {
     pub(crate) icmp: IcmpReports,
     pub(crate) reset_options: AllResetOptions,
     pub(crate) processes: Processes,
-    pub(crate) kernel_words: KernelWords,
+    pub(crate) kernel_resets: KernelResets,
     /// Time of the first segment.
     watched_from: u64,
 }
@@ -87,7 +87,7 @@ impl Tracker {
             icmp: IcmpReports::default(),
             reset_options: AllResetOptions::default(),
             processes: Processes::default(),
-            kernel_words: KernelWords::new(&config.own_addresses),
+            kernel_resets: KernelResets::new(&config.own_addresses),
             watched_from: u64::MAX,
             config,
         }
@@ -284,7 +284,7 @@ impl Tracker {
     fn known(&self, track: &Track, roles: (Orientation, bool)) -> Known<'_> {
         let (icmp, said) = (self.icmp.of(track.id), self.reset_options.of_both(track.id));
         let process = self.processes.of(track.id);
-        let words = &self.kernel_words;
+        let words = &self.kernel_resets;
         Known { both_ways: self.both_ways, watched_from: self.watched_from, roles, icmp, said, process, words }
     }
 
@@ -446,7 +446,7 @@ impl Tracker {
                 icmp: self.icmp.of(ended.id),
                 said: self.reset_options.of_both(ended.id),
                 process: self.processes.of(ended.id),
-                words: &self.kernel_words,
+                words: &self.kernel_resets,
             };
             let record = || to_record::connection(ended, *written, *now, &self.config, &known);
             // Not pushed: room is made before, so that it is put together where it stays.

@@ -68,7 +68,7 @@ pub(crate) fn abort(reset: &Reset<'_>) -> Option<Finding> {
 fn after_peers_close(reset: &Reset<'_>) -> Option<Finding> {
     let peer = &reset.rst.peer;
     let received = peer.has_sent_fin() && reset.rst.record.ack == peer.next_seq && !reset.rst.sender.has_sent_fin();
-    let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
+    let lost = [0, 1].into_iter().any(|side| reset.case.unacknowledged.lost(side) > 0);
     // A goodbye before the FIN is no speech.
     let since = |fin: &Seen, side: usize| reset.case.since_tick(fin.order.data_ticks[side], fin.time_ns());
     let silent_ns = |fin: &Seen| since(fin, 0).min(since(fin, 1));
@@ -80,7 +80,7 @@ fn by_client(reset: &Reset<'_>) -> Finding {
     let (client, server) = (reset.side, 1 - reset.side);
     // Some of it was on the way, or lay unread: the client's buffer was full, or its host had not even acknowledged it.
     let server_was_sending = reset.was_streaming(server) || reset.has_answered() && reset.is_stuck(client);
-    if (reset.case.ledger.lost(server) > 0 || server_was_sending) && reset.waited_ns().is_none() {
+    if (reset.case.unacknowledged.lost(server) > 0 || server_was_sending) && reset.waited_ns().is_none() {
         return (Cause::ClientAbortDownload, Confidence::Medium, None);
     }
     if reset.received_unacknowledged() && reset.waited_ns().is_none() {
@@ -142,7 +142,7 @@ impl Reset<'_> {
         if self.rst.order.last() == Some(client) {
             return Some("sent_after_reply");
         }
-        if self.case.ledger.lost(client) > 0 {
+        if self.case.unacknowledged.lost(client) > 0 {
             return Some("not_acknowledged");
         }
         if acknowledges_more && self.rst.record.has(ACK) {

@@ -2,9 +2,9 @@
 
 use probe_ebpf::parse::ENCRYPTED_ALERTS;
 
-use super::{Case, Finding, IDLE_NS, PATIENCE_NS, Reset, found, ledger::Tail};
+use super::{Case, Finding, IDLE_NS, PATIENCE_NS, Reset, found, unacknowledged::Tail};
 use crate::tcp::close_details::Seen;
-use crate::tcp::ledger as tcp_ledger;
+use crate::tcp::payload_turns;
 use crate::{
     record::{Cause, Closing, Confidence, ResetBy},
     tcp::{
@@ -28,16 +28,16 @@ pub(crate) fn tls_alert(reset: &Reset<'_>) -> Option<Finding> {
 /// curl, node, python, ab and psql do. Nothing is lost. Rival, where only the length tells: a short message of the
 /// application's.
 pub(crate) fn close_notify(reset: &Reset<'_>) -> Option<Finding> {
-    let ledger = &reset.case.ledger;
+    let unacknowledged = &reset.case.unacknowledged;
     // Of two goodbyes that nobody received, that to who closed first.
     let first = reset.case.closed_first().unwrap_or(reset.side);
-    let sender = [1 - first, first].into_iter().find(|&side| ledger.is_alert(side))?;
+    let sender = [1 - first, first].into_iter().find(|&side| unacknowledged.is_alert(side))?;
     let other = 1 - sender;
     let closed = reset.case.sides[other].fin > 0 || reset.case.sides[sender].fin > 0 && reset.side == other;
-    if !closed || ledger.lost(other) > 0 {
+    if !closed || unacknowledged.lost(other) > 0 {
         return None;
     }
-    let confidence = if ledger.tail[sender] == Tail::Alert { Confidence::High } else { Confidence::Medium };
+    let confidence = if unacknowledged.tail[sender] == Tail::Alert { Confidence::High } else { Confidence::Medium };
     // Whose host answered the goodbye; the other's answers may pass here first.
     let by = (reset.side != other && reset.case.track.rare().is_some_and(|rare| rare.rsts[other].is_some()))
         .then(|| if other == reset.case.client() { ResetBy::Client } else { ResetBy::Server });
@@ -46,9 +46,9 @@ pub(crate) fn close_notify(reset: &Reset<'_>) -> Option<Finding> {
 
 /// 15: both FINs before it, or a record of its own shortly after the end of the connection, and nothing was lost.
 pub(crate) fn after_both_closed(reset: &Reset<'_>) -> Option<Finding> {
-    let lost = [0, 1].into_iter().any(|side| reset.case.ledger.lost(side) > 0);
+    let lost = [0, 1].into_iter().any(|side| reset.case.unacknowledged.lost(side) > 0);
     if reset.case.closing == Closing::TwoFins && !lost {
-        let known = reset.case.ledger.unacked.iter().all(Option::is_some);
+        let known = reset.case.unacknowledged.unacked.iter().all(Option::is_some);
         return found(Cause::RstAfterClose, if known { Confidence::High } else { Confidence::Low });
     }
     let opened = reset.case.sides.iter().any(|side| side.syn + side.syn_ack > 0);
@@ -64,13 +64,13 @@ pub(crate) fn after_both_closed(reset: &Reset<'_>) -> Option<Finding> {
 pub(crate) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
     let own_fin = reset.case.fin_of(reset.side).filter(|_| reset.rst.sender.has_sent_fin())?;
     let peer = 1 - reset.side;
-    let lost = reset.case.ledger.lost(peer);
+    let lost = reset.case.unacknowledged.lost(peer);
     // Windows acknowledges and sets the window to 0.
     let is_reply = reset.form == Form::Reply || reset.form == Form::Other && reset.rst.record.window == 0;
     if !is_reply && lost == 0 {
         return None;
     }
-    let unknown = reset.case.ledger.unacked[peer].is_none();
+    let unknown = reset.case.unacknowledged.unacked[peer].is_none();
     if lost == 0 && !unknown {
         let is_ack = reset.rst.peer.kind == Kind::PureAck && reset.rst.answers_peer;
         let cause = if is_ack && reset.case.sides[peer].fin == 0 { Cause::Linger2 } else { Cause::RstAfterClose };
@@ -90,8 +90,8 @@ pub(crate) fn after_own_close(reset: &Reset<'_>) -> Option<Finding> {
 /// The server had closed, and the client's payload came in vain.
 fn server_had_closed(reset: &Reset<'_>, own_fin: &Seen) -> Option<Finding> {
     let peer = 1 - reset.side;
-    let lost = reset.case.ledger.lost(peer);
-    let unknown = reset.case.ledger.unacked[peer].is_none();
+    let lost = reset.case.unacknowledged.lost(peer);
+    let unknown = reset.case.unacknowledged.unacked[peer].is_none();
     let after_fin = reset.rst.record.time_ns.saturating_sub(own_fin.time_ns());
     let silent_ns = |side: usize| reset.case.since_tick(own_fin.order.data_ticks[side], own_fin.time_ns());
     let soon_ns = reset.case.soon_ns();
@@ -189,9 +189,9 @@ impl Case<'_> {
         let after_last_ns = self.since_tick(fin.order.data_ticks[client], fin.time_ns());
         self.track.has(ORIG_SPOKE_AGAIN)
             && self.knows_answers()
-            && tcp_ledger::answer_ns(self.track).is_some()
-            && self.ledger.unacked[1 - client].is_some()
-            && self.ledger.lost(1 - client) <= FAREWELL_REPLY
+            && payload_turns::answer_ns(self.track).is_some()
+            && self.unacknowledged.unacked[1 - client].is_some()
+            && self.unacknowledged.lost(1 - client) <= FAREWELL_REPLY
             && after_last_ns <= self.round_trip_ns().max(ROUNDING_NS)
     }
 
@@ -201,7 +201,7 @@ impl Case<'_> {
         let soon_ns = self.soon_ns();
         // Measured here, and for the client the way from it to here and back longer.
         let way_ns = self.round_trip_ns().saturating_sub(self.track.handshake().nanoseconds());
-        let is_long = match tcp_ledger::answer_ns(self.track)
+        let is_long = match payload_turns::answer_ns(self.track)
             .filter(|_| self.knows_answers())
             .map(|measured_ns| measured_ns + way_ns)
         {
@@ -210,7 +210,7 @@ impl Case<'_> {
         };
         let server = 1 - self.client();
         // An answer that came too late was wanted. Where nothing was ever answered, perhaps nothing was to be.
-        let confidence = match (self.ledger.lost(server) > 0, self.sides[server].bytes > 0) {
+        let confidence = match (self.unacknowledged.lost(server) > 0, self.sides[server].bytes > 0) {
             (true, _) if waited_ns >= PATIENCE_NS => Confidence::High,
             (_, true) => Confidence::Medium,
             (_, false) => Confidence::Low,
@@ -259,12 +259,12 @@ impl Reset<'_> {
         let end = &self.case.track.ends[server];
         let first = end.start_seq.wrapping_add(1);
         let begins = if self.case.track.answer_seq == 0 { first } else { self.case.track.answer_seq };
-        tcp_ledger::payload_end(end).wrapping_sub(begins).cast_signed()
+        payload_turns::payload_end(end).wrapping_sub(begins).cast_signed()
     }
 
     /// The server had answered everything that the client had asked before the server's FIN.
     fn has_answered_before(&self, last: Option<usize>, client: usize) -> bool {
-        last != Some(client) || self.case.ledger.lost(client) > 0
+        last != Some(client) || self.case.unacknowledged.lost(client) > 0
     }
 
     /// The client ended it while its last request was unanswered.
@@ -284,7 +284,7 @@ impl Reset<'_> {
             return None;
         }
         let soon = after_fin <= self.case.soon_ns();
-        let lost = self.case.ledger.lost(server) > 0;
+        let lost = self.case.unacknowledged.lost(server) > 0;
         let (cause, confidence) = client_had_closed(self, fin);
         // That it was a long one: a server of Windows ends whole answers so.
         let is_long = self.answer_len() >= LONG_TRANSFER;

@@ -6,8 +6,8 @@ use crate::{
     tcp::{
         close_details::Rst,
         endpoint::{Kind, State},
-        ledger,
         marks::TICK_SHIFT,
+        payload_turns,
     },
     verdict::{injection, rst_form as form, rst_form::Form},
 };
@@ -54,7 +54,7 @@ impl Reset<'_> {
         }
         if let Some(waited_ns) = self.waited_ns() {
             facts.push(Fact { name: "waited_ms", value: Value::Milliseconds(waited_ns) });
-            let usual = match ledger::answer_ns(self.case.track) {
+            let usual = match payload_turns::answer_ns(self.case.track) {
                 Some(usual_ns) => Value::Milliseconds(usual_ns),
                 None => Value::Word("none"),
             };
@@ -74,7 +74,7 @@ impl Reset<'_> {
     fn ledger_facts(&self, facts: &mut Vec<Fact>) {
         let client = self.case.client();
         for (name, side) in [("unacked_bytes.clt", client), ("unacked_bytes.srv", 1 - client)] {
-            if let Some(open) = self.case.ledger.unacked[side].filter(|&open| open > 0) {
+            if let Some(open) = self.case.unacknowledged.unacked[side].filter(|&open| open > 0) {
                 facts.push(Fact { name, value: Value::Number(open.into()) });
             }
         }
@@ -200,7 +200,7 @@ pub(crate) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Fact> {
     let number = |name, value: u32| Fact { name, value: Value::Number(value.into()) };
     let silent_ticks = end.last_tick.saturating_sub(end.data_tick);
     let mut facts = vec![number("retransmissions", end.repeats.into())];
-    if let Some(open) = case.ledger.unacked[side] {
+    if let Some(open) = case.unacknowledged.unacked[side] {
         facts.insert(0, number("unacked_bytes", open));
     }
     facts.push(Fact { name: "silent_ms", value: Value::Milliseconds(u64::from(silent_ticks) << TICK_SHIFT) });

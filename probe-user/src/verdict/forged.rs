@@ -1,4 +1,4 @@
-//! Resets that did not come from the host whose address they bear.
+//! Forged resets: rules for RSTs that did not come from the host whose address they bear.
 
 use super::{Finding, Reset};
 use crate::{

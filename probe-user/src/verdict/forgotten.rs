@@ -1,4 +1,4 @@
-//! Resets of hosts that no longer know the connection, or whose peer no longer answers.
+//! Forgotten connections: rules for resets of hosts that no longer know the connection, or whose peer no longer answers.
 
 use super::{Finding, IDLE_NS, PAUSE_NS, Reset, found, silence_ns};
 use crate::{

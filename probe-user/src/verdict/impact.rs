@@ -15,13 +15,13 @@ pub(crate) fn of(case: &Case<'_>, cause: Cause, reset: Option<&Reset<'_>>) -> (I
     if !is_known(case, cause) {
         return (Impact::Unknown, [0, 0]);
     }
-    let ledger = &case.ledger;
+    let unacknowledged = &case.unacknowledged;
     // What the sender of the RST had not got acknowledged may have arrived all the same.
     let (client, server) = (case.client(), 1 - case.client());
-    let discarded = |side: usize| if is_discarded(reset, side) { u64::from(ledger.lost(side)) } else { 0 };
+    let discarded = |side: usize| if is_discarded(reset, side) { u64::from(unacknowledged.lost(side)) } else { 0 };
     let lost = match cause {
         // What was sent in vain is its sender's.
-        Cause::RetransmissionTimeout => [client, server].map(|side| u64::from(ledger.lost(side))),
+        Cause::RetransmissionTimeout => [client, server].map(|side| u64::from(unacknowledged.lost(side))),
         Cause::RstAfterClose => [0, 0],
         _ => [discarded(client), discarded(server)],
     };
@@ -46,7 +46,7 @@ fn is_failed_attempt(case: &Case<'_>, cause: Cause) -> bool {
 fn is_known(case: &Case<'_>, cause: Cause) -> bool {
     cause != Cause::RstWithoutConnection
         && case.closing != Closing::RstWithoutConnection
-        && case.ledger.unacked.iter().all(Option::is_some)
+        && case.unacknowledged.unacked.iter().all(Option::is_some)
 }
 
 /// A host that answers by RST, or aborts, discards what it has not acknowledged. A device in between stops both ways.
@@ -121,7 +121,7 @@ fn is_by_another(cause: Cause) -> bool {
 /// Without any RST.
 fn of_silence(case: &Case<'_>, cause: Cause) -> (Impact, [u64; 2]) {
     let none = [0, 0];
-    let lost = || [case.client(), 1 - case.client()].map(|side| u64::from(case.ledger.lost(side)));
+    let lost = || [case.client(), 1 - case.client()].map(|side| u64::from(case.unacknowledged.lost(side)));
     let is_given_up = matches!(
         cause,
         Cause::Vanished | Cause::RetransmissionTimeout | Cause::AcceptQueueFull | Cause::IcmpUnreachable

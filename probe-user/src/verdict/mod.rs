@@ -1,6 +1,6 @@
 //! Verdicts: why a connection ended and what was lost. Rules in order over its ledger; the first that holds is the cause.
 //!
-//! * [`ledger`]: what each side sent and what of it was never acknowledged: the same wherever one watches.
+//! * [`unacknowledged`]: what each side sent and what of it was never acknowledged: the same wherever one watches.
 //! * [`opening`], [`closing`], [`abort`], [`forgotten`], [`forged`], [`silence`]: the rules, by family.
 //! * [`kernel`]: what the resetting host's own kernel says, which decides.
 //! * [`impact`]: what was lost.
@@ -18,11 +18,11 @@ mod forgotten;
 mod impact;
 pub(crate) mod injection;
 mod kernel;
-mod ledger;
 mod opening;
 pub(crate) mod outcome;
 pub(crate) mod rst_form;
 mod silence;
+mod unacknowledged;
 
 use probe_ebpf::{
     layout::{ACK, SegmentRecord},
@@ -38,8 +38,8 @@ use crate::tcp::track::{Counting, Track};
 use crate::tracker::icmp::IcmpReport;
 use crate::tracker::process::Process;
 use crate::tracker::reset_options::ResetOptions;
-pub(crate) use ledger::Ledger;
 use rst_form::Form;
+pub(crate) use unacknowledged::Unacknowledged;
 
 /// What the rules look at.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -74,7 +74,7 @@ pub(crate) struct Case<'a> {
     /// By side: it is this host, and its kernel did not speak of the RST.
     pub(crate) is_kernel_silent: [bool; 2],
     /// Filled in by [`verdict`].
-    pub(crate) ledger: Ledger,
+    pub(crate) unacknowledged: Unacknowledged,
 }
 
 /// The RST that ended it, with who sent it.
@@ -140,7 +140,7 @@ const COUNTED_LAG: i32 = 4096;
 
 /// The verdict, and the payload bytes of client and server that were lost.
 pub(crate) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
-    case.ledger = Ledger::of(case);
+    case.unacknowledged = Unacknowledged::of(case);
     let case = &*case;
     let Some(reset) = case.first_reset() else {
         let (cause, confidence) = silence::cause(case);
@@ -275,7 +275,7 @@ impl<'a> Case<'a> {
             }
             // The request had reached the server.
             Some(ack) if side != client => {
-                let asked = crate::tcp::ledger::payload_end(&self.track.ends[client]);
+                let asked = crate::tcp::payload_turns::payload_end(&self.track.ends[client]);
                 order.last() == Some(client) && ack.wrapping_sub(asked).cast_signed() >= 0
             }
             _ => order.last() == Some(client),

@@ -1,4 +1,4 @@
-//! Opening and closing of a connection, and who reset it.
+//! Outcome: opening and closing of a connection, and who reset it.
 
 use probe_ebpf::layout::ACK;
 

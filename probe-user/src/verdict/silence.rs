@@ -1,12 +1,12 @@
-//! Connections that ended without an RST, or have not ended.
+//! Silent ends: rules for connections that ended without an RST, or have not ended.
 
 use super::Case;
 use crate::{
     record::{Cause, Closing, Confidence, Opening},
     tcp::{
         endpoint::{Kind, SENT_ACK},
-        ledger::payload_end,
         marks::{ORIG, RESP},
+        payload_turns::payload_end,
     },
 };
 
@@ -56,7 +56,8 @@ pub(crate) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
 /// given up.
 fn of_vain(case: &Case<'_>) -> Option<(Cause, Confidence)> {
     let [client, server] = case.sides;
-    let lost = [ORIG, RESP].into_iter().any(|side| case.ledger.lost(side) > 0 && case.track.ends[side].repeats > 0);
+    let lost =
+        [ORIG, RESP].into_iter().any(|side| case.unacknowledged.lost(side) > 0 && case.track.ends[side].repeats > 0);
     let is_open = match case.closing {
         Closing::Open | Closing::HalfClosed | Closing::Vanished => true,
         // Of two FINs, one waits behind payload that nobody acknowledges.

@@ -12,9 +12,8 @@ use probe_ebpf::layout::{FlowKey, SLOT_SEGMENTS, SegmentRecord, Slot};
 use probe_user::source::live::engine::{Action, Depth, EngineConfig};
 
 use super::{
-    Report, Setting,
+    Report, Setting, cache_lines,
     kernel::{Driver, OPEN_THEN_HIT, SCATTERED, Subject},
-    lines,
     program::plain_segment,
 };
 use crate::{
@@ -89,7 +88,7 @@ fn entries(setting: &Setting, report: &mut Report) -> io::Result<()> {
         let [ours, batch, single] = times
             .map(|times| times.iter().skip(1).map(|time| time * 1e9 / f64::from(1_u32 << bits)).collect::<Vec<_>>());
         report.add(SECTION, format!("{name} entries, 2 segments each: ours, in time order"), "ns/entry", &ours);
-        let alone = lines::drained(bits, setting.rounds)?;
+        let alone = cache_lines::drained(bits, setting.rounds)?;
         report.add(SECTION, format!("{name} entries: of that, reading their cache lines once"), "ns/entry", &alone);
         let sorting = sorting(bits, setting.rounds);
         report.add(SECTION, format!("{name} entries: what sorting by time would take"), "ns/entry", &sorting);

@@ -5,10 +5,10 @@
 
 pub mod afxdp;
 pub mod agent;
+mod cache_lines;
 pub mod capture;
 pub mod drain;
 pub mod kernel;
-mod lines;
 pub mod memory;
 pub mod path;
 pub mod peers;

@@ -6,9 +6,8 @@ use probe_ebpf::tunnel::{self, Encapsulations};
 use probe_user::source::live::engine::{Action, Depth, EngineConfig};
 
 use super::{
-    Report, Setting,
+    Report, Setting, cache_lines,
     kernel::{Driver, OPEN_THEN_HIT, SCATTERED, SYNS, Samples, Subject, Template},
-    lines,
 };
 use crate::{
     frame::{Station, TcpFrame},
@@ -199,7 +198,7 @@ impl Bench {
         for (bits, flows) in self.flows() {
             let what = format!("two cache lines one after the other, {flows} flows");
             if self.setting.wants(&what) {
-                report.add(SECTION, what, "ns", &lines::chased(bits, self.rounds)?);
+                report.add(SECTION, what, "ns", &cache_lines::chased(bits, self.rounds)?);
             }
         }
         Ok(())

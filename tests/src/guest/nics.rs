@@ -8,8 +8,8 @@ use std::{ffi::OsString, fs, io, process::Command, time::Instant};
 use super::{Outcome, Verdict, ensure, row};
 use crate::netns::Namespace;
 
+mod checks;
 mod link;
-mod parts;
 
 pub(super) use link::Pair;
 
@@ -67,13 +67,13 @@ pub fn all() -> Outcome {
                 continue;
             }
         };
-        part("native", &|| parts::native(&pair, card.native));
-        part("generic", &|| parts::generic(&pair));
-        part("AF_XDP", &|| parts::afxdp(&pair, card.native, card.zero_copy));
-        part("VLAN", &|| parts::vlan(&pair, card.native));
-        part("link and queues", &|| parts::changes(&pair, card.native));
+        part("native", &|| checks::native(&pair, card.native));
+        part("generic", &|| checks::generic(&pair));
+        part("AF_XDP", &|| checks::afxdp(&pair, card.native, card.zero_copy));
+        part("VLAN", &|| checks::vlan(&pair, card.native));
+        part("link and queues", &|| checks::changes(&pair, card.native));
     }
-    ensure(failed == 0, format!("{failed} parts failed"))?;
+    ensure(failed == 0, format!("{failed} checks failed"))?;
     Ok(Verdict::Holds(String::new()))
 }
 

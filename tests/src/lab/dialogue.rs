@@ -1,5 +1,5 @@
-//! A conversation written segment by segment, as two hosts of given habits would have it, and with whom they did not
-//! invite: frames with times, for captures that no network could be asked to make.
+//! Synthetic conversations: timed TCP frames of two configurable hosts and of an injector, for captures that no network
+//! at hand can produce.
 
 use super::dice::Dice;
 use crate::frame::{Station, TcpFrame};

@@ -1,4 +1,5 @@
-//! Groups of causes that packets cannot tell apart, and why: the one table of excuses.
+//! Equivalent causes: groups that packets cannot tell apart, with the reason; a verdict within the expected group counts
+//! as right.
 //!
 //! A verdict of the expected cause's group counts as right. Every other one is wrong, and when its confidence is high it
 //! fails the laboratory.

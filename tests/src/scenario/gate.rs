@@ -1,4 +1,4 @@
-//! Holds scenarios back once their connections are open: what begins to watch then has missed the opening.
+//! Gate: holds scenarios back until the probe watches, so that each begins where it is seen whole.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! `tidy`: the rules of the house that no compiler checks, by reading the files line by line.
+//! `tidy`: checks project rules that no compiler checks, by reading the files line by line.
 //!
 //! Gathers the files, lets each rule look at them, and says file, line and reason. Knows no rule itself.
 
@@ -47,6 +47,9 @@ pub(crate) fn tidy(root: &Path) -> Result<()> {
         // What is no text, captures for one, has no lines to read.
         let Ok(text) = fs::read_to_string(root.join(path)) else { continue };
         findings.extend(tree::machine_paths(path, &text));
+        if Path::new(path).extension().is_some_and(|extension| extension == "md") {
+            findings.extend(tree::named_sources(path, &text, &files));
+        }
         if Path::new(path).extension().is_some_and(|extension| extension == "rs") {
             findings.extend(rust(path, &text));
             texts.push((path, text));

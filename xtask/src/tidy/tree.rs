@@ -1,4 +1,7 @@
-//! Rules on the repository as a tree of files: what lies at the top, and that no file names a place of one machine.
+//! Rules on the repository as a tree of files: what lies at the top, that no file names a place of one machine, and that
+//! documents name files that exist.
+
+use std::path::Path;
 
 use super::Finding;
 
@@ -38,6 +41,26 @@ fn starts_a_path(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| !line[..at].ends_with(inner))
 }
 
+/// A source file in backticks is one of the repository, named by its path or the end of it.
+pub(super) fn named_sources(path: &str, text: &str, files: &[String]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let spans = line.split('`').skip(1).step_by(2).filter(|span| is_rust(span));
+        for span in spans.filter(|span| !span.contains(['{', '*', ' '])) {
+            let exists = |file: &String| file == span || file.ends_with(&format!("/{span}"));
+            if !files.iter().any(exists) {
+                let why = format!("`{span}` is no file of the repository");
+                findings.push(Finding { path: path.to_owned(), line: index + 1, why });
+            }
+        }
+    }
+    findings
+}
+
+fn is_rust(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension == "rs")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +70,14 @@ mod tests {
         let files = [".ci/run", "Cargo.lock", "LICENSE-MIT", "docs/a.md", "docs/b.md", "tests/src/lib.rs"];
         let found = top_level(&files.map(str::to_owned));
         assert_eq!(found.iter().map(|f| &*f.path).collect::<Vec<_>>(), ["docs"]);
+    }
+
+    #[test]
+    fn documents_name_files_that_exist() {
+        let files = ["probe-user/src/record/names.rs".to_owned()];
+        let text = "see `record/names.rs`, `a/b.rs` and `x`\n`names.rs`, `tests/{a,b}.rs`\n`ames.rs`\n";
+        let found = named_sources("README.md", text, &files);
+        assert_eq!(found.iter().map(|f| f.line).collect::<Vec<_>>(), [1, 3]);
     }
 
     #[test]

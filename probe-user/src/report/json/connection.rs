@@ -5,7 +5,7 @@ use std::{mem::discriminant, net::SocketAddr};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
-    record::{Connection, Field, FieldValue, Json, Scope, Unit, Value, Verdict, fields::FIELDS},
+    record::{Connection, Fact, Field, FieldValue, Json, Scope, Unit, Value, field_table::FIELDS},
     report::text,
 };
 
@@ -43,23 +43,44 @@ impl Serialize for Text<'_> {
     }
 }
 
-#[derive(Serialize)]
+/// The fields of `cause`, the text of the cause after its id, and at the end what the verdict rests on.
 struct CauseJson<'a> {
-    id: &'static str,
-    text: &'static str,
-    confidence: &'static str,
-    #[serde(rename = "evidence")]
-    facts: Vec<FactJson<'a>>,
+    connection: &'a Connection,
+    fields: &'static [Field],
 }
 
 impl<'a> CauseJson<'a> {
-    fn of(verdict: &'a Verdict) -> Self {
-        Self {
-            id: verdict.cause.id(),
-            text: verdict.cause.explanation(),
-            confidence: verdict.confidence.as_str(),
-            facts: verdict.facts.iter().map(|fact| FactJson { name: fact.name, value: Text(&fact.value) }).collect(),
+    /// Of a line that has no other fields of the table.
+    fn alone(connection: &'a Connection) -> Self {
+        let fields = FIELDS.chunk_by(|one, next| discriminant(&one.json) == discriminant(&next.json));
+        let fields = fields.into_iter().find(|fields| matches!(fields[0].json, Json::Cause(_)));
+        Self { connection, fields: fields.unwrap_or_default() }
+    }
+}
+
+impl Serialize for CauseJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let verdict = &self.connection.verdict;
+        let mut map = serializer.serialize_map(None)?;
+        for (at, field) in self.fields.iter().enumerate() {
+            if let Some(key) = key(field) {
+                map.serialize_entry(key, &Scalar(field.value(self.connection, Scope::Both)))?;
+            }
+            if at == 0 {
+                map.serialize_entry("text", verdict.cause.explanation())?;
+            }
         }
+        map.serialize_entry("evidence", &Facts(&verdict.facts))?;
+        map.end()
+    }
+}
+
+/// What a verdict rests on.
+struct Facts<'a>(&'a [Fact]);
+
+impl Serialize for Facts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|fact| FactJson { name: fact.name, value: Text(&fact.value) }))
     }
 }
 
@@ -95,7 +116,7 @@ impl Serialize for ConnectionJson<'_> {
                         }
                     }
                 }
-                Json::Cause(_) => map.serialize_entry("cause", &CauseJson::of(&connection.verdict))?,
+                Json::Cause(_) => map.serialize_entry("cause", &CauseJson { connection, fields })?,
                 Json::End(_) => {
                     map.serialize_entry("client", &object(Scope::Client))?;
                     map.serialize_entry("server", &object(Scope::Server))?;
@@ -179,7 +200,7 @@ pub fn amendment_line(connection: &Connection) -> serde_json::Result<String> {
         id: connection.id,
         reset_by: connection.reset_by.as_str(),
         impact: connection.verdict.impact.as_str(),
-        cause: CauseJson::of(&connection.verdict),
+        cause: CauseJson::alone(connection),
     };
     serde_json::to_string(&line).map(|text| text + "\n")
 }

@@ -1,4 +1,4 @@
-//! The Internet checksum (RFC 1071).
+//! Internet checksum (RFC 1071).
 
 /// Adds `bytes` to a running one's complement sum, in the byte order of memory. The sum does not depend on it.
 ///

@@ -1,4 +1,4 @@
-//! Frames to segments, and the books of what became of each frame.
+//! Decoder: makes segments of frames, and accounts for each frame.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use super::address::{self, Addresses};
 use super::checksum::{holds, sum};
 use super::decoded::{Decoded, Header, Payload};
 use super::encapsulation;
+use super::fast_path;
 use super::fragment::{self, Fragment};
 use super::frame::Frame;
 use super::link::start;
 use super::link_type::{LinkType, Unread, Unsupported};
-use super::plain;
 use super::reassembly::{Outcome, Reassembled, Reassembler};
 use super::remark::{self, Remark};
 use super::tcp_checksum;
@@ -165,7 +165,7 @@ impl Decoder {
     /// for all others, `into` left as it was. It finds what the other finds, where that is known to be.
     #[inline(always)]
     pub fn decode_plain(&mut self, frame: &Frame<'_>, into: &mut Segment) -> Option<Payload> {
-        let mut payload = plain::read(frame, self.verify, into)?;
+        let mut payload = fast_path::read(frame, self.verify, into)?;
         self.accounting.frames += 1;
         if payload.bad_checksum {
             // Copied, here and below, so that the frame itself need never be in memory.

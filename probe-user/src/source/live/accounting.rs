@@ -1,4 +1,4 @@
-//! The books of the data plane: what came in, where it went, and whether the two agree.
+//! Frame accounting: counters of received, recorded and rejected frames, and the check that they balance.
 
 use probe_ebpf::{
     layout::{EpochCounters, FlagCounts, ICMP_QUOTES, REJECT_REASONS},

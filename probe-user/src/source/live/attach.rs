@@ -10,8 +10,8 @@ use super::{
     LiveError,
     engine::Engine,
     ethtool::Promiscuous,
-    foresight,
     link_layer::LinkLayer,
+    native_prediction,
     netdev::Netdev,
     privilege,
     xdp_trial::{self, Answer},
@@ -141,7 +141,7 @@ fn explain(device: &Netdev, mode: Mode, program: &Xdp, frags: bool, error: Progr
         Some(Answer::Attached) => format!("{source}, and took it, without a bpf_link, when it was asked why"),
         Some(Answer::Nothing) | None => format!("{source}; the kernel gave no reason"),
     };
-    let step = foresight::next_step(device, mode, frags, &words, &source);
+    let step = native_prediction::next_step(device, mode, frags, &words, &source);
     LiveError::Refused { name, driver: device.driver.clone(), mode: mode.name(), words, step, source }
 }
 

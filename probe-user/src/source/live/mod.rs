@@ -13,7 +13,7 @@
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`driver_losses`]: what its driver counts as lost on the way in.
 //! * `features`: what its driver can do with XDP.
-//! * [`foresight`]: whether native mode will do, as far as it shows before trying; what to do once it is refused.
+//! * [`native_prediction`]: whether native mode will do, as far as it shows before trying; what to do once it is refused.
 //! * [`kernel_features`]: what this kernel has, found by trying.
 //! * [`offloads`]: which are on, and which are fixed.
 //! * `verifier`: which line of its log says why.
@@ -39,7 +39,6 @@ mod ethtool;
 mod fault_injection;
 mod features;
 mod flood;
-pub mod foresight;
 pub mod host;
 pub mod host_traffic;
 pub mod kernel_features;
@@ -47,6 +46,7 @@ pub mod leftover;
 pub mod link_layer;
 mod loader;
 mod mapping;
+pub mod native_prediction;
 pub mod netdev;
 pub mod offloads;
 pub mod owner;

@@ -1,4 +1,4 @@
-//! Segments that are counted by service because they are not kept per flow: what names the victim of a flood.
+//! Per-service flood counts: a bounded table of the segments that got no flow slot, by destination service.
 //!
 //! A fixed number of services; the smallest make room for larger ones, and their counts go to the rest.
 

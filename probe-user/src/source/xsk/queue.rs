@@ -1,4 +1,5 @@
-//! The frame loop of one queue: take what came, join what was split, lend it, give every frame back.
+//! AF_XDP receive loop of one queue: receives frames, joins multi-buffer packets, lends them to the caller and returns
+//! every frame to the fill ring.
 //!
 //! Knows a [`Port`] and no socket, so that a test can be the kernel. A frame is in exactly one place: with the kernel,
 //! `spare`, or `partial` (the beginning of a packet whose end has not come); [`Queue::missing`] counts what is in none.

@@ -156,7 +156,7 @@ fn the_kernels_word_is_joined_by_flow_side_and_time() {
         for segment in &dialogue.segments {
             tracker.observe(segment, Extra::default());
         }
-        let word = KernelWord { key, from_hi, reason: 0, provoked: false, process: None, time_ns: at };
+        let word = ReportedReset { key, from_hi, reason: 0, provoked: false, process: None, time_ns: at };
         let joined = tracker.kernel_reset(&word).is_ok();
         tracker.finish(dialogue.now);
         let facts = tracker.take_closed().remove(0).verdict.facts;

@@ -4,7 +4,7 @@ mod closing;
 mod database;
 mod download;
 mod keepalive;
-mod middle;
+mod on_path;
 mod opening;
 mod ordinary;
 mod server;
@@ -25,7 +25,7 @@ pub fn all() -> Vec<Situation> {
         upload::situations(),
         server::situations(),
         opening::situations(),
-        middle::situations(),
+        on_path::situations(),
         closing::situations(),
         database::situations(),
     ]

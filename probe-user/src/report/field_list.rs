@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::record::{Field, Kind, Scope, fields::FIELDS};
+use crate::record::{Field, Kind, Scope, field_table::FIELDS};
 
 /// Schema of the list in JSON.
 pub const FIELDS_SCHEMA: &str = "rstprobe.fields/1";
@@ -85,7 +85,7 @@ pub fn table() -> String {
 /// The list as a document of the project's.
 pub fn markdown() -> String {
     let mut text = "# Fields of a connection\n\n\
-        Written by `rstprobe fields --format markdown` from the field table (`probe-user/src/record/fields.rs`), which filters, \
+        Written by `rstprobe fields --format markdown` from the field table (`probe-user/src/record/field_table.rs`), which filters, \
         JSON, help and this page are made from; a test fails when they part.\n\n\
         `.clt` and `.srv` are the client's and the server's value, a count without them the sum. Filters take the path in \
         JSON as well. A record without a value fits no comparison, and JSON has null.\n\n\

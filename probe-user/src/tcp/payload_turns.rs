@@ -1,4 +1,5 @@
-//! Ledger: who speaks, who waits for an answer, and how long answers take; verdicts rest on it.
+//! Payload turns: which side sent payload last, which side waits for an answer, and how long answers take; the verdict
+//! rules read them.
 //!
 //! Sums and sequence numbers, not the order in which segments passed: the same conversation has the same ledger wherever
 //! it is watched.

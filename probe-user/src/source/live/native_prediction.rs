@@ -1,5 +1,5 @@
-//! Native XDP foresight: what decides whether a driver takes an XDP program in native mode, as far as it shows before trying: link type, the
-//! driver's own word, offloads that are fixed, MTU, queues. And what to do once it has refused.
+//! Native XDP prediction: whether native attach will work, by link type, driver features, fixed offloads, MTU and queues;
+//! and the next step once it was refused.
 
 use std::{fs, io};
 
@@ -18,7 +18,7 @@ pub const PAGE_MTU: u32 = 3498;
 
 /// Whether native mode will do.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Foresight {
+pub enum Prediction {
     /// Nothing can be in the way.
     Works,
     /// The kernel will refuse, and why.
@@ -40,7 +40,7 @@ struct Facts<'a> {
 }
 
 /// Foresees for the program with or without frags.
-pub fn native(device: &Netdev, frags: bool) -> Foresight {
+pub fn native(device: &Netdev, frags: bool) -> Prediction {
     let name = &device.name;
     Facts {
         device,
@@ -72,33 +72,33 @@ fn virtio_bits(text: &str) -> Option<u64> {
 }
 
 impl Facts<'_> {
-    fn foresee(&self) -> Foresight {
+    fn foresee(&self) -> Prediction {
         let Netdev { driver, features, mtu, link_layer, .. } = self.device;
         if *link_layer == LinkLayer::Ip {
-            return Foresight::Refused("frames without an Ethernet header are understood in this mode".to_owned());
+            return Prediction::Refused("frames without an Ethernet header are understood in this mode".to_owned());
         }
         if driver == "loopback" {
-            return Foresight::Refused("the loopback device has no native XDP".to_owned());
+            return Prediction::Refused("the loopback device has no native XDP".to_owned());
         }
         if features.is_some_and(|features| !features.native()) {
-            return Foresight::Refused(format!("driver {driver} reports no native XDP"));
+            return Prediction::Refused(format!("driver {driver} reports no native XDP"));
         }
         if *mtu > PAGE_MTU && !self.frags && matches!(driver.as_str(), "veth" | "virtio_net") {
-            return Foresight::Refused(format!("MTU {mtu} is above {PAGE_MTU}, the most without multi-buffer XDP"));
+            return Prediction::Refused(format!("MTU {mtu} is above {PAGE_MTU}, the most without multi-buffer XDP"));
         }
         match driver.as_str() {
             "virtio_net" => self.virtio_net(),
-            "veth" if self.frags => Foresight::Works,
+            "veth" if self.frags => Prediction::Works,
             // It may be in another network namespace.
-            "veth" => Foresight::OnlyByTrying(format!(
+            "veth" => Prediction::OnlyByTrying(format!(
                 "without multi-buffer XDP veth refuses it when the other end has an MTU above {PAGE_MTU}"
             )),
-            _ => Foresight::OnlyByTrying(self.what_is_known()),
+            _ => Prediction::OnlyByTrying(self.what_is_known()),
         }
     }
 
     /// `virtnet_xdp_set` of drivers/net/virtio_net.c.
-    fn virtio_net(&self) -> Foresight {
+    fn virtio_net(&self) -> Prediction {
         let fixed = fixed_by_host(&self.offloads);
         let is_refused = match self.virtio {
             Some(bits) => bits & VIRTIO_NET_F_CTRL_GUEST_OFFLOADS == 0 && bits & VIRTIO_NET_GUEST_OFFLOADS != 0,
@@ -106,19 +106,21 @@ impl Facts<'_> {
         };
         if is_refused {
             let which = fixed.map_or_else(|| "offloads are".to_owned(), |offload| format!("{} is", offload.name));
-            return Foresight::Refused(format!("{which} fixed on by the host, and virtio_net refuses native XDP then"));
+            return Prediction::Refused(format!(
+                "{which} fixed on by the host, and virtio_net refuses native XDP then"
+            ));
         }
         if self.virtio.is_none() {
-            return Foresight::OnlyByTrying(self.what_is_known());
+            return Prediction::OnlyByTrying(self.what_is_known());
         }
         // Kernels that tell of XDP features (6.3) share transmit queues; older ones may refuse.
         let wanted = self.queues.map(|most| (most, self.cpus + 1));
         match wanted.filter(|(most, wanted)| most < wanted && self.device.features.is_none()) {
-            Some((most, wanted)) => Foresight::OnlyByTrying(format!(
+            Some((most, wanted)) => Prediction::OnlyByTrying(format!(
                 "older versions of virtio_net (before Linux 5.13 and what was carried back from it) refuse it without a \
                  transmit queue more for each CPU: {wanted} with one in use, and the device has {most}"
             )),
-            None => Foresight::Works,
+            None => Prediction::Works,
         }
     }
 
@@ -221,7 +223,7 @@ mod tests {
         Offload { name: name.to_owned(), on, fixed }
     }
 
-    fn foresee(device: &Netdev, frags: bool, virtio: Option<u64>, offloads: Vec<Offload>) -> Foresight {
+    fn foresee(device: &Netdev, frags: bool, virtio: Option<u64>, offloads: Vec<Offload>) -> Prediction {
         Facts { device, frags, offloads, virtio, queues: Some(1), cpus: 2 }.foresee()
     }
 
@@ -241,32 +243,35 @@ mod tests {
         let device = device("virtio_net", 1500, NATIVE);
         let fixed = vec![offload("rx-checksum", true, true), offload("rx-gro-hw", true, true)];
         let refused = foresee(&device, true, Some(1 << 1 | 1 << 7), fixed.clone());
-        assert!(matches!(&refused, Foresight::Refused(why) if why.starts_with("rx-gro-hw is fixed on")), "{refused:?}");
+        assert!(
+            matches!(&refused, Prediction::Refused(why) if why.starts_with("rx-gro-hw is fixed on")),
+            "{refused:?}"
+        );
         assert_eq!(foresee(&device, true, None, fixed), refused, "without sysfs, by the offloads");
-        assert_eq!(foresee(&device, true, Some(1 << 1 | 1 << 2 | 1 << 7), vec![]), Foresight::Works);
-        assert_eq!(foresee(&device, true, Some(1 << 32), vec![]), Foresight::Works);
+        assert_eq!(foresee(&device, true, Some(1 << 1 | 1 << 2 | 1 << 7), vec![]), Prediction::Works);
+        assert_eq!(foresee(&device, true, Some(1 << 32), vec![]), Prediction::Works);
     }
 
     #[test]
     fn queues_matter_where_the_kernel_may_be_old() {
         let device = device("virtio_net", 1500, None);
         let found = foresee(&device, true, Some(1 << 32), vec![]);
-        assert!(matches!(&found, Foresight::OnlyByTrying(why) if why.contains("transmit queue")), "{found:?}");
+        assert!(matches!(&found, Prediction::OnlyByTrying(why) if why.contains("transmit queue")), "{found:?}");
     }
 
     #[test]
     fn only_what_is_known_is_promised() {
         let of = |driver: &str, mtu, features, frags| foresee(&device(driver, mtu, features), frags, None, vec![]);
-        assert_eq!(of("veth", 9000, NATIVE, true), Foresight::Works);
-        assert!(matches!(of("veth", 9000, NATIVE, false), Foresight::Refused(why) if why.contains("MTU 9000")));
-        assert!(matches!(of("veth", 1500, NATIVE, false), Foresight::OnlyByTrying(why) if why.contains("other end")));
-        assert!(matches!(of("mlx5_core", 1500, NATIVE, true), Foresight::OnlyByTrying(_)));
-        assert!(matches!(of("mlx5_core", 1500, None, true), Foresight::OnlyByTrying(why) if why.contains("6.3")));
-        assert!(matches!(of("dummy", 1500, Some(XdpFeatures::of_bits(0)), true), Foresight::Refused(_)));
-        assert!(matches!(of("loopback", 1500, None, true), Foresight::Refused(_)));
+        assert_eq!(of("veth", 9000, NATIVE, true), Prediction::Works);
+        assert!(matches!(of("veth", 9000, NATIVE, false), Prediction::Refused(why) if why.contains("MTU 9000")));
+        assert!(matches!(of("veth", 1500, NATIVE, false), Prediction::OnlyByTrying(why) if why.contains("other end")));
+        assert!(matches!(of("mlx5_core", 1500, NATIVE, true), Prediction::OnlyByTrying(_)));
+        assert!(matches!(of("mlx5_core", 1500, None, true), Prediction::OnlyByTrying(why) if why.contains("6.3")));
+        assert!(matches!(of("dummy", 1500, Some(XdpFeatures::of_bits(0)), true), Prediction::Refused(_)));
+        assert!(matches!(of("loopback", 1500, None, true), Prediction::Refused(_)));
         let mut tun = device("tun", 1500, NATIVE);
         tun.link_layer = LinkLayer::Ip;
-        assert!(matches!(foresee(&tun, true, None, vec![]), Foresight::Refused(_)));
+        assert!(matches!(foresee(&tun, true, None, vec![]), Prediction::Refused(_)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
 
 /// A reset that the host's kernel says it sent.
 #[derive(Clone, Copy, Debug)]
-pub struct KernelWord<'a> {
+pub struct ReportedReset<'a> {
     /// Whose; of a listener, with the unspecified address for its peer.
     pub key: FlowKey,
     /// The `hi` endpoint of the key sent it.
@@ -74,7 +74,7 @@ const MOST: usize = 1 << 10;
 
 /// What can be said of an RST of this host of which its kernel has said nothing.
 #[derive(Debug, Default)]
-pub(crate) struct KernelWords {
+pub(crate) struct KernelResets {
     /// Addresses of this host, IPv4 mapped into IPv6; empty where the kernel does not tell each reset.
     own: Vec<[u8; 16]>,
     /// Words on what was sent up to then are joined.
@@ -83,7 +83,7 @@ pub(crate) struct KernelWords {
     unjoined: VecDeque<(u64, u16)>,
 }
 
-impl KernelWords {
+impl KernelResets {
     pub(crate) fn new(own: &[IpAddr]) -> Self {
         let octets = |address: &IpAddr| match address {
             IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
@@ -158,7 +158,7 @@ mod tests {
         tracker.take_closed().remove(0)
     }
 
-    fn word(dialogue: &Dialogue, port_offset: u16) -> KernelWord<'static> {
+    fn word(dialogue: &Dialogue, port_offset: u16) -> ReportedReset<'static> {
         let rst = dialogue.segments[1];
         let mut key = rst.key;
         if port_offset > 0 {
@@ -168,7 +168,7 @@ mod tests {
             (key, _) = FlowKey::normalised(source, peer, 0);
         }
         let (from_hi, time_ns) = (rst.record.from_hi(), rst.record.time_ns);
-        KernelWord { key, from_hi, reason: 0, provoked: true, process: None, time_ns }
+        ReportedReset { key, from_hi, reason: 0, provoked: true, process: None, time_ns }
     }
 
     fn is_silent(connection: &Connection) -> bool {
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn silence_says_nothing_where_a_word_may_be_missing() {
         let reported = refused(SECOND, |tracker, dialogue| {
-            let word = KernelWord { provoked: false, ..word(dialogue, 0) };
+            let word = ReportedReset { provoked: false, ..word(dialogue, 0) };
             assert_eq!(tracker.kernel_reset(&word), Ok(()));
         });
         let of_another_rst =

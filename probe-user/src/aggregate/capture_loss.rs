@@ -8,7 +8,7 @@ const LARGEST_WINDOW: u64 = 1 << 30;
 /// Payload bytes of connections seen from SYN to both FINs, where every segment is counted: what the other side has
 /// acknowledged and nobody saw is missing from the capture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct WholeBytes {
+pub struct CaptureLoss {
     /// Such connections.
     pub connections: u64,
     /// Of these, connections with missing bytes, those of `implausible` aside.
@@ -22,7 +22,7 @@ pub struct WholeBytes {
     pub missing: u64,
 }
 
-impl WholeBytes {
+impl CaptureLoss {
     /// Adds those of a connection.
     #[inline]
     pub fn add(&mut self, connection: &Connection) {
@@ -70,8 +70,8 @@ mod tests {
     use crate::{aggregate::tests::connection, record::Opening};
 
     /// Sums over connections with these bytes, all and seen, of the client.
-    fn of(sides: &[(u64, u64)]) -> WholeBytes {
-        let mut sum = WholeBytes::default();
+    fn of(sides: &[(u64, u64)]) -> CaptureLoss {
+        let mut sum = CaptureLoss::default();
         for &(bytes, payload_bytes) in sides {
             let client = Side { bytes, payload_bytes, ..Side::default() };
             sum.add(&connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, client, Side::default()));
@@ -81,12 +81,12 @@ mod tests {
 
     #[test]
     fn a_jump_is_no_loss() {
-        let seen = WholeBytes { connections: 1, all: 100, ..WholeBytes::default() };
+        let seen = CaptureLoss { connections: 1, all: 100, ..CaptureLoss::default() };
         assert_eq!(of(&[(100, 100)]), seen);
-        let lost = WholeBytes { connections: 1, gapped: 1, all: 100, missing: 40, ..WholeBytes::default() };
+        let lost = CaptureLoss { connections: 1, gapped: 1, all: 100, missing: 40, ..CaptureLoss::default() };
         assert_eq!(of(&[(100, 60)]), lost);
         let jumped = of(&[(3 << 30, 60)]);
-        assert_eq!(jumped, WholeBytes { connections: 1, implausible: 1, ..WholeBytes::default() });
+        assert_eq!(jumped, CaptureLoss { connections: 1, implausible: 1, ..CaptureLoss::default() });
         let much = of(&[(10 << 30, 6 << 30)]);
         assert_eq!((much.gapped, much.missing), (1, 4 << 30), "a long transfer may lose more than a window in all");
         assert_eq!(of(&[(100, 100), (100, 60)]).and(jumped), of(&[(3 << 30, 60), (100, 60), (100, 100)]));

@@ -1,4 +1,5 @@
-//! Stable names of the record's words, for outputs and filters, and what they mean.
+//! Names of enum values: the stable id and the explanation of each cause, impact, closing and confidence, as outputs and
+//! filters use them.
 
 use crate::record::{
     Basis, Cause, Closing, Confidence, ConnState, Impact, Opening, Orientation, ResetBy, Stage, Written,

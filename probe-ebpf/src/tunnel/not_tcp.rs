@@ -1,9 +1,7 @@
-//! Plain frames: recognises the commonest frames that are neither TCP nor an encapsulation at fixed offsets, so that ARP, DNS,
-//! QUIC and ICMP cost no walk through headers.
+//! Early exit for frames that are neither TCP nor a tunnel (ARP, DNS, QUIC, ICMP), checked at fixed offsets before the
+//! walk through tunnels. Every tunnel port stands here, too.
 
-use super::{
-    ETHERTYPES, GENEVE_PORT, GTP_C_PORT, GTP_U_PORT, TEREDO_PORT, VXLAN_GPE_PORT, VXLAN_LINUX_PORT, VXLAN_PORT,
-};
+use super::{ETHERTYPES, GENEVE_PORT, GTP_C_PORT, GTP_U_PORT, TEREDO_PORT, is_vxlan};
 use crate::parse::{ETHER_IPV4, ETHER_IPV6, IcmpError, Reader, Reject, be16, is_vlan};
 
 const UDP: u8 = 17;
@@ -20,7 +18,7 @@ const V6_PAYLOAD: usize = 14 + 40;
 /// the walk would end with the same `reject`, and there is nothing else to read. False says nothing. `vxlan_port` is that of [`super::Encapsulations::vxlan_port`].
 #[inline(always)]
 #[must_use]
-pub fn is_plain<R: Reader>(reader: &R, reject: Reject, vxlan_port: u16) -> bool {
+pub fn is_not_tcp<R: Reader>(reader: &R, reject: Reject, vxlan_port: u16) -> bool {
     let Some(ether) = reader.bytes::<14>(0) else { return false };
     let ether_type = be16(ether, 12);
     match reject {
@@ -60,9 +58,7 @@ fn has_ports_of_none<R: Reader, const AT: usize>(reader: &R, vxlan_port: u16) ->
     let Some(ports) = reader.bytes::<4>(AT) else { return false };
     let (src, dst) = (be16(ports, 0), be16(ports, 2));
     let either = |port: u16| (src == port) | (dst == port);
-    !((dst == VXLAN_PORT)
-        | (dst == VXLAN_LINUX_PORT)
-        | (dst == VXLAN_GPE_PORT)
+    !(is_vxlan(dst)
         | (dst == vxlan_port)
         | (dst == GENEVE_PORT)
         | either(GTP_U_PORT)

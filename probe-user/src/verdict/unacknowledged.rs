@@ -4,7 +4,7 @@ use probe_ebpf::{layout::ACK, parse::ENCRYPTED_ALERTS};
 
 use super::Case;
 use crate::{
-    tcp::{endpoint::SENT_FIN, ledger, ledger::LEAST_OF_TLS, track::Track},
+    tcp::{endpoint::SENT_FIN, payload_turns, payload_turns::LEAST_OF_TLS, track::Track},
     verdict::rst_form::Form,
 };
 
@@ -24,7 +24,7 @@ pub(crate) enum Tail {
 
 /// Of both sides, by side.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Unacknowledged {
     /// Payload that the other side's host did not acknowledge, bytes; `None` where that cannot be known: the other side
     /// was not seen, or acknowledgements were not.
     pub(crate) unacked: [Option<u32>; 2],
@@ -32,7 +32,7 @@ pub(crate) struct Ledger {
     pub(crate) tail: [Tail; 2],
 }
 
-impl Ledger {
+impl Unacknowledged {
     /// The ledger of a connection at its end.
     pub(crate) fn of(case: &Case<'_>) -> Self {
         let unacked = [0, 1].map(|side| unacked(case, side));
@@ -57,7 +57,7 @@ fn unacked(case: &Case<'_>, side: usize) -> Option<u32> {
         return None;
     }
     let end = &track.ends[side];
-    let upper = ledger::payload_end(end);
+    let upper = payload_turns::payload_end(end);
     // Before anything is acknowledged, the SYN still is not: it is no payload.
     let first = end.start_seq.wrapping_add(1);
     let acked = of_abort(track, side).unwrap_or(end.ack_seq);
@@ -81,7 +81,7 @@ fn tail(case: &Case<'_>, side: usize, unacked: Option<u32>) -> Tail {
     let late = case.track.rare().map(|rare| &rare.sides[side]);
     // The bytes are those of what is open when it is just that segment.
     if let Some(late) = late.filter(|late| late.late_note != 0 && late.late_len == open) {
-        return if ledger::is_alert(late.late_note, open) { Tail::Alert } else { Tail::Payload };
+        return if payload_turns::is_alert(late.late_note, open) { Tail::Alert } else { Tail::Payload };
     }
     let is_tls_like = case.sides.iter().all(|side| side.bytes >= LEAST_OF_TLS);
     let is_closed = case.track.ends.iter().any(|end| end.has(SENT_FIN));

@@ -1,4 +1,5 @@
-//! Timer blocks: entries of timer buckets, a few at a time in blocks that all buckets share.
+//! Timer buckets: entries of the timer wheel's buckets, in linked blocks of 16 from one shared pool, so that a bucket has
+//! no fixed capacity. Number and width of buckets are `timer_wheel`'s.
 //!
 //! A vector per bucket would keep, in each, memory for the most that ever was in any. Which blocks are whose is kept apart
 //! from them, in little memory: an entry is put away without a look at those before, and where all of a bucket are is
