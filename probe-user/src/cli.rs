@@ -56,6 +56,8 @@ pub enum Command {
     Detach(DetachArgs),
     /// List every field of a connection: its name in filters, its key in JSON, type, unit and meaning
     Fields(FieldsArgs),
+    /// Say what a cause or a finding means, how it looks and what to check next; without an id, list them
+    Explain(ExplainArgs),
 }
 
 /// Options of everything that attaches to interfaces.
@@ -356,6 +358,19 @@ pub enum FieldsFormatArg {
     Json,
     /// The page of the documentation
     Markdown,
+}
+
+const EXPLAIN: &str = "Examples:
+  rstprobe explain                     every cause and every finding, with one line each
+  rstprobe explain keepalive_race      what happened, how it looks, what to check next";
+
+/// `rstprobe explain`.
+#[derive(Args, Debug)]
+#[command(after_help = EXPLAIN)]
+pub struct ExplainArgs {
+    /// Id of a cause or of a finding, such as app_abort or service_refuses
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
 }
 
 /// `--egress`.

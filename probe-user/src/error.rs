@@ -97,9 +97,22 @@ pub enum RunError {
          with the output of `rstprobe doctor`"
     )]
     Unbalanced(u64),
+    /// There is no cause and no finding of this id.
+    #[error("no cause and no finding is called `{id}`; {}", hint(*closest))]
+    Unexplained {
+        /// As typed.
+        id: String,
+        /// The id that was probably meant.
+        closest: Option<&'static str>,
+    },
     /// `doctor` found something that prevents watching.
     #[error("not ready: {0}")]
     NotReady(String),
+}
+
+/// What helps who typed an unknown id.
+fn hint(closest: Option<&str>) -> String {
+    closest.map_or_else(|| "`rstprobe explain` lists them".to_owned(), |id| format!("did you mean `{id}`?"))
 }
 
 impl RunError {
@@ -108,6 +121,7 @@ impl RunError {
         match self {
             Self::BrokenPipe => exit::OK,
             Self::Plan(_)
+            | Self::Unexplained { .. }
             | Self::Live(LiveError::NoInterface { .. })
             | Self::JsonOut { .. }
             | Self::JsonOutOver { .. }

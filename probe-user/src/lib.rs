@@ -5,6 +5,7 @@
 //! | [`source`] | aya, libc, std::fs, probe-ebpf | tracker, aggregate, report, printing |
 //! | [`record`], [`tcp`], [`tracker`], [`verdict`] | segments, std collections | clocks, tokio, aya, I/O, hash-order-dependent output |
 //! | [`aggregate`] | connection records, hdrhistogram | clocks, I/O, formatting |
+//! | [`findings`] | aggregates, connection records | clocks, I/O, where records come from |
 //! | [`filter`] | connection records | clocks, I/O, formatting of records, the command line |
 //! | [`evidence`] | connection records, filters, frames | clocks, I/O, where frames come from |
 //! | [`report`] | connection records, aggregates | I/O, clocks, the terminal |
@@ -24,6 +25,7 @@ pub mod command;
 pub mod error;
 pub mod evidence;
 pub mod filter;
+pub mod findings;
 pub mod output;
 pub mod plan;
 pub mod record;

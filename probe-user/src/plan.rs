@@ -396,7 +396,7 @@ mod tests {
         match cli.command {
             Command::Snapshot(args) => args.try_into(),
             Command::Run(args) => args.try_into(),
-            Command::Read(_) | Command::Doctor(_) | Command::Detach(_) | Command::Fields(_) => {
+            Command::Read(_) | Command::Doctor(_) | Command::Detach(_) | Command::Fields(_) | Command::Explain(_) => {
                 unreachable!("not asked for")
             }
         }

@@ -2,6 +2,7 @@
 
 mod capture_clock;
 mod doctor;
+mod explain;
 mod fields;
 mod live;
 mod read;
@@ -26,6 +27,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Read(args) => ReadPlan::try_from(args).map_err(RunError::from).and_then(|plan| read::read(&plan)),
         Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
         Command::Detach(args) => detach::detach(&DetachPlan::from(args)),
+        Command::Explain(args) => explain::explain(&args),
         Command::Fields(args) => fields::fields(args.format),
     };
     match result {

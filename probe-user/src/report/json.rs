@@ -9,6 +9,7 @@ use connection::{ConnectionJson, EndpointJson};
 
 use super::{
     Snapshot, Window,
+    findings::{self, FindingJson},
     flood::FloodJson,
     interface_counters::{QueueJson, ReceivedJson},
     quality::QualityJson,
@@ -177,6 +178,8 @@ struct SummaryJson {
     flood: FloodJson,
     /// How good the capture is.
     quality: QualityJson,
+    /// What is wrong, worst first, and what is usual.
+    findings: Vec<FindingJson>,
 }
 
 fn counters<'n>(items: impl Iterator<Item = (&'n str, u64)>) -> Counters {
@@ -199,6 +202,7 @@ fn summary(snapshot: &Snapshot) -> SummaryJson {
         books: counters(snapshot.books.iter().copied()),
         flood: (&snapshot.flood).into(),
         quality: (&snapshot.quality).into(),
+        findings: findings::json(snapshot),
     }
 }
 

@@ -3,7 +3,9 @@
 //! Pure: no I/O, no clock, no terminal. Whoever writes the text says how wide the terminal is and whether it has colours.
 
 mod cells;
+pub mod explanation;
 pub mod field_list;
+pub mod findings;
 pub mod flood;
 mod interface_counters;
 pub mod json;

@@ -8,7 +8,7 @@ pub use super::cells::Style;
 use super::{
     Loss, Snapshot,
     cells::{emphasised, fit, limit, more, number, table},
-    flood, interface_counters, text,
+    findings, flood, interface_counters, text,
 };
 use crate::{
     aggregate::{Group, GroupKey, Totals},
@@ -19,6 +19,7 @@ use crate::{
 pub fn snapshot(snapshot: &Snapshot, style: Style) -> String {
     let mut out = String::new();
     headline(&mut out, snapshot);
+    section(&mut out, "Findings, worst first", &findings::section(snapshot, style), style);
     section(
         &mut out,
         "Flooded services (segments counted here are in no connection)",
@@ -44,6 +45,7 @@ pub fn snapshot(snapshot: &Snapshot, style: Style) -> String {
 pub fn summary(snapshot: &Snapshot) -> String {
     let mut out = String::new();
     headline(&mut out, snapshot);
+    section(&mut out, "Findings, worst first", &findings::section(snapshot, Style::default()), Style::default());
     losses(&mut out, snapshot);
     out
 }

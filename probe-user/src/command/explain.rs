@@ -1,0 +1,21 @@
+//! `rstprobe explain`: prints what is known of a cause or a kind of finding.
+
+use crate::{cli::ExplainArgs, error::RunError, output, report::explanation};
+
+/// Prints the explanation of one id, or the list of all.
+///
+/// # Errors
+/// [`RunError::Unexplained`] for an id that is none, and what writing says.
+pub(super) fn explain(args: &ExplainArgs) -> Result<(), RunError> {
+    let Some(id) = args.id.as_deref() else { return output::data(&explanation::list()) };
+    match explanation::of(id) {
+        Some(text) => output::data(&text),
+        None => Err(RunError::Unexplained { id: id.to_owned(), closest: closest(id) }),
+    }
+}
+
+/// The id that was probably meant.
+fn closest(typed: &str) -> Option<&'static str> {
+    let distance = |id: &&str| strsim::osa_distance(typed, id);
+    explanation::ids().min_by_key(distance).filter(|id| distance(id) <= typed.len() / 3 + 1)
+}

@@ -1,0 +1,310 @@
+//! Findings about one server: its causes against their thresholds.
+
+use std::net::SocketAddr;
+
+use super::{
+    Finding, LOOKED_AT, Observed, Shown, Subject, is_enough,
+    kinds::{
+        ACCEPT_QUEUE_FULL, CLIENTS_GIVE_UP, DEVICE_RESETS, DOWNLOADS_CUT, FORGED_RESETS, HALF_OPEN, IDLE_TIMEOUT,
+        KEEPALIVE_RACES, Kind, SERVER_RESETS, SERVICE_FIREWALLED, SERVICE_REFUSES, SERVICE_SILENT, SERVICE_UNREACHABLE,
+        STALE_PORTS, TLS_REFUSED, UPLOADS_REJECTED,
+    },
+    share,
+};
+use crate::{
+    aggregate::{Group, GroupKey},
+    record::{Cause, Value},
+};
+
+/// Causes of which the server's own application or kernel resets what was established.
+const OWN_RESETS: [Cause; 5] =
+    [Cause::AppAbort, Cause::DataAfterClose, Cause::NoState, Cause::Linger2, Cause::Explained];
+
+/// Findings of every server.
+pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
+    for (key, group) in observed.aggregate.servers.by_rst(LOOKED_AT) {
+        let GroupKey::Server(server) = key else { continue };
+        let service = Service { observed, server, group };
+        for rule in RULES {
+            findings.extend(rule(&service));
+        }
+    }
+}
+
+struct Service<'a> {
+    observed: &'a Observed<'a>,
+    server: SocketAddr,
+    group: &'a Group,
+}
+
+type Rule = fn(&Service<'_>) -> Option<Finding>;
+
+const RULES: [Rule; 14] = [
+    refuses,
+    firewalled,
+    unreachable,
+    silent,
+    queue_full,
+    resets,
+    keepalive_races,
+    idle_timeout,
+    clients_give_up,
+    uploads_rejected,
+    downloads_cut,
+    tls_refused,
+    by_others,
+    half_open_or_stale,
+];
+
+impl Service<'_> {
+    fn count(&self, causes: &[Cause]) -> u64 {
+        self.group.causes().filter(|(cause, _)| causes.contains(cause)).map(|(_, count)| count).sum()
+    }
+
+    /// Those that were attempts: of mid-stream views there may be none.
+    fn attempts(&self) -> u64 {
+        self.group.totals.attempts.max(self.group.totals.refused + self.group.totals.never_answered)
+    }
+
+    fn established(&self) -> u64 {
+        self.group.totals.connections.saturating_sub(self.group.totals.refused + self.group.totals.never_answered)
+    }
+
+    fn shown(&self, causes: &[Cause], count: u64) -> Shown {
+        self.observed.examples(causes, count, |one| one.resp == self.server)
+    }
+
+    fn finding(
+        &self,
+        kind: &'static Kind,
+        causes: &[Cause],
+        (count, of): (u64, u64),
+        sentence: String,
+        next_step: String,
+    ) -> Finding {
+        let Shown { since_ns, ids } = self.shown(causes, count);
+        let subject = Subject::Server(self.server);
+        Finding { kind, subject, sentence, next_step, count, of, since_ns, examples: ids }
+    }
+
+    /// A finding of attempts with one cause.
+    fn of_attempts(&self, kind: &'static Kind, cause: Cause, what: &str, next_step: String) -> Option<Finding> {
+        let (count, of) = (self.count(&[cause]), self.attempts());
+        is_enough(count, of, 3, 5).then(|| {
+            let sentence = format!("{}: {} attempts {what}", self.server, share(count, of));
+            self.finding(kind, &[cause], (count, of), sentence, next_step)
+        })
+    }
+
+    /// A finding of established connections with one cause.
+    fn of_established(&self, kind: &'static Kind, cause: Cause, what: &str, next_step: String) -> Option<Finding> {
+        let (count, of) = (self.count(&[cause]), self.established());
+        is_enough(count, of, 3, 1).then(|| {
+            let sentence = format!("{}: {} established connections {what}", self.server, share(count, of));
+            self.finding(kind, &[cause], (count, of), sentence, next_step)
+        })
+    }
+
+    /// Median of a fact in milliseconds, of the listed connections with this cause.
+    fn median_ms(&self, cause: Cause, fact: &str) -> Option<u64> {
+        let its = self.observed.connections.iter().filter(|one| one.resp == self.server && one.verdict.cause == cause);
+        let facts = its.flat_map(|one| one.verdict.facts.iter().filter(|found| found.name == fact));
+        let mut values: Vec<u64> = facts
+            .filter_map(|found| if let Value::Milliseconds(ns) = found.value { Some(ns / 1_000_000) } else { None })
+            .collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied()
+    }
+}
+
+fn refuses(service: &Service<'_>) -> Option<Finding> {
+    let port = service.server.port();
+    let next = format!("on the server: does a process listen? `ss -ltnp 'sport = :{port}'`");
+    service.of_attempts(SERVICE_REFUSES, Cause::RefusedClosedPort, "met a closed port", next)
+}
+
+fn firewalled(service: &Service<'_>) -> Option<Finding> {
+    let next =
+        "find the device by the TTL of its RSTs (`rst.ttl.srv` against `ttl.srv`); on the server: `nft list ruleset`";
+    service.of_attempts(SERVICE_FIREWALLED, Cause::RefusedByFirewall, "were refused by a firewall", next.to_owned())
+}
+
+fn unreachable(service: &Service<'_>) -> Option<Finding> {
+    let next = "the facts `icmp.error` and `icmp.from` name the error and who sent it: look at that router or host";
+    service.of_attempts(SERVICE_UNREACHABLE, Cause::IcmpUnreachable, "were ended by an ICMP error", next.to_owned())
+}
+
+fn silent(service: &Service<'_>) -> Option<Finding> {
+    if service.observed.is_one_way {
+        return None;
+    }
+    let port = service.server.port();
+    let next =
+        format!("on the server: does the SYN arrive, and where does the answer go? `tcpdump -ni any tcp port {port}`");
+    service.of_attempts(SERVICE_SILENT, Cause::NeverAnswered, "were never answered", next)
+}
+
+fn queue_full(service: &Service<'_>) -> Option<Finding> {
+    let causes = [Cause::AcceptQueueFull];
+    let (count, of) = (service.count(&causes), service.attempts());
+    (count >= 2).then(|| {
+        let sentence = format!(
+            "{}: {} attempts met a full accept queue: the application accepts too slowly",
+            service.server,
+            share(count, of)
+        );
+        let port = service.server.port();
+        let next = format!(
+            "on the server: `ss -ltn 'sport = :{port}'` (Recv-Q near Send-Q) and `nstat -az TcpExtListenOverflows`; more \
+             workers, or a larger backlog"
+        );
+        service.finding(ACCEPT_QUEUE_FULL, &causes, (count, of), sentence, next)
+    })
+}
+
+fn resets(service: &Service<'_>) -> Option<Finding> {
+    let (count, of) = (service.count(&OWN_RESETS), service.established());
+    let totals = &service.group.totals;
+    let is_its = totals.reset_by_server >= 3 && totals.impacts.losses() > 0;
+    (is_its && is_enough(count, of, 3, 1)).then(|| {
+        let main = service.group.causes().filter(|(cause, count)| OWN_RESETS.contains(cause) && *count > 0);
+        let mut main: Vec<_> = main.collect();
+        main.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        let causes: Vec<_> = main.iter().map(|(cause, count)| format!("{} x{count}", cause.id())).collect();
+        let sentence = format!(
+            "{}: {} established connections ended by a reset ({}); {} connections of it lost something",
+            service.server,
+            share(count, of),
+            causes.join(", "),
+            totals.impacts.losses()
+        );
+        let next =
+            "on the server: `rstprobe run -i IFACE --host` names the process and the kernel's reason; then its log at \
+                    these times"
+                .to_owned();
+        service.finding(SERVER_RESETS, &OWN_RESETS, (count, of), sentence, next)
+    })
+}
+
+fn keepalive_races(service: &Service<'_>) -> Option<Finding> {
+    let causes = [Cause::KeepAliveRace];
+    let (count, of) = (service.count(&causes), service.established());
+    (count >= 2 && count * 1000 >= of).then(|| {
+        let idle = service.group.idle_gap_cluster().map(|cluster| format!(" (it closes after {:.0} s)", cluster.seconds));
+        let sentence = format!(
+            "{}: {} requests met a keep-alive connection that the server was closing: they are lost",
+            service.server,
+            share(count, of)
+        );
+        let next = format!(
+            "let clients drop idle connections sooner than the server{}, or retry requests that were not answered at all",
+            idle.unwrap_or_default()
+        );
+        service.finding(KEEPALIVE_RACES, &causes, (count, of), sentence, next)
+    })
+}
+
+fn idle_timeout(service: &Service<'_>) -> Option<Finding> {
+    let cluster = service.group.idle_gap_cluster()?;
+    let seconds = cluster.seconds;
+    let sentence = format!(
+        "{}: {} resets of idle connections came after {seconds:.1} s: an idle timeout there or on the path",
+        service.server,
+        share(cluster.resets, cluster.of)
+    );
+    let next = format!(
+        "keep-alive probes before {:.0} s (net.ipv4.tcp_keepalive_time or TCP_KEEPIDLE), or pools that drop connections idle \
+         for longer",
+        (seconds * 0.8).floor()
+    );
+    let shown =
+        service.observed.connections.iter().filter(|one| one.resp == service.server && one.idle_gap_ns.is_some());
+    let examples = shown.take(super::EXAMPLES).map(|one| one.id).collect();
+    let subject = Subject::Server(service.server);
+    let (count, of) = (cluster.resets, cluster.of);
+    Some(Finding { kind: IDLE_TIMEOUT, subject, sentence, next_step: next, count, of, since_ns: None, examples })
+}
+
+fn clients_give_up(service: &Service<'_>) -> Option<Finding> {
+    let waited = service.median_ms(Cause::ClientGaveUp, "waited_ms");
+    let after = waited.map_or_else(String::new, |ms| format!(", after {:.1} s (median)", ms as f64 / 1000.0));
+    let what = format!("were ended by clients that waited for an answer{after}");
+    let next =
+        "the server is slower than its clients wait: look at its latency, its backends, and the clients' timeout";
+    service.of_established(CLIENTS_GIVE_UP, Cause::ClientGaveUp, &what, next.to_owned())
+}
+
+fn uploads_rejected(service: &Service<'_>) -> Option<Finding> {
+    let next = "let the server read the request to its end before it closes (nginx: lingering_close; limits: \
+                client_max_body_size), or answer `Expect: 100-continue`";
+    let what = "were answered and reset while the request was still arriving: clients may lose the answer";
+    service.of_established(UPLOADS_REJECTED, Cause::ServerReplyThenReset, what, next.to_owned())
+}
+
+fn downloads_cut(service: &Service<'_>) -> Option<Finding> {
+    let what = "were stopped by their clients in the middle of a transfer";
+    let next = "usual for players and browsers; otherwise the clients' log and timeouts";
+    service.of_established(DOWNLOADS_CUT, Cause::ClientAbortDownload, what, next.to_owned())
+}
+
+fn tls_refused(service: &Service<'_>) -> Option<Finding> {
+    let next = format!(
+        "the fact `tls.alert` says which alert; `openssl s_client -connect {}` shows certificate and versions",
+        service.server
+    );
+    service.of_established(TLS_REFUSED, Cause::TlsAlert, "were ended by a TLS alert", next)
+}
+
+/// Resets that neither host sent.
+fn by_others(service: &Service<'_>) -> Option<Finding> {
+    let of = service.established();
+    let forged = service.count(&[Cause::InjectedSuspect]);
+    if forged >= 1 {
+        let sentence = format!("{}: {} connections bear marks of a forged RST", service.server, share(forged, of));
+        let next =
+            "compare TTL, IP id and options of the RST with the host's other segments (facts `rst.mark`, `rst.ttl`); \
+                    capture nearer to the server to find where it enters"
+                .to_owned();
+        return Some(service.finding(FORGED_RESETS, &[Cause::InjectedSuspect], (forged, of), sentence, next));
+    }
+    let device = service.count(&[Cause::DeviceResetBoth]);
+    (device >= 2).then(|| {
+        let sentence = format!(
+            "{}: {} connections were reset in both directions by a device on the path",
+            service.server,
+            share(device, of)
+        );
+        let next =
+            "firewall, proxy or load balancer between client and server: its log and its session limits".to_owned();
+        service.finding(DEVICE_RESETS, &[Cause::DeviceResetBoth], (device, of), sentence, next)
+    })
+}
+
+/// Openings that were not completed: by spoofed SYNs or a lost return path, or for ports that are still in use.
+fn half_open_or_stale(service: &Service<'_>) -> Option<Finding> {
+    let of = service.attempts();
+    let stale = service.count(&[Cause::StaleConnectionSyn]);
+    if stale >= 2 {
+        let sentence = format!(
+            "{}: {} attempts met a connection that the client had forgotten: its ports are used again too soon",
+            service.server,
+            share(stale, of)
+        );
+        let next = "NAT port reuse or a client without TIME_WAIT: more addresses for the NAT, or a longer reuse time"
+            .to_owned();
+        return Some(service.finding(STALE_PORTS, &[Cause::StaleConnectionSyn], (stale, of), sentence, next));
+    }
+    let open = service.count(&[Cause::SynAckUnanswered]);
+    is_enough(open, of, 10, 10).then(|| {
+        let sentence = format!(
+            "{}: {} attempts were answered and never completed: spoofed SYNs, or the answers get lost",
+            service.server,
+            share(open, of)
+        );
+        let next =
+            "on the server: `nstat -az TcpExtSyncookiesSent TcpExtTCPReqQFullDoCookies`; does the answer reach the \
+                    client?"
+                .to_owned();
+        service.finding(HALF_OPEN, &[Cause::SynAckUnanswered], (open, of), sentence, next)
+    })
+}

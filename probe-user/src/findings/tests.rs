@@ -1,0 +1,153 @@
+//! Findings appear when they are staged, with their numbers, and not on quiet traffic or below their thresholds.
+
+use super::*;
+use crate::{
+    aggregate::tests::connection,
+    record::{Closing, Impact, Opening, ResetBy, Side},
+};
+
+/// So many connections to a server, each with this cause and impact, by the server where it was reset.
+fn staged(server: &str, cause: Cause, impact: Impact, count: u64) -> Vec<Connection> {
+    let refused = matches!(cause, Cause::RefusedClosedPort | Cause::RefusedByFirewall);
+    let silent = cause == Cause::NeverAnswered;
+    let (opening, closing) = match (refused, silent) {
+        (true, _) => (Opening::Refused, Closing::Refused),
+        (_, true) => (Opening::Unanswered, Closing::NeverAnswered),
+        _ => (Opening::Completed, Closing::RstOnly),
+    };
+    let (client, by_server) = (Side { syn: 1, ..Side::default() }, Side { rst: 1, ..Side::default() });
+    (0..count)
+        .map(|id| {
+            let side = if silent || cause == Cause::None { Side::default() } else { by_server };
+            let mut one = connection(server, opening, closing, client, side);
+            (one.id, one.start_ns) = (id, 1000 + id);
+            (one.verdict.cause, one.verdict.impact) = (cause, impact);
+            one
+        })
+        .collect()
+}
+
+fn found(connections: &[Connection]) -> Vec<Finding> {
+    let mut aggregate = Aggregate::new(100);
+    for one in connections {
+        aggregate.add(one);
+    }
+    of(&Observed { aggregate: &aggregate, connections, is_one_way: false, flood: None, notices: &[] })
+}
+
+fn ids(connections: &[Connection]) -> Vec<&'static str> {
+    found(connections).iter().map(|finding| finding.kind.id).collect()
+}
+
+const SERVER: &str = "10.0.0.2:443";
+
+#[test]
+fn each_cause_with_a_finding_is_found_from_its_threshold_on() {
+    use Impact::{AttemptFailed, RequestLost, ResponseLost, TransferCut};
+    for (cause, impact, least, id) in [
+        (Cause::RefusedClosedPort, AttemptFailed, 3, "service_refuses"),
+        (Cause::RefusedByFirewall, AttemptFailed, 3, "service_firewalled"),
+        (Cause::IcmpUnreachable, AttemptFailed, 3, "service_unreachable"),
+        (Cause::NeverAnswered, AttemptFailed, 3, "service_silent"),
+        (Cause::AcceptQueueFull, AttemptFailed, 2, "accept_queue_full"),
+        (Cause::AppAbort, RequestLost, 3, "server_resets"),
+        (Cause::DataAfterClose, RequestLost, 3, "server_resets"),
+        (Cause::KeepAliveRace, RequestLost, 2, "keepalive_races"),
+        (Cause::ClientGaveUp, ResponseLost, 3, "clients_give_up"),
+        (Cause::ServerReplyThenReset, RequestLost, 3, "uploads_rejected"),
+        (Cause::ClientAbortDownload, TransferCut, 3, "downloads_cut"),
+        (Cause::TlsAlert, AttemptFailed, 3, "tls_refused"),
+        (Cause::RetransmissionTimeout, TransferCut, 3, "path_lost"),
+        (Cause::StaleConnectionSyn, AttemptFailed, 2, "stale_ports"),
+        (Cause::SynAckUnanswered, AttemptFailed, 10, "half_open"),
+        (Cause::InjectedSuspect, TransferCut, 1, "forged_resets"),
+        (Cause::DeviceResetBoth, TransferCut, 2, "device_resets"),
+        (Cause::RstInsteadOfFin, Impact::None, 1, "habitual_rst"),
+        (Cause::HealthCheck, Impact::None, 1, "health_checks"),
+        (Cause::CloseNotifyAfterClose, Impact::None, 1, "late_close_notify"),
+        (Cause::RstAfterClose, Impact::None, 1, "rst_after_close"),
+    ] {
+        let all = ids(&staged(SERVER, cause, impact, least));
+        assert!(all.contains(&id), "{cause} x{least}: {all:?}");
+        let below = ids(&staged(SERVER, cause, impact, least - 1));
+        assert!(!below.contains(&id), "{cause} x{}: {below:?}", least - 1);
+    }
+}
+
+#[test]
+fn quiet_traffic_has_no_finding() {
+    assert_eq!(ids(&staged(SERVER, Cause::None, Impact::None, 1000)), Vec::<&str>::new());
+    // A few refused attempts among many.
+    let mut few = staged(SERVER, Cause::None, Impact::None, 1000);
+    few.extend(staged(SERVER, Cause::RefusedClosedPort, Impact::AttemptFailed, 3));
+    assert_eq!(ids(&few), Vec::<&str>::new());
+}
+
+#[test]
+fn the_worst_comes_first_with_numbers_and_examples() {
+    let mut all = staged("10.0.0.9:80", Cause::RefusedClosedPort, Impact::AttemptFailed, 5);
+    all.extend(staged(SERVER, Cause::AppAbort, Impact::RequestLost, 40));
+    all.extend(staged(SERVER, Cause::RstAfterClose, Impact::None, 400));
+    let findings = found(&all);
+    let order: Vec<_> = findings.iter().map(|finding| finding.kind.id).collect();
+    assert_eq!(order, ["server_resets", "service_refuses", "rst_after_close"]);
+    let worst = &findings[0];
+    assert_eq!((worst.count, worst.of, worst.examples.len()), (40, 440, EXAMPLES));
+    assert_eq!((worst.subject, worst.since_ns), (Subject::Server(SERVER.parse().expect("one")), Some(1000)));
+    assert!(worst.sentence.starts_with("10.0.0.2:443: 40 of 440 (9.1 %)"), "{}", worst.sentence);
+}
+
+#[test]
+fn when_only_the_worst_are_listed_nobody_knows_since_when() {
+    let all = staged(SERVER, Cause::AppAbort, Impact::RequestLost, 40);
+    let mut aggregate = Aggregate::new(100);
+    for one in &all {
+        aggregate.add(one);
+    }
+    let observed =
+        Observed { aggregate: &aggregate, connections: &all[..10], is_one_way: false, flood: None, notices: &[] };
+    assert_eq!(of(&observed)[0].since_ns, None);
+}
+
+#[test]
+fn scans_floods_and_views_are_findings_of_their_own() {
+    let mut scan = Vec::new();
+    for port in 1..=25 {
+        scan.extend(staged(&format!("10.0.0.2:{port}"), Cause::RefusedClosedPort, Impact::AttemptFailed, 1));
+    }
+    assert_eq!(ids(&scan), ["scan"]);
+    let aggregate = Aggregate::new(1);
+    let victim = SERVER.parse().ok();
+    let notices = ["copies".to_owned()];
+    let observed = |syns| Observed {
+        aggregate: &aggregate,
+        connections: &[],
+        is_one_way: true,
+        flood: Some((victim, syns)),
+        notices: &notices,
+    };
+    let ids = |syns| of(&observed(syns)).iter().map(|finding| finding.kind.id).collect::<Vec<_>>();
+    assert_eq!(ids(1000), ["syn_flood", "capture", "half_view"]);
+    assert_eq!(ids(999), ["capture", "half_view"]);
+}
+
+#[test]
+fn an_idle_timeout_is_told_with_the_keep_alive_that_avoids_it() {
+    let mut all = staged(SERVER, Cause::NoState, Impact::RequestLost, 6);
+    for one in &mut all {
+        (one.idle_gap_ns, one.reset_by) = (Some(350_000_000_000), ResetBy::Server);
+    }
+    let findings = found(&all);
+    let idle = findings.iter().find(|finding| finding.kind.id == "idle_timeout").expect("a finding");
+    assert!(idle.sentence.contains("350.0 s") && idle.next_step.contains("280 s"), "{idle:?}");
+}
+
+#[test]
+fn every_kind_has_a_section_in_the_docs() {
+    let docs = include_str!("../../docs/findings.md");
+    for kind in KINDS {
+        assert!(docs.contains(&format!("\n### `{}`\n", kind.id)), "no section on {}", kind.id);
+        assert!(docs.contains(kind.threshold), "the threshold of {} is not in its section", kind.id);
+    }
+    assert_eq!(docs.matches("\n### `").count(), KINDS.len(), "a section on no kind");
+}

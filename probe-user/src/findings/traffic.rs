@@ -1,0 +1,143 @@
+//! Findings about all traffic: floods, lost paths, the view itself, and patterns that cost nothing.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use super::{
+    Finding, LOOKED_AT, Observed, Shown, Subject,
+    kinds::{
+        CAPTURE, HABITUAL_RST, HALF_VIEW, HEALTH_CHECKS, Kind, LATE_CLOSE_NOTIFY, PATH_LOST, RST_AFTER_CLOSE, SYN_FLOOD,
+    },
+    share,
+};
+use crate::{aggregate::GroupKey, record::Cause};
+
+/// Causes of connections whose payload reached nobody.
+const LOST_PATH: [Cause; 3] = [Cause::RetransmissionTimeout, Cause::Vanished, Cause::KeepAliveTimeout];
+/// SYNs that were only counted, from which on that is a flood.
+const FLOOD_SYNS: u64 = 1000;
+
+/// Usual ends that cost nothing: cause, kind, what happened, why it is harmless.
+const BENIGN: [(Cause, &Kind, &str, &str); 4] = [
+    (
+        Cause::RstInsteadOfFin,
+        HABITUAL_RST,
+        "ended by RST instead of FIN out of habit",
+        "everything had been acknowledged",
+    ),
+    (Cause::HealthCheck, HEALTH_CHECKS, "are checks of a monitor", "it only looks whether the service accepts"),
+    (Cause::CloseNotifyAfterClose, LATE_CLOSE_NOTIFY, "ended by a late TLS close_notify", "it says no more than FIN"),
+    (Cause::RstAfterClose, RST_AFTER_CLOSE, "were reset after both sides had closed", "nothing was lost"),
+];
+
+/// Findings that belong to no single server or client.
+pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
+    findings.extend(flood(observed));
+    lost_paths(observed, findings);
+    view(observed, findings);
+    benign(observed, findings);
+}
+
+fn flood(observed: &Observed<'_>) -> Option<Finding> {
+    let (service, syns) = observed.flood.filter(|(_, syns)| *syns >= FLOOD_SYNS)?;
+    let whom = service.map_or_else(|| "many services".to_owned(), |service| service.to_string());
+    Some(Finding {
+        kind: SYN_FLOOD,
+        subject: service.map_or(Subject::Traffic, Subject::Server),
+        sentence: format!(
+            "{whom}: {syns} SYNs beyond --flood-at were only counted: a SYN flood, or a burst of new clients"
+        ),
+        next_step: "on the server: `nstat -az TcpExtSyncookiesSent`; the table of flooded services has all of them"
+            .to_owned(),
+        count: syns,
+        of: 0,
+        since_ns: None,
+        examples: Vec::new(),
+    })
+}
+
+/// Servers whose payload or whose clients' payload went unacknowledged to the end, by prefix.
+fn lost_paths(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
+    let mut prefixes: BTreeMap<IpAddr, (u64, u64)> = BTreeMap::new();
+    for (key, group) in observed.aggregate.servers.by_rst(LOOKED_AT) {
+        let GroupKey::Server(server) = key else { continue };
+        let count: u64 = group.causes().filter(|(cause, _)| LOST_PATH.contains(cause)).map(|(_, count)| count).sum();
+        let sum = prefixes.entry(network(server.ip())).or_default();
+        *sum = (sum.0 + count, sum.1 + group.totals.connections);
+    }
+    for (prefix, (count, of)) in prefixes.into_iter().filter(|(_, (count, _))| *count >= 3) {
+        let Shown { since_ns, ids } = observed.examples(&LOST_PATH, count, |one| network(one.resp.ip()) == prefix);
+        let len = if prefix.is_ipv4() { 24 } else { 64 };
+        findings.push(Finding {
+            kind: PATH_LOST,
+            subject: Subject::Traffic,
+            sentence: format!("{prefix}/{len}: {} connections ended because nobody acknowledged any more", share(count, of)),
+            next_step: format!("does the path to {prefix}/{len} lose packets, or does a device on it drop idle state? `mtr`, and a capture on the other side"),
+            count,
+            of,
+            since_ns,
+            examples: ids,
+        });
+    }
+}
+
+/// The network that a host is in, as far as one may guess: /24 or /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(four) => Ipv4Addr::from(u32::from(four) & !0xff).into(),
+        IpAddr::V6(six) => Ipv6Addr::from(u128::from(six) >> 64 << 64).into(),
+    }
+}
+
+/// What the view cannot tell.
+fn view(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
+    let totals = &observed.aggregate.totals;
+    let of_capture = |kind, sentence, next_step: &str, (count, of)| Finding {
+        kind,
+        subject: Subject::Capture,
+        sentence,
+        next_step: next_step.to_owned(),
+        count,
+        of,
+        since_ns: None,
+        examples: Vec::new(),
+    };
+    let (one_sided, of) = (totals.one_sided, totals.connections);
+    if observed.is_one_way {
+        let sentence = "what this host sends was not seen: no verdict is certain".to_owned();
+        findings.push(of_capture(HALF_VIEW, sentence, "`--host` sees both halves", (of, of)));
+    } else if one_sided > 0 && one_sided * 10 >= of {
+        let sentence =
+            format!("{} connections were seen in one direction only: how they ended is unknown", share(one_sided, of));
+        let next =
+            "watch the other direction as well: both legs of a TAP (`-i` twice), a second mirror port, or --host";
+        findings.push(of_capture(HALF_VIEW, sentence, next, (one_sided, of)));
+    }
+    for notice in observed.notices {
+        let next = "the mirror port and its session, the NIC's drop counters (`rstprobe doctor`), tcpdump's `-B`";
+        findings.push(of_capture(CAPTURE, notice.clone(), next, (0, 0)));
+    }
+}
+
+fn benign(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
+    let of = observed.aggregate.totals.with_rst;
+    for (cause, kind, what, why) in BENIGN {
+        let count: u64 = observed.aggregate.causes().filter(|(found, _)| *found == cause).map(|(_, count)| count).sum();
+        if count == 0 {
+            continue;
+        }
+        let Shown { since_ns, ids } = observed.examples(&[cause], count, |_| true);
+        findings.push(Finding {
+            kind,
+            subject: Subject::Traffic,
+            sentence: format!("{count} connections {what}: {why}"),
+            next_step: "nothing to do".to_owned(),
+            count,
+            of,
+            since_ns,
+            examples: ids,
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! Findings as lines for people, and as JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{Snapshot, cells::Style, text};
+use crate::findings::{self, Finding, Observed, Subject, Weight};
+
+/// Findings that people see unless they ask for all.
+const SHOWN: usize = 8;
+
+/// All findings of a snapshot, worst first.
+pub fn of(snapshot: &Snapshot) -> Vec<Finding> {
+    let flood = &snapshot.flood;
+    let syns = flood.services.iter().map(|row| row.counts.flags.syn).sum::<u64>() + flood.others.flags.syn;
+    findings::of(&Observed {
+        aggregate: &snapshot.aggregate,
+        connections: &snapshot.connections,
+        is_one_way: snapshot.window.is_one_way,
+        flood: Some((flood.services.first().map(|row| row.server), syns)),
+        notices: &snapshot.quality.notices(),
+    })
+}
+
+/// The list; empty without findings. What the headline has said already, of the capture and its view, is left out.
+pub(super) fn section(snapshot: &Snapshot, style: Style) -> String {
+    let all = of(snapshot);
+    let of_traffic = || all.iter().filter(|finding| finding.subject != Subject::Capture);
+    let (benign, worth): (Vec<_>, Vec<_>) = of_traffic().partition(|finding| finding.kind.weight == Weight::Benign);
+    let shown = if style.rows == 0 { worth.len() } else { worth.len().min(SHOWN) };
+    let mut out = String::new();
+    for (at, finding) in worth.iter().take(shown).enumerate() {
+        let (mark, plain) = match (style.color, finding.kind.weight) {
+            (true, Weight::Problem) => ("\u{1b}[31m", "\u{1b}[0m"),
+            _ => ("", ""),
+        };
+        line(&mut out, format_args!("{:>2}. {mark}{}{plain}", at + 1, finding.sentence));
+        line(&mut out, format_args!("    Next: {}", finding.next_step));
+        let about = about(finding);
+        if !about.is_empty() {
+            line(&mut out, format_args!("    {about}"));
+        }
+    }
+    if shown < worth.len() {
+        line(&mut out, format_args!("    and {} more (--top 0 for all)", worth.len() - shown));
+    }
+    if !benign.is_empty() {
+        let sentences: Vec<_> = benign.iter().map(|finding| finding.sentence.as_str()).collect();
+        line(&mut out, format_args!("Usual, and harmless: {}.", sentences.join("; ")));
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Writing to a string cannot fail.
+fn line(out: &mut String, arguments: std::fmt::Arguments<'_>) {
+    writeln!(out, "{arguments}").expect("a String takes everything");
+}
+
+/// Its id, since when, and examples.
+fn about(finding: &Finding) -> String {
+    let mut parts = vec![format!("({}", finding.kind.id)];
+    if let Some(since_ns) = finding.since_ns {
+        parts.push(format!("since {}", text::timestamp(since_ns)));
+    }
+    if !finding.examples.is_empty() {
+        let ids: Vec<_> = finding.examples.iter().map(u64::to_string).collect();
+        parts.push(format!("connections {}", ids.join(", ")));
+    }
+    parts.join("; ") + ")"
+}
+
+/// One finding in JSON.
+#[derive(Serialize)]
+pub(super) struct FindingJson {
+    id: &'static str,
+    weight: &'static str,
+    /// Address and port of a server, address of a client, `all traffic` or `the capture`.
+    subject: String,
+    text: String,
+    count: u64,
+    /// What `count` is a part of, as the text says; 0 where it is no part.
+    of: u64,
+    /// Start of the first example; null where not all of them are listed.
+    since: Option<String>,
+    /// Ids of connections.
+    examples: Vec<u64>,
+    next_step: String,
+    threshold: &'static str,
+}
+
+impl From<Finding> for FindingJson {
+    fn from(finding: Finding) -> Self {
+        Self {
+            id: finding.kind.id,
+            weight: finding.kind.weight.as_str(),
+            subject: finding.subject.to_string(),
+            text: finding.sentence,
+            count: finding.count,
+            of: finding.of,
+            since: finding.since_ns.map(text::timestamp),
+            examples: finding.examples,
+            next_step: finding.next_step,
+            threshold: finding.kind.threshold,
+        }
+    }
+}
+
+/// The findings of a snapshot in JSON.
+pub(super) fn json(snapshot: &Snapshot) -> Vec<FindingJson> {
+    of(snapshot).into_iter().map(FindingJson::from).collect()
+}
