@@ -181,6 +181,39 @@ fn filter_help() -> String {
     )
 }
 
+/// Options about groups of connections.
+#[derive(Args, Debug, Default)]
+pub struct QueryArgs {
+    /// Group connections by one key or two: client, server, service, conversation, time[:STEP], cause, impact, closing,
+    /// conn-state and other words of `rstprobe fields`
+    #[arg(long, value_name = "KEY[,KEY]", long_help = BY, conflicts_with = "json_out")]
+    pub by: Option<String>,
+    /// Only groups whose sums meet a condition, such as 'rst.count.srv > 100 and syn.per_conn > 2'
+    #[arg(long, value_name = "EXPR", requires = "by", hide_short_help = true)]
+    pub having: Option<String>,
+    /// Sort groups by a field, the greatest first, or with :asc the least
+    #[arg(long, value_name = "KEY[:asc]", requires = "by", hide_short_help = true)]
+    pub sort: Option<String>,
+    /// Groups at most; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50, requires = "by", hide_short_help = true)]
+    pub limit: usize,
+    /// Columns of the groups, in order, instead of the usual ones
+    #[arg(long, value_name = "FIELD,...", value_delimiter = ',', requires = "by", hide_short_help = true)]
+    pub columns: Vec<String>,
+}
+
+const BY: &str = "Group connections by one key or two, and print the groups only
+
+Keys: client, server (address and port), service (port), conversation (two addresses), time[:STEP] (start, in steps of a \
+minute or of STEP), and the words of a connection: cause, impact, closing, conn-state, opening, stage, reset-by and others. \
+`rstprobe fields --groups` lists what groups add up to, for --having, --sort and --columns.
+
+  rstprobe read c.pcap --by client --sort rst.count.srv             clients, by RSTs of servers
+  rstprobe read c.pcap --filter 'client = 10.0.0.7' --by server     which services reset one client
+  rstprobe read c.pcap --by time:10s                                RSTs per connection over time, from both sides
+  rstprobe read c.pcap --by client,cause --format csv
+  rstprobe read c.pcap --by client --having 'rst.count.srv > 100 and syn.per_conn > 2'";
+
 /// Options about encapsulated traffic.
 #[derive(Args, Debug)]
 pub struct EncapsulationArgs {
@@ -245,6 +278,9 @@ pub struct SnapshotArgs {
     /// What to print
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
     pub format: FormatArg,
+    /// Groups instead of connections.
+    #[command(flatten)]
+    pub query: QueryArgs,
     /// Rows per table; 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub top: usize,
@@ -300,6 +336,9 @@ pub struct ReadArgs {
     /// Timeouts other than Zeek's: attempt, close, linger, inactive, inactive-handshake, inactive-interactive
     #[arg(long, value_name = "NAME=TIME,...", value_delimiter = ',')]
     pub timers: Vec<String>,
+    /// Groups instead of connections.
+    #[command(flatten)]
+    pub query: QueryArgs,
     /// Rows per table; 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub top: usize,
@@ -344,6 +383,9 @@ pub struct DetachArgs {
 /// `rstprobe fields`.
 #[derive(Args, Debug)]
 pub struct FieldsArgs {
+    /// List what groups add up to (--by), for --having, --sort and --columns
+    #[arg(long)]
+    pub groups: bool,
     /// How to print the list
     #[arg(long, value_enum, default_value_t = FieldsFormatArg::Table)]
     pub format: FieldsFormatArg,
@@ -422,6 +464,8 @@ pub enum FormatArg {
     Json,
     /// One object per line
     Ndjson,
+    /// Comma-separated values, of groups (--by)
+    Csv,
     /// Zeek's conn.log
     Zeek,
     /// Zeek's conn.log as JSON lines

@@ -7,6 +7,7 @@
 //! | [`aggregate`] | connection records, hdrhistogram | clocks, I/O, formatting |
 //! | [`findings`] | aggregates, connection records | clocks, I/O, where records come from |
 //! | [`filter`] | connection records | clocks, I/O, formatting of records, the command line |
+//! | [`query`] | connection records, aggregates, filters | clocks, I/O, where records come from |
 //! | [`evidence`] | connection records, filters, frames | clocks, I/O, where frames come from |
 //! | [`report`] | connection records, aggregates | I/O, clocks, the terminal |
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
@@ -28,6 +29,7 @@ pub mod filter;
 pub mod findings;
 pub mod output;
 pub mod plan;
+pub mod query;
 pub mod record;
 pub mod report;
 pub mod source;

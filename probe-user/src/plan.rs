@@ -12,10 +12,11 @@ use probe_ebpf::tunnel::Encapsulations;
 
 use crate::{
     cli::{
-        ActionArg, DatapathArg, DepthArg, DetachArgs, DoctorArgs, EgressArg, FormatArg, LiveArgs, ModeArg, ReadArgs,
-        RunArgs, SnapshotArgs,
+        ActionArg, DatapathArg, DepthArg, DetachArgs, DoctorArgs, EgressArg, FormatArg, LiveArgs, ModeArg, QueryArgs,
+        ReadArgs, RunArgs, SnapshotArgs,
     },
     filter::Filter,
+    query::Query,
     source::{
         Domain,
         live::{
@@ -88,6 +89,8 @@ pub enum Format {
     Json,
     /// One object per line.
     Ndjson,
+    /// Comma-separated values, of groups.
+    Csv,
     /// Zeek's conn.log, tab-separated.
     Zeek,
     /// Zeek's conn.log, JSON lines.
@@ -105,6 +108,8 @@ pub struct ViewPlan {
     pub json_out: Option<PathBuf>,
     /// Which connections are shown and counted; `None` for all.
     pub filter: Option<Filter>,
+    /// Groups to print instead of connections.
+    pub query: Option<Query>,
     /// Print connections as they end, not all at the end.
     pub follow: bool,
     /// What is printed is final: what may be judged otherwise once all connections are known waits until then (captures).
@@ -284,6 +289,7 @@ impl From<FormatArg> for Format {
             FormatArg::Table => Self::Table,
             FormatArg::Json => Self::Json,
             FormatArg::Ndjson => Self::Ndjson,
+            FormatArg::Csv => Self::Csv,
             FormatArg::Zeek => Self::Zeek,
             FormatArg::ZeekJson => Self::ZeekJson,
         }
@@ -297,7 +303,11 @@ impl TryFrom<SnapshotArgs> for WatchPlan {
         Ok(Self {
             duration: Some(window(args.duration)?),
             live: args.live.try_into()?,
-            view: ViewPlan { filter: filter(args.filter)?, ..view(args.format, args.top, args.json_out, false) },
+            view: ViewPlan {
+                filter: filter(args.filter)?,
+                query: query(&args.query, args.format)?,
+                ..view(args.format, args.top, args.json_out, false)
+            },
         })
     }
 }
@@ -311,6 +321,7 @@ impl TryFrom<RunArgs> for WatchPlan {
             live: args.live.try_into()?,
             view: ViewPlan {
                 filter: filter(args.filter)?,
+                query: query(&QueryArgs::default(), args.format)?,
                 ..view(args.format, 20, None, args.format != FormatArg::Json)
             },
         })
@@ -320,12 +331,34 @@ impl TryFrom<RunArgs> for WatchPlan {
 /// Zeek's formats have no summary to wait for: they are always streamed.
 fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, follow: bool) -> ViewPlan {
     let streamed = matches!(format, FormatArg::Zeek | FormatArg::ZeekJson) && json_out.is_none();
-    ViewPlan { format: format.into(), rows, json_out, filter: None, follow: follow || streamed, is_final: false }
+    ViewPlan {
+        format: format.into(),
+        rows,
+        json_out,
+        filter: None,
+        query: None,
+        follow: follow || streamed,
+        is_final: false,
+    }
 }
 
 fn filter(expression: Option<String>) -> Result<Option<Filter>, PlanError> {
     let refused = |source| PlanError::Filter { option: "--filter", source };
     expression.map(|expression| expression.parse().map_err(refused)).transpose()
+}
+
+fn query(args: &QueryArgs, format: FormatArg) -> Result<Option<Query>, PlanError> {
+    let refused = |format, why| Err(PlanError::Format { format, why });
+    match (&args.by, format) {
+        (None, FormatArg::Csv) => return refused("csv", "groups only; name what to group by (--by)"),
+        (Some(_), FormatArg::Zeek | FormatArg::ZeekJson) => {
+            return refused("zeek", "connections only; groups (--by) are table, json, ndjson or csv");
+        }
+        _ => {}
+    }
+    let Some(by) = &args.by else { return Ok(None) };
+    let query = Query::read(by, args.having.as_deref(), args.sort.as_deref(), args.limit, &args.columns)?;
+    Ok(Some(query))
 }
 
 impl TryFrom<ReadArgs> for ReadPlan {
@@ -339,7 +372,8 @@ impl TryFrom<ReadArgs> for ReadPlan {
             return Err(PlanError::StdinTwice);
         }
         let (encapsulations, domain) = encapsulation::of_captures(&args.encapsulation)?;
-        let follow = args.format == FormatArg::Ndjson && args.json_out.is_none();
+        let query = query(&args.query, args.format)?;
+        let follow = args.format == FormatArg::Ndjson && args.json_out.is_none() && query.is_none();
         Ok(Self {
             files: args.file,
             verify_checksums: !args.no_checksums,
@@ -351,6 +385,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
             evidence: evidence::plan(args.evidence)?,
             view: ViewPlan {
                 filter: filter(args.filter)?,
+                query,
                 is_final: true,
                 ..view(args.format, args.top, args.json_out, follow)
             },

@@ -43,6 +43,12 @@ pub struct Group {
 }
 
 impl Group {
+    /// Adds one connection, judged.
+    pub fn count(&mut self, connection: &Connection) {
+        self.totals.add(connection);
+        self.add(connection);
+    }
+
     /// Adds what is no sum of one connection.
     pub(super) fn add(&mut self, connection: &Connection) {
         self.durations.add(duration_us(connection));

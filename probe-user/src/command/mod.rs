@@ -28,7 +28,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
         Command::Detach(args) => detach::detach(&DetachPlan::from(args)),
         Command::Explain(args) => explain::explain(&args),
-        Command::Fields(args) => fields::fields(args.format),
+        Command::Fields(args) => fields::fields(&args),
     };
     match result {
         Ok(()) => ExitCode::from(exit::OK),

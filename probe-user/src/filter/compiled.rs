@@ -87,8 +87,8 @@ fn number_holds(read: Number, among: &[Span], is_in: bool, connection: &Connecti
 }
 
 /// What decides whether an expression holds.
-pub(super) fn compile(expr: &Expr) -> Node {
-    let all = |parts: &[Expr]| parts.iter().map(compile).collect();
+pub(super) fn compile(expr: &Expr<FieldRef>) -> Node {
+    let all = |parts: &[Expr<FieldRef>]| parts.iter().map(compile).collect();
     match expr {
         Expr::Or(parts) => Node::Any(all(parts)),
         Expr::And(parts) => Node::All(all(parts)),
@@ -97,7 +97,7 @@ pub(super) fn compile(expr: &Expr) -> Node {
     }
 }
 
-fn compare(Comparison { field, relation, values }: &Comparison) -> Node {
+fn compare(Comparison { field, relation, values }: &Comparison<FieldRef>) -> Node {
     let (scope, is_in) = (field.scope, *relation != Relation::NotEqual);
     let number = |read: Number, spans: &[Span]| {
         let among = spans.iter().filter_map(|span| bounds(*relation, *span)).collect();
@@ -130,7 +130,7 @@ fn mask(known: &Words, relation: Relation, words: &[Word]) -> u64 {
 }
 
 /// The numbers that stand in this relation to a value; `None` when there are none.
-fn bounds(relation: Relation, Span { first, last }: Span) -> Option<Span> {
+pub(crate) fn bounds(relation: Relation, Span { first, last }: Span) -> Option<Span> {
     let span = |first, last| Some(Span { first, last });
     match relation {
         Relation::Less => span(0, first.checked_sub(1)?),

@@ -5,33 +5,37 @@ use std::fmt;
 use ipnet::IpNet;
 
 use super::literal;
+use super::schema::{Schema, ValueKind};
 use super::span::Span;
-use crate::record::{Field, Kind, Unit, Word, field_table::FieldRef};
+use crate::record::{Unit, Word};
 
 /// A condition.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Expr {
+pub(crate) enum Expr<S> {
     /// One of them, at least two.
-    Or(Vec<Expr>),
+    Or(Vec<Self>),
     /// All of them, at least two.
-    And(Vec<Expr>),
+    And(Vec<Self>),
     /// Not it.
-    Not(Box<Expr>),
+    Not(Box<Self>),
     /// A field against values.
-    Comparison(Comparison),
+    Comparison(Comparison<S>),
 }
 
 /// A field against values.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Comparison {
-    pub(super) field: FieldRef,
-    pub(super) relation: Relation,
-    pub(super) values: Values,
+pub(crate) struct Comparison<S> {
+    /// Left of the relation.
+    pub(crate) field: S,
+    /// How it is compared.
+    pub(crate) relation: Relation,
+    /// Right of it.
+    pub(crate) values: Values,
 }
 
 /// How a field is compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Relation {
+pub(crate) enum Relation {
     /// It is the value, or in the range or prefix.
     Equal,
     /// It has a value, and not this one.
@@ -74,33 +78,37 @@ impl Relation {
     }
 
     /// Whether a field of this kind can be compared so.
-    pub(super) fn suits(self, kind: &Kind) -> bool {
+    pub(super) fn suits(self, kind: ValueKind) -> bool {
         match (self, kind) {
             (Self::Equal | Self::NotEqual, _) => true,
-            (Self::Contains, kind) => matches!(kind, Kind::Letters),
-            (Self::In, kind) => !matches!(kind, Kind::Letters),
-            (_, Kind::Word(words)) => words.is_ordered,
-            (_, kind) => matches!(kind, Kind::Sides(..) | Kind::Number(..) | Kind::Port),
+            (Self::Contains, kind) => matches!(kind, ValueKind::Text),
+            (Self::In, kind) => !matches!(kind, ValueKind::Text),
+            (_, ValueKind::Words { is_ordered, .. }) => is_ordered,
+            (_, kind) => matches!(kind, ValueKind::Number(..)),
         }
     }
 }
 
 /// What a field is compared with: exactly one, but for [`Relation::In`].
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Values {
+pub(crate) enum Values {
+    /// Numbers or ranges.
     Numbers(Unit, Vec<Span>),
+    /// Addresses.
     Prefixes(Vec<IpNet>),
+    /// Words of the field's list.
     Words(Vec<Word>),
+    /// Text.
     Text(String),
 }
 
-impl Expr {
+impl<S: Schema> Expr<S> {
     /// Whether any of its fields is one that `is_it`.
-    pub(super) fn any_field(&self, is_it: impl Fn(&Field) -> bool + Copy) -> bool {
+    pub(crate) fn any_field(&self, is_it: impl Fn(S) -> bool + Copy) -> bool {
         match self {
             Self::Or(all) | Self::And(all) => all.iter().any(|one| one.any_field(is_it)),
             Self::Not(one) => one.any_field(is_it),
-            Self::Comparison(one) => is_it(one.field.field),
+            Self::Comparison(one) => is_it(one.field),
         }
     }
 
@@ -110,7 +118,7 @@ impl Expr {
     }
 }
 
-impl fmt::Display for Expr {
+impl<S: Schema> fmt::Display for Expr<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut joined = |all: &[Self], word: &str, is_needed: fn(&Self) -> bool| {
             for (place, one) in all.iter().enumerate() {
@@ -133,7 +141,7 @@ impl fmt::Display for Expr {
     }
 }
 
-impl fmt::Display for Comparison {
+impl<S: Schema> fmt::Display for Comparison<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.field.name(), self.relation.sign())?;
         let values: Vec<String> = match &self.values {

@@ -51,7 +51,7 @@ fn per_second(text: &str) -> Option<u64> {
 }
 
 /// A number in its unit.
-pub(super) fn number(unit: Unit, text: &str) -> Option<u64> {
+pub(crate) fn number(unit: Unit, text: &str) -> Option<u64> {
     match unit {
         Unit::Count => digits(text),
         Unit::PerSecond => per_second(text),

@@ -23,16 +23,22 @@ mod expr;
 mod help;
 mod literal;
 mod parse;
+mod schema;
 mod span;
 mod token;
 
 use std::{fmt, str::FromStr};
 
+pub(crate) use compiled::bounds;
 pub use error::FilterError;
+pub(crate) use expr::{Comparison, Expr, Relation, Values};
 pub use help::help;
 pub use literal::bytes as parse_bytes;
+pub(crate) use parse::parse;
+pub(crate) use schema::{Schema, ValueKind};
+pub(crate) use span::Span;
 
-use crate::record::Connection;
+use crate::record::{Connection, field_table::FieldRef};
 
 /// A condition on connections.
 ///
@@ -44,7 +50,7 @@ use crate::record::Connection;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Filter {
-    expr: expr::Expr,
+    expr: Expr<FieldRef>,
     node: compiled::Node,
 }
 
@@ -58,7 +64,7 @@ impl Filter {
     /// Whether it asks for something that may be judged anew when more is known of the service or host: the cause, its
     /// confidence, who reset it.
     pub fn asks_verdict(&self) -> bool {
-        self.expr.any_field(|field| field.of_verdict)
+        self.expr.any_field(|one| one.field.of_verdict)
     }
 }
 
@@ -68,7 +74,7 @@ impl FromStr for Filter {
     /// # Errors
     /// The first thing in the text that is not of the language, with its place.
     fn from_str(text: &str) -> Result<Self, FilterError> {
-        let expr = parse::parse(text)?;
+        let expr = parse(text)?;
         let node = compiled::compile(&expr);
         Ok(Self { expr, node })
     }

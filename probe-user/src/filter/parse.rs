@@ -3,11 +3,9 @@
 use super::error::{FilterError, closest, listed};
 use super::expr::{Comparison, Expr, Relation, Values};
 use super::literal;
+use super::schema::{Schema, ValueKind};
 use super::token::{Kind as Token, Token as Placed, tokens};
-use crate::record::{
-    Kind, Unit, Words,
-    field_table::{FieldRef, all_names},
-};
+use crate::record::{Unit, Word};
 
 /// Parentheses and negations within each other. More is no filter that anybody wrote, and this much fits any stack.
 const MAX_DEPTH: usize = 64;
@@ -16,7 +14,7 @@ const MAX_DEPTH: usize = 64;
 ///
 /// # Errors
 /// The first token that cannot stand where it stands.
-pub(super) fn parse(text: &str) -> Result<Expr, FilterError> {
+pub(crate) fn parse<S: Schema>(text: &str) -> Result<Expr<S>, FilterError> {
     let mut parser = Parser { text, tokens: tokens(text)?, next: 0, depth: 0 };
     if parser.peek().kind == Token::End {
         return Err(parser.refused("the filter is empty; an example is `rst.count > 0 and fin.count = 0`"));
@@ -70,20 +68,20 @@ impl<'a> Parser<'a> {
         self.refused(format!("expected {what}, found {}", self.peek().name()))
     }
 
-    fn or(&mut self) -> Result<Expr, FilterError> {
+    fn or<S: Schema>(&mut self) -> Result<Expr<S>, FilterError> {
         self.joined(("or", "||"), Self::and, Expr::Or)
     }
 
-    fn and(&mut self) -> Result<Expr, FilterError> {
+    fn and<S: Schema>(&mut self) -> Result<Expr<S>, FilterError> {
         self.joined(("and", "&&"), Self::not, Expr::And)
     }
 
-    fn joined(
+    fn joined<S: Schema>(
         &mut self,
         (keyword, sign): (&str, &str),
-        one: fn(&mut Self) -> Result<Expr, FilterError>,
-        all: fn(Vec<Expr>) -> Expr,
-    ) -> Result<Expr, FilterError> {
+        one: fn(&mut Self) -> Result<Expr<S>, FilterError>,
+        all: fn(Vec<Expr<S>>) -> Expr<S>,
+    ) -> Result<Expr<S>, FilterError> {
         let first = one(self)?;
         if !self.takes(keyword, sign) {
             return Ok(first);
@@ -95,7 +93,7 @@ impl<'a> Parser<'a> {
         Ok(all(parts))
     }
 
-    fn not(&mut self) -> Result<Expr, FilterError> {
+    fn not<S: Schema>(&mut self) -> Result<Expr<S>, FilterError> {
         if self.depth >= MAX_DEPTH {
             return Err(self.refused(format!("more than {MAX_DEPTH} parentheses and negations within each other")));
         }
@@ -111,7 +109,7 @@ impl<'a> Parser<'a> {
         expr
     }
 
-    fn comparison(&mut self) -> Result<Expr, FilterError> {
+    fn comparison<S: Schema>(&mut self) -> Result<Expr<S>, FilterError> {
         let field = self.field()?;
         self.pass();
         // `x not in {..}` as people say it.
@@ -129,19 +127,19 @@ impl<'a> Parser<'a> {
         Ok(if is_negated { Expr::Not(Box::new(comparison)) } else { comparison })
     }
 
-    fn field(&self) -> Result<FieldRef, FilterError> {
+    fn field<S: Schema>(&self) -> Result<S, FilterError> {
         let Token::Word(name) = self.peek().kind else {
             return Err(self.expected("a field such as `rst.count`, `not` or `(`"));
         };
-        FieldRef::find(name).ok_or_else(|| {
-            let hint = closest(name, all_names())
+        S::find(name).ok_or_else(|| {
+            let hint = closest(name, S::names().into_iter())
                 .map_or_else(|| "--help lists them".to_owned(), |known| format!("did you mean `{known}`?"));
             self.refused(format!("unknown field `{name}`; {hint}"))
         })
     }
 
-    fn relation(&self, field: FieldRef) -> Result<Relation, FilterError> {
-        let (kind, name) = (&field.field.kind, field.name());
+    fn relation<S: Schema>(&self, field: S) -> Result<Relation, FilterError> {
+        let (kind, name) = (field.value_kind(), field.name());
         let sign = match self.peek().kind {
             Token::Sign("==") => "=",
             Token::Sign(sign) => sign,
@@ -163,26 +161,25 @@ impl<'a> Parser<'a> {
     }
 
     /// What stands to the right of the relation.
-    fn values(&mut self, field: FieldRef, relation: Relation) -> Result<Values, FilterError> {
-        match &field.field.kind {
-            Kind::Sides(unit, _) | Kind::Number(unit, _) => self.numbers(field, relation, *unit, u64::MAX),
-            Kind::Port => self.numbers(field, relation, Unit::Count, u64::from(u16::MAX)),
-            Kind::Address => {
+    fn values<S: Schema>(&mut self, field: S, relation: Relation) -> Result<Values, FilterError> {
+        match field.value_kind() {
+            ValueKind::Number(unit, most) => self.numbers(field, relation, unit, most),
+            ValueKind::Address => {
                 let one = |this: &Self, text: &str| {
                     literal::prefix(text)
                         .ok_or_else(|| this.expected("an address or prefix such as 10.0.0.1, 10.0.0.0/8 or fd00::/8"))
                 };
                 self.each(relation, field, one).map(Values::Prefixes)
             }
-            Kind::Word(words) => {
-                let all = (words.all)();
+            ValueKind::Words { all, .. } => {
+                let all = all();
                 let one = |this: &Self, text: &str| {
                     let known = all.iter().find(|known| known.name.eq_ignore_ascii_case(text)).copied();
-                    known.ok_or_else(|| this.unknown_word(field, words, text))
+                    known.ok_or_else(|| this.unknown_word(field, &all, text))
                 };
                 self.each(relation, field, one).map(Values::Words)
             }
-            Kind::Letters => {
+            ValueKind::Text => {
                 let (Token::Word(text) | Token::Quoted(text)) = self.peek().kind else {
                     return Err(self.expected("letters such as \"ShADFaf\""));
                 };
@@ -192,7 +189,13 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn numbers(&mut self, field: FieldRef, relation: Relation, unit: Unit, most: u64) -> Result<Values, FilterError> {
+    fn numbers<S: Schema>(
+        &mut self,
+        field: S,
+        relation: Relation,
+        unit: Unit,
+        most: u64,
+    ) -> Result<Values, FilterError> {
         let one = |this: &Self, text: &str| {
             let Some(span) = literal::read_span(unit, text) else {
                 return Err(this.expected(&format!("{} after `{}`", literal::example(unit), field.name())));
@@ -211,10 +214,10 @@ impl<'a> Parser<'a> {
     }
 
     /// One value, or after `in` as many as stand between braces.
-    fn each<T>(
+    fn each<S: Schema, T>(
         &mut self,
         relation: Relation,
-        field: FieldRef,
+        field: S,
         one: impl Fn(&Self, &str) -> Result<T, FilterError>,
     ) -> Result<Vec<T>, FilterError> {
         let is_set = relation == Relation::In && self.takes_sign("{");
@@ -234,8 +237,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn unknown_word(&self, field: FieldRef, words: &Words, text: &str) -> FilterError {
-        let all = (words.all)();
+    fn unknown_word<S: Schema>(&self, field: S, all: &[Word], text: &str) -> FilterError {
         let hint = closest(text, all.iter().map(|word| word.name)).map_or_else(
             || format!("it is one of {}", listed(all.iter().map(|word| word.name))),
             |known| format!("did you mean `{known}`?"),

@@ -2,7 +2,7 @@
 
 /// Numbers from the first to the last, both included; one alone is both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Span {
-    pub(super) first: u64,
-    pub(super) last: u64,
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
 }

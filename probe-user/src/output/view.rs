@@ -5,8 +5,16 @@ use std::time::Duration;
 use crate::{
     aggregate::{Habits, Pending},
     plan::{Format, ViewPlan},
+    query::Rows,
     record::Connection,
-    report::{Loss, Snapshot, Window, flood::Flood, json, line, quality::Quality, table, zeek},
+    report::{
+        Loss, Snapshot, Window,
+        flood::Flood,
+        grouped::{self, Grouped},
+        json, line,
+        quality::Quality,
+        table, zeek,
+    },
     tracker::TrackerStats,
 };
 use crate::{
@@ -36,6 +44,8 @@ pub(crate) struct View {
     waiting: Vec<Connection>,
     /// For a table with a limited number of rows: what it may show.
     shown: Option<TopRows>,
+    /// Groups that are printed instead of connections.
+    groups: Option<Rows>,
     unlisted: u64,
     /// Connections whose line was dropped because the reader did not read.
     not_printed: u64,
@@ -64,6 +74,7 @@ impl View {
             amendments: Amendments::new(),
             waiting: Vec::new(),
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
+            groups: plan.query.clone().map(Rows::new),
             unlisted: 0,
             not_printed: 0,
             last: false,
@@ -83,6 +94,10 @@ impl View {
 
     /// Takes connections that ended.
     pub(crate) fn take(&mut self, closed: &mut Vec<Connection>) -> Result<(), RunError> {
+        if self.groups.is_some() {
+            self.group(closed);
+            return Ok(());
+        }
         let mut text = String::new();
         let mut lines = 0;
         if let Some(shown) = self.shown.as_mut() {
@@ -134,6 +149,52 @@ impl View {
         self.stream(&text, lines)
     }
 
+    /// Adds connections to their groups; those that may be judged anew when all are known wait until then.
+    fn group(&mut self, closed: &mut Vec<Connection>) {
+        for mut connection in closed.drain(..) {
+            self.habits.observe(&connection);
+            if Habits::may_change(&connection) && self.waiting.len() < MAX_LISTED {
+                if self.selection.may_pass(&connection) {
+                    self.waiting.push(connection);
+                }
+                continue;
+            }
+            self.habits.judge(&mut connection);
+            if self.selection.passes(&connection)
+                && let Some(groups) = self.groups.as_mut()
+            {
+                groups.add(&connection);
+            }
+        }
+    }
+
+    /// Prints the groups, and what is in none of them.
+    fn finish_groups(mut self, mut groups: Rows, window: &Window, losses: &[Loss]) -> Result<(), RunError> {
+        for mut connection in std::mem::take(&mut self.waiting) {
+            self.habits.judge(&mut connection);
+            if self.selection.passes(&connection) {
+                groups.add(&connection);
+            }
+        }
+        let query = groups.query().clone();
+        let (rows, more) = groups.finish();
+        let filter = self.plan.filter.as_ref().map(ToString::to_string);
+        let grouped = Grouped { query: &query, rows: &rows, more, filter: filter.as_deref() };
+        let lost = table::loss_statement(losses, window);
+        let printed = match self.plan.format {
+            Format::Json => self.stdout.print_document(&grouped::document(&grouped)),
+            Format::Ndjson => self.stdout.print(&grouped::lines(&grouped)?),
+            Format::Csv => self.stdout.print(&grouped::csv(&grouped)),
+            Format::Table | Format::Zeek | Format::ZeekJson => {
+                self.stdout.print(&(grouped::table_of(&grouped, output::style(self.plan.rows)) + &lost))
+            }
+        };
+        if self.plan.format != Format::Table && losses.iter().any(|loss| loss.matters && loss.count > 0) {
+            output::say(lost.trim());
+        }
+        printed.and(self.stdout.close())
+    }
+
     /// Whether a stream of it says what verdicts rest on others.
     fn tells_verdicts(&self) -> bool {
         matches!(self.plan.format, Format::Ndjson | Format::Table)
@@ -165,7 +226,7 @@ impl View {
             Format::Ndjson => *text += &json::connection_line(connection, provisional)?,
             Format::Zeek => zeek::append_line(text, connection),
             Format::ZeekJson => *text += &zeek::json_line(connection)?,
-            Format::Table | Format::Json => *text += &line::connection(connection),
+            Format::Table | Format::Json | Format::Csv => *text += &line::connection(connection),
         }
         Ok(())
     }
@@ -195,6 +256,9 @@ impl View {
         flood: Flood,
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
+        if let Some(groups) = self.groups.take() {
+            return self.finish_groups(groups, &window, &losses);
+        }
         let mut aggregate = self.pending.settle(&self.habits);
         let is_added = self.shown.is_some();
         self.waiting.extend(self.shown.take().into_iter().flat_map(TopRows::into_connections));
@@ -240,7 +304,7 @@ fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), Ru
             stdout.print(&(text + &json::summary_line(snapshot)?))
         }
         // Zeek's log has no summary; it goes where people read.
-        Format::Zeek | Format::ZeekJson => {
+        Format::Csv | Format::Zeek | Format::ZeekJson => {
             output::say(&table::summary(snapshot));
             Ok(())
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::filter::FilterError;
+use crate::{filter::FilterError, query::QueryError};
 
 /// Why a command line cannot be followed.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -52,6 +52,17 @@ pub enum PlanError {
         option: &'static str,
         /// What is wrong with it, and where.
         source: FilterError,
+    },
+    /// Groups.
+    #[error("{0}")]
+    Query(#[from] QueryError),
+    /// A format that groups have not, or only they.
+    #[error("--format {format}: {why}")]
+    Format {
+        /// As typed.
+        format: &'static str,
+        /// What it is for.
+        why: &'static str,
     },
     /// An encapsulation.
     #[error(

@@ -7,7 +7,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::record::{Field, Kind, Scope, field_table::FIELDS};
+use crate::{
+    query::GROUP_FIELDS,
+    record::{Field, Kind, Scope, field_table::FIELDS},
+};
 
 /// Schema of the list in JSON.
 pub const FIELDS_SCHEMA: &str = "rstprobe.fields/1";
@@ -78,6 +81,16 @@ pub fn table() -> String {
     line(["filter", "JSON", "type", "provided", "meaning"]);
     for row in &rows {
         line([row.name, &json(row), row.kind, row.provided, row.meaning]);
+    }
+    text
+}
+
+/// What groups add up to, for people: a line per name.
+pub fn groups() -> String {
+    let width = GROUP_FIELDS.iter().map(|field| field.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for field in GROUP_FIELDS {
+        writeln!(text, "{:width$}  {}", field.name, field.meaning).expect("a String takes everything");
     }
     text
 }

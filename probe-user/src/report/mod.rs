@@ -7,6 +7,7 @@ pub mod explanation;
 pub mod field_list;
 pub mod findings;
 pub mod flood;
+pub mod grouped;
 mod interface_counters;
 pub mod json;
 pub mod line;

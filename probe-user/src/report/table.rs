@@ -6,7 +6,7 @@ use comfy_table::{Cell, CellAlignment};
 
 pub use super::cells::Style;
 use super::{
-    Loss, Snapshot,
+    Loss, Snapshot, Window,
     cells::{emphasised, fit, limit, more, number, table},
     findings, flood, interface_counters, text,
 };
@@ -297,7 +297,14 @@ const ON_PURPOSE: &str = "evidence.between";
 const UNREADABLE: [&str; 2] = ["rejected.later_fragment", "rejected.encrypted"];
 
 fn losses(out: &mut String, snapshot: &Snapshot) {
-    let counted = || snapshot.losses.iter().filter(|loss| loss.count > 0);
+    out.push_str(&loss_statement(&snapshot.losses, &snapshot.window));
+}
+
+/// What is not in the connections, and why; or that nothing was lost.
+pub fn loss_statement(losses: &[Loss], window: &Window) -> String {
+    let mut out = String::new();
+    let out = &mut out;
+    let counted = || losses.iter().filter(|loss| loss.count > 0);
     let list = |losses: Vec<&Loss>| {
         losses.iter().map(|loss| format!("{} {}", loss.name, loss.count)).collect::<Vec<_>>().join(", ")
     };
@@ -310,13 +317,13 @@ fn losses(out: &mut String, snapshot: &Snapshot) {
     } else {
         push(out, format_args!("\nNot (fully) in the connections above: {matter}\n"));
     }
-    for interface in &snapshot.window.interfaces {
+    for interface in &window.interfaces {
         let driver = interface.received.as_ref().map(|received| &received.driver);
-        if let Some(notice) = driver.and_then(|driver| driver.notice(&interface.name, snapshot.window.action)) {
+        if let Some(notice) = driver.and_then(|driver| driver.notice(&interface.name, window.action)) {
             push(out, format_args!("{notice}\n"));
         }
     }
-    for interface in &snapshot.window.interfaces {
+    for interface in &window.interfaces {
         if let Some(line) = interface_counters::queues(&interface.name, &interface.queues) {
             push(out, format_args!("{line}\n"));
         }
@@ -327,6 +334,7 @@ fn losses(out: &mut String, snapshot: &Snapshot) {
             push(out, format_args!("{title}: {}\n", list(losses)));
         }
     }
+    std::mem::take(out)
 }
 
 #[cfg(test)]
@@ -391,7 +399,7 @@ mod tests {
     fn what_might_have_been_tcp_is_not_called_something_else() {
         let loss = |name, count| Loss { name, count, matters: false };
         let snapshot = Snapshot {
-            window: super::super::Window::default(),
+            window: Window::default(),
             filter: None,
             aggregate: crate::aggregate::Aggregate::new(1),
             losses: vec![

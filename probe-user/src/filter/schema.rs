@@ -1,0 +1,63 @@
+//! Schema of a filter: which fields an expression may name, and what each is compared with.
+
+use std::fmt;
+
+use crate::record::{
+    Kind, Unit, Word,
+    field_table::{FieldRef, all_names},
+};
+
+/// What a field is compared with.
+#[derive(Clone, Copy)]
+pub(crate) enum ValueKind {
+    /// Numbers up to a greatest one.
+    Number(Unit, u64),
+    /// Addresses and prefixes.
+    Address,
+    /// Words of a list.
+    Words {
+        /// All of them.
+        all: fn() -> Vec<Word>,
+        /// They can be compared by `<` and the like.
+        is_ordered: bool,
+    },
+    /// Text that may contain other text.
+    Text,
+}
+
+/// A field that expressions name.
+pub(crate) trait Schema: Copy + PartialEq + fmt::Debug + 'static {
+    /// By any of its names, in any case.
+    fn find(name: &str) -> Option<Self>;
+    /// Its canonical name.
+    fn name(self) -> &'static str;
+    /// What it is compared with.
+    fn value_kind(self) -> ValueKind;
+    /// Names of all fields, for suggestions.
+    fn names() -> Vec<&'static str>;
+}
+
+/// Fields of connections.
+impl Schema for FieldRef {
+    fn find(name: &str) -> Option<Self> {
+        Self::find(name)
+    }
+
+    fn name(self) -> &'static str {
+        self.name()
+    }
+
+    fn value_kind(self) -> ValueKind {
+        match self.field.kind {
+            Kind::Sides(unit, _) | Kind::Number(unit, _) => ValueKind::Number(unit, u64::MAX),
+            Kind::Port => ValueKind::Number(Unit::Count, u64::from(u16::MAX)),
+            Kind::Address => ValueKind::Address,
+            Kind::Word(words) => ValueKind::Words { all: words.all, is_ordered: words.is_ordered },
+            Kind::Letters => ValueKind::Text,
+        }
+    }
+
+    fn names() -> Vec<&'static str> {
+        all_names().collect()
+    }
+}

@@ -1,0 +1,317 @@
+//! Rows of a query as a table, JSON, JSON lines or CSV.
+
+use std::fmt::Write as _;
+
+use comfy_table::Cell;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{
+    cells::{Style, emphasised, fit, number, table},
+    text,
+};
+use crate::{
+    query::{By, GroupRef, KeyPart, Query, Row},
+    record::{FieldValue, Unit},
+};
+
+/// Schema of a row.
+pub const GROUP_SCHEMA: &str = "rstprobe.group/1";
+/// Schema of the document.
+pub const GROUPS_SCHEMA: &str = "rstprobe.groups/1";
+/// Columns of a bar.
+const BAR: usize = 20;
+/// Eighths of a column, fullest last.
+const BLOCKS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
+
+/// Rows, and what they are of.
+#[derive(Clone, Copy, Debug)]
+pub struct Grouped<'a> {
+    /// What was asked.
+    pub query: &'a Query,
+    /// The rows.
+    pub rows: &'a [Row],
+    /// Rows beyond `--limit`.
+    pub more: usize,
+    /// The condition on connections, in its canonical form.
+    pub filter: Option<&'a str>,
+}
+
+/// The table; with `--by time` RSTs per connection are drawn, from clients and from servers.
+pub fn table_of(grouped: &Grouped<'_>, style: Style) -> String {
+    let Grouped { query, rows, more, filter } = *grouped;
+    let mut out = String::new();
+    if let Some(filter) = filter {
+        writeln!(out, "Only what meets `{filter}`").expect("a String takes everything");
+    }
+    if rows.is_empty() {
+        return out + "no group\n";
+    }
+    let drawn = drawn(query);
+    let keys = query.by.iter().map(By::name);
+    let columns = query.columns.iter().map(|column| column.field().name);
+    let headings: Vec<&str> = keys.chain(columns).chain(drawn.iter().map(|(heading, _)| *heading)).collect();
+    let mut table = table(style, &headings);
+    let most: Vec<f64> =
+        drawn.iter().map(|(_, field)| rows.iter().map(|row| float(*field, row)).fold(0.0, f64::max)).collect();
+    for row in rows {
+        let mut cells = key_cells(query, row);
+        cells.extend(query.columns.iter().map(|&column| cell(column, row, style)));
+        cells.extend(drawn.iter().zip(&most).map(|((_, field), most)| Cell::new(bar(float(*field, row), *most))));
+        table.add_row(cells);
+    }
+    fit(&mut table, style, &left_out_first(query));
+    out += &table.trim_fmt();
+    out.push('\n');
+    if more > 0 {
+        writeln!(out, "... and {more} more (--limit 0 shows all)").expect("a String takes everything");
+    }
+    out
+}
+
+/// Columns that a narrow terminal does without, first those that come last.
+fn left_out_first(query: &Query) -> Vec<&'static str> {
+    query.columns.iter().rev().map(|column| column.field().name).collect()
+}
+
+/// What is drawn beside the numbers.
+fn drawn(query: &Query) -> Vec<(&'static str, GroupRef)> {
+    if !query.is_by_time() {
+        return Vec::new();
+    }
+    let is_drawn = |column: &&GroupRef| matches!(column.field().name, "rst.per_conn.clt" | "rst.per_conn.srv");
+    let heading =
+        |column: &GroupRef| if column.field().name.ends_with("clt") { "from clients" } else { "from servers" };
+    query.columns.iter().filter(is_drawn).map(|column| (heading(column), *column)).collect()
+}
+
+fn float(field: GroupRef, row: &Row) -> f64 {
+    match field.value(row) {
+        Some(FieldValue::Number(Unit::PerSecond, bits)) => f64::from_bits(bits),
+        Some(FieldValue::Number(_, number)) => number as f64,
+        _ => 0.0,
+    }
+}
+
+/// A bar as long as its part of the greatest value.
+fn bar(value: f64, most: f64) -> String {
+    if value <= 0.0 || most <= 0.0 {
+        return String::new();
+    }
+    let is_reached = |eighths: &usize| *eighths as f64 - 0.5 <= value / most * (BAR * 8) as f64;
+    let eighths = (1..=BAR * 8).take_while(is_reached).count().max(1);
+    let mut bar: String = std::iter::repeat_n(BLOCKS[7], eighths / 8).collect();
+    if !eighths.is_multiple_of(8) {
+        bar.push(BLOCKS[eighths % 8 - 1]);
+    }
+    bar
+}
+
+fn key_cells(query: &Query, row: &Row) -> Vec<Cell> {
+    if row.key.is_empty() {
+        let rest = std::iter::repeat_n(String::new(), query.by.len().saturating_sub(1));
+        return std::iter::once("(all others)".to_owned()).chain(rest).map(Cell::new).collect();
+    }
+    row.key.iter().map(|part| Cell::new(part.to_string())).collect()
+}
+
+fn cell(column: GroupRef, row: &Row, style: Style) -> Cell {
+    match column.value(row) {
+        None => number("-"),
+        Some(FieldValue::Word(word)) => Cell::new(word),
+        Some(value) => {
+            let is_loss = column.field().name == "lossy.count" && float(column, row) > 0.0;
+            emphasised(people(value), is_loss, style).set_alignment(comfy_table::CellAlignment::Right)
+        }
+    }
+}
+
+/// A value as people read it.
+fn people(value: FieldValue<'_>) -> String {
+    match value {
+        FieldValue::Number(Unit::Count, number) => number.to_string(),
+        FieldValue::Number(Unit::Bytes, number) => text::bytes(number),
+        FieldValue::Number(Unit::Duration, ns) => text::duration(ns),
+        FieldValue::Number(Unit::Time, ns) => text::timestamp(ns),
+        FieldValue::Number(Unit::PerSecond, bits) => format!("{:.3}", f64::from_bits(bits)),
+        FieldValue::Address(address) => address.to_string(),
+        FieldValue::Word(text) | FieldValue::Text(text) => text.to_owned(),
+    }
+}
+
+/// One row in JSON.
+struct RowJson<'a> {
+    schema: Option<&'static str>,
+    query: &'a Query,
+    row: &'a Row,
+}
+
+impl Serialize for RowJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(schema) = self.schema {
+            map.serialize_entry("schema", schema)?;
+        }
+        if self.row.key.is_empty() {
+            map.serialize_entry("others", &true)?;
+        }
+        for (by, part) in self.query.by.iter().zip(&self.row.key) {
+            match part {
+                KeyPart::Unknown => map.serialize_entry(by.name(), &())?,
+                KeyPart::Number(number) => map.serialize_entry(by.name(), number)?,
+                KeyPart::Pair(client, server) => {
+                    map.serialize_entry("client", client)?;
+                    map.serialize_entry("server", server)?;
+                }
+                other => map.serialize_entry(by.name(), &other.to_string())?,
+            }
+        }
+        for &column in &self.query.columns {
+            let name = column.field().name;
+            match column.value(self.row) {
+                None => map.serialize_entry(name, &())?,
+                Some(FieldValue::Number(Unit::Count | Unit::Bytes, number)) => map.serialize_entry(name, &number)?,
+                Some(FieldValue::Number(Unit::Duration, ns)) => map.serialize_entry(name, &(ns as f64 / 1e9))?,
+                Some(FieldValue::Number(Unit::PerSecond, bits)) => map.serialize_entry(name, &f64::from_bits(bits))?,
+                Some(value) => map.serialize_entry(name, &people(value))?,
+            }
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct GroupsJson<'a> {
+    schema: &'static str,
+    /// Null without `--filter`.
+    filter: Option<&'a str>,
+    by: Vec<&'static str>,
+    groups: Vec<RowJson<'a>>,
+    /// Rows beyond `--limit`.
+    more: usize,
+}
+
+/// The document.
+pub fn document<'a>(grouped: &Grouped<'a>) -> impl Serialize + 'a {
+    let Grouped { query, rows, more, filter } = *grouped;
+    let groups = rows.iter().map(|row| RowJson { schema: None, query, row }).collect();
+    GroupsJson { schema: GROUPS_SCHEMA, filter, by: query.by.iter().map(By::name).collect(), groups, more }
+}
+
+/// A line for each row.
+///
+/// # Errors
+/// Never for this data.
+pub fn lines(grouped: &Grouped<'_>) -> serde_json::Result<String> {
+    let mut text = String::new();
+    for row in grouped.rows {
+        text += &serde_json::to_string(&RowJson { schema: Some(GROUP_SCHEMA), query: grouped.query, row })?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// Comma-separated values (RFC 4180) with a line of headings; what has no value is empty, durations are seconds.
+pub fn csv(grouped: &Grouped<'_>) -> String {
+    let Grouped { query, rows, .. } = *grouped;
+    let keys = query.by.iter().flat_map(|by| match by {
+        By::Conversation => vec!["client", "server"],
+        other => vec![other.name()],
+    });
+    let headings: Vec<&str> = keys.chain(query.columns.iter().map(|column| column.field().name)).collect();
+    let mut out = headings.join(",") + "\r\n";
+    for row in rows {
+        let mut values = csv_key(query, row);
+        values.extend(query.columns.iter().map(|column| column.value(row).map_or_else(String::new, machine)));
+        out += &values.iter().map(|value| quoted(value)).collect::<Vec<_>>().join(",");
+        out += "\r\n";
+    }
+    out
+}
+
+fn csv_key(query: &Query, row: &Row) -> Vec<String> {
+    let columns = query.by.iter().map(|by| if matches!(by, By::Conversation) { 2 } else { 1 }).sum();
+    if row.key.is_empty() {
+        return std::iter::once("others".to_owned())
+            .chain(std::iter::repeat_n(String::new(), columns))
+            .take(columns)
+            .collect();
+    }
+    let parts = row.key.iter().flat_map(|part| match part {
+        KeyPart::Pair(client, server) => vec![client.to_string(), server.to_string()],
+        KeyPart::Unknown => vec![String::new()],
+        other => vec![other.to_string()],
+    });
+    parts.collect()
+}
+
+/// A value as programs read it.
+fn machine(value: FieldValue<'_>) -> String {
+    match value {
+        FieldValue::Number(Unit::Bytes, number) => number.to_string(),
+        FieldValue::Number(Unit::Duration, ns) => (ns as f64 / 1e9).to_string(),
+        FieldValue::Number(Unit::PerSecond, bits) => f64::from_bits(bits).to_string(),
+        other => people(other),
+    }
+}
+
+fn quoted(value: &str) -> String {
+    if value.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", value.replace('"', "\"\""))
+    } else {
+        value.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregate::tests::connection,
+        query::Rows,
+        record::{Closing, Opening, Side},
+    };
+
+    fn rows(by: &str) -> (Query, Vec<Row>) {
+        let query = Query::read(by, None, None, 0, &[]).expect("a query");
+        let mut rows = Rows::new(query.clone());
+        for minute in 0..3_u64 {
+            let server = Side { rst: minute, ..Side::default() };
+            let mut one = connection("10.0.0.2:80", Opening::Completed, Closing::RstOnly, Side::default(), server);
+            one.start_ns = minute * 60_000_000_000;
+            rows.add(&one);
+        }
+        (query, rows.finish().0)
+    }
+
+    #[test]
+    fn time_is_drawn_with_the_greatest_value_as_the_longest_bar() {
+        let (query, rows) = rows("time");
+        let grouped = Grouped { query: &query, rows: &rows, more: 2, filter: Some("rst.count > 0") };
+        let text = table_of(&grouped, Style::default());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (6, "Only what meets `rst.count > 0`"));
+        assert!(
+            lines[4].contains(&"█".repeat(BAR)) && !lines[2].contains('█') && lines[3].contains("██████████"),
+            "{text}"
+        );
+        assert_eq!(lines[5], "... and 2 more (--limit 0 shows all)");
+    }
+
+    #[test]
+    fn json_and_csv_have_the_same_values() {
+        let (query, rows) = rows("conversation,service");
+        let grouped = Grouped { query: &query, rows: &rows, more: 0, filter: None };
+        let line: serde_json::Value = serde_json::from_str(&lines(&grouped).expect("JSON")).expect("JSON");
+        assert_eq!(
+            (&line["client"], &line["server"], &line["service"]),
+            (&"10.0.0.1".into(), &"10.0.0.2".into(), &80.into())
+        );
+        assert_eq!((&line["rst.count.srv"], &line["rst.per_conn"]), (&3.into(), &1.0.into()));
+        let csv = csv(&grouped);
+        assert!(csv.starts_with("client,server,service,connections,"), "{csv}");
+        assert!(csv.contains("\r\n10.0.0.1,10.0.0.2,80,3,"), "{csv}");
+        let document = serde_json::to_value(document(&grouped)).expect("JSON");
+        assert_eq!(document["groups"][0]["connections"], 3);
+        assert_eq!(quoted("a \"b\", c"), "\"a \"\"b\"\", c\"");
+    }
+}
