@@ -1,7 +1,8 @@
 //! Shows on this machine what rstprobe says of connections that end in every way we can stage.
 //!
 //! Builds three namespaces, attaches the probe to the two legs in the middle, plays every scenario over IPv4 and IPv6,
-//! prints the probe's own tables and, beside each scenario, what was expected and what the probe said; then makes sure
+//! prints the probe's own tables and, beside each scenario, what was expected and what the probe said (what is wrong at first is
+//! played again, and that is said on stderr); then makes sure
 //! that nothing is left behind. Needs root. Results on stdout, progress on stderr.
 //!
 //! Exit codes: 0 every verdict and count right and nothing left; 1 otherwise; 2 it could not be run;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     }
     // One second: the last segments are long drained. Verdicts that wait for a timeout are given at the end anyway.
     let plan = Plan { settle: Duration::from_secs(1), words: ["--format", "table"].map(Into::into).into() };
-    match session::run(&scenario::cases(), &plan).and_then(|report| Ok((show(&report)?, report))) {
+    match session::run_settled(&scenario::cases(), &plan).and_then(|report| Ok((show(&report)?, report))) {
         Ok(((), report)) if is_right(&report) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
