@@ -1,10 +1,14 @@
 //! The command line: definitions and help. Says what was typed; what it means is decided in [`crate::plan`].
 
+mod texts;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::filter;
+use texts::{
+    BY, DATAPATH, DETACH, EVIDENCE, EVIDENCE_FILTER, EXAMPLES, EXIT_CODES, EXPLAIN, FILTER, FINAL, filter_help,
+};
 
 /// Exit codes, as documented in `--help` and the README.
 pub mod exit {
@@ -20,22 +24,16 @@ pub mod exit {
     pub const UNABLE: u8 = 5;
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed while running (what was measured is printed); 2 wrong usage, no \
-such interface or file; 4 missing privileges; 5 kernel, driver or interface cannot do it as asked.";
-
-const EXAMPLES: &str = "Examples:
-  rstprobe doctor -i eth1                      what this host and NIC can do
-  rstprobe snapshot -i eth1 --for 10s          ten seconds of eth1: who resets whom, and why
-  rstprobe snapshot -i tap0 -i tap1 --for 1m   both legs of a TAP make one connection
-  rstprobe run -i eth1 --format ndjson         one JSON line per connection as it ends
-  rstprobe read capture.pcapng                 the same from a capture
-  rstprobe read big.pcap --filter 'rst.count > 0 and ct.count = 0'    only connections that meet a condition
-  rstprobe read --format zeek capture.pcap     a conn.log as Zeek writes it";
-
 /// How did this TCP connection end, who ended it, and why?
 #[derive(Parser, Debug)]
 #[command(name = "rstprobe", version, about, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Cli {
+    /// Colours: on a terminal without NO_COLOR, always, or never
+    #[arg(long, global = true, value_enum, default_value_t = ColorArg::Auto, value_name = "WHEN", hide_short_help = true)]
+    pub color: ColorArg,
+    /// Leave out no column of a table, however narrow the terminal
+    #[arg(long, global = true, hide_short_help = true)]
+    pub wide: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -56,6 +54,9 @@ pub enum Command {
     Detach(DetachArgs),
     /// List every field of a connection: its name in filters, its key in JSON, type, unit and meaning
     Fields(FieldsArgs),
+    /// The language of --filter, --evidence-filter and --having: `rstprobe help filter`
+    #[command(long_about = filter_help())]
+    Filter,
     /// Say what a cause or a finding means, how it looks and what to check next; without an id, list them
     Explain(ExplainArgs),
 }
@@ -138,22 +139,6 @@ pub struct PathArgs {
     pub force: bool,
 }
 
-const EVIDENCE: &str = "Keep the packets behind each reset, as pcapng: a folder, or one file named *.pcapng
-
-Of every connection with an RST (or those of --evidence-filter) the frames around its opening and its end, with verdict \
-and cause as packet comments. From captures and with --datapath afxdp of all its frames, 256 bytes each; of counted \
-traffic of the segments that the program keeps (SYN, FIN, RST, what they answer), 168 bytes each, with interface, queue \
-and direction. Written when the record is final. Disk is bounded, and what could not be kept is counted.
-
-  rstprobe run -i eth0 --evidence /var/tmp/resets --evidence-max 1G
-  rstprobe read big.pcap --evidence resets.pcapng
-  rstprobe read big.pcap --evidence aborts.pcapng --evidence-filter 'cause = app_abort and server.port = 443'
-  tshark -r FILE -Y 'frame.comment contains \"app_abort\"' -T fields -e frame.comment";
-
-const EVIDENCE_FILTER: &str = "Connections whose packets --evidence keeps, in the language of --filter
-
-Asked when the record is final, so that it may ask for anything; --filter has no part in it.";
-
 /// Options about packet evidence.
 #[derive(Args, Debug)]
 pub struct EvidenceArgs {
@@ -169,16 +154,6 @@ pub struct EvidenceArgs {
     /// Connections whose packets --evidence keeps, in the language of --filter
     #[arg(long, value_name = "EXPR", default_value = "rst.count > 0", requires = "evidence", hide_short_help = true, long_help = EVIDENCE_FILTER)]
     pub evidence_filter: String,
-}
-
-/// What `--filter` may be; the fields come from the filter's own table.
-fn filter_help() -> String {
-    format!(
-        "Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0'\n\nTables, \
-         streams and rates are of these only, and say so; losses and the quality of the capture are those of \
-         everything. Causes that depend on other connections depend on all of them.\n\n{}",
-        filter::help()
-    )
 }
 
 /// Options about groups of connections.
@@ -202,18 +177,6 @@ pub struct QueryArgs {
     pub columns: Vec<String>,
 }
 
-const BY: &str = "Group connections by one key or two, and print the groups only
-
-Keys: client, server (address and port), service (port), conversation (two addresses), time[:STEP] (start, in steps of a \
-minute or of STEP), and the words of a connection: cause, impact, closing, conn-state, opening, stage, reset-by and others. \
-`rstprobe fields --groups` lists what groups add up to, for --having, --sort and --columns.
-
-  rstprobe read c.pcap --by client --sort rst.count.srv             clients, by RSTs of servers
-  rstprobe read c.pcap --filter 'client = 10.0.0.7' --by server     which services reset one client
-  rstprobe read c.pcap --by time:10s                                RSTs per connection over time, from both sides
-  rstprobe read c.pcap --by client,cause --format csv
-  rstprobe read c.pcap --by client --having 'rst.count.srv > 100 and syn.per_conn > 2'";
-
 /// Options about encapsulated traffic.
 #[derive(Args, Debug)]
 pub struct EncapsulationArgs {
@@ -232,15 +195,16 @@ pub struct EncapsulationArgs {
     pub domain: DomainArg,
 }
 
-const DATAPATH: &str = "How segments come to the agent
-
-count: the XDP program counts each connection and keeps the segments that decide. Nothing is taken from the interface.
-afxdp: every TCP frame (with --depth control only SYN, FIN and RST) goes to an AF_XDP socket of its receive queue and is \
-read by the agent: every segment with its own time, all history letters, evidence of whole frames; at a fraction of the \
-rate. These frames do not reach the host's stack, so this is refused where the host's own traffic would stop. Zero-copy \
-where the driver has it, else copy mode; which one is said at the start.
-
-  rstprobe snapshot -i tap0 --promisc --action drop --datapath afxdp --for 30s";
+/// `--color`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ColorArg {
+    /// On a terminal, without NO_COLOR
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
 
 /// `--datapath`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -273,11 +237,14 @@ pub struct SnapshotArgs {
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub duration: std::time::Duration,
     /// Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0' (see --help)
-    #[arg(long, value_name = "EXPR", long_help = filter_help())]
+    #[arg(long, value_name = "EXPR", long_help = FILTER)]
     pub filter: Option<String>,
     /// What to print
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
     pub format: FormatArg,
+    /// As other tools have it: --format json, or ndjson of a stream
+    #[arg(long, hide = true, conflicts_with = "format")]
+    pub json: bool,
     /// Groups instead of connections.
     #[command(flatten)]
     pub query: QueryArgs,
@@ -289,10 +256,6 @@ pub struct SnapshotArgs {
     pub json_out: Option<PathBuf>,
 }
 
-const FINAL: &str = "A connection is printed when it is final: as in Zeek, 5 seconds after its end, because late segments \
-may still change the answer. When whoever reads standard output does not keep up, lines are left out and counted as \
-`not_printed`; nothing else waits for it.";
-
 /// `rstprobe run`.
 #[derive(Args, Debug)]
 #[command(after_help = FINAL, after_long_help = format!("{FINAL}\n\n{EXIT_CODES}"))]
@@ -301,11 +264,14 @@ pub struct RunArgs {
     #[command(flatten)]
     pub live: LiveArgs,
     /// Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0' (see --help)
-    #[arg(long, value_name = "EXPR", long_help = filter_help())]
+    #[arg(long, value_name = "EXPR", long_help = FILTER)]
     pub filter: Option<String>,
     /// What to print: lines for people, or one JSON object per line; `json` prints one document at the end
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
     pub format: FormatArg,
+    /// As other tools have it: --format json, or ndjson of a stream
+    #[arg(long, hide = true, conflicts_with = "format")]
+    pub json: bool,
     /// Stop by itself after this time
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub duration: Option<std::time::Duration>,
@@ -319,11 +285,14 @@ pub struct ReadArgs {
     #[arg(value_name = "FILE", required = true)]
     pub file: Vec<PathBuf>,
     /// Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0' (see --help)
-    #[arg(long, value_name = "EXPR", long_help = filter_help())]
+    #[arg(long, value_name = "EXPR", long_help = FILTER)]
     pub filter: Option<String>,
     /// What to print
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
     pub format: FormatArg,
+    /// As other tools have it: --format json, or ndjson of a stream
+    #[arg(long, hide = true, conflicts_with = "format")]
+    pub json: bool,
     /// Packets behind the verdicts.
     #[command(flatten)]
     pub evidence: EvidenceArgs,
@@ -363,14 +332,6 @@ pub struct DoctorArgs {
     pub attempt: bool,
 }
 
-const DETACH: &str = "Examples:
-  rstprobe detach            on all interfaces of this network namespace
-  rstprobe detach -i eth0    on eth0
-
-Most of what rstprobe attaches goes by itself when rstprobe ends, even when it is killed. Before Linux 6.6 the filter by \
-which --host sees what is sent does not: after `kill -9` it stays, until rstprobe is started the next time or this is run. \
-What a running rstprobe uses is never removed.";
-
 /// `rstprobe detach`.
 #[derive(Args, Debug)]
 #[command(after_help = DETACH, after_long_help = format!("{DETACH}\n\n{EXIT_CODES}"))]
@@ -401,10 +362,6 @@ pub enum FieldsFormatArg {
     /// The page of the documentation
     Markdown,
 }
-
-const EXPLAIN: &str = "Examples:
-  rstprobe explain                     every cause and every finding, with one line each
-  rstprobe explain keepalive_race      what happened, how it looks, what to check next";
 
 /// `rstprobe explain`.
 #[derive(Args, Debug)]

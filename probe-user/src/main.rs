@@ -1,10 +1,22 @@
 //! Entry point: parse, run, exit code.
 
-use std::process::ExitCode;
+use std::{env, path::Path, process::ExitCode};
 
 use clap::Parser as _;
 use probe_user::{cli::Cli, command};
 
 fn main() -> ExitCode {
-    command::run(Cli::parse())
+    match Cli::try_parse() {
+        Ok(cli) => command::run(cli),
+        Err(error) => match file_in_place_of_a_command() {
+            Some(file) => command::refuse_file(&file),
+            None => error.exit(),
+        },
+    }
+}
+
+/// The first word, where it names a file.
+fn file_in_place_of_a_command() -> Option<String> {
+    let word = env::args().nth(1)?;
+    Path::new(&word).is_file().then_some(word)
 }

@@ -299,7 +299,10 @@ impl From<FormatArg> for Format {
 impl TryFrom<SnapshotArgs> for WatchPlan {
     type Error = PlanError;
 
-    fn try_from(args: SnapshotArgs) -> Result<Self, PlanError> {
+    fn try_from(mut args: SnapshotArgs) -> Result<Self, PlanError> {
+        if args.json {
+            args.format = FormatArg::Json;
+        }
         Ok(Self {
             duration: Some(window(args.duration)?),
             live: args.live.try_into()?,
@@ -315,7 +318,10 @@ impl TryFrom<SnapshotArgs> for WatchPlan {
 impl TryFrom<RunArgs> for WatchPlan {
     type Error = PlanError;
 
-    fn try_from(args: RunArgs) -> Result<Self, PlanError> {
+    fn try_from(mut args: RunArgs) -> Result<Self, PlanError> {
+        if args.json {
+            args.format = FormatArg::Ndjson;
+        }
         Ok(Self {
             duration: args.duration.map(window).transpose()?,
             live: args.live.try_into()?,
@@ -364,7 +370,10 @@ fn query(args: &QueryArgs, format: FormatArg) -> Result<Option<Query>, PlanError
 impl TryFrom<ReadArgs> for ReadPlan {
     type Error = PlanError;
 
-    fn try_from(args: ReadArgs) -> Result<Self, PlanError> {
+    fn try_from(mut args: ReadArgs) -> Result<Self, PlanError> {
+        if args.json {
+            args.format = FormatArg::Json;
+        }
         if args.max_connections == 0 {
             return Err(PlanError::NoConnections);
         }
@@ -431,7 +440,12 @@ mod tests {
         match cli.command {
             Command::Snapshot(args) => args.try_into(),
             Command::Run(args) => args.try_into(),
-            Command::Read(_) | Command::Doctor(_) | Command::Detach(_) | Command::Fields(_) | Command::Explain(_) => {
+            Command::Read(_)
+            | Command::Doctor(_)
+            | Command::Detach(_)
+            | Command::Fields(_)
+            | Command::Explain(_)
+            | Command::Filter => {
                 unreachable!("not asked for")
             }
         }

@@ -11,14 +11,30 @@ use std::process::ExitCode;
 
 use crate::{
     agent::detach,
-    cli::{Cli, Command, exit},
+    cli::{Cli, ColorArg, Command, exit},
     error::RunError,
-    output,
+    filter,
+    output::{self, Colors},
     plan::{DetachPlan, DoctorPlan, ReadPlan, WatchPlan},
 };
 
+/// Says what was meant by a file in the place of a command.
+pub fn refuse_file(file: &str) -> ExitCode {
+    output::say(&format!("rstprobe: `{file}` is a file and no command; did you mean `rstprobe read {file}`?"));
+    ExitCode::from(exit::USAGE)
+}
+
+fn colors(choice: ColorArg) -> Colors {
+    match choice {
+        ColorArg::Auto => Colors::Auto,
+        ColorArg::Always => Colors::Always,
+        ColorArg::Never => Colors::Never,
+    }
+}
+
 /// Follows the command line and says how it went.
 pub fn run(cli: Cli) -> ExitCode {
+    output::choose(colors(cli.color), cli.wide);
     let result = match cli.command {
         Command::Snapshot(args) => {
             WatchPlan::try_from(args).map_err(RunError::from).and_then(|plan| live::watch(&plan))
@@ -27,6 +43,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Read(args) => ReadPlan::try_from(args).map_err(RunError::from).and_then(|plan| read::read(&plan)),
         Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
         Command::Detach(args) => detach::detach(&DetachPlan::from(args)),
+        Command::Filter => output::data(&(filter::help() + "\n")),
         Command::Explain(args) => explain::explain(&args),
         Command::Fields(args) => fields::fields(&args),
     };

@@ -22,6 +22,7 @@ mod error;
 mod expr;
 mod help;
 mod literal;
+mod other_tools;
 mod parse;
 mod schema;
 mod span;

@@ -3,6 +3,7 @@
 use super::error::{FilterError, closest, listed};
 use super::expr::{Comparison, Expr, Relation, Values};
 use super::literal;
+use super::other_tools::translated;
 use super::schema::{Schema, ValueKind};
 use super::token::{Kind as Token, Token as Placed, tokens};
 use crate::record::{Unit, Word};
@@ -132,8 +133,11 @@ impl<'a> Parser<'a> {
             return Err(self.expected("a field such as `rst.count`, `not` or `(`"));
         };
         S::find(name).ok_or_else(|| {
-            let hint = closest(name, S::names().into_iter())
-                .map_or_else(|| "--help lists them".to_owned(), |known| format!("did you mean `{known}`?"));
+            let hint = match (translated(name), closest(name, S::names().into_iter())) {
+                (Some(here), _) => format!("here that is `{here}`"),
+                (None, Some(known)) => format!("did you mean `{known}`?"),
+                (None, None) => "`rstprobe fields` lists them".to_owned(),
+            };
             self.refused(format!("unknown field `{name}`; {hint}"))
         })
     }
@@ -154,6 +158,10 @@ impl<'a> Parser<'a> {
                 let suiting = listed(suiting.map(Relation::sign));
                 Err(self.refused(match found {
                     Some(_) => format!("`{name}` cannot be compared by `{sign}`; it can by {suiting}"),
+                    // As tcpdump writes it: `port 80`.
+                    None if matches!(self.peek().kind, Token::Word(word) if word.starts_with(|c: char| c.is_ascii_digit())) => {
+                        format!("expected {suiting} after `{name}`, as in `{name} = {sign}`")
+                    }
                     None => format!("expected {suiting} after `{name}`, found {}", self.peek().name()),
                 }))
             }

@@ -226,7 +226,7 @@ fn the_canonical_form_is_the_same_condition() {
 fn errors_name_the_thing_its_place_and_what_would_be_right() {
     for (text, marked, said) in [
         ("rst.cuont > 0", "rst.cuont", "unknown field `rst.cuont`; did you mean `rst.count`?"),
-        ("colour = red", "colour", "unknown field `colour`; --help lists them"),
+        ("colour = red", "colour", "unknown field `colour`; `rstprobe fields` lists them"),
         ("cause = app_abrt", "app_abrt", "`cause` is never `app_abrt`; did you mean `app_abort`?"),
         ("confidence > sure", "sure", "`confidence` is never `sure`; it is one of low, medium or high"),
         ("cause > none", ">", "`cause` cannot be compared by `>`; it can by =, != or in"),

@@ -17,6 +17,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, BufWriter, IsTerminal as _, Write},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use serde::Serialize;
@@ -112,10 +113,40 @@ pub(crate) fn progress(line: &str) {
     let _closed: Option<()> = write!(stderr, "\r\u{1b}[K{line}").and_then(|()| stderr.flush()).ok();
 }
 
-/// How tables may look on this stdout: colours only on a terminal and without `NO_COLOR` (no-color.org).
+/// Whether text is coloured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Colors {
+    /// On a terminal.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// How tables may look on this stdout: colours only on a terminal and without `NO_COLOR` (no-color.org), or where
+/// `CLICOLOR_FORCE` or `--color=always` asks for them; as wide as the terminal, or as `COLUMNS` says.
 pub(crate) fn style(rows: usize) -> Style {
     let terminal = io::stdout().is_terminal();
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let width = if terminal { comfy_table::Table::new().width() } else { None };
-    Style { color: terminal && !no_color, width, rows }
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    let by_itself = is_set("CLICOLOR_FORCE") || terminal && !is_set("NO_COLOR");
+    let color = match COLOR.get() {
+        Some(Colors::Always) => true,
+        Some(Colors::Never) => false,
+        Some(Colors::Auto) | None => by_itself,
+    };
+    let columns =
+        || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0);
+    let of_terminal = || if terminal { comfy_table::Table::new().width() } else { None };
+    let is_wide = WIDE.get().is_some_and(|wide| *wide);
+    Style { color, width: if is_wide { None } else { columns().or_else(of_terminal) }, rows }
+}
+
+static COLOR: OnceLock<Colors> = OnceLock::new();
+static WIDE: OnceLock<bool> = OnceLock::new();
+
+/// What the command line says of colours and width; once.
+pub(crate) fn choose(color: Colors, wide: bool) {
+    let _first: Result<(), _> = COLOR.set(color);
+    let _first: Result<(), _> = WIDE.set(wide);
 }

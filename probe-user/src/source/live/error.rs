@@ -74,7 +74,7 @@ pub enum LiveError {
         binary: String,
     },
     /// No interface of that name.
-    #[error("{name}: no such interface{}", list_known(.known))]
+    #[error("{name}: no such interface{}{}", hint_of_any(.name), list_known(.known))]
     NoInterface {
         /// As asked.
         name: String,
@@ -232,6 +232,11 @@ impl LiveError {
 
 fn list_names(missing: &[Capability]) -> String {
     missing.iter().map(|capability| capability.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// tcpdump's pseudo device is none: XDP programs are attached to real ones.
+fn hint_of_any(name: &str) -> &'static str {
+    if name == "any" { "; a program is attached to each interface by its name: `-i eth0 -i eth1`" } else { "" }
 }
 
 fn list_known(names: &[String]) -> String {
