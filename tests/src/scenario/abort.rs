@@ -130,9 +130,7 @@ fn transfers() -> Vec<Scenario> {
 }
 
 fn linger_0_by_client(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
+    let mut ends = stage.answered()?;
     ends.ask()?;
     let Ends { client, server } = ends;
     thread::sleep(THINKING);
@@ -143,9 +141,7 @@ fn linger_0_by_client(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 }
 
 fn linger_0_by_server(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
+    let mut ends = stage.answered()?;
     ends.ask()?;
     let Ends { client, server } = ends;
     thread::sleep(THINKING);

@@ -70,9 +70,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 /// A connection in the middle of its life, its client's numbers and port.
 pub(super) fn busy(stage: &Stage<'_>) -> io::Result<(Ends, Sequence, u16)> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
+    let ends = stage.answered()?;
     let next = sys::sequence(&ends.client)?;
     let (port, _) = ports(&ends.client)?;
     Ok((ends, next, port))

@@ -79,10 +79,7 @@ fn kill(mut process: Child) -> io::Result<()> {
 }
 
 fn killed_with_unread(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { mut client, server } = ends;
+    let Ends { mut client, server } = stage.answered()?;
     deliver(&mut client, &server, 100)?;
     let process = holder(server)?;
     thread::sleep(THINKING);
@@ -92,10 +89,7 @@ fn killed_with_unread(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 }
 
 fn killed_idle(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { mut client, server } = ends;
+    let Ends { mut client, server } = stage.answered()?;
     kill(holder(server)?)?;
     expect_fin(&mut client)?;
     client.write_all(b"more")?;
@@ -116,9 +110,7 @@ fn killed_downloading(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 }
 
 fn destroyed(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
+    let mut ends = stage.answered()?;
     ends.ask()?;
     thread::sleep(THINKING);
     let family = if stage.family.server().is_ipv4() { "-4" } else { "-6" };

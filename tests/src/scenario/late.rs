@@ -97,10 +97,7 @@ fn after_a_loss() -> Vec<Scenario> {
 }
 
 fn data_after_close(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { mut client, server } = ends;
+    let Ends { mut client, server } = stage.answered()?;
     drop(server);
     expect_fin(&mut client)?;
     client.write_all(b"more")?;
@@ -109,10 +106,7 @@ fn data_after_close(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 }
 
 fn linger2(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { client, server } = ends;
+    let Ends { client, server } = stage.answered()?;
     sys::set_tcp_option(&server, libc::TCP_LINGER2, -1)?;
     drop(server);
     expect_reset(&client)?;
@@ -120,10 +114,7 @@ fn linger2(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 }
 
 fn rst_after_close(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { mut client, server } = ends;
+    let Ends { mut client, server } = stage.answered()?;
     drop(server);
     expect_fin(&mut client)?;
     let next = sys::sequence(&client)?;
@@ -137,10 +128,7 @@ fn rst_after_close(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 }
 
 fn no_state(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { mut client, server } = ends;
+    let Ends { mut client, server } = stage.answered()?;
     // The client's ACK of the answer must find the server still there.
     thread::sleep(crossing());
     sys::forget(server)?;

@@ -46,20 +46,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 }
 
 fn orderly_by_client(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { client, mut server } = ends;
+    let Ends { client, mut server } = stage.answered()?;
     drop(client);
     expect_fin(&mut server)?;
     Ok(vec![])
 }
 
 fn orderly_by_server(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { mut client, server } = ends;
+    let Ends { mut client, server } = stage.answered()?;
     drop(server);
     expect_fin(&mut client)?;
     Ok(vec![])
@@ -75,8 +69,6 @@ fn half_close_stays(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 }
 
 fn stays_open(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
+    let ends = stage.answered()?;
     Ok(vec![ends.client, ends.server])
 }

@@ -120,6 +120,14 @@ impl<'a> Stage<'a> {
         self.meet(&self.listen()?)
     }
 
+    /// The same, with a request that was answered.
+    pub fn answered(&self) -> io::Result<Ends> {
+        let mut ends = self.connect()?;
+        ends.ask()?;
+        ends.answer()?;
+        Ok(ends)
+    }
+
     /// Takes the server's second address away.
     pub fn drop_second_server(&self) -> io::Result<()> {
         self.network.drop_second_server(self.family)

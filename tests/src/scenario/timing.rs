@@ -58,10 +58,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 }
 
 fn keepalive_race(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { mut client, server } = ends;
+    let Ends { mut client, server } = stage.answered()?;
     thread::sleep(IDLE);
     drop(server);
     client.write_all(&[b'x'; 100])?;
@@ -70,10 +67,7 @@ fn keepalive_race(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 }
 
 fn vanished(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
-    let Ends { mut client, server } = ends;
+    let Ends { mut client, server } = stage.answered()?;
     thread::sleep(crossing());
     sys::deafen(&server)?;
     sys::set_tcp_option(&client, libc::TCP_USER_TIMEOUT, USER_TIMEOUT_MS)?;
@@ -89,9 +83,7 @@ fn vanished(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
 }
 
 fn simultaneous_close(stage: &Stage<'_>) -> io::Result<Vec<TcpStream>> {
-    let mut ends = stage.connect()?;
-    ends.ask()?;
-    ends.answer()?;
+    let ends = stage.answered()?;
     let at_once = Barrier::new(2);
     let close = |end: TcpStream| {
         at_once.wait();
