@@ -7,7 +7,6 @@ use std::{
 
 use super::{
     Causes, Totals,
-    chunks::Chunks,
     contribution::{Contribution, Sums, duration_us},
     duration::Durations,
     gaps::{GapCluster, Gaps},
@@ -102,14 +101,14 @@ pub struct Groups {
     /// Apart from the rows, so that looking for one fetches no row.
     places: Interned,
     /// Those with a place, and the one for all others where it came to be.
-    rows: Chunks<Group, 64>,
+    rows: Vec<Group>,
     max: usize,
 }
 
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: Interned::default(), rows: Chunks::default(), max }
+        Self { places: Interned::default(), rows: Vec::new(), max }
     }
 
     /// Number of the row of `end`, made when there is none.

@@ -6,7 +6,6 @@
 
 mod batch;
 mod capture_loss;
-mod chunks;
 mod contribution;
 mod duration;
 mod gaps;
