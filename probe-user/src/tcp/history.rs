@@ -1,7 +1,7 @@
 //! Zeek's history letters, kept inline as far as they fit.
 //!
-//! A `SmallVec` in each connection costs 6 % more time of reading, 13 % where all connections stay open, and 19 % more memory
-//! per open connection, as it does not fit four lines of memory (2026-12-01).
+//! A `SmallVec` in each connection costs 6 % more time of reading, 13 % where all connections stay open, and 19 % more
+//! memory per open connection, as it does not fit four lines of memory (2026-12-01).
 
 /// Letters kept inline; nearly every history is shorter.
 const INLINE: usize = 11;
