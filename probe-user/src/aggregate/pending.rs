@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use super::{
     Aggregate, OfOne, Rows,
     batch::Batch,
-    chunks::Chunks,
     habit::{Habits, Question, ServiceNumber},
 };
 use crate::record::{Cause, Closing, Connection, Impact, ResetBy};
@@ -18,7 +17,7 @@ pub struct Pending {
     /// In no sum yet.
     batch: Batch,
     connections: u64,
-    aborted: Chunks<Aborted, 4096>,
+    aborted: Vec<Aborted>,
     refused: Vec<Refused>,
     watched: Vec<Watched>,
     /// By server row: the number of its service among the habits.
@@ -73,7 +72,7 @@ impl Pending {
             aggregate: Aggregate::new(max_groups),
             batch: Batch::new(),
             connections: 0,
-            aborted: Chunks::default(),
+            aborted: Vec::new(),
             refused: Vec::new(),
             watched: Vec::new(),
             services: Vec::new(),
@@ -187,7 +186,7 @@ impl Pending {
     pub fn settle(mut self, habits: &Habits) -> Aggregate {
         self.flush();
         let mut aggregate = self.aggregate;
-        for one in self.aborted.iter() {
+        for one in self.aborted {
             let question = Question::Habit { service: one.service, closer: one.closer };
             if let Some(cause) = habits.answer(question) {
                 // What loses something is no habit.

@@ -1,10 +1,7 @@
 //! Totals and groups over hand-made connections.
 
 use super::*;
-use crate::{
-    record::{Basis, Confidence, ConnState, Opening, Orientation, Side, Verdict, Written},
-    tcp::Letters,
-};
+use crate::record::{Basis, Confidence, ConnState, Opening, Orientation, Side, Verdict, Written};
 
 pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig: Side, resp: Side) -> Connection {
     Connection {
@@ -19,7 +16,7 @@ pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig:
         from_orig: orig,
         from_resp: resp,
         conn_state: ConnState::OTH,
-        history: Letters::default(),
+        history: String::new(),
         opening,
         closing,
         reset_by: if resp.rst > 0 { ResetBy::Server } else { ResetBy::None },

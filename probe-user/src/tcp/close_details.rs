@@ -127,7 +127,7 @@ impl Seen {
 
 /// The first RST of a direction with what was known before it (research: one RST header tells two code paths apart).
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Rst {
     /// The segment.
     pub(crate) record: SegmentRecord,
@@ -201,9 +201,9 @@ impl Rst {
     }
 }
 
-/// Kept for one connection, on demand: two lines of memory.
+/// Kept for one connection, on demand.
 #[derive(Clone, Debug, Default)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Rare {
     /// By side: originator, responder.
     pub(crate) sides: [RareSide; 2],

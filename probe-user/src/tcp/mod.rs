@@ -28,5 +28,4 @@ pub(crate) mod timers;
 pub(crate) mod track;
 
 pub use arrival::{Arrival, Extra, Header};
-pub use history::Letters;
 pub use timers::Timers;

@@ -29,7 +29,6 @@ pub(crate) mod server_ports;
 mod side_inputs;
 pub(crate) mod stats;
 pub(crate) mod table;
-pub(crate) mod timer_buckets;
 pub(crate) mod timer_wheel;
 pub(crate) mod to_record;
 pub(crate) mod tombstone;

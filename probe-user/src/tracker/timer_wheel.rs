@@ -8,13 +8,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::tracker::timer_buckets::Buckets;
-
 const TICK_BITS: u32 = 26;
 const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
 const BUCKETS: u64 = 1024;
-/// Memory of a bucket larger than this is given back when its tick is over.
-const LARGE_BUCKET: usize = 1 << 16;
 /// Entries that [`Wheel::coming`] announces at a time.
 pub(crate) const AHEAD: usize = 32;
 
@@ -43,8 +39,9 @@ pub(crate) struct Turn {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    /// Entries of a tick: nanoseconds into the tick in the upper half, slot in the lower.
-    buckets: Buckets,
+    /// Entries of a tick: nanoseconds into the tick in the upper half, slot in the lower. Memory of a bucket is given back when
+    /// its tick is over.
+    buckets: Vec<Vec<u64>>,
     /// The bucket of the current tick, in order of deadline.
     current: Vec<u64>,
     /// How many of them have fired.
@@ -62,7 +59,7 @@ pub(crate) struct Wheel {
 impl Wheel {
     pub(crate) fn new() -> Self {
         Self {
-            buckets: Buckets::new(BUCKETS as usize),
+            buckets: vec![Vec::new(); BUCKETS as usize],
             current: Vec::new(),
             fired: 0,
             announced: 0,
@@ -165,18 +162,13 @@ impl Wheel {
 
     /// Goes one tick on, or over all empty ones at once when time has jumped.
     fn turn(&mut self, now_tick: u64, armed: &mut impl Armed) {
-        if now_tick - self.tick > BUCKETS && self.buckets.are_empty() {
+        if now_tick - self.tick > BUCKETS && self.buckets.iter().all(Vec::is_empty) {
             self.tick = now_tick;
             return;
         }
         // Whatever the tick before held has fired: it was due before this one began.
         self.tick += 1;
-        let mut bucket = std::mem::take(&mut self.current);
-        if bucket.capacity() > LARGE_BUCKET {
-            bucket = Vec::new();
-        }
-        bucket.clear();
-        self.buckets.empty((self.tick % BUCKETS) as usize, &mut bucket);
+        let mut bucket = std::mem::take(&mut self.buckets[(self.tick % BUCKETS) as usize]);
         let (begin, end) = (self.tick << TICK_BITS, (self.tick + 1) << TICK_BITS);
         let farthest = self.farthest();
         let mut remaining = 0;
@@ -209,7 +201,7 @@ impl Wheel {
     /// Adds an entry of a later tick.
     fn put(&mut self, due: u64, slot: u32) {
         let bucket = ((due >> TICK_BITS) % BUCKETS) as usize;
-        self.buckets.put(bucket, (due & TICK_MASK) << 32 | u64::from(slot));
+        self.buckets[bucket].push((due & TICK_MASK) << 32 | u64::from(slot));
     }
 }
 
