@@ -21,15 +21,10 @@ const FLOOD_SYNS: u64 = 1000;
 
 /// Usual ends that cost nothing: cause, kind, what happened, why it is harmless.
 const BENIGN: [(Cause, &Kind, &str, &str); 4] = [
-    (
-        Cause::RstInsteadOfFin,
-        HABITUAL_RST,
-        "ended by RST instead of FIN out of habit",
-        "everything had been acknowledged",
-    ),
-    (Cause::HealthCheck, HEALTH_CHECKS, "are checks of a monitor", "it only looks whether the service accepts"),
-    (Cause::CloseNotifyAfterClose, LATE_CLOSE_NOTIFY, "ended by a late TLS close_notify", "it says no more than FIN"),
-    (Cause::RstAfterClose, RST_AFTER_CLOSE, "were reset after both sides had closed", "nothing was lost"),
+    (Cause::RstInsteadOfFin, HABITUAL_RST, "RST instead of FIN out of habit", "everything had been acknowledged"),
+    (Cause::HealthCheck, HEALTH_CHECKS, "checks of a monitor", "it only looks whether the service accepts"),
+    (Cause::CloseNotifyAfterClose, LATE_CLOSE_NOTIFY, "a late TLS close_notify", "it says no more than FIN"),
+    (Cause::RstAfterClose, RST_AFTER_CLOSE, "RST after both sides had closed", "nothing was lost"),
 ];
 
 /// Findings that belong to no single server or client.
@@ -121,6 +116,11 @@ fn view(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// `1 connection`, `2 connections`.
+fn connections(count: u64) -> String {
+    format!("{count} connection{}", if count == 1 { "" } else { "s" })
+}
+
 fn benign(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
     let of = observed.aggregate.totals.with_rst;
     for (cause, kind, what, why) in BENIGN {
@@ -132,7 +132,7 @@ fn benign(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
         findings.push(Finding {
             kind,
             subject: Subject::Traffic,
-            sentence: format!("{count} connections {what}: {why}"),
+            sentence: format!("{what}: {} ({why})", connections(count)),
             next_step: "nothing to do".to_owned(),
             count,
             of,
