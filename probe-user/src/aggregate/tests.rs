@@ -1,7 +1,10 @@
 //! Totals and groups over hand-made connections.
 
 use super::*;
-use crate::record::{Basis, Confidence, ConnState, Opening, Orientation, Side, Verdict, Written};
+use crate::{
+    record::{Basis, Confidence, ConnState, Opening, Orientation, Side, Verdict, Written},
+    tcp::Letters,
+};
 
 pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig: Side, resp: Side) -> Connection {
     Connection {
@@ -16,7 +19,7 @@ pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig:
         from_orig: orig,
         from_resp: resp,
         conn_state: ConnState::OTH,
-        history: String::new(),
+        history: Letters::default(),
         opening,
         closing,
         reset_by: if resp.rst > 0 { ResetBy::Server } else { ResetBy::None },

@@ -138,10 +138,33 @@ fn times_sizes_and_letters() {
     ] {
         holds(text, &one);
     }
-    one.history = "Shr".into();
+    one.history = letters();
     holds("history = Shr and history contains \"hr\" and history contains S", &one);
     // The case tells the sides apart.
     fails("history contains hS or history != 'Shr' or history contains R or history = shr", &one);
+}
+
+/// Letters of a history come from a tracker only.
+fn letters() -> crate::tcp::Letters {
+    use crate::tracker::{Extra, Tracker, TrackerConfig};
+    use probe_ebpf::layout::{ACK, Endpoint, FROM_HI, FlowKey, RST, SYN, Segment, SegmentRecord};
+
+    let end = |last, port| Endpoint::v4(u32::from_ne_bytes([10, 0, 0, last]), port);
+    let mut tracker = Tracker::new(TrackerConfig::default());
+    for (time, flags, from_client, seq) in [(1, SYN, true, 9), (2, SYN | ACK, false, 99), (3, RST | ACK, false, 100)] {
+        let (client, server) = (end(1, 40_000), end(2, 443));
+        let (src, dst) = if from_client { (client, server) } else { (server, client) };
+        let (key, from_hi) = FlowKey::normalised(src, dst, 0);
+        let mut record =
+            SegmentRecord { time_ns: time, seq, ack: 10, window: 9, header_len: 40, ..SegmentRecord::default() };
+        record.flags = flags | if from_hi { FROM_HI } else { 0 };
+        record.put_window_scale(None);
+        tracker.observe(&Segment { key, record, first_bytes: 0 }, Extra::default());
+    }
+    tracker.finish(10);
+    let history = tracker.take_closed().remove(0).history;
+    assert_eq!(history.as_str(), "Shr");
+    history
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use crate::record::Fact;
+use crate::{record::Fact, tcp::Letters};
 
 /// One connection, closed or as it stands now.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,7 +33,7 @@ pub struct Connection {
     /// Zeek's conn_state.
     pub conn_state: ConnState,
     /// Zeek's history letters.
-    pub history: String,
+    pub history: Letters,
     /// How the handshake went.
     pub opening: Opening,
     /// How it ended, in the article's words.

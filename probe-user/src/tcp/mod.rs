@@ -28,4 +28,5 @@ pub(crate) mod timers;
 pub(crate) mod track;
 
 pub use arrival::{Arrival, Extra, Header};
+pub use history::Letters;
 pub use timers::Timers;

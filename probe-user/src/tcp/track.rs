@@ -5,7 +5,7 @@ use probe_ebpf::layout::{FlowKey, SegmentRecord};
 use crate::tcp::brief::Brief;
 use crate::tcp::close_details::{OddSide, Rare, Rst};
 use crate::tcp::endpoint::{Endpoint, NOT_FOLLOWED, State};
-use crate::tcp::history::{History, is_noted, seen};
+use crate::tcp::history::{History, Letters, is_noted, seen};
 use crate::tcp::marks::{
     NEVER, ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, ORIG_STUCK, RESP, RESP_STUCK, REVERSED, SPOKE, SPOKE_RESP, TICK_SHIFT,
 };
@@ -319,11 +319,9 @@ impl Track {
 
     /// The whole history.
     #[inline]
-    pub(crate) fn history(&self) -> String {
+    pub(crate) fn history(&self) -> Letters {
         let more = self.rare().and_then(|rare| rare.odd.as_ref()).map_or(&[][..], |odd| &odd.history);
-        let mut letters = String::with_capacity(self.history.letters().len() + more.len());
-        letters.extend(self.history.letters().iter().chain(more).copied().map(char::from));
-        letters
+        Letters::new(&self.history, more)
     }
 
     /// Appends a history letter, lower case for the responder.
@@ -442,6 +440,6 @@ mod tests {
         assert_eq!((track.ends[ORIG].syn, orig.syn, track.ends[ORIG].syn_ack, orig.syn_ack), (255, 45, 255, 745));
         assert_eq!((track.ends[RESP].retransmits, resp.retransmits), (65_535, 4465));
         assert_eq!((track.rare().expect("rare").sides[RESP].fins, resp.fins, resp.rsts), (u32::MAX, 5, 0));
-        assert_eq!(track.history(), "ttttt", "the 1st, 10th, 100th, ... 10,000th");
+        assert_eq!(&*track.history(), "ttttt", "the 1st, 10th, 100th, ... 10,000th");
     }
 }

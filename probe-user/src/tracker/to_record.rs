@@ -53,7 +53,7 @@ pub(crate) fn connection(
     let (mut from_orig, mut from_resp) = (side(track, ORIG), side(track, RESP));
     let sides = [&from_orig, &from_resp];
     let history = track.history();
-    let conn_state = conn_state(track, &history);
+    let conn_state = conn_state(track);
     let opening = outcome::opening(track, sides, config);
     let closing = outcome::closing(track, sides, opening, written, now);
     let mut case = verdict::Case {
@@ -191,7 +191,7 @@ fn add_odd(sent: &mut Side, odd: &OddSide) {
 }
 
 /// Zeek's conn_state (base/protocols/conn/main.zeek), in its order of tests.
-fn conn_state(track: &Track, history: &str) -> ConnState {
+fn conn_state(track: &Track) -> ConnState {
     let [orig, resp] = &track.ends;
     let (os, rs) = (orig.state, resp.state);
     if rs == State::Reset {
@@ -205,7 +205,7 @@ fn conn_state(track: &Track, history: &str) -> ConnState {
     }
     match (os, rs) {
         (State::Reset, _) if !rs.is_inactive_or_partial() => ConnState::RSTO,
-        (State::Reset, _) if is_syn_then_rst(history) => ConnState::RSTOS0,
+        (State::Reset, _) if is_syn_then_rst(&track.history()) => ConnState::RSTOS0,
         (State::Closed, State::Closed) => ConnState::SF,
         (State::Closed, _) if rs.is_inactive_or_partial() => ConnState::SH,
         (State::Closed, _) => ConnState::S2,

@@ -108,7 +108,8 @@ impl Reset<'_> {
     /// Neither host believed the RST: its sender went on, and the last that was seen is no RST. A host that did believe it
     /// answers what still comes by an RST of its own.
     fn was_ignored(&self) -> bool {
-        self.rst.sender_continued && !self.case.track.history().ends_with(['r', 'R'])
+        let history = self.case.track.history();
+        self.rst.sender_continued && !history.as_str().ends_with(['r', 'R'])
     }
 }
 

@@ -4,7 +4,7 @@ use crate::tracker::tests::*;
 
 fn state_of(letters: &str) -> (ConnState, String) {
     let record = Dialogue::new().play(letters).record_of();
-    (record.conn_state, record.history)
+    (record.conn_state, record.history.to_string())
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_backdated_answer_leaves_no_patience() {
     dialogue.segments[1].record.time_ns -= 3600 * SECOND;
     let letters: Vec<String> = {
         let all: Vec<_> = dialogue.segments.iter().map(|segment| (*segment, Header::Whole)).collect();
-        observed(&all).into_iter().map(|record| record.history).collect()
+        observed(&all).into_iter().map(|record| record.history.to_string()).collect()
     };
     assert_eq!(letters, ["Sh", "A"]);
 }
