@@ -7,9 +7,9 @@
 //! Data segments without identification (IPv6; IPv4 whose sender takes RFC 6864 4.1 at its word, which Linux does only for
 //! what no socket sends) are not looked at: a fast retransmission is equal to them in every field, and comes as soon.
 
-use probe_ebpf::layout::{RST, SegmentRecord};
+use probe_ebpf::layout::{FlowKey, RST, SegmentRecord};
 
-use crate::tracker::flow_hash::fold;
+use crate::tracker::flow_hash::{fold, hash};
 
 /// Segments that were captured twice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,6 +39,9 @@ const WITH_ID: u64 = 50 * MILLISECOND;
 const WITHOUT_ID: u64 = MILLISECOND;
 /// Segments remembered.
 const PLACES: usize = 4096;
+/// Of the hash that places are found by: always the same, so that the same capture has the same copies. Who aims at one
+/// place hides copies, and nothing else.
+const SEED: u64 = 0x243f_6a88_85a3_08d3;
 /// Of a hash; the rest is the TTL.
 const HASH: u64 = !0xff;
 
@@ -67,18 +70,18 @@ impl Copies {
         self.counts
     }
 
-    /// Looks at a SYN, FIN or RST, whose key has the hash `key`.
+    /// Looks at a SYN, FIN or RST of a flow.
     #[inline]
-    pub(crate) fn control(&mut self, record: &SegmentRecord, key: u64) {
+    pub(crate) fn control(&mut self, record: &SegmentRecord, flow: &FlowKey) {
         self.counts.control_segments += 1;
-        self.counts.control_copies += u64::from(self.is_copy(record, key));
+        self.counts.control_copies += u64::from(self.is_copy(record, hash(flow, SEED)));
     }
 
     /// Looks at a data segment of the sample.
     #[cold]
-    pub(crate) fn data(&mut self, record: &SegmentRecord, key: u64) {
+    pub(crate) fn data(&mut self, record: &SegmentRecord, flow: &FlowKey) {
         self.counts.data_sampled += 1;
-        self.counts.data_copies += u64::from(self.is_copy(record, key));
+        self.counts.data_copies += u64::from(self.is_copy(record, hash(flow, SEED)));
     }
 
     /// Remembers a segment; whether it is a copy of one seen just now. The TTL may differ: a router in between.
@@ -149,10 +152,33 @@ mod tests {
     #[test]
     fn a_copy_behind_a_router_is_one_with_another_ttl() {
         let mut copies = Copies::default();
-        copies.control(&record(SYN, 5, 1000), KEY);
-        copies.control(&SegmentRecord { ttl: 63, ..record(SYN, 5, 2000) }, KEY);
+        let flow = FlowKey::default();
+        copies.control(&record(SYN, 5, 1000), &flow);
+        copies.control(&SegmentRecord { ttl: 63, ..record(SYN, 5, 2000) }, &flow);
         let expected = CopyCounts { control_segments: 2, control_copies: 1, other_ttl: 1, ..CopyCounts::default() };
         assert_eq!(copies.counts(), expected);
+    }
+
+    #[test]
+    fn the_same_segments_have_the_same_copies_whatever_the_seed_of_the_table() {
+        use crate::tracker::{Extra, Tracker, TrackerConfig};
+        use probe_ebpf::layout::{Endpoint, Segment};
+        let counts = |hash_seed: u64| {
+            let mut tracker = Tracker::new(TrackerConfig { hash_seed, ..TrackerConfig::default() });
+            // So many between a segment and its copy that some are forgotten: which ones must not depend on the seed.
+            for turn in 0..2 {
+                for number in 0..6000_u32 {
+                    let client = Endpoint::v4(number.to_be(), 40_000);
+                    let key = FlowKey::normalised(client, Endpoint::v4(7_u32.to_be(), 80), 0).0;
+                    let record = record(SYN, 1 + number as u16, 1_000_000 + turn * 20_000);
+                    tracker.observe(&Segment { key, record, first_bytes: 0 }, Extra::default());
+                }
+            }
+            tracker.stats().copies
+        };
+        let (one, other) = (counts(1), counts(0xdead_beef));
+        assert_eq!(one, other);
+        assert!(one.control_copies > 0 && one.control_copies < 6000, "{one:?}");
     }
 
     #[test]

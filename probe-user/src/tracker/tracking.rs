@@ -135,7 +135,7 @@ impl Tracker {
             }
             state_machine::step_control(track, segment, extra, &self.config);
             track.add_control(track.side_of(record), record.flags);
-            self.copies.control(record, place.hash);
+            self.copies.control(record, &segment.key);
             count_one(track, record);
             if deadline(track, &self.config.timers) < track.armed_ns {
                 self.rearm(slot);
@@ -145,7 +145,7 @@ impl Tracker {
         let (last_ns, patience, was_deferred) = (track.last_ns, track.patience, track.close_deferred());
         state_machine::step_plain(track, segment, extra, &self.config);
         if duplicates::is_sampled(record) {
-            self.copies.data(record, place.hash);
+            self.copies.data(record, &segment.key);
         }
         count_one(track, record);
         // Nothing else of what these segments do brings a deadline forward.
@@ -174,7 +174,7 @@ impl Tracker {
         self.pass(segment.record.time_ns);
         let place = self.table.place_of(&segment.key);
         if segment.record.is_control() {
-            self.copies.control(&segment.record, place.hash);
+            self.copies.control(&segment.record, &segment.key);
         }
         let slot = self.connection_of(segment, place, Counting::Apart);
         self.make_records();
