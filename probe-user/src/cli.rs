@@ -367,9 +367,12 @@ pub enum FieldsFormatArg {
 #[derive(Args, Debug)]
 #[command(after_help = EXPLAIN)]
 pub struct ExplainArgs {
-    /// Id of a cause or of a finding, such as app_abort or service_refuses
-    #[arg(value_name = "ID")]
+    /// Id of a cause or of a finding, such as app_abort; with -r the id of a connection or a condition, the worst that meets it
+    #[arg(value_name = "ID|EXPR")]
     pub id: Option<String>,
+    /// Capture whose connection is explained, segment by segment
+    #[arg(short, long, value_name = "FILE")]
+    pub read: Vec<PathBuf>,
 }
 
 /// `--egress`.

@@ -105,6 +105,12 @@ pub enum RunError {
         /// The id that was probably meant.
         closest: Option<&'static str>,
     },
+    /// No connection of a capture is meant.
+    #[error("no connection of the {of} in the capture has that number or meets that condition")]
+    NoSuchConnection {
+        /// How many there are.
+        of: usize,
+    },
     /// `doctor` found something that prevents watching.
     #[error("not ready: {0}")]
     NotReady(String),
@@ -122,6 +128,7 @@ impl RunError {
             Self::BrokenPipe => exit::OK,
             Self::Plan(_)
             | Self::Unexplained { .. }
+            | Self::NoSuchConnection { .. }
             | Self::Live(LiveError::NoInterface { .. })
             | Self::JsonOut { .. }
             | Self::JsonOutOver { .. }

@@ -3,6 +3,7 @@
 mod capture_clock;
 mod doctor;
 mod explain;
+mod explain_connection;
 mod fields;
 mod live;
 mod read;

@@ -10,6 +10,7 @@ pub mod flood;
 pub mod grouped;
 mod interface_counters;
 pub mod json;
+pub mod ladder;
 pub mod line;
 pub mod quality;
 pub mod table;
