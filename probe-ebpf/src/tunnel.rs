@@ -64,7 +64,9 @@ pub const VXLAN_PORTS: [u16; 3] = [VXLAN_PORT, VXLAN_GPE_PORT, VXLAN_LINUX_PORT]
 #[inline(always)]
 #[expect(clippy::needless_bitwise_bool, reason = "each branch would be a way of its own for the verifier")]
 const fn is_vxlan(port: u16) -> bool {
-    (port == VXLAN_PORTS[0]) | (port == VXLAN_PORTS[1]) | (port == VXLAN_PORTS[2])
+    // Taken apart, so that a further port is no port without a test.
+    let [assigned, gpe, linux] = VXLAN_PORTS;
+    (port == assigned) | (port == gpe) | (port == linux)
 }
 
 const GENEVE_PORT: u16 = 6081;

@@ -1,5 +1,6 @@
 //! The command line: definitions and help. Says what was typed; what it means is decided in [`crate::plan`].
 
+pub mod show;
 mod texts;
 
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ pub enum Command {
     Run(RunArgs),
     /// Read capture files (pcap, pcapng, snoop, ERF; gzip, zstd): the same answers from a file
     Read(ReadArgs),
+    /// The same of either source: `show -r FILE...` is read, `show -i IFACE` is snapshot, with their options
+    Show,
     /// Say what this host and these interfaces can do, and what would be used
     Doctor(DoctorArgs),
     /// Remove what a killed rstprobe has left on interfaces
@@ -161,13 +164,13 @@ pub struct EvidenceArgs {
 pub struct QueryArgs {
     /// Group connections by one key or two: client, server, service, conversation, time[:STEP], cause, impact, closing,
     /// conn-state and other words of `rstprobe fields`
-    #[arg(long, value_name = "KEY[,KEY]", long_help = BY, conflicts_with = "json_out")]
+    #[arg(long, value_name = "KEY[,KEY]", long_help = BY, conflicts_with_all = ["json_out", "top"])]
     pub by: Option<String>,
     /// Only groups whose sums meet a condition, such as 'rst.count.srv > 100 and syn.per_conn > 2'
     #[arg(long, value_name = "EXPR", requires = "by", hide_short_help = true)]
     pub having: Option<String>,
     /// Sort groups by a field, the greatest first, or with :asc the least
-    #[arg(long, value_name = "KEY[:asc]", requires = "by", hide_short_help = true)]
+    #[arg(long, value_name = "FIELD[:asc]", requires = "by", hide_short_help = true)]
     pub sort: Option<String>,
     /// Groups at most; 0 for all
     #[arg(long, value_name = "N", default_value_t = 50, requires = "by", hide_short_help = true)]
@@ -345,7 +348,7 @@ pub struct DetachArgs {
 #[derive(Args, Debug)]
 pub struct FieldsArgs {
     /// List what groups add up to (--by), for --having, --sort and --columns
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     pub groups: bool,
     /// How to print the list
     #[arg(long, value_enum, default_value_t = FieldsFormatArg::Table)]
@@ -367,7 +370,8 @@ pub enum FieldsFormatArg {
 #[derive(Args, Debug)]
 #[command(after_help = EXPLAIN)]
 pub struct ExplainArgs {
-    /// Id of a cause or of a finding, such as app_abort; with -r the id of a connection or a condition, the worst that meets it
+    /// Id of a cause or of a finding, such as app_abort; with -r the id that `read FILE` without options gives a
+    /// connection, or a condition: of those that meet it the one that lost most
     #[arg(value_name = "ID|EXPR")]
     pub id: Option<String>,
     /// Capture whose connection is explained, segment by segment

@@ -3,10 +3,13 @@
 use std::{env, path::Path, process::ExitCode};
 
 use clap::Parser as _;
-use probe_user::{cli::Cli, command};
+use probe_user::{
+    cli::{Cli, show},
+    command,
+};
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
+    match Cli::try_parse_from(show::expanded(env::args_os().collect())) {
         Ok(cli) => command::run(cli),
         Err(error) => match file_in_place_of_a_command() {
             Some(file) => command::refuse_file(&file),
@@ -17,6 +20,6 @@ fn main() -> ExitCode {
 
 /// The first word, where it names a file.
 fn file_in_place_of_a_command() -> Option<String> {
-    let word = env::args().nth(1)?;
-    Path::new(&word).is_file().then_some(word)
+    let word = env::args_os().nth(1)?;
+    Path::new(&word).is_file().then(|| word.to_string_lossy().into_owned())
 }

@@ -445,7 +445,8 @@ mod tests {
             | Command::Detach(_)
             | Command::Fields(_)
             | Command::Explain(_)
-            | Command::Filter => {
+            | Command::Filter
+            | Command::Show => {
                 unreachable!("not asked for")
             }
         }

@@ -217,9 +217,9 @@ impl Outcome {
                 wrong.push(format!("{name}: {left} and {right}, which differ by {}", left.abs_diff(right)));
             }
         };
-        let books = |name: &str| self.number(&format!("/accounting/{name}"));
+        let books = |name: &str| self.number(&format!("/books/{name}"));
         let lost = |name: &str| self.number(&format!("/losses/{name}"));
-        equal("the accounting' own difference, and none".into(), books("difference"), 0);
+        equal("the books' own difference, and none".into(), books("difference"), 0);
         equal("sent and seen".into(), self.sent, books("frames") + self.dropped);
         let ways = ["in_slots", "logged", "untracked", "untracked_data", "flooded", "shed", "passed_by"];
         equal("segments, and where they went".into(), books("tcp"), ways.iter().map(|way| books(way)).sum());
@@ -271,7 +271,7 @@ impl Outcome {
     /// A few lines for people.
     pub fn report(&self) -> String {
         let memory = |look: Option<&Look>| look.map_or(0, |look| look.resident >> 20);
-        let books = self.summary["accounting"].as_object();
+        let books = self.summary["books"].as_object();
         let counts: Vec<String> = books.into_iter().flatten().map(|(name, count)| format!("{name} {count}")).collect();
         let seconds = self.took.as_secs_f64();
         format!(
@@ -286,7 +286,7 @@ impl Outcome {
             memory(self.looks.last()),
             self.looks.first().map_or(0, |look| look.files),
             self.looks.last().map_or(0, |look| look.files),
-            seconds * 1e3 / self.number("/accounting/epochs") as f64,
+            seconds * 1e3 / self.number("/books/epochs") as f64,
             counts.join(", ")
         )
     }

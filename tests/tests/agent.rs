@@ -218,7 +218,7 @@ fn interfaces_that_go_are_told_and_the_last_ends_it() {
             let line = format!("rstprobe: {leg}: the interface {what}");
             assert_eq!(finished.stderr.lines().filter(|said| *said == line).count(), 1, "{line}: {}", finished.stderr);
         }
-        assert!(finished.stderr.contains("nothing is left to watch"), "{}", finished.stderr);
+        assert!(finished.stderr.contains("no interface is left to watch"), "{}", finished.stderr);
         let lines = ndjson(&finished.stdout);
         let summary = lines.last().expect("a summary");
         assert_eq!(summary["connections"], 3, "{summary}");

@@ -58,3 +58,31 @@ fn a_connection_is_explained_with_every_segment_that_was_counted() {
     let nothing = run(&["explain", "987654321", "-r"], &capture);
     assert_eq!(nothing.status.code(), Some(2), "{}", nothing.stderr);
 }
+
+/// Captures with a right answer each: what `explain` says of a connection is what `read` says of it.
+#[test]
+fn an_explanation_has_the_verdict_of_the_record() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+    let mut captures: Vec<_> =
+        std::fs::read_dir(&folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
+    captures.retain(|path| path.extension().is_some_and(|extension| extension == "pcap" || extension == "pcapng"));
+    captures.sort();
+    let mut explained = 0;
+    for capture in &captures {
+        let read = run(&["read", "--format", "ndjson"], capture);
+        let lines = read.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        for one in lines.filter(|line| line["schema"] == "rstprobe.connection/1").take(3) {
+            let said = run(&["explain", &one["id"].to_string(), "-r"], capture).stdout;
+            let text = |value: &Value| value.as_str().expect("text").to_owned();
+            let cause = &one["cause"];
+            let verdict = format!("{} ({} confidence)", text(&cause["id"]), text(&cause["confidence"]));
+            assert!(said.contains(&verdict), "{}: not {verdict}: {said}", capture.display());
+            assert!(said.contains(&format!("impact {}", text(&one["impact"]))), "{}: {said}", capture.display());
+            let facts = said.lines().filter(|line| line.starts_with("    ") && line.contains(" = ")).count();
+            assert_eq!(facts, cause["evidence"].as_array().expect("facts").len(), "{}: {said}", capture.display());
+            explained += 1;
+        }
+    }
+    say(&format!("{explained} connections of {} captures", captures.len()));
+    assert!(explained > 60);
+}

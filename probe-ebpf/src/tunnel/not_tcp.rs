@@ -1,5 +1,5 @@
 //! Early exit for frames that are neither TCP nor a tunnel (ARP, DNS, QUIC, ICMP), checked at fixed offsets before the
-//! walk through tunnels. Every tunnel port stands here, too.
+//! walk through tunnels. Ports of tunnels are those of `tunnel`; a new kind of tunnel needs its port here, too.
 
 use super::{ETHERTYPES, GENEVE_PORT, GTP_C_PORT, GTP_U_PORT, TEREDO_PORT, is_vxlan};
 use crate::parse::{ETHER_IPV4, ETHER_IPV6, IcmpError, Reader, Reject, be16, is_vlan};

@@ -305,9 +305,9 @@ impl Session {
         });
         tracker.count_unmatched_resets(refused);
         if host.lost() > 0 {
-            tracker.doubt_kernel_words();
+            tracker.doubt_kernel_resets();
         }
-        tracker.joined_kernel_words(until_ns);
+        tracker.joined_kernel_resets(until_ns);
     }
 
     /// What came in at each queue of an interface, and what went out, if that is counted.

@@ -1,4 +1,4 @@
-//! `rstprobe snapshot` and `rstprobe run`: watch, then print; or print while watching.
+//! `rstprobe snapshot` and `rstprobe run`: watch, then print; or print while watching. What is printed: `output/view.rs`.
 
 use std::time::Instant;
 

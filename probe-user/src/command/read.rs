@@ -312,7 +312,7 @@ impl Reading {
         }
         let (mut losses, mut accounting) = (
             counters::capture(accounting, &self.decoder.reassembled(), &self.tracker.stats()),
-            counters::capture_books(accounting, &self.decoder.reassembled(), &self.tracker.stats()),
+            counters::capture_accounting(accounting, &self.decoder.reassembled(), &self.tracker.stats()),
         );
         // Also when nobody reads any more: the evidence is of everything.
         let written = match self.evidence.map(CaptureEvidence::close) {

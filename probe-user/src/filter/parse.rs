@@ -3,7 +3,6 @@
 use super::error::{FilterError, closest, listed};
 use super::expr::{Comparison, Expr, Relation, Values};
 use super::literal;
-use super::other_tools::translated;
 use super::schema::{Schema, ValueKind};
 use super::token::{Kind as Token, Token as Placed, tokens};
 use crate::record::{Unit, Word};
@@ -133,10 +132,10 @@ impl<'a> Parser<'a> {
             return Err(self.expected("a field such as `rst.count`, `not` or `(`"));
         };
         S::find(name).ok_or_else(|| {
-            let hint = match (translated(name), closest(name, S::names().into_iter())) {
+            let hint = match (S::translated(name), closest(name, S::names().into_iter())) {
                 (Some(here), _) => format!("here that is `{here}`"),
                 (None, Some(known)) => format!("did you mean `{known}`?"),
-                (None, None) => "`rstprobe fields` lists them".to_owned(),
+                (None, None) => format!("`{}` lists them", S::LISTED_BY),
             };
             self.refused(format!("unknown field `{name}`; {hint}"))
         })

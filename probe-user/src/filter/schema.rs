@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::other_tools::translated;
 use crate::record::{
     Kind, Unit, Word,
     field_table::{FieldRef, all_names},
@@ -35,10 +36,22 @@ pub(crate) trait Schema: Copy + PartialEq + fmt::Debug + 'static {
     fn value_kind(self) -> ValueKind;
     /// Names of all fields, for suggestions.
     fn names() -> Vec<&'static str>;
+    /// The command that lists them.
+    const LISTED_BY: &'static str;
+    /// How a word of another tool would be written.
+    fn translated(_word: &str) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Fields of connections.
 impl Schema for FieldRef {
+    const LISTED_BY: &'static str = "rstprobe fields";
+
+    fn translated(word: &str) -> Option<&'static str> {
+        translated(word)
+    }
+
     fn find(name: &str) -> Option<Self> {
         Self::find(name)
     }

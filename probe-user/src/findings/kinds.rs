@@ -62,7 +62,7 @@ kinds! {
     FORGED_RESETS "forged_resets" Problem "1 connection";
     DEVICE_RESETS "device_resets" Problem "2 connections";
     SYN_FLOOD "syn_flood" Problem "1,000 SYNs that were only counted by service";
-    SCAN "scan" Notice "20 connections of one client without any exchange, 90 % of its connections";
+    SCAN "scan" Problem "20 connections of one client without any exchange, 90 % of its connections";
     HALF_VIEW "half_view" Notice "10 % of the connections, or an interface whose outgoing traffic is not seen";
     CAPTURE "capture" Notice "1 % copies, 1 % bytes or connections with bytes that were never seen";
     HABITUAL_RST "habitual_rst" Benign "1 connection";

@@ -26,8 +26,6 @@ use crate::{
 
 /// Examples that are named.
 const EXAMPLES: usize = 3;
-/// Servers and clients that are looked at, those with the most losses first.
-const LOOKED_AT: usize = 1000;
 
 /// What findings are made from.
 #[derive(Clone, Copy)]
@@ -38,8 +36,8 @@ pub struct Observed<'a> {
     pub connections: &'a [Connection],
     /// Only what comes in was seen.
     pub is_one_way: bool,
-    /// SYNs that were only counted by service, and the service that most were sent to.
-    pub flood: Option<(Option<SocketAddr>, u64)>,
+    /// SYNs that were only counted: by service, and without an address those of all further services.
+    pub flood: &'a [(Option<SocketAddr>, u64)],
     /// What is to be said of the capture itself: copies, losses.
     pub notices: &'a [String],
 }
@@ -133,7 +131,8 @@ fn share(count: u64, of: u64) -> String {
         return count.to_string();
     }
     let percent = count as f64 * 100.0 / of as f64;
-    if percent >= 10.0 {
+    // All is all, and nearly all is not.
+    if percent >= 10.0 && (percent < 99.5 || count == of) {
         format!("{count} of {of} ({percent:.0} %)")
     } else {
         format!("{count} of {of} ({percent:.1} %)")

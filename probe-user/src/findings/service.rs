@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    Finding, LOOKED_AT, Observed, Shown, Subject, is_enough,
+    Finding, Observed, Shown, Subject, is_enough,
     kinds::{
         ACCEPT_QUEUE_FULL, CLIENTS_GIVE_UP, DEVICE_RESETS, DOWNLOADS_CUT, FORGED_RESETS, HALF_OPEN, IDLE_TIMEOUT,
         KEEPALIVE_RACES, Kind, SERVER_RESETS, SERVICE_FIREWALLED, SERVICE_REFUSES, SERVICE_SILENT, SERVICE_UNREACHABLE,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     aggregate::{Group, GroupKey},
-    record::{Cause, Value},
+    record::Cause,
 };
 
 /// Causes of which the server's own application or kernel resets what was established.
@@ -22,7 +22,7 @@ const OWN_RESETS: [Cause; 5] =
 
 /// Findings of every server.
 pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
-    for (key, group) in observed.aggregate.servers.by_rst(LOOKED_AT) {
+    for (key, group) in observed.aggregate.servers.by_rst(usize::MAX) {
         let GroupKey::Server(server) = key else { continue };
         let service = Service { observed, server, group };
         for rule in RULES {
@@ -39,7 +39,7 @@ struct Service<'a> {
 
 type Rule = fn(&Service<'_>) -> Option<Finding>;
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 16] = [
     refuses,
     firewalled,
     unreachable,
@@ -52,8 +52,10 @@ const RULES: [Rule; 14] = [
     uploads_rejected,
     downloads_cut,
     tls_refused,
-    by_others,
-    half_open_or_stale,
+    forged,
+    by_device,
+    stale_ports,
+    half_open,
 ];
 
 impl Service<'_> {
@@ -66,8 +68,9 @@ impl Service<'_> {
         self.group.totals.attempts.max(self.group.totals.refused + self.group.totals.never_answered)
     }
 
+    /// Connections whose handshake was seen to complete.
     fn established(&self) -> u64 {
-        self.group.totals.connections.saturating_sub(self.group.totals.refused + self.group.totals.never_answered)
+        self.group.totals.completed_handshakes
     }
 
     fn shown(&self, causes: &[Cause], count: u64) -> Shown {
@@ -98,23 +101,19 @@ impl Service<'_> {
 
     /// A finding of established connections with one cause.
     fn of_established(&self, kind: &'static Kind, cause: Cause, what: &str, next_step: String) -> Option<Finding> {
-        let (count, of) = (self.count(&[cause]), self.established());
+        let count = self.count(&[cause]);
+        // Of connections whose opening was not seen there may be more.
+        let of = self.established().max(count);
         is_enough(count, of, 3, 1).then(|| {
             let sentence = format!("{}: {} established connections {what}", self.server, share(count, of));
             self.finding(kind, &[cause], (count, of), sentence, next_step)
         })
     }
+}
 
-    /// Median of a fact in milliseconds, of the listed connections with this cause.
-    fn median_ms(&self, cause: Cause, fact: &str) -> Option<u64> {
-        let its = self.observed.connections.iter().filter(|one| one.resp == self.server && one.verdict.cause == cause);
-        let facts = its.flat_map(|one| one.verdict.facts.iter().filter(|found| found.name == fact));
-        let mut values: Vec<u64> = facts
-            .filter_map(|found| if let Value::Milliseconds(ns) = found.value { Some(ns / 1_000_000) } else { None })
-            .collect();
-        values.sort_unstable();
-        values.get(values.len() / 2).copied()
-    }
+/// `60 s`, `1.1 s`.
+fn seconds_text(seconds: f64) -> String {
+    if seconds >= 10.0 { format!("{seconds:.0} s") } else { format!("{seconds:.1} s") }
 }
 
 fn refuses(service: &Service<'_>) -> Option<Finding> {
@@ -163,34 +162,36 @@ fn queue_full(service: &Service<'_>) -> Option<Finding> {
 }
 
 fn resets(service: &Service<'_>) -> Option<Finding> {
-    let (count, of) = (service.count(&OWN_RESETS), service.established());
     let totals = &service.group.totals;
-    let is_its = totals.reset_by_server >= 3 && totals.impacts.losses() > 0;
-    (is_its && is_enough(count, of, 3, 1)).then(|| {
-        let main = service.group.causes().filter(|(cause, count)| OWN_RESETS.contains(cause) && *count > 0);
-        let mut main: Vec<_> = main.collect();
+    // At most so many of these causes are resets by the server; refusals are by it, too.
+    let by_server = totals.reset_by_server.saturating_sub(service.count(&[Cause::RefusedClosedPort]));
+    let count = service.count(&OWN_RESETS).min(by_server);
+    let of = service.established().max(count);
+    (totals.impacts.losses() > 0 && is_enough(count, of, 3, 1)).then(|| {
+        let mut main: Vec<_> =
+            service.group.causes().filter(|(cause, count)| OWN_RESETS.contains(cause) && *count > 0).collect();
         main.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         let causes: Vec<_> = main.iter().map(|(cause, count)| format!("{} x{count}", cause.id())).collect();
         let sentence = format!(
-            "{}: {} established connections ended by a reset ({}); {} connections of it lost something",
+            "{}: {} established connections were reset by the server ({}); {} of its connections lost something",
             service.server,
             share(count, of),
             causes.join(", "),
             totals.impacts.losses()
         );
         let next =
-            "on the server: `rstprobe run -i IFACE --host` names the process and the kernel's reason; then its log at \
-                    these times"
-                .to_owned();
-        service.finding(SERVER_RESETS, &OWN_RESETS, (count, of), sentence, next)
+            "on the server: `rstprobe run -i IFACE --host` names the process and the kernel's reason; then its log";
+        service.finding(SERVER_RESETS, &OWN_RESETS, (count, of), sentence, next.to_owned())
     })
 }
 
 fn keepalive_races(service: &Service<'_>) -> Option<Finding> {
     let causes = [Cause::KeepAliveRace];
-    let (count, of) = (service.count(&causes), service.established());
+    let count = service.count(&causes);
+    let of = service.established().max(count);
     (count >= 2 && count * 1000 >= of).then(|| {
-        let idle = service.group.idle_gap_cluster().map(|cluster| format!(" (it closes after {:.0} s)", cluster.seconds));
+        let cluster = service.group.idle_gap_cluster();
+        let idle = cluster.map(|cluster| format!(" (idle ones end after {})", seconds_text(cluster.seconds)));
         let sentence = format!(
             "{}: {} requests met a keep-alive connection that the server was closing: they are lost",
             service.server,
@@ -213,12 +214,13 @@ fn idle_timeout(service: &Service<'_>) -> Option<Finding> {
         share(cluster.resets, cluster.of)
     );
     let next = format!(
-        "keep-alive probes before {:.0} s (net.ipv4.tcp_keepalive_time or TCP_KEEPIDLE), or pools that drop connections idle \
+        "keep-alive probes before {} (net.ipv4.tcp_keepalive_time or TCP_KEEPIDLE), or pools that drop connections idle \
          for longer",
-        (seconds * 0.8).floor()
+        seconds_text(seconds * 0.8)
     );
-    let shown =
-        service.observed.connections.iter().filter(|one| one.resp == service.server && one.idle_gap_ns.is_some());
+    let is_near = |gap_ns: u64| (gap_ns as f64 / 1e9 / seconds - 1.0).abs() < 0.1;
+    let its = service.observed.connections.iter().filter(|one| one.resp == service.server);
+    let shown = its.filter(|one| one.idle_gap_ns.is_some_and(is_near));
     let examples = shown.take(super::EXAMPLES).map(|one| one.id).collect();
     let subject = Subject::Server(service.server);
     let (count, of) = (cluster.resets, cluster.of);
@@ -226,12 +228,10 @@ fn idle_timeout(service: &Service<'_>) -> Option<Finding> {
 }
 
 fn clients_give_up(service: &Service<'_>) -> Option<Finding> {
-    let waited = service.median_ms(Cause::ClientGaveUp, "waited_ms");
-    let after = waited.map_or_else(String::new, |ms| format!(", after {:.1} s (median)", ms as f64 / 1000.0));
-    let what = format!("were ended by clients that waited for an answer{after}");
+    let what = "were ended by clients that waited for an answer";
     let next =
-        "the server is slower than its clients wait: look at its latency, its backends, and the clients' timeout";
-    service.of_established(CLIENTS_GIVE_UP, Cause::ClientGaveUp, &what, next.to_owned())
+        "the server is slower than its clients wait (fact `waited_ms`): its latency, its backends, their timeout";
+    service.of_established(CLIENTS_GIVE_UP, Cause::ClientGaveUp, what, next.to_owned())
 }
 
 fn uploads_rejected(service: &Service<'_>) -> Option<Finding> {
@@ -255,56 +255,58 @@ fn tls_refused(service: &Service<'_>) -> Option<Finding> {
     service.of_established(TLS_REFUSED, Cause::TlsAlert, "were ended by a TLS alert", next)
 }
 
-/// Resets that neither host sent.
-fn by_others(service: &Service<'_>) -> Option<Finding> {
-    let of = service.established();
-    let forged = service.count(&[Cause::InjectedSuspect]);
-    if forged >= 1 {
-        let sentence = format!("{}: {} connections bear marks of a forged RST", service.server, share(forged, of));
-        let next =
-            "compare TTL, IP id and options of the RST with the host's other segments (facts `rst.mark`, `rst.ttl`); \
-                    capture nearer to the server to find where it enters"
-                .to_owned();
-        return Some(service.finding(FORGED_RESETS, &[Cause::InjectedSuspect], (forged, of), sentence, next));
-    }
-    let device = service.count(&[Cause::DeviceResetBoth]);
-    (device >= 2).then(|| {
-        let sentence = format!(
-            "{}: {} connections were reset in both directions by a device on the path",
-            service.server,
-            share(device, of)
-        );
-        let next =
-            "firewall, proxy or load balancer between client and server: its log and its session limits".to_owned();
-        service.finding(DEVICE_RESETS, &[Cause::DeviceResetBoth], (device, of), sentence, next)
+/// Resets with marks of another sender.
+fn forged(service: &Service<'_>) -> Option<Finding> {
+    let count = service.count(&[Cause::InjectedSuspect]);
+    let of = service.established().max(count);
+    (count >= 1).then(|| {
+        let sentence = format!("{}: {} connections bear marks of a forged RST", service.server, share(count, of));
+        let next = "compare TTL, IP id and options of the RST with the host's other segments (facts `rst.mark`, `rst.ttl`); \
+                    capture nearer to the server to find where it enters";
+        service.finding(FORGED_RESETS, &[Cause::InjectedSuspect], (count, of), sentence, next.to_owned())
     })
 }
 
-/// Openings that were not completed: by spoofed SYNs or a lost return path, or for ports that are still in use.
-fn half_open_or_stale(service: &Service<'_>) -> Option<Finding> {
-    let of = service.attempts();
-    let stale = service.count(&[Cause::StaleConnectionSyn]);
-    if stale >= 2 {
+/// Resets of both ends by something between them.
+fn by_device(service: &Service<'_>) -> Option<Finding> {
+    let count = service.count(&[Cause::DeviceResetBoth]);
+    let of = service.established().max(count);
+    (count >= 2).then(|| {
+        let counted = share(count, of);
+        let sentence =
+            format!("{}: {counted} connections were reset in both directions by a device on the path", service.server);
+        let next = "firewall, proxy or load balancer between client and server: its log and its session limits";
+        service.finding(DEVICE_RESETS, &[Cause::DeviceResetBoth], (count, of), sentence, next.to_owned())
+    })
+}
+
+/// Attempts that met a connection which only the server still had.
+fn stale_ports(service: &Service<'_>) -> Option<Finding> {
+    let count = service.count(&[Cause::StaleConnectionSyn]);
+    let of = service.attempts().max(count);
+    (count >= 2).then(|| {
         let sentence = format!(
             "{}: {} attempts met a connection that the client had forgotten: its ports are used again too soon",
             service.server,
-            share(stale, of)
+            share(count, of)
         );
-        let next = "NAT port reuse or a client without TIME_WAIT: more addresses for the NAT, or a longer reuse time"
-            .to_owned();
-        return Some(service.finding(STALE_PORTS, &[Cause::StaleConnectionSyn], (stale, of), sentence, next));
-    }
-    let open = service.count(&[Cause::SynAckUnanswered]);
-    is_enough(open, of, 10, 10).then(|| {
+        let next = "NAT port reuse or a client without TIME_WAIT: more addresses for the NAT, or a longer reuse time";
+        service.finding(STALE_PORTS, &[Cause::StaleConnectionSyn], (count, of), sentence, next.to_owned())
+    })
+}
+
+/// Openings that were answered and not completed: by spoofed SYNs, or a lost return path.
+fn half_open(service: &Service<'_>) -> Option<Finding> {
+    let count = service.count(&[Cause::SynAckUnanswered]);
+    let of = service.attempts().max(count);
+    is_enough(count, of, 10, 10).then(|| {
         let sentence = format!(
             "{}: {} attempts were answered and never completed: spoofed SYNs, or the answers get lost",
             service.server,
-            share(open, of)
+            share(count, of)
         );
-        let next =
-            "on the server: `nstat -az TcpExtSyncookiesSent TcpExtTCPReqQFullDoCookies`; does the answer reach the \
-                    client?"
-                .to_owned();
-        service.finding(HALF_OPEN, &[Cause::SynAckUnanswered], (open, of), sentence, next)
+        let next = "on the server: `nstat -az TcpExtSyncookiesSent TcpExtTCPReqQFullDoCookies`; does the answer reach the \
+                    client?";
+        service.finding(HALF_OPEN, &[Cause::SynAckUnanswered], (count, of), sentence, next.to_owned())
     })
 }

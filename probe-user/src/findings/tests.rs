@@ -32,7 +32,7 @@ fn found(connections: &[Connection]) -> Vec<Finding> {
     for one in connections {
         aggregate.add(one);
     }
-    of(&Observed { aggregate: &aggregate, connections, is_one_way: false, flood: None, notices: &[] })
+    of(&Observed { aggregate: &aggregate, connections, is_one_way: false, flood: &[], notices: &[] })
 }
 
 fn ids(connections: &[Connection]) -> Vec<&'static str> {
@@ -75,6 +75,36 @@ fn each_cause_with_a_finding_is_found_from_its_threshold_on() {
 }
 
 #[test]
+fn resets_by_clients_are_not_the_servers() {
+    let mut all = staged(SERVER, Cause::AppAbort, Impact::RequestLost, 8);
+    for one in &mut all {
+        (one.from_orig.rst, one.from_resp.rst, one.reset_by) = (1, 0, ResetBy::Client);
+    }
+    all.extend(staged(SERVER, Cause::RefusedClosedPort, Impact::AttemptFailed, 3));
+    assert_eq!(ids(&all), ["service_refuses"]);
+}
+
+#[test]
+fn what_was_not_established_dilutes_nothing_and_no_service_is_overlooked() {
+    let mut all = staged(SERVER, Cause::TlsAlert, Impact::AttemptFailed, 5);
+    let mut half_open = staged(SERVER, Cause::HalfOpenScan, Impact::None, 600);
+    for one in &mut half_open {
+        (one.opening, one.closing) = (Opening::HalfOpen, Closing::HalfOpen);
+    }
+    all.extend(half_open);
+    assert!(ids(&all).contains(&"tls_refused"));
+    let of_port = |port: u16| staged(&format!("10.1.0.2:{port}"), Cause::RstAfterClose, Impact::None, 1);
+    let mut many: Vec<_> = (1..1500).flat_map(of_port).collect();
+    many.extend(staged(SERVER, Cause::NeverAnswered, Impact::AttemptFailed, 300));
+    let mut aggregate = Aggregate::new(5000);
+    for one in &many {
+        aggregate.add(one);
+    }
+    let observed = Observed { aggregate: &aggregate, connections: &[], is_one_way: false, flood: &[], notices: &[] };
+    assert_eq!(of(&observed)[0].kind.id, "service_silent");
+}
+
+#[test]
 fn quiet_traffic_has_no_finding() {
     assert_eq!(ids(&staged(SERVER, Cause::None, Impact::None, 1000)), Vec::<&str>::new());
     // A few refused attempts among many.
@@ -105,7 +135,7 @@ fn when_only_the_worst_are_listed_nobody_knows_since_when() {
         aggregate.add(one);
     }
     let observed =
-        Observed { aggregate: &aggregate, connections: &all[..10], is_one_way: false, flood: None, notices: &[] };
+        Observed { aggregate: &aggregate, connections: &all[..10], is_one_way: false, flood: &[], notices: &[] };
     assert_eq!(of(&observed)[0].since_ns, None);
 }
 
@@ -117,16 +147,17 @@ fn scans_floods_and_views_are_findings_of_their_own() {
     }
     assert_eq!(ids(&scan), ["scan"]);
     let aggregate = Aggregate::new(1);
-    let victim = SERVER.parse().ok();
+    let (victim, other) = (SERVER.parse().ok(), "10.0.0.3:443".parse().ok());
     let notices = ["copies".to_owned()];
-    let observed = |syns| Observed {
-        aggregate: &aggregate,
-        connections: &[],
-        is_one_way: true,
-        flood: Some((victim, syns)),
-        notices: &notices,
+    let ids = |syns| {
+        // Of another service there are too few.
+        let flood = [(victim, syns), (other, 999), (None, 999)];
+        let observed =
+            Observed { aggregate: &aggregate, connections: &[], is_one_way: true, flood: &flood, notices: &notices };
+        let found = of(&observed);
+        assert!(found.iter().all(|one| one.kind.id != "syn_flood" || one.count == syns), "{found:?}");
+        found.iter().map(|finding| finding.kind.id).collect::<Vec<_>>()
     };
-    let ids = |syns| of(&observed(syns)).iter().map(|finding| finding.kind.id).collect::<Vec<_>>();
     assert_eq!(ids(1000), ["syn_flood", "capture", "half_view"]);
     assert_eq!(ids(999), ["capture", "half_view"]);
 }
@@ -146,8 +177,9 @@ fn an_idle_timeout_is_told_with_the_keep_alive_that_avoids_it() {
 fn every_kind_has_a_section_in_the_docs() {
     let docs = include_str!("../../docs/findings.md");
     for kind in KINDS {
-        assert!(docs.contains(&format!("\n### `{}`\n", kind.id)), "no section on {}", kind.id);
-        assert!(docs.contains(kind.threshold), "the threshold of {} is not in its section", kind.id);
+        let (_, section) = docs.split_once(&format!("\n### `{}`\n", kind.id)).unwrap_or_else(|| panic!("{}", kind.id));
+        let section = section.split("\n#").next().expect("a part");
+        assert!(section.contains(kind.threshold), "the threshold of {} is not in its section", kind.id);
     }
     assert_eq!(docs.matches("\n### `").count(), KINDS.len(), "a section on no kind");
 }

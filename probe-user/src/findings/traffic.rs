@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Finding, LOOKED_AT, Observed, Shown, Subject,
+    Finding, Observed, Shown, Subject,
     kinds::{
         CAPTURE, HABITUAL_RST, HALF_VIEW, HEALTH_CHECKS, Kind, LATE_CLOSE_NOTIFY, PATH_LOST, RST_AFTER_CLOSE, SYN_FLOOD,
     },
@@ -29,34 +29,35 @@ const BENIGN: [(Cause, &Kind, &str, &str); 4] = [
 
 /// Findings that belong to no single server or client.
 pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
-    findings.extend(flood(observed));
+    flood(observed, findings);
     lost_paths(observed, findings);
     view(observed, findings);
     benign(observed, findings);
 }
 
-fn flood(observed: &Observed<'_>) -> Option<Finding> {
-    let (service, syns) = observed.flood.filter(|(_, syns)| *syns >= FLOOD_SYNS)?;
-    let whom = service.map_or_else(|| "many services".to_owned(), |service| service.to_string());
-    Some(Finding {
-        kind: SYN_FLOOD,
-        subject: service.map_or(Subject::Traffic, Subject::Server),
-        sentence: format!(
-            "{whom}: {syns} SYNs beyond --flood-at were only counted: a SYN flood, or a burst of new clients"
-        ),
-        next_step: "on the server: `nstat -az TcpExtSyncookiesSent`; the table of flooded services has all of them"
-            .to_owned(),
-        count: syns,
-        of: 0,
-        since_ns: None,
-        examples: Vec::new(),
-    })
+fn flood(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
+    for &(service, syns) in observed.flood.iter().filter(|(_, syns)| *syns >= FLOOD_SYNS) {
+        let whom = service.map_or_else(|| "many services".to_owned(), |service| service.to_string());
+        findings.push(Finding {
+            kind: SYN_FLOOD,
+            subject: service.map_or(Subject::Traffic, Subject::Server),
+            sentence: format!(
+                "{whom}: {syns} SYNs beyond --flood-at were only counted: a SYN flood, or a burst of new clients"
+            ),
+            next_step: "on the server: `nstat -az TcpExtSyncookiesSent`; the table of flooded services has all"
+                .to_owned(),
+            count: syns,
+            of: 0,
+            since_ns: None,
+            examples: Vec::new(),
+        });
+    }
 }
 
 /// Servers whose payload or whose clients' payload went unacknowledged to the end, by prefix.
 fn lost_paths(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
     let mut prefixes: BTreeMap<IpAddr, (u64, u64)> = BTreeMap::new();
-    for (key, group) in observed.aggregate.servers.by_rst(LOOKED_AT) {
+    for (key, group) in observed.aggregate.servers.by_rst(usize::MAX) {
         let GroupKey::Server(server) = key else { continue };
         let count: u64 = group.causes().filter(|(cause, _)| LOST_PATH.contains(cause)).map(|(_, count)| count).sum();
         let sum = prefixes.entry(network(server.ip())).or_default();
@@ -111,7 +112,8 @@ fn view(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
         findings.push(of_capture(HALF_VIEW, sentence, next, (one_sided, of)));
     }
     for notice in observed.notices {
-        let next = "the mirror port and its session, the NIC's drop counters (`rstprobe doctor`), tcpdump's `-B`";
+        let next =
+            "live: the mirror session, drops of switch and NIC (`rstprobe doctor`); of a file: how it was captured";
         findings.push(of_capture(CAPTURE, notice.clone(), next, (0, 0)));
     }
 }
@@ -122,7 +124,6 @@ fn connections(count: u64) -> String {
 }
 
 fn benign(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
-    let of = observed.aggregate.totals.with_rst;
     for (cause, kind, what, why) in BENIGN {
         let count: u64 = observed.aggregate.causes().filter(|(found, _)| *found == cause).map(|(_, count)| count).sum();
         if count == 0 {
@@ -135,7 +136,7 @@ fn benign(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
             sentence: format!("{what}: {} ({why})", connections(count)),
             next_step: "nothing to do".to_owned(),
             count,
-            of,
+            of: 0,
             since_ns,
             examples: ids,
         });

@@ -247,7 +247,7 @@ pub(crate) fn not_understood(accounting: &capture::Accounting) -> Option<String>
 }
 
 /// What was read of the captures.
-pub(crate) fn capture_books(
+pub(crate) fn capture_accounting(
     accounting: &capture::Accounting,
     pieces: &capture::Reassembled,
     stats: &TrackerStats,

@@ -169,7 +169,13 @@ impl View {
     }
 
     /// Prints the groups, and what is in none of them.
-    fn finish_groups(mut self, mut groups: Rows, window: &Window, losses: &[Loss]) -> Result<(), RunError> {
+    fn finish_groups(
+        mut self,
+        mut groups: Rows,
+        window: &Window,
+        losses: &[Loss],
+        flood: &Flood,
+    ) -> Result<(), RunError> {
         for mut connection in std::mem::take(&mut self.waiting) {
             self.habits.judge(&mut connection);
             if self.selection.passes(&connection) {
@@ -181,6 +187,9 @@ impl View {
         let filter = self.plan.filter.as_ref().map(ToString::to_string);
         let grouped = Grouped { query: &query, rows: &rows, more, filter: filter.as_deref() };
         let lost = table::loss_statement(losses, window);
+        if let Some(notice) = table::view_notice(window, flood) {
+            output::say(&notice);
+        }
         let printed = match self.plan.format {
             Format::Json => self.stdout.print_document(&grouped::document(&grouped)),
             Format::Ndjson => self.stdout.print(&grouped::lines(&grouped)?),
@@ -257,7 +266,7 @@ impl View {
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
         if let Some(groups) = self.groups.take() {
-            return self.finish_groups(groups, &window, &losses);
+            return self.finish_groups(groups, &window, &losses, &flood);
         }
         let mut aggregate = self.pending.settle(&self.habits);
         let is_added = self.shown.is_some();

@@ -8,7 +8,7 @@ use std::{
 
 use super::QueryError;
 use crate::record::{
-    Connection, FieldValue, Kind, Scope,
+    Closing, Connection, FieldValue, Kind, Scope,
     field_table::{FIELDS, FieldRef},
 };
 
@@ -39,8 +39,8 @@ pub enum KeyPart {
     Unknown,
     /// A number.
     Number(u64),
-    /// Nanoseconds since 1970.
-    Time(u64),
+    /// Nanoseconds since 1970, and digits of a second that steps differ in: 0, 3, 6 or 9.
+    Time(u64, u8),
     /// An address.
     Address(IpAddr),
     /// Two addresses.
@@ -92,15 +92,27 @@ impl By {
         }
     }
 
+    /// Whether the two would write the same name twice.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        let is_end = |by: &Self| matches!(by, Self::Client | Self::Server);
+        let is_pair = |by: &Self| matches!(by, Self::Conversation);
+        self.name() == other.name() || is_pair(self) && is_end(other) || is_end(self) && is_pair(other)
+    }
+
     /// The value of a connection.
     pub(super) fn of(&self, connection: &Connection) -> KeyPart {
+        // Who is client of an RST that belongs to no connection is a guess.
+        let is_guess = connection.closing == Closing::RstWithoutConnection;
+        if is_guess && !matches!(self, Self::Time(_) | Self::Field(_)) {
+            return KeyPart::Unknown;
+        }
         let ip = |end: SocketAddr| end.ip().to_canonical();
         match self {
             Self::Client => KeyPart::Address(ip(connection.orig)),
             Self::Server => KeyPart::Service(SocketAddr::new(ip(connection.resp), connection.resp.port())),
             Self::Conversation => KeyPart::Pair(ip(connection.orig), ip(connection.resp)),
             Self::Service => KeyPart::Number(connection.resp.port().into()),
-            Self::Time(step) => KeyPart::Time(connection.start_ns / step * step),
+            Self::Time(step) => KeyPart::Time(connection.start_ns / step * step, digits(*step)),
             Self::Field(field) => match field.field.value(connection, field.scope) {
                 Some(FieldValue::Word(word)) => KeyPart::Word(word),
                 Some(FieldValue::Number(_, number)) => KeyPart::Number(number),
@@ -116,20 +128,33 @@ impl fmt::Display for KeyPart {
         match self {
             Self::Unknown => f.write_str("-"),
             Self::Number(number) => number.fmt(f),
-            Self::Time(ns) => {
+            Self::Time(ns, digits) => {
                 let at = std::time::UNIX_EPOCH + Duration::from_nanos(*ns);
-                let text = if ns.is_multiple_of(1_000_000_000) {
-                    humantime::format_rfc3339_seconds(at)
-                } else {
-                    humantime::format_rfc3339_millis(at)
-                };
-                text.fmt(f)
+                match digits {
+                    0 => humantime::format_rfc3339_seconds(at).fmt(f),
+                    3 => humantime::format_rfc3339_millis(at).fmt(f),
+                    6 => humantime::format_rfc3339_micros(at).fmt(f),
+                    _ => humantime::format_rfc3339_nanos(at).fmt(f),
+                }
             }
             Self::Address(address) => address.fmt(f),
             Self::Pair(client, server) => write!(f, "{client} -> {server}"),
             Self::Service(server) => server.fmt(f),
             Self::Word(word) => f.write_str(word),
         }
+    }
+}
+
+/// Digits of a second that steps of so many nanoseconds differ in.
+const fn digits(step: u64) -> u8 {
+    if step.is_multiple_of(1_000_000_000) {
+        0
+    } else if step.is_multiple_of(1_000_000) {
+        3
+    } else if step.is_multiple_of(1000) {
+        6
+    } else {
+        9
     }
 }
 

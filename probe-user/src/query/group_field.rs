@@ -70,6 +70,8 @@ impl fmt::Debug for GroupRef {
 }
 
 impl Schema for GroupRef {
+    const LISTED_BY: &'static str = "rstprobe fields --groups";
+
     fn find(name: &str) -> Option<Self> {
         Self::of_name(name)
     }
@@ -149,25 +151,53 @@ fn rst_per_conn(row: &Row, side: usize) -> Option<u64> {
     (completed > 0).then(|| (row.rst_of_completed[side] as f64 / completed as f64).to_bits())
 }
 
-/// Three fields of a number of each side.
+/// What only every segment together gives: none where of some connections only SYN, FIN and RST were counted.
+fn whole(row: &Row, value: u64) -> Option<u64> {
+    (row.control_only == 0).then_some(value)
+}
+
+/// What every depth counts.
+#[expect(clippy::unnecessary_wraps, reason = "in the place of `whole`")]
+fn always(_: &Row, value: u64) -> Option<u64> {
+    Some(value)
+}
+
+/// Three fields of a number of each side, by what provides it.
 macro_rules! sides {
-    ($name:literal, $unit:expr, $field:ident, $meaning:literal) => {
+    ($name:literal, $unit:expr, $field:ident, $provided:ident, $meaning:literal) => {
         [
-            number($name, $unit, |row| Some(row.sides[0].$field.saturating_add(row.sides[1].$field)), $meaning),
-            number(concat!($name, ".clt"), $unit, |row| Some(row.sides[0].$field), concat!($meaning, ", of clients")),
-            number(concat!($name, ".srv"), $unit, |row| Some(row.sides[1].$field), concat!($meaning, ", of servers")),
+            number(
+                $name,
+                $unit,
+                |row| $provided(row, row.sides[0].$field.saturating_add(row.sides[1].$field)),
+                $meaning,
+            ),
+            number(
+                concat!($name, ".clt"),
+                $unit,
+                |row| $provided(row, row.sides[0].$field),
+                concat!($meaning, ", of clients"),
+            ),
+            number(
+                concat!($name, ".srv"),
+                $unit,
+                |row| $provided(row, row.sides[1].$field),
+                concat!($meaning, ", of servers"),
+            ),
         ]
     };
 }
 
-const RST: [GroupField; 3] = sides!("rst.count", Unit::Count, rst, "RST segments");
-const FIN: [GroupField; 3] = sides!("fin.count", Unit::Count, fin, "FIN segments");
-const SYN: [GroupField; 3] = sides!("syn.count", Unit::Count, syn, "SYN segments without ACK");
-const SYN_ACK: [GroupField; 3] = sides!("syn_ack.count", Unit::Count, syn_ack, "SYN-ACK segments");
-const BYTES: [GroupField; 3] = sides!("bytes", Unit::Bytes, bytes, "payload by sequence numbers");
-const LOST: [GroupField; 3] = sides!("lost_bytes", Unit::Bytes, lost_bytes, "payload that the other host discarded");
-const PACKETS: [GroupField; 3] = sides!("packets", Unit::Count, packets, "segments");
-const RETRANSMITS: [GroupField; 3] = sides!("retransmits", Unit::Count, retransmits, "segments that repeated payload");
+const RST: [GroupField; 3] = sides!("rst.count", Unit::Count, rst, always, "RST segments");
+const FIN: [GroupField; 3] = sides!("fin.count", Unit::Count, fin, always, "FIN segments");
+const SYN: [GroupField; 3] = sides!("syn.count", Unit::Count, syn, always, "SYN segments without ACK");
+const SYN_ACK: [GroupField; 3] = sides!("syn_ack.count", Unit::Count, syn_ack, always, "SYN-ACK segments");
+const BYTES: [GroupField; 3] = sides!("bytes", Unit::Bytes, bytes, always, "payload by sequence numbers");
+const LOST: [GroupField; 3] =
+    sides!("lost_bytes", Unit::Bytes, lost_bytes, whole, "payload that the other host discarded");
+const PACKETS: [GroupField; 3] = sides!("packets", Unit::Count, packets, whole, "segments");
+const RETRANSMITS: [GroupField; 3] =
+    sides!("retransmits", Unit::Count, retransmits, whole, "segments that repeated payload");
 
 /// All fields of a group, in the order in which they are listed.
 pub static GROUP_FIELDS: &[GroupField] = {

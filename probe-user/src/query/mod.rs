@@ -46,6 +46,9 @@ pub enum QueryError {
     /// More keys than two.
     #[error("--by {0}: one key, or two with a comma between them")]
     Keys(String),
+    /// Two keys that say the same.
+    #[error("--by {0},{1}: one key says what the other does")]
+    SameKeys(&'static str, &'static str),
     /// No field of a group.
     #[error("{option} {name}: no field of a group; {hint}")]
     Field {
@@ -77,13 +80,26 @@ impl Query {
         if by.len() > 2 {
             return Err(QueryError::Keys(by.iter().map(By::name).collect::<Vec<_>>().join(",")));
         }
+        if let [first, second] = by[..]
+            && first.overlaps(&second)
+        {
+            return Err(QueryError::SameKeys(first.name(), second.name()));
+        }
         let having = having.map(|text| text.parse().map_err(QueryError::Having)).transpose()?;
         let sort = sort.map(read_sort).transpose()?;
-        let columns = if columns.is_empty() {
+        let mut columns: Vec<GroupRef> = if columns.is_empty() {
             group_field::usual(&by)
         } else {
-            columns.iter().map(|name| field("--columns", name)).collect::<Result<_, _>>()?
+            columns.iter().map(|name| field("--columns", name.trim())).collect::<Result<_, _>>()?
         };
+        // A column once, and none that is the key.
+        let mut seen: Vec<&str> = by.iter().map(By::name).collect();
+        columns.retain(|column| {
+            let name = column.field().name;
+            let is_new = !seen.contains(&name);
+            seen.push(name);
+            is_new
+        });
         Ok(Self { by, having, sort, limit, columns })
     }
 

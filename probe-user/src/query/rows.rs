@@ -7,11 +7,11 @@ use hashbrown::HashMap;
 use super::{By, KeyPart, Query};
 use crate::{
     aggregate::Group,
-    record::{Connection, Side},
+    record::{Basis, Connection, Side},
 };
 
 /// Groups with a row of their own; connections of further ones are in one row, `others`.
-const MAX_ROWS: usize = 1 << 16;
+const MAX_ROWS: usize = 1 << 14;
 
 /// A group: its key, and what its connections add up to.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Row {
     pub group: Group,
     /// What each side sent: client, server.
     pub sides: [Side; 2],
+    /// Records of which only SYN, FIN and RST were counted.
+    pub control_only: u64,
     /// RSTs of connections with a completed handshake, by side.
     pub rst_of_completed: [u64; 2],
     /// First start and last end, nanoseconds since 1970.
@@ -37,6 +39,7 @@ impl Row {
             records: 0,
             group: Group::default(),
             sides: [Side::default(); 2],
+            control_only: 0,
             rst_of_completed: [0; 2],
             span_ns: (u64::MAX, 0),
         }
@@ -45,6 +48,7 @@ impl Row {
     fn add(&mut self, connection: &Connection) {
         self.records += 1;
         self.group.count(connection);
+        self.control_only += u64::from(connection.basis == Basis::ControlOnly);
         let sides = [&connection.from_orig, &connection.from_resp];
         for (sum, side) in self.sides.iter_mut().zip(sides) {
             add_side(sum, side);

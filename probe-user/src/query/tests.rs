@@ -95,6 +95,60 @@ fn what_is_no_query_is_told_with_what_would_be() {
 }
 
 #[test]
+fn keys_that_say_the_same_are_refused_and_columns_come_once() {
+    let refused = |by| Query::read(by, None, None, 0, &[]).expect_err("refused");
+    for by in ["client,client", "conversation,server", "client,conversation"] {
+        assert!(matches!(refused(by), QueryError::SameKeys(..)), "{by}");
+    }
+    let columns = ["rst.count", " rst.count", "ct.count"].map(str::to_owned);
+    let query = Query::read("ct.count", None, None, 0, &columns).expect("a query");
+    assert_eq!(query.columns, [GroupRef::of_name("rst.count").expect("a field")]);
+}
+
+#[test]
+fn rsts_without_a_connection_have_no_client_and_no_server() {
+    let mut stray = one("10.0.0.2:80", "10.0.1.1:1000", [3, 0], 0);
+    (stray.closing, stray.opening) = (Closing::RstWithoutConnection, Opening::NotSeen);
+    for (by, key) in [
+        ("client", "-"),
+        ("server", "-"),
+        ("conversation", "-"),
+        ("service", "-"),
+        ("closing", "rst_without_connection"),
+    ] {
+        let mut rows = Rows::new(Query::read(by, None, None, 0, &[]).expect("a query"));
+        rows.add(&stray);
+        assert_eq!(rows.finish().0[0].key[0].to_string(), key, "{by}");
+    }
+}
+
+#[test]
+fn what_was_not_counted_is_no_zero() {
+    let mut control = one("10.0.0.2:80", "10.0.1.1:1000", [1, 0], 0);
+    control.basis = crate::record::Basis::ControlOnly;
+    let mut rows = Rows::new(Query::read("client", None, None, 0, &[]).expect("a query"));
+    rows.add(&control);
+    let (rows, _) = rows.finish();
+    let value = |name: &str| GroupRef::of_name(name).expect("a field").value(&rows[0]);
+    assert_eq!((value("packets"), value("lost_bytes.srv")), (None, None));
+    assert_eq!(value("rst.count"), Some(FieldValue::Number(Unit::Count, 1)));
+}
+
+#[test]
+fn times_have_the_digits_of_their_step() {
+    let key = |step: &str, ns: u64| {
+        let mut one = one("10.0.0.2:80", "10.0.1.1:1000", [1, 0], 0);
+        one.start_ns = ns;
+        let mut rows = Rows::new(Query::read(&format!("time:{step}"), None, None, 0, &[]).expect("a query"));
+        rows.add(&one);
+        rows.finish().0[0].key[0].to_string()
+    };
+    assert_eq!(key("100us", 1_000_250_000), "1970-01-01T00:00:01.000200Z");
+    assert_eq!(key("100us", 2_000_000_000), "1970-01-01T00:00:02.000000Z");
+    assert_eq!(key("10s", 12_000_000_000), "1970-01-01T00:00:10Z");
+}
+
+#[test]
 fn names_of_group_fields_are_unique() {
     let mut names: Vec<_> = GROUP_FIELDS.iter().map(|field| field.name).collect();
     names.sort_unstable();

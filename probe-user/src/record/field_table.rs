@@ -1,6 +1,7 @@
 //! Field table: every field of a connection record, once, in the order of the record's JSON.
 //!
-//! A new field is a row here: filter, JSON, help, `rstprobe fields` and the documentation have it from then on.
+//! A new field is a row here: filter, JSON, help, `rstprobe fields` and the documentation have it from then on. Names of JSON's
+//! objects are in `report/json/connection.rs`, totals and groups in `report/json.rs`.
 
 use crate::record::{
     Basis, Cause, Closing, Confidence, ConnState, Connection, Field, Impact, Json, Kind, NO_WORD, Opening, Orientation,

@@ -101,7 +101,7 @@ pub fn markdown() -> String {
         Written by `rstprobe fields --format markdown` from the field table (`probe-user/src/record/field_table.rs`), which filters, \
         JSON, help and this page are made from; a test fails when they part.\n\n\
         `.clt` and `.srv` are the client's and the server's value, a count without them the sum. Filters take the path in \
-        JSON as well. A record without a value fits no comparison, and JSON has null.\n\n\
+        JSON as well, with units as ever (`duration_s > 1.5s`). A record without a value fits no comparison, and JSON has null.\n\n\
         | filter | JSON | type | provided | meaning |\n| --- | --- | --- | --- | --- |\n"
         .to_owned();
     for field in FIELDS {

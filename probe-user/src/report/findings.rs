@@ -13,12 +13,13 @@ const SHOWN: usize = 8;
 /// All findings of a snapshot, worst first.
 pub fn of(snapshot: &Snapshot) -> Vec<Finding> {
     let flood = &snapshot.flood;
-    let syns = flood.services.iter().map(|row| row.counts.flags.syn).sum::<u64>() + flood.others.flags.syn;
+    let services = flood.services.iter().map(|row| (Some(row.server), row.counts.flags.syn));
+    let flooded: Vec<_> = services.chain([(None, flood.others.flags.syn)]).collect();
     findings::of(&Observed {
         aggregate: &snapshot.aggregate,
         connections: &snapshot.connections,
         is_one_way: snapshot.window.is_one_way,
-        flood: Some((flood.services.first().map(|row| row.server), syns)),
+        flood: &flooded,
         notices: &snapshot.quality.notices(),
     })
 }
@@ -30,6 +31,9 @@ pub(super) fn section(snapshot: &Snapshot, style: Style) -> String {
     let (benign, worth): (Vec<_>, Vec<_>) = of_traffic().partition(|finding| finding.kind.weight == Weight::Benign);
     let shown = if style.rows == 0 { worth.len() } else { worth.len().min(SHOWN) };
     let mut out = String::new();
+    if snapshot.filter.is_some() && !all.is_empty() {
+        out.push_str("Of what meets the filter: shares are of these, not of everything.\n");
+    }
     for (at, finding) in worth.iter().take(shown).enumerate() {
         let (mark, plain) = match (style.color, finding.kind.weight) {
             (true, Weight::Problem) => ("\u{1b}[31m", "\u{1b}[0m"),
@@ -43,7 +47,7 @@ pub(super) fn section(snapshot: &Snapshot, style: Style) -> String {
         }
     }
     if shown < worth.len() {
-        line(&mut out, format_args!("    and {} more (--top 0 for all)", worth.len() - shown));
+        line(&mut out, format_args!("    and {} more (--format json has all)", worth.len() - shown));
     }
     if !benign.is_empty() {
         let sentences: Vec<_> = benign.iter().map(|finding| finding.sentence.as_str()).collect();

@@ -156,6 +156,10 @@ impl Serialize for RowJson<'_> {
         }
         for (by, part) in self.query.by.iter().zip(&self.row.key) {
             match part {
+                KeyPart::Unknown if matches!(by, By::Conversation) => {
+                    map.serialize_entry("client", &())?;
+                    map.serialize_entry("server", &())?;
+                }
                 KeyPart::Unknown => map.serialize_entry(by.name(), &())?,
                 KeyPart::Number(number) => map.serialize_entry(by.name(), number)?,
                 KeyPart::Pair(client, server) => {
@@ -236,8 +240,9 @@ fn csv_key(query: &Query, row: &Row) -> Vec<String> {
             .take(columns)
             .collect();
     }
-    let parts = row.key.iter().flat_map(|part| match part {
+    let parts = query.by.iter().zip(&row.key).flat_map(|(by, part)| match part {
         KeyPart::Pair(client, server) => vec![client.to_string(), server.to_string()],
+        KeyPart::Unknown if matches!(by, By::Conversation) => vec![String::new(); 2],
         KeyPart::Unknown => vec![String::new()],
         other => vec![other.to_string()],
     });

@@ -119,12 +119,13 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
     }
 }
 
+const HALF_SEEN: &str = "Only what comes in was seen, half of each connection: no verdict here is sure, and what was not seen may have \
+                happened. --host sees both halves.\n";
+
 /// The first thing to know: that half of it was not seen, and what helps.
 fn half_seen(snapshot: &Snapshot) -> String {
     if snapshot.window.is_one_way {
-        return "Only what comes in was seen, half of each connection: no verdict here is sure, and what was not seen may have \
-                happened. --host sees both halves.\n"
-            .to_string();
+        return HALF_SEEN.to_owned();
     }
     let totals = &snapshot.aggregate.totals;
     let one_sided = totals.one_sided;
@@ -298,6 +299,13 @@ const UNREADABLE: [&str; 2] = ["rejected.later_fragment", "rejected.encrypted"];
 
 fn losses(out: &mut String, snapshot: &Snapshot) {
     out.push_str(&loss_statement(&snapshot.losses, &snapshot.window));
+}
+
+/// What is to be known before any table: that half was not seen, or that segments were only counted; `None` otherwise.
+pub fn view_notice(window: &Window, flood: &flood::Flood) -> Option<String> {
+    let half = if window.is_one_way { HALF_SEEN } else { "" };
+    let notice = half.to_owned() + &flood::headline(flood);
+    (!notice.is_empty()).then(|| notice.trim_end().to_owned())
 }
 
 /// What is not in the connections, and why; or that nothing was lost.

@@ -153,7 +153,7 @@ mod tests {
             tracker.observe(segment, Extra::default());
         }
         words(&mut tracker, &dialogue);
-        tracker.joined_kernel_words(dialogue.now + joined_until_ns);
+        tracker.joined_kernel_resets(dialogue.now + joined_until_ns);
         tracker.finish(dialogue.now + joined_until_ns);
         tracker.take_closed().remove(0)
     }
@@ -191,7 +191,7 @@ mod tests {
         let of_another_rst =
             refused(SECOND, |tracker, dialogue| assert_eq!(tracker.kernel_reset(&word(dialogue, 0)), Ok(())));
         let early = refused(0, |_, _| ());
-        let lost = refused(SECOND, |tracker, _| tracker.doubt_kernel_words());
+        let lost = refused(SECOND, |tracker, _| tracker.doubt_kernel_resets());
         let elsewhere = refused(SECOND, |tracker, dialogue| {
             assert_eq!(tracker.kernel_reset(&word(dialogue, 1)), Err(Unmatched::NoConnection));
         });

@@ -74,12 +74,12 @@ impl Tracker {
     }
 
     /// Every word of the kernel on what was sent up to `until_ns` has been handed over.
-    pub fn joined_kernel_words(&mut self, until_ns: u64) {
+    pub fn joined_kernel_resets(&mut self, until_ns: u64) {
         self.kernel_resets.join_until(until_ns);
     }
 
     /// Words of the kernel were lost: from now on it says nothing that there is none.
-    pub fn doubt_kernel_words(&mut self) {
+    pub fn doubt_kernel_resets(&mut self) {
         self.kernel_resets.doubt();
     }
 
@@ -88,7 +88,7 @@ impl Tracker {
     /// # Errors
     /// Why no RST is known that this is the word on. One may still come.
     pub fn kernel_reset(&mut self, word: &ReportedReset<'_>) -> Result<(), Unmatched> {
-        let joined = self.join_word(word);
+        let joined = self.join_reset(word);
         if joined.is_err() {
             let source = if word.from_hi { word.key.hi() } else { word.key.lo() };
             self.kernel_resets.note_unjoined(word.time_ns, source.port);
@@ -96,7 +96,7 @@ impl Tracker {
         joined
     }
 
-    fn join_word(&mut self, word: &ReportedReset<'_>) -> Result<(), Unmatched> {
+    fn join_reset(&mut self, word: &ReportedReset<'_>) -> Result<(), Unmatched> {
         let &ReportedReset { reason, provoked, process, time_ns, .. } = word;
         let (key, from_hi) = self.whose(word)?;
         let slot = self.table.find(&key).ok_or(Unmatched::NoConnection)?;

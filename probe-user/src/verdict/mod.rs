@@ -6,6 +6,8 @@
 //! * [`impact`]: what was lost.
 //! * [`facts`]: what a verdict rests on, for people.
 //!
+//! The enum [`crate::record::Cause`] is in `record/connection.rs`, ids and texts are in `record/names.rs`.
+//!
 //! The taxonomy was measured on Linux and with real programs, and taken from RFC 9293, RFC 5961 and Weaver et al. (NDSS
 //! 2009). What packets cannot separate is named as a group (`AppAbort`), with a confidence that says so. A rule that does not
 //! hold says nothing: the last resort is `Unknown`.
