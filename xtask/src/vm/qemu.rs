@@ -42,6 +42,8 @@ pub(super) struct Guest<'a> {
 pub(super) struct Run {
     pub(super) rows: Rows,
     pub(super) seconds: f64,
+    /// It ended before its first check said anything.
+    pub(super) is_silent: bool,
 }
 
 impl Guest<'_> {
@@ -81,6 +83,7 @@ impl Guest<'_> {
         }
         let status = child.wait()?;
         let said = complaint.join().unwrap_or_default();
+        let is_silent = !is_over && rows.rows.is_empty() && rows.verified.is_empty();
         let missing: Vec<&String> = self.checks.iter().filter(|check| !rows.has(check)).collect();
         for check in missing {
             let why = match (is_over, said.trim()) {
@@ -93,7 +96,7 @@ impl Guest<'_> {
         if !is_over && !status.success() {
             rows.fail("the guest's end", &format!("QEMU ended with {status}: {}", said.trim().replace('\n', "; ")));
         }
-        Ok(Run { rows, seconds: start.elapsed().as_secs_f64() })
+        Ok(Run { rows, seconds: start.elapsed().as_secs_f64(), is_silent })
     }
 
     fn command(&self) -> Command {
