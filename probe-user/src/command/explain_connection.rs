@@ -61,7 +61,10 @@ pub(super) fn explain(files: &[PathBuf], which: Option<&str>) -> Result<(), RunE
     let Some(one) = find(&all, &which) else {
         return read.and(Err(RunError::NoSuchConnection { of: all.len() }));
     };
-    let segments = segments_of(files, one, &all);
+    let (segments, beyond) = segments_of(files, one, &all);
+    if beyond > 0 {
+        output::say(&format!("rstprobe: {beyond} later segments of this connection are not in the ladder"));
+    }
     output::data(&ladder::ladder(one, &segments)).and(read)
 }
 
@@ -112,8 +115,9 @@ fn find<'a>(all: &'a [Connection], which: &Which) -> Option<&'a Connection> {
     }
 }
 
-/// The segments of its flow, from its start until late ones cannot come any more or another connection takes its ports.
-fn segments_of(files: &[PathBuf], one: &Connection, all: &[Connection]) -> Vec<Segment> {
+/// The segments of its flow, from its start until late ones cannot come any more or another connection takes its ports, and
+/// how many were beyond [`MOST`].
+fn segments_of(files: &[PathBuf], one: &Connection, all: &[Connection]) -> (Vec<Segment>, u64) {
     let is_same_flow = |other: &&Connection| {
         let [ends, others] = [[one.orig, one.resp], [other.orig, other.resp]];
         other.id != one.id && (ends == others || ends == [others[1], others[0]])
@@ -122,16 +126,20 @@ fn segments_of(files: &[PathBuf], one: &Connection, all: &[Connection]) -> Vec<S
         all.iter().filter(is_same_flow).map(|other| other.start_ns).filter(|start| *start > one.start_ns).min();
     let end_ns = one.start_ns.saturating_add(one.duration_ns).saturating_add(LATE_NS);
     let end_ns = next_ns.map_or(end_ns, |next_ns| end_ns.min(next_ns.saturating_sub(1)));
-    let mut segments = Vec::new();
+    let (mut segments, mut beyond) = (Vec::new(), 0);
     // What can be read was read before; how it ends has been noted.
     let _read_before: Result<(), RunError> = each_frame(files, |_, decoded, _| {
         let Some(segment) = decoded.map(|decoded| &decoded.segment) else { return };
         let is_in_time = (one.start_ns..=end_ns).contains(&segment.record.time_ns);
-        if is_in_time && segments.len() < MOST && ladder::is_of(one, segment) {
-            segments.push(*segment);
+        if is_in_time && ladder::is_of(one, segment) {
+            if segments.len() < MOST {
+                segments.push(*segment);
+            } else {
+                beyond += 1;
+            }
         }
     });
-    segments
+    (segments, beyond)
 }
 
 /// Decodes every frame of the files, in order; gives its time, its segment, and what it says beyond that.

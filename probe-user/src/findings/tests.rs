@@ -9,7 +9,7 @@ use crate::{
 /// So many connections to a server, each with this cause and impact, by the server where it was reset.
 fn staged(server: &str, cause: Cause, impact: Impact, count: u64) -> Vec<Connection> {
     let refused = matches!(cause, Cause::RefusedClosedPort | Cause::RefusedByFirewall);
-    let silent = cause == Cause::NeverAnswered;
+    let silent = matches!(cause, Cause::NeverAnswered | Cause::IcmpUnreachable);
     let (opening, closing) = match (refused, silent) {
         (true, _) => (Opening::Refused, Closing::Refused),
         (_, true) => (Opening::Unanswered, Closing::NeverAnswered),

@@ -47,6 +47,8 @@ pub(crate) struct View {
     /// Groups that are printed instead of connections.
     groups: Option<Rows>,
     unlisted: u64,
+    /// Connections that were judged and added to their groups before all was known: too many were waiting.
+    judged_early: u64,
     /// Connections whose line was dropped because the reader did not read.
     not_printed: u64,
     /// No line may be dropped any more.
@@ -76,6 +78,7 @@ impl View {
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
             groups: plan.query.clone().map(Rows::new),
             unlisted: 0,
+            judged_early: 0,
             not_printed: 0,
             last: false,
             last_progress: Duration::ZERO,
@@ -159,6 +162,7 @@ impl View {
                 }
                 continue;
             }
+            self.judged_early += u64::from(Habits::may_change(&connection));
             self.habits.judge(&mut connection);
             if self.selection.passes(&connection)
                 && let Some(groups) = self.groups.as_mut()
@@ -266,6 +270,7 @@ impl View {
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
         if let Some(groups) = self.groups.take() {
+            losses.push(Loss { name: "judged_early", count: self.judged_early, matters: true });
             return self.finish_groups(groups, &window, &losses, &flood);
         }
         let mut aggregate = self.pending.settle(&self.habits);

@@ -1,10 +1,10 @@
-//! TCP connection: endpoints, state machine, sequence space, ledger and history of one connection. Pure: no clock, no I/O.
+//! TCP connection: endpoints, state machine, sequence space, payload turns and history of one connection. Pure: no clock, no I/O.
 //!
 //! * `state_machine` moves the two endpoint states of one connection, `reassembly` knows which bytes were never seen. They
 //!   follow Zeek rule by rule, so that `conn_state`, `history` and sizes are Zeek's.
-//! * `ledger` and `close_details` keep what verdicts rest on.
+//! * `payload_turns`, `close_details` and `close_tracking` keep what verdicts rest on.
 //!
-//! Must not know: other connections, timers, how a record is shown.
+//! Must not know: other connections, when timers fire, how a record is shown.
 #![expect(
     clippy::inline_always,
     reason = "what a segment goes through is compiled as one, once for each kind of segment"

@@ -1,7 +1,7 @@
 //! Payload turns: which side sent payload last, which side waits for an answer, and how long answers take; the verdict
 //! rules read them.
 //!
-//! Sums and sequence numbers, not the order in which segments passed: the same conversation has the same ledger wherever
+//! Sums and sequence numbers, not the order in which segments passed: the same conversation has the same turns wherever
 //! it is watched.
 
 use probe_ebpf::parse::{ALERT_IN_CLEAR, ENCRYPTED_ALERTS, is_alert_len};

@@ -93,7 +93,7 @@ pub(crate) struct Track {
     pub(crate) is_active: bool,
     /// Zeek's `is_partial`.
     pub(crate) is_partial: bool,
-    /// The longest that the originator waited for an answer, in the scale of [`crate::tcp::ledger`]; 0 before the first.
+    /// The longest that the originator waited for an answer, in the scale of [`crate::tcp::payload_turns`]; 0 before the first.
     pub(crate) answer: u8,
     /// [`AFTER_END`] and others.
     pub(crate) marks: u8,

@@ -1,4 +1,4 @@
-//! Verdicts: why a connection ended and what was lost. Rules in order over its ledger; the first that holds is the cause.
+//! Verdicts: why a connection ended and what was lost. Rules in order; the first that holds is the cause.
 //!
 //! * [`unacknowledged`]: what each side sent and what of it was never acknowledged: the same wherever one watches.
 //! * [`opening`], [`closing`], [`abort`], [`forgotten`], [`forged`], [`silence`]: the rules, by family.

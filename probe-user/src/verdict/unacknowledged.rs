@@ -33,7 +33,7 @@ pub(crate) struct Unacknowledged {
 }
 
 impl Unacknowledged {
-    /// The ledger of a connection at its end.
+    /// Of a connection at its end.
     pub(crate) fn of(case: &Case<'_>) -> Self {
         let unacked = [0, 1].map(|side| unacked(case, side));
         let tail = [0, 1].map(|side| tail(case, side, unacked[side]));

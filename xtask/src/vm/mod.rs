@@ -43,7 +43,7 @@ const CACHE: &str = "RSTPROBE_VM_CACHE";
 /// Guests at a time: most of a guest's work is done by one of its two CPUs, and a part of its time it waits.
 const GUESTS: usize = 3;
 /// Boots of a guest that ends before its first check. The emulator runs its CPUs on threads of their own, and a kernel that
-/// patches its code as it boots may meet a breakpoint of its own there (seen once in 40 boots: `Oops: int3`).
+/// patches its code as it boots may meet a breakpoint of its own there (seen once: `Oops: int3`).
 const BOOTS: usize = 3;
 /// Checks of the kernel guests, in order; `tests/src/guest` has the same names.
 const CHECKS: [&str; 10] = ["load", "demo", "two-legs", "generic", "afxdp", "nonroot", "kill9", "mtu", "events", "tun"];
