@@ -14,6 +14,7 @@ pub const ABI_VERSION: u32 = 5;
 mod counters;
 mod flood;
 mod flow;
+mod host_event;
 mod queue_counters;
 mod segment;
 mod slot;
@@ -21,6 +22,7 @@ mod slot;
 pub use counters::*;
 pub use flood::*;
 pub use flow::*;
+pub use host_event::*;
 pub use queue_counters::*;
 pub use segment::*;
 pub use slot::*;
@@ -37,6 +39,7 @@ const _: () = {
     assert!(size_of::<EpochCounters>() == 512 && size_of::<CpuCounters>() == 1024);
     assert!(size_of::<ServiceRow>() == 64 && size_of::<OpeningSet>() == 64 && size_of::<Opening>() == 72);
     assert!(size_of::<QueueRow>() == 32 && size_of::<Control>() == 64 && size_of::<ResetEvent>() == 104);
+    assert!(size_of::<HostEvent>() == 56);
 };
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ mod frame;
 mod entry;
 
 #[cfg(target_arch = "bpf")]
+mod host_tracepoints;
+
+#[cfg(target_arch = "bpf")]
 mod queue_counters;
 
 #[cfg(target_arch = "bpf")]

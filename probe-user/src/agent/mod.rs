@@ -8,6 +8,7 @@ pub(crate) mod feed;
 pub(crate) mod host_view;
 pub(crate) mod interface_counters;
 pub(crate) mod interface_watch;
+mod kernel_words;
 pub(crate) mod session;
 pub(crate) mod signals;
 pub(crate) mod xsk_reader;

@@ -19,6 +19,7 @@ use crate::{
         feed::{Feed, SharedFeed},
         host_view,
         interface_counters::InterfaceMeters,
+        kernel_words,
         xsk_reader::{FrameReader, Sockets},
     },
     error::RunError,
@@ -36,7 +37,7 @@ use crate::{
             accounting::Accounting,
             attach::{self, Attachment},
             engine::{Depth, Engine, EngineConfig},
-            host::{HostTap, KernelReset, ResetFormat},
+            host::HostTap,
             host_traffic,
             kernel_features::{Feature, KernelFeatures},
             link_layer::LinkLayer,
@@ -48,7 +49,7 @@ use crate::{
         },
         xsk::XskAccounting,
     },
-    tracker::{Process, ReportedReset, Tracker, TrackerConfig, TrackerStats},
+    tracker::{Tracker, TrackerConfig, TrackerStats},
 };
 
 /// A running session.
@@ -102,7 +103,7 @@ impl Session {
         attach::preflight(&plan.interfaces, plan.promiscuous)?;
         let clock = Clock::start();
         let host_view = host_view::choose(plan)?;
-        let reasons = if host_view.is_both() { reset_format() } else { None };
+        let reasons = if host_view.is_both() { kernel_words::reset_format() } else { None };
         let queues = match plan.datapath {
             DataPath::Count => Vec::new(),
             DataPath::AfXdp { force } => xsk_maps::queues(&plan.interfaces, plan.mode, force)?,
@@ -110,6 +111,7 @@ impl Session {
         let sockets = queues.len() as u32;
         let config = EngineConfig {
             reset_offsets: reasons.as_ref().map(|format| format.offsets),
+            host_events: host_view.is_both().then(kernel_words::host_event_format),
             clock_offset_ns: clock.offset_ns,
             ..engine_config(plan, host_view.is_both(), sockets)
         };
@@ -139,6 +141,7 @@ impl Session {
         let tracker = Tracker::new(TrackerConfig {
             own_addresses: if tells_resets { own_addresses(&attachments)? } else { Vec::new() },
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
+            drop_reasons: kernel_words::drop_reasons(&config),
             pure_acks_seen: full,
             ..tracker_config(plan, clock)
         });
@@ -279,7 +282,7 @@ impl Session {
         if accounting.untracked_data > 0 || accounting.order_lost > 0 || accounting.shed > 0 {
             feed.tracker.doubt_acknowledgements();
         }
-        self.join_resets(&mut feed.tracker, now_ns, false);
+        self.join_host(&mut feed.tracker, now_ns, false);
         // The reader of frames moves time on by itself: it knows which are still to come.
         if self.reader.is_none() {
             feed.tracker.advance(now_ns);
@@ -290,24 +293,10 @@ impl Session {
 
     /// After the segments: a reset is reported just before it leaves, so its connection is known by now, or comes with
     /// the next epoch.
-    fn join_resets(&mut self, tracker: &mut Tracker, until_ns: u64, last: bool) {
-        let Some(host) = &mut self.host else { return };
-        let offset_ns = self.clock.offset_ns;
-        let refused = host.join_resets(0, last, |reset| {
-            let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
-            let process = reset.process.as_ref().map(|process| Process {
-                pid: process.pid,
-                name: process.name.clone(),
-                cgroup: process.cgroup.clone(),
-            });
-            let &KernelReset { key, from_hi, reason, provoked, .. } = reset;
-            tracker.kernel_reset(&ReportedReset { key, from_hi, reason, provoked, process: process.as_ref(), time_ns })
-        });
-        tracker.count_unmatched_resets(refused);
-        if host.lost() > 0 {
-            tracker.doubt_kernel_resets();
+    fn join_host(&mut self, tracker: &mut Tracker, until_ns: u64, last: bool) {
+        if let Some(host) = &mut self.host {
+            kernel_words::join(host, tracker, self.clock.offset_ns, until_ns, last);
         }
-        tracker.joined_kernel_resets(until_ns);
     }
 
     /// What came in at each queue of an interface, and what went out, if that is counted.
@@ -352,7 +341,7 @@ impl Session {
         let tracker = &mut feed.tracker;
         // Those that the last drain left waiting get no other.
         let ended_ns = self.clock.unix_ns();
-        self.join_resets(tracker, ended_ns, true);
+        self.join_host(tracker, ended_ns, true);
         let queues = indices.into_iter().map(|index| self.queues(index)).collect();
         tracker.finish(ended_ns);
         let stats = tracker.stats();
@@ -362,6 +351,7 @@ impl Session {
         let counted = self.snapshots.as_ref().map_or((0, 0), Snapshots::counts);
         let evidence = evidence.map(|accounting| EvidenceAccounting { snapshots: counted, ..accounting });
         let resets_lost = self.host.as_ref().map_or(0, HostTap::lost);
+        let host_events_lost = self.host.as_ref().map_or(0, HostTap::events_lost);
         Closed {
             drained: drained.and(read).and(written),
             xsk: self.xsk,
@@ -369,6 +359,7 @@ impl Session {
             received,
             queues,
             resets_lost,
+            host_events_lost,
             unseen: self.silence.unseen(),
             rest,
             accounting: self.accounting,
@@ -445,17 +436,6 @@ fn own_addresses(attachments: &[Attachment]) -> Result<Vec<IpAddr>, LiveError> {
     Ok(all)
 }
 
-/// The tracepoint's format, or a word on why there will be no reasons.
-fn reset_format() -> Option<ResetFormat> {
-    match ResetFormat::of_this_kernel() {
-        Ok(format) => Some(format),
-        Err(why) => {
-            output::say(&format!("rstprobe: the kernel's reset reasons are not available: {why}; going on without"));
-            None
-        }
-    }
-}
-
 /// What a session leaves.
 pub(crate) struct Closed {
     /// How the final drain went; when it failed, the rest is what was drained before.
@@ -478,6 +458,8 @@ pub(crate) struct Closed {
     pub(crate) queues: Vec<Vec<QueueUse>>,
     /// Resets that the kernel reported and that could not be taken.
     pub(crate) resets_lost: u64,
+    /// Other words of the kernel that could not be taken.
+    pub(crate) host_events_lost: u64,
     /// Packets that the interfaces received while the programs were given none.
     pub(crate) unseen: u64,
     /// When watching ended, nanoseconds since the Unix epoch.

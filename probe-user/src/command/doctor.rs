@@ -11,6 +11,7 @@ use crate::{
         driver_losses::DriverCounters,
         engine::{Engine, EngineConfig},
         host::ResetFormat,
+        host_event_format::HostEventFormat,
         kernel_features::{Feature, KernelFeatures},
         native_prediction::{self, Prediction},
         netdev::{self, Netdev},
@@ -160,6 +161,13 @@ fn features(report: &mut Report) {
     }
     let reasons = ResetFormat::of_this_kernel();
     report.fact("reset reasons", &reasons.map_or_else(|why| format!("no: {why}"), |_| "yes".to_string()));
+    let (events, lacks) = HostEventFormat::of_this_kernel();
+    for (label, is_there) in [("socket errors", events.errors.is_some()), ("dropped segments", events.drops.is_some())]
+    {
+        let why = lacks.iter().find_map(|why| why.strip_prefix(label)?.strip_prefix(": "));
+        let found = if is_there { "yes".to_owned() } else { format!("no: {}", why.unwrap_or("unknown")) };
+        report.fact(label, &found);
+    }
 }
 
 /// Tries to load the program; hands it over when it is accepted.

@@ -85,6 +85,7 @@ fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Resu
     let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
     let unseen = Unseen {
         resets_lost: closed.resets_lost,
+        host_events_lost: closed.host_events_lost,
         interfaces_gone: gone,
         missed_by_nic: missed,
         not_given: closed.unseen,

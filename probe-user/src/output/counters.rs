@@ -34,6 +34,8 @@ fn matters(name: &'static str, count: u64) -> Loss {
 pub(crate) struct Unseen {
     /// Resets that the kernel reported and that could not be taken.
     pub(crate) resets_lost: u64,
+    /// Other words of the kernel that found no room.
+    pub(crate) host_events_lost: u64,
     /// Interfaces that went away.
     pub(crate) interfaces_gone: u64,
     /// Frames that the NICs lost before the program could see them.
@@ -62,6 +64,8 @@ pub(crate) fn live(accounting: &Accounting, stats: &TrackerStats, unseen: &Unsee
         matters("nic.missed", unseen.missed_by_nic),
         matters("interfaces.not_given", unseen.not_given),
         matters("kernel.resets_lost", unseen.resets_lost),
+        matters("kernel.words_lost", unseen.host_events_lost),
+        matters("kernel.words_unkept", stats.kernel_reports.unkept),
         matters("icmp.unlogged", accounting.icmp_unlogged()),
         matters("icmp.unkept", stats.icmp.unkept),
         Loss { name: "cropped", count: accounting.cropped, matters: false },
@@ -69,6 +73,7 @@ pub(crate) fn live(accounting: &Accounting, stats: &TrackerStats, unseen: &Unsee
         Loss { name: "kernel.unmatched.no_connection", count: stats.unmatched_resets.no_connection, matters: false },
         Loss { name: "kernel.unmatched.not_seen", count: stats.unmatched_resets.not_seen, matters: false },
         Loss { name: "kernel.unmatched.no_peer", count: stats.unmatched_resets.no_peer, matters: false },
+        Loss { name: "kernel.words_unmatched", count: stats.kernel_reports.unmatched, matters: false },
     ];
     losses.extend(tracker(stats));
     losses.extend(rejected(|reason| accounting.rejected_for(reason)));

@@ -21,6 +21,8 @@ pub struct TrackerConfig {
     pub facts: bool,
     /// Names of the reasons that [`crate::tracker::Tracker::kernel_reset`] gives by number.
     pub kernel_reasons: Vec<String>,
+    /// Names of the reasons of [`crate::tracker::KernelWord::Dropped`] by number.
+    pub drop_reasons: Vec<String>,
     /// Addresses of this host, of whose resets its kernel tells; empty where it does not.
     pub own_addresses: Vec<IpAddr>,
     /// Seed of the hash by which connections are found: drawn by the caller, so that nobody can aim for one bucket.
@@ -36,6 +38,7 @@ impl Default for TrackerConfig {
             pure_acks_seen: true,
             facts: true,
             kernel_reasons: Vec::new(),
+            drop_reasons: Vec::new(),
             own_addresses: Vec::new(),
             hash_seed: 0x243f_6a88_85a3_08d3,
         }

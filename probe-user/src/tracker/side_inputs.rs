@@ -1,5 +1,5 @@
 //! Inputs of the tracker besides segments: ICMP errors that quote a segment, options and texts of RSTs, and what the host's
-//! own kernel says of its resets.
+//! own kernel says of its resets and of connections.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -12,6 +12,7 @@ use crate::{
     tcp::{close_details::KernelReason, track::Track},
     tracker::{
         icmp::IcmpReport,
+        kernel_reports::KernelReport,
         kernel_resets::{ReportedReset, Unmatched},
         process,
         process::RESET_LEAVES_WITHIN_NS,
@@ -135,6 +136,22 @@ impl Tracker {
             return Ok((key, from_hi));
         }
         self.processes.of_listener(source.port, word.time_ns).ok_or(Unmatched::NoPeer)
+    }
+
+    /// The kernel of the host itself says something of a connection besides its resets (`--host`). False when the connection is
+    /// not tracked: it may be once more segments have come.
+    pub fn kernel_report(&mut self, report: &KernelReport) -> bool {
+        let Some(track) = self.table.find(&report.key).and_then(|slot| self.table.get(slot)) else { return false };
+        self.stats.kernel_reports.matched += 1;
+        if !self.kernel_reports.add(track.id, report.from_hi, report.word) {
+            self.stats.kernel_reports.unkept += 1;
+        }
+        true
+    }
+
+    /// So many words of the kernel are about no tracked connection, and nobody will ask again about them.
+    pub fn count_unmatched_reports(&mut self, reports: u64) {
+        self.stats.kernel_reports.unmatched += reports;
     }
 
     /// Nobody will ask again about these resets of the kernel.

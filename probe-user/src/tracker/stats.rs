@@ -1,7 +1,8 @@
 //! Tracker statistics: counts of what was tracked, written, evicted and left out.
 
 use crate::tracker::{
-    checksum_offload::OffloadCounts, duplicates::CopyCounts, icmp::IcmpCounts, kernel_resets::UnmatchedResets,
+    checksum_offload::OffloadCounts, duplicates::CopyCounts, icmp::IcmpCounts, kernel_reports::KernelReportCounts,
+    kernel_resets::UnmatchedResets,
 };
 
 /// Counts of a [`crate::tracker::Tracker`].
@@ -31,6 +32,8 @@ pub struct TrackerStats {
     pub late_segments: u64,
     /// Reports of the host's kernel on resets that belong to no RST which was seen.
     pub unmatched_resets: UnmatchedResets,
+    /// What the host's kernel says of connections besides their resets.
+    pub kernel_reports: KernelReportCounts,
     /// What was captured twice.
     pub copies: CopyCounts,
     /// RST segments that began a record of their own: no connection of theirs was known.

@@ -10,6 +10,7 @@ use crate::tcp::marks::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP};
 use crate::tcp::track::Track;
 use crate::tracker::config::TrackerConfig;
 use crate::tracker::icmp::IcmpReport;
+use crate::tracker::kernel_reports::Said;
 use crate::tracker::kernel_resets::KernelResets;
 use crate::tracker::process::Process;
 use crate::tracker::reset_options::ResetOptions;
@@ -33,8 +34,10 @@ pub(crate) struct Known<'a> {
     pub(crate) said: [Option<&'a ResetOptions>; 2],
     /// The process of the host that reset it.
     pub(crate) process: Option<&'a Process>,
-    /// What its kernel says and does not say.
+    /// What its kernel says and does not say of resets.
     pub(crate) words: &'a KernelResets,
+    /// What its kernel says otherwise, by endpoint: `lo`, `hi`.
+    pub(crate) reports: Option<[Said; 2]>,
 }
 
 /// The record of `track` as it stands, written at `now` for the reason `written`. Compiled into who asks for it: a record is
@@ -72,6 +75,8 @@ pub(crate) fn connection(
         process: known.process,
         said: if track.orig_is_hi { [known.said[1], known.said[0]] } else { known.said },
         kernel_reasons: &config.kernel_reasons,
+        kernel_said: known.reports.map(|[lo, hi]| if track.orig_is_hi { [hi, lo] } else { [lo, hi] }),
+        drop_reasons: &config.drop_reasons,
         is_kernel_silent: [ORIG, RESP].map(|side| known.words.is_silent_on([orig, resp][side], rst(track, side))),
         unacknowledged: verdict::Unacknowledged::default(),
     };

@@ -12,16 +12,13 @@ use crate::tracker::deadline::{Deadlines, FEW, deadline, expire};
 use crate::tracker::ended::{Ended, EndedList};
 use crate::tracker::eviction::{Attempts, dispensable};
 use crate::tracker::icmp::IcmpReports;
-use crate::tracker::kernel_resets::KernelResets;
-use crate::tracker::pool::Pool;
-use crate::tracker::process::Processes;
-use crate::tracker::reset_options::AllResetOptions;
-use crate::tracker::stats::TrackerStats;
 use crate::tracker::table::{Place, Table};
 use crate::tracker::timer_wheel::Wheel;
 use crate::tracker::to_record::Known;
 use crate::tracker::tombstone::Tombstones;
 use crate::tracker::{duplicates, duplicates::Copies};
+use crate::tracker::{kernel_reports::KernelReports, kernel_resets::KernelResets, pool::Pool, process::Processes};
+use crate::tracker::{reset_options::AllResetOptions, stats::TrackerStats};
 use crate::tracker::{roles, roles::Servers};
 use crate::{
     record::{Basis, Connection, Orientation, Written},
@@ -61,6 +58,7 @@ pub struct Tracker {
     pub(crate) reset_options: AllResetOptions,
     pub(crate) processes: Processes,
     pub(crate) kernel_resets: KernelResets,
+    pub(crate) kernel_reports: KernelReports,
     /// Time of the first segment.
     watched_from: u64,
 }
@@ -88,6 +86,7 @@ impl Tracker {
             reset_options: AllResetOptions::default(),
             processes: Processes::default(),
             kernel_resets: KernelResets::new(&config.own_addresses),
+            kernel_reports: KernelReports::default(),
             watched_from: u64::MAX,
             config,
         }
@@ -283,9 +282,9 @@ impl Tracker {
     /// What is known of a connection besides its own state.
     fn known(&self, track: &Track, roles: (Orientation, bool)) -> Known<'_> {
         let (icmp, said) = (self.icmp.of(track.id), self.reset_options.of_both(track.id));
-        let process = self.processes.of(track.id);
+        let (process, reports) = (self.processes.of(track.id), self.kernel_reports.of(track.id));
         let words = &self.kernel_resets;
-        Known { both_ways: self.both_ways, watched_from: self.watched_from, roles, icmp, said, process, words }
+        Known { both_ways: self.both_ways, watched_from: self.watched_from, roles, icmp, said, process, words, reports }
     }
 
     /// Writes everything that is left, in order of start.
@@ -447,6 +446,7 @@ impl Tracker {
                 said: self.reset_options.of_both(ended.id),
                 process: self.processes.of(ended.id),
                 words: &self.kernel_resets,
+                reports: self.kernel_reports.of(ended.id),
             };
             let record = || to_record::connection(ended, *written, *now, &self.config, &known);
             // Not pushed: room is made before, so that it is put together where it stays.
@@ -454,6 +454,7 @@ impl Tracker {
             self.icmp.forget(ended.id);
             self.reset_options.forget(ended.id);
             self.processes.forget(ended.id);
+            self.kernel_reports.forget(ended.id);
             if let Some(rare) = ended.rare.take() {
                 self.pool.take_back(rare);
             }

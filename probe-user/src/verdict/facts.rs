@@ -1,6 +1,6 @@
 //! Facts of a verdict for outputs: names and values, weightiest first.
 
-use super::{Case, IDLE_NS, Reset, silence, silence_ns};
+use super::{Case, IDLE_NS, Reset, host_kernel, silence, silence_ns};
 use crate::{
     record::{Cause, Closing, Fact, Opening, Value},
     tcp::{
@@ -17,6 +17,7 @@ impl Reset<'_> {
     pub(crate) fn facts(&self, cause: Cause) -> Vec<Fact> {
         let mut facts = Vec::with_capacity(12);
         self.kernel_facts(&mut facts);
+        host_kernel::facts(self.case, &mut facts);
         self.alert_facts(&mut facts);
         self.waiting_facts(cause, &mut facts);
         if cause == Cause::ServerReplyThenReset
@@ -183,6 +184,14 @@ fn alert_name(description: u8) -> Option<&'static str> {
 
 /// What the verdict on a connection without RST rests on.
 pub(crate) fn of_silence(case: &Case<'_>, cause: Cause) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    host_kernel::facts(case, &mut facts);
+    facts.extend(by_packets(case, cause));
+    facts
+}
+
+/// What packets say where no RST was seen.
+fn by_packets(case: &Case<'_>, cause: Cause) -> Vec<Fact> {
     if let Some(report) = case.icmp.filter(|_| cause == Cause::IcmpUnreachable) {
         return vec![
             Fact { name: "icmp.error", value: Value::Word(report.error.name()) },

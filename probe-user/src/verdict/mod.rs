@@ -2,7 +2,7 @@
 //!
 //! * [`unacknowledged`]: what each side sent and what of it was never acknowledged: the same wherever one watches.
 //! * [`opening`], [`closing`], [`abort`], [`forgotten`], [`forged`], [`silence`]: the rules, by family.
-//! * [`kernel`]: what the resetting host's own kernel says, which decides.
+//! * [`kernel`]: what the resetting host's own kernel says, which decides; [`host_kernel`]: what it says of ends without RST.
 //! * [`impact`]: what was lost.
 //! * [`facts`]: what a verdict rests on, for people.
 //!
@@ -17,6 +17,7 @@ mod closing;
 mod facts;
 mod forged;
 mod forgotten;
+mod host_kernel;
 mod impact;
 pub(crate) mod injection;
 mod kernel;
@@ -38,6 +39,7 @@ use crate::tcp::marks::TICK_SHIFT;
 use crate::tcp::state_before::StateBefore;
 use crate::tcp::track::{Counting, Track};
 use crate::tracker::icmp::IcmpReport;
+use crate::tracker::kernel_reports::Said;
 use crate::tracker::process::Process;
 use crate::tracker::reset_options::ResetOptions;
 use rst_form::Form;
@@ -73,6 +75,10 @@ pub(crate) struct Case<'a> {
     pub(crate) said: [Option<&'a ResetOptions>; 2],
     /// Names of the kernel's reasons, by number.
     pub(crate) kernel_reasons: &'a [String],
+    /// By side: what the host's kernel says besides.
+    pub(crate) kernel_said: Option<[Said; 2]>,
+    /// Names of the reasons for which it drops segments, by number.
+    pub(crate) drop_reasons: &'a [String],
     /// By side: it is this host, and its kernel did not speak of the RST.
     pub(crate) is_kernel_silent: [bool; 2],
     /// Filled in by [`verdict`].

@@ -1,6 +1,6 @@
 //! Silent ends: rules for connections that ended without an RST, or have not ended.
 
-use super::Case;
+use super::{Case, host_kernel};
 use crate::{
     record::{Cause, Closing, Confidence, Opening},
     tcp::{
@@ -19,7 +19,7 @@ const IN_VAIN: u8 = 3;
 
 /// The cause where no RST was seen.
 pub(crate) fn cause(case: &Case<'_>) -> (Cause, Confidence) {
-    if let Some(found) = of_opening(case) {
+    if let Some(found) = host_kernel::cause(case).or_else(|| of_opening(case)) {
         return found;
     }
     if let Some(report) = case.icmp.filter(|report| report.errors > 0) {

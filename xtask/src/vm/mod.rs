@@ -22,11 +22,12 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
 use crate::{
     caps, object,
+    object::Variant,
     setup::{self, Scope},
     sh,
     workspace::{TESTS, Workspace},
@@ -194,18 +195,20 @@ fn run(workspace: &Workspace, jobs: Vec<(Line, Vec<String>)>, options: &Options)
         bail!("nothing to run: {NICS} is of `drivers`, the other checks are of kernels");
     }
     let lines: Vec<Line> = jobs.iter().map(|(line, _)| *line).collect();
-    let kernels = kernels::find(&cache, &lines, options.refresh)?;
+    fs::create_dir_all(folder.join("logs"))?;
+    let (kernels, programs) = thread::scope(|scope| {
+        let kernels = scope.spawn(|| kernels::find(&cache, &lines, options.refresh));
+        let programs = programs(workspace, options, &folder);
+        (kernels.join(), programs)
+    });
+    let kernels = kernels.map_err(|_| anyhow!("the thread that fetches kernels panicked"))??;
+    let (binary, guest) = programs?;
+    sh::say(format_args!("vm: kernels and programs are here after {:.0} s", start.elapsed().as_secs_f64()));
     let jobs: Vec<Job> = kernels
         .into_iter()
         .zip(jobs)
         .map(|(kernel, (line, checks))| Job { kernel, checks, nics: line == DRIVERS })
         .collect();
-    let binary = match &options.binary {
-        Some(built) => built.clone(),
-        None => object::build(workspace, false)?,
-    };
-    fs::create_dir_all(folder.join("logs"))?;
-    let guest = guest(workspace, &folder)?;
     let runs = boot_all(&jobs, &folder, &binary, &guest)?;
     let mut account = Account { passed: 0, failed: Vec::new(), skipped: Vec::new() };
     for (job, run) in jobs.iter().zip(&runs) {
@@ -251,14 +254,25 @@ impl Account {
     }
 }
 
-/// Builds the program that is the guests' first process, optimised, because the processor that runs it is emulated, and
-/// takes its debug information off: it is copied into each guest's memory.
-fn guest(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
-    sh::run(&mut workspace.cargo(&["build", "--release", "--locked", "--package", TESTS, "--bin", "guest"]))?;
-    let built = workspace.binary("release").with_file_name("guest");
+/// Builds rstprobe, unless one was named, and the program that is the guests' first process: optimised, because the
+/// processor that runs it is emulated, and without debug information: it is copied into each guest's memory. While the
+/// kernels are fetched: that waits for the network and this for the processors.
+fn programs(workspace: &Workspace, options: &Options, folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    let guest = ["build", "--release", "--locked", "--package", TESTS, "--bin", "guest"];
+    let binary = if let Some(built) = &options.binary {
+        sh::run(&mut workspace.cargo(&guest))?;
+        built.clone()
+    } else {
+        object::build_object(workspace, Variant::Plain)?;
+        sh::step("rstprobe and the guests' program (release)");
+        // In one call: the last step of each program has but one thread.
+        sh::run(workspace.cargo(&guest).args(["--package", "probe-user", "--bin", "rstprobe"]))?;
+        workspace.binary("release")
+    };
     let stripped = folder.join("guest");
+    let built = workspace.binary("release").with_file_name("guest");
     sh::run(std::process::Command::new("strip").arg("-o").arg(&stripped).arg(&built))?;
-    Ok(stripped)
+    Ok((binary, stripped))
 }
 
 /// Boots the guests, [`GUESTS`] at a time, in the order of the jobs.

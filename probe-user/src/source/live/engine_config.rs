@@ -8,7 +8,7 @@ use probe_ebpf::{
     tunnel::{self, Encapsulations},
 };
 
-use super::fault_injection::FaultInjection;
+use super::{fault_injection::FaultInjection, host_event_format::HostEventFormat};
 use crate::source::Domain;
 
 /// What the program records.
@@ -57,6 +57,8 @@ pub struct EngineConfig {
     pub opening_sets: u32,
     /// Added to kernel times (`CLOCK_MONOTONIC`) to make them nanoseconds since the Unix epoch.
     pub clock_offset_ns: u64,
+    /// Where the kernel keeps what it says of connections besides resets; `None` without `--host`.
+    pub host_events: Option<HostEventFormat>,
     /// Count frames by interface and queue, too ([`super::engine::Engine::queues`]).
     pub by_queue: bool,
     /// Take snapshots of frames, into the ring buffers that [`super::snapshots::Snapshots`] makes.
@@ -80,6 +82,7 @@ impl Default for EngineConfig {
             encapsulations: Encapsulations { enabled: tunnel::ALL, max_depth: 4 },
             frags: None,
             reset_offsets: None,
+            host_events: None,
             opening_sets: 0,
             clock_offset_ns: 0,
             by_queue: false,

@@ -1,7 +1,6 @@
-//! Host tap (`--host`): what the host sends, by tc egress, and why its kernel sends resets, by the
-//! `tcp:tcp_send_reset` tracepoint. Each part that this kernel lacks is said and left out.
-
-use std::fs;
+//! Host tap (`--host`): what the host sends, by tc egress, why its kernel sends resets, by the `tcp:tcp_send_reset`
+//! tracepoint, and what else it says of connections ([`super::host_events`]). Each part that this kernel lacks is said and
+//! left out.
 
 use aya::{
     maps::{Array, MapData, RingBuf},
@@ -13,11 +12,13 @@ use super::{
     LiveError,
     egress::{Egress, EgressHook, EgressLink},
     engine::Engine,
+    host_events::{HostEvents, HostReport},
     link_layer::LinkLayer,
     netdev::Netdev,
     owner::PROGRAM,
     process::{self, Process},
-    tracefs::{TRACEFS, with_tracefs},
+    tracefs::with_tracefs,
+    tracepoint_format::TracepointFormat,
 };
 
 /// Where the tracepoint keeps its fields, and what its reasons are called: from its format file.
@@ -30,6 +31,8 @@ pub struct ResetFormat {
 }
 
 const FIELDS: [&str; 5] = ["skbaddr", "state", "reason", "saddr", "daddr"];
+/// Reasons travel as a byte.
+const REASONS: usize = 256;
 
 impl ResetFormat {
     /// Reads the format of this kernel.
@@ -37,39 +40,15 @@ impl ResetFormat {
     /// # Errors
     /// Why there is none, for people.
     pub fn of_this_kernel() -> Result<Self, String> {
-        let format = |root: &&str| fs::read_to_string(format!("{root}/events/tcp/tcp_send_reset/format")).ok();
-        let text = with_tracefs(|| TRACEFS.iter().find_map(format))?
+        let format = TracepointFormat::of_this_kernel("tcp/tcp_send_reset")?
             .ok_or("this kernel has no tracepoint tcp:tcp_send_reset, or it may not be read")?;
-        Self::parse(&text)
+        Self::of(&format)
             .ok_or_else(|| "this kernel's tcp:tcp_send_reset has no reason (Linux 6.10 and newer have it)".to_string())
     }
 
-    /// From the text of a format file; `None` when a field is missing.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut offsets = [0; 5];
-        for (field, offset) in FIELDS.iter().zip(&mut offsets) {
-            let line = text.lines().filter(|line| line.trim_start().starts_with("field:")).find(|line| {
-                let declaration = line.split(';').next().unwrap_or_default();
-                let name = declaration.rsplit([' ', '*']).next().unwrap_or_default();
-                name.split('[').next() == Some(field)
-            })?;
-            let value = line.split("offset:").nth(1)?.split(';').next()?;
-            *offset = value.trim().parse().ok()?;
-        }
-        let symbols = text.split("__print_symbolic(REC->reason,").nth(1)?;
-        let mut names = Vec::new();
-        for pair in symbols.split('{').skip(1) {
-            let (number, name) = pair.split('}').next()?.split_once(',')?;
-            let number: usize = number.trim().parse().ok()?;
-            if number >= 256 {
-                continue;
-            }
-            if names.len() <= number {
-                names.resize(number + 1, String::new());
-            }
-            names[number] = name.trim().trim_matches('"').to_string();
-        }
-        Some(Self { offsets, names })
+    /// `None` when a field is missing.
+    fn of(format: &TracepointFormat) -> Option<Self> {
+        Some(Self { offsets: format.offsets(FIELDS)?, names: format.names("reason", REASONS)? })
     }
 }
 
@@ -90,7 +69,10 @@ pub struct KernelReset {
     pub monotonic_ns: u64,
 }
 
-/// Attachments to egress and the ring of resets. Dropping it detaches.
+/// Events that wait for their segments, at most: the kernel tells of all interfaces and network namespaces.
+const MOST_WAITING: usize = 1 << 14;
+
+/// Attachments to egress and the rings of what the kernel says. Dropping it detaches.
 pub struct HostTap {
     egress: Vec<EgressLink>,
     tcx_refused: Option<String>,
@@ -100,6 +82,9 @@ pub struct HostTap {
     waiting: Vec<KernelReset>,
     /// Events that are none of this program's: 0 unless it is another version's.
     unreadable: u64,
+    events: Option<HostEvents>,
+    /// As `waiting`, of events.
+    events_waiting: Vec<HostReport>,
 }
 
 impl HostTap {
@@ -113,8 +98,16 @@ impl HostTap {
         hook: EgressHook,
         with_reasons: bool,
     ) -> Result<Self, LiveError> {
-        let mut tap =
-            Self { egress: Vec::new(), tcx_refused: None, ring: None, lost: None, waiting: Vec::new(), unreadable: 0 };
+        let mut tap = Self {
+            egress: Vec::new(),
+            tcx_refused: None,
+            ring: None,
+            lost: None,
+            waiting: Vec::new(),
+            unreadable: 0,
+            events: None,
+            events_waiting: Vec::new(),
+        };
         let mut egress = Egress::new(hook);
         for device in interfaces {
             tap.egress.push(egress.attach(classifier(engine, device.link_layer)?, device)?);
@@ -130,6 +123,7 @@ impl HostTap {
             tap.ring = engine.take_map("RESETS");
             tap.lost = engine.take_map("RESETS_LOST");
         }
+        tap.events = HostEvents::attach(engine)?;
         Ok(tap)
     }
 
@@ -171,6 +165,30 @@ impl HostTap {
             }
         }
         refused
+    }
+
+    /// Gives everything else that the kernel said to `join`, which says whether it knows the connection: what it does not know
+    /// is given once more after the next drain, unless this is the `last`. Returns how many belong to none.
+    pub fn join_events(&mut self, domain: u32, last: bool, mut join: impl FnMut(&HostReport) -> bool) -> u64 {
+        let again = std::mem::take(&mut self.events_waiting);
+        let mut unknown = again.iter().filter(|report| !join(report)).count() as u64;
+        let Some(events) = self.events.as_mut() else { return unknown };
+        while let Some(report) = events.next(domain) {
+            if join(&report) {
+                continue;
+            }
+            if last || self.events_waiting.len() >= MOST_WAITING {
+                unknown += 1;
+            } else {
+                self.events_waiting.push(report);
+            }
+        }
+        unknown
+    }
+
+    /// Events besides resets that the programs could not report.
+    pub fn events_lost(&self) -> u64 {
+        self.events.as_ref().map_or(0, HostEvents::lost)
     }
 
     /// Takes the next reset that the kernel reported.
@@ -265,10 +283,11 @@ print fmt: "x", __print_symbolic(REC->state, { TCP_A, "A" }), __print_symbolic(R
 
     #[test]
     fn format_gives_offsets_and_names() {
-        let format = ResetFormat::parse(FORMAT).expect("whole");
+        let parse = |text: &str| ResetFormat::of(&TracepointFormat::of_text(text));
+        let format = parse(FORMAT).expect("whole");
         assert_eq!(format.offsets, [8, 24, 28, 32, 60]);
         assert_eq!(format.names, ["NOT_SPECIFIED", "", "NO_SOCKET"]);
-        assert_eq!(ResetFormat::parse(&FORMAT.replace("reason;", "cause;")), None, "older kernels have no reason");
+        assert_eq!(parse(&FORMAT.replace("reason;", "cause;")), None, "older kernels have no reason");
     }
 
     #[test]

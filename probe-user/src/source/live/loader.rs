@@ -60,12 +60,20 @@ pub(super) struct Constants<'a> {
     by_queue: u32,
     snapshots: u32,
     reset: [u32; 5],
+    errors: [u32; 6],
+    drops: [u32; 3],
+    buffer: [u32; 2],
+    /// Drop reasons that are reported, as bits: the lower 64, the upper.
+    drop_reasons: [u64; 2],
     log_level: u8,
 }
 
 impl<'a> Constants<'a> {
     /// `seed`: of the hash by which flows are found.
     pub(super) fn of(config: &'a EngineConfig, sizes: &'a TableSizes, seed: u64) -> Self {
+        let events = config.host_events.as_ref();
+        let drops = events.and_then(|events| events.drops.as_ref());
+        let reported = drops.map_or(0, |drops| drops.reported);
         Self {
             config,
             sizes,
@@ -77,6 +85,10 @@ impl<'a> Constants<'a> {
             by_queue: u32::from(config.by_queue),
             snapshots: u32::from(config.snapshots),
             reset: config.reset_offsets.unwrap_or_default(),
+            errors: events.and_then(|events| events.errors).unwrap_or_default(),
+            drops: drops.map(|drops| drops.offsets).unwrap_or_default(),
+            buffer: drops.map(|drops| drops.buffer).unwrap_or_default(),
+            drop_reasons: [reported as u64, (reported >> 64) as u64],
             log_level: if config.trace { LOG_EVERYTHING } else { 0 },
         }
     }
@@ -118,6 +130,28 @@ impl<'a> Constants<'a> {
             .override_global("RESET_REASON_OFFSET", &self.reset[2], true)
             .override_global("RESET_SOURCE_OFFSET", &self.reset[3], true)
             .override_global("RESET_DESTINATION_OFFSET", &self.reset[4], true);
+        self.set_host_constants(loader);
+    }
+
+    fn set_host_constants<'b>(&'b self, loader: &mut EbpfLoader<'b>) {
+        const ERRORS: [&str; 6] = [
+            "ERROR_OFFSET",
+            "ERROR_SOURCE_PORT_OFFSET",
+            "ERROR_DESTINATION_PORT_OFFSET",
+            "ERROR_PROTOCOL_OFFSET",
+            "ERROR_SOURCE_OFFSET",
+            "ERROR_DESTINATION_OFFSET",
+        ];
+        const DROPS: [&str; 3] = ["DROP_SKB_OFFSET", "DROP_PROTOCOL_OFFSET", "DROP_REASON_OFFSET"];
+        let named = ERRORS.iter().zip(&self.errors).chain(DROPS.iter().zip(&self.drops));
+        for (name, value) in named {
+            loader.override_global(name, value, true);
+        }
+        loader
+            .override_global("SKB_HEAD_OFFSET", &self.buffer[0], true)
+            .override_global("SKB_NETWORK_HEADER_OFFSET", &self.buffer[1], true)
+            .override_global("DROP_REASONS_LOW", &self.drop_reasons[0], true)
+            .override_global("DROP_REASONS_HIGH", &self.drop_reasons[1], true);
     }
 
     fn set_sizes(&self, loader: &mut EbpfLoader<'_>) {

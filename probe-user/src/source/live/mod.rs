@@ -27,6 +27,7 @@
 pub mod accounting;
 pub mod attach;
 mod attach_mode;
+mod btf;
 pub mod clsact;
 mod control_block;
 mod drain;
@@ -40,6 +41,8 @@ mod fault_injection;
 mod features;
 mod flood;
 pub mod host;
+pub mod host_event_format;
+pub mod host_events;
 pub mod host_traffic;
 pub mod kernel_features;
 pub mod leftover;
@@ -60,6 +63,7 @@ pub mod snapshots;
 #[cfg(feature = "trace")]
 pub mod trace;
 mod tracefs;
+mod tracepoint_format;
 mod verifier;
 mod xdp_trial;
 pub mod xsk_maps;

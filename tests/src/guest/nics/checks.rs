@@ -106,7 +106,7 @@ pub(super) fn vlan(pair: &Pair, native: Native) -> Outcome {
     let snapshot = settled(probe)?;
     lost_nothing(&snapshot)?;
     let found = connections(&snapshot);
-    ensure(found.len() as u64 == sent, format!("{} connections of {sent}", found.len()))?;
+    ensure(found.len() as u64 == sent, unequal(found, sent))?;
     let port = |one: &Value| one["client"]["port"].as_u64().unwrap_or(0);
     let tagged = |from: u64| {
         let these = found.iter().filter(|one| (from..from + 10_000).contains(&port(one)));
@@ -191,11 +191,23 @@ fn settled(probe: Probe) -> io::Result<Value> {
     document(probe)
 }
 
+/// Says how many connections there are instead of `expected`, and describes each: which of them should not be there, or
+/// which is missing, is known only from their addresses and histories.
+fn unequal(found: &[Value], expected: u64) -> String {
+    let end = |one: &Value, side: &str| format!("{}:{}", one[side]["address"], one[side]["port"]);
+    let brief = |one: &Value| {
+        let (client, server) = (end(one, "client"), end(one, "server"));
+        format!("{client} > {server} VLAN {} {} from {}", one["domain"], one["history"], one["start"])
+    };
+    let all: Vec<String> = found.iter().map(brief).collect();
+    format!("{} connections of {expected}: {}", found.len(), all.join(", "))
+}
+
 /// One SYN and one FIN of each client; nothing lost.
 fn is_counted(snapshot: &Value, expected: u64) -> io::Result<()> {
     lost_nothing(snapshot)?;
     let found = connections(snapshot);
-    ensure(found.len() as u64 == expected, format!("{} connections of {expected}", found.len()))?;
+    ensure(found.len() as u64 == expected, unequal(found, expected))?;
     for name in ["syn", "fin"] {
         let count: u64 = found.iter().filter_map(|one| one["from_client"][name].as_u64()).sum();
         ensure(count == expected, format!("{count} segments with {name} of {expected}"))?;
@@ -207,7 +219,7 @@ fn is_counted(snapshot: &Value, expected: u64) -> io::Result<()> {
 fn is_complete(snapshot: &Value, expected: u64) -> io::Result<()> {
     lost_nothing_but(snapshot, &[NOT_GIVEN])?;
     let found = connections(snapshot);
-    ensure(found.len() as u64 == expected, format!("{} connections of {expected}", found.len()))?;
+    ensure(found.len() as u64 == expected, unequal(found, expected))?;
     for name in ["syn", "fin"] {
         let without = found.iter().filter(|one| one["from_client"][name].as_u64().unwrap_or(0) == 0).count();
         ensure(without == 0, format!("{without} connections without {name}"))?;

@@ -1,0 +1,171 @@
+//! Kernel reports: joins errors that the host's own kernel gives to sockets, and segments that it drops, to their connections
+//! (`--host`).
+//!
+//! Beside the connections and not in them: few have any. At most [`MOST`] are kept.
+
+use std::collections::BTreeMap;
+
+use probe_ebpf::layout::FlowKey;
+
+/// Connections of which something is kept at once.
+const MOST: usize = 1 << 16;
+
+/// What the kernel says of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KernelWord {
+    /// Its socket was given this error (`errno`; `sock:inet_sk_error_report`).
+    SocketError(u16),
+    /// A segment of it was dropped; index into [`crate::tracker::TrackerConfig::drop_reasons`] (`skb:kfree_skb`).
+    Dropped(u8),
+}
+
+/// One such word.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelReport {
+    /// Whose.
+    pub key: FlowKey,
+    /// The socket is that of the `hi` endpoint, or it sent the segment.
+    pub from_hi: bool,
+    /// What is said.
+    pub word: KernelWord,
+}
+
+/// What the kernel said of one side of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Said {
+    /// The first error that its socket was given; 0 without one.
+    pub(crate) errno: u16,
+    /// Why the first of its segments that was dropped was.
+    pub(crate) drop_reason: u8,
+    /// Its segments that were dropped, for whatever reason.
+    pub(crate) dropped: u32,
+}
+
+/// What was said, by number of connection; of each `lo` and `hi`.
+#[derive(Debug, Default)]
+pub(crate) struct KernelReports {
+    of: BTreeMap<u64, [Said; 2]>,
+}
+
+impl KernelReports {
+    /// What was said of the connection of this number, nothing as a rule.
+    #[inline]
+    pub(crate) fn of(&self, id: u64) -> Option<[Said; 2]> {
+        if self.of.is_empty() { None } else { self.of.get(&id).copied() }
+    }
+
+    /// The connection has been written.
+    #[inline]
+    pub(crate) fn forget(&mut self, id: u64) {
+        if !self.of.is_empty() {
+            self.of.remove(&id);
+        }
+    }
+
+    /// False when there is no room.
+    pub(crate) fn add(&mut self, id: u64, from_hi: bool, word: KernelWord) -> bool {
+        if self.of.len() >= MOST && !self.of.contains_key(&id) {
+            return false;
+        }
+        let said = &mut self.of.entry(id).or_default()[usize::from(from_hi)];
+        match word {
+            KernelWord::SocketError(errno) if said.errno == 0 => said.errno = errno,
+            KernelWord::SocketError(_) => {}
+            KernelWord::Dropped(reason) => {
+                if said.dropped == 0 {
+                    said.drop_reason = reason;
+                }
+                said.dropped = said.dropped.saturating_add(1);
+            }
+        }
+        true
+    }
+}
+
+/// Books of what the kernel said besides resets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct KernelReportCounts {
+    /// Of tracked connections.
+    pub matched: u64,
+    /// Of no tracked connection: of an interface that is not watched or another network namespace (the kernel tells of all),
+    /// or its record had been written.
+    pub unmatched: u64,
+    /// Of tracked connections, and there was no room to keep them.
+    pub unkept: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        record::{Cause, Closing, Confidence, Connection},
+        tracker::{Extra, Tracker, TrackerConfig, tests::Dialogue},
+    };
+
+    const ETIMEDOUT: u16 = 110;
+    const EHOSTUNREACH: u16 = 113;
+    const SECOND: u64 = 1_000_000_000;
+
+    /// The record of a dialogue, with words of the kernel on the client's side (`true`) or the server's.
+    fn record(script: &str, words: &[(bool, KernelWord)]) -> Connection {
+        let dialogue = Dialogue::new().play(script);
+        let drop_reasons = vec![String::new(), "NETFILTER_DROP".to_owned()];
+        let mut tracker = Tracker::new(TrackerConfig { drop_reasons, ..TrackerConfig::default() });
+        for segment in &dialogue.segments {
+            tracker.observe(segment, Extra::default());
+        }
+        let first = dialogue.segments[0];
+        for &(is_client, word) in words {
+            let from_hi = first.record.from_hi() == is_client;
+            assert!(tracker.kernel_report(&KernelReport { key: first.key, from_hi, word }));
+        }
+        tracker.finish(dialogue.now + 400 * SECOND);
+        tracker.take_closed().remove(0)
+    }
+
+    fn fact(connection: &Connection, name: &str) -> Option<String> {
+        connection.verdict.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value.to_string())
+    }
+
+    #[test]
+    fn a_time_out_that_the_socket_was_given_is_certain() {
+        let silent = record("S", &[]);
+        assert_eq!((silent.verdict.cause, silent.verdict.confidence), (Cause::NeverAnswered, Confidence::Low));
+        let told = record("S", &[(true, KernelWord::SocketError(ETIMEDOUT))]);
+        assert_eq!((told.verdict.cause, told.verdict.confidence), (Cause::NeverAnswered, Confidence::High));
+        assert_eq!(fact(&told, "kernel.socket_error.clt").as_deref(), Some("ETIMEDOUT"));
+        let cut = record("ShAd", &[(false, KernelWord::SocketError(ETIMEDOUT))]);
+        assert_eq!((cut.verdict.cause, cut.verdict.confidence), (Cause::RetransmissionTimeout, Confidence::High));
+        assert_eq!(fact(&cut, "kernel.socket_error.srv").as_deref(), Some("ETIMEDOUT"));
+    }
+
+    #[test]
+    fn an_icmp_error_is_known_by_what_the_socket_was_given() {
+        let unreachable = record("S", &[(true, KernelWord::SocketError(EHOSTUNREACH))]);
+        assert_eq!(unreachable.verdict.cause, Cause::IcmpUnreachable);
+        assert_eq!(unreachable.closing, Closing::NeverAnswered);
+    }
+
+    #[test]
+    fn drops_are_facts_and_the_first_reason_counts() {
+        let drops = [(true, KernelWord::Dropped(1)), (true, KernelWord::Dropped(0)), (true, KernelWord::Dropped(1))];
+        let dropped = record("S", &drops);
+        assert_eq!((dropped.verdict.cause, dropped.verdict.confidence), (Cause::NeverAnswered, Confidence::High));
+        assert_eq!(fact(&dropped, "kernel.drop_reason.clt").as_deref(), Some("NETFILTER_DROP"));
+        assert_eq!(fact(&dropped, "kernel.dropped_segments.clt").as_deref(), Some("3"));
+        assert_eq!(fact(&dropped, "kernel.drop_reason.srv"), None);
+    }
+
+    #[test]
+    fn words_on_nobody_are_counted_and_what_is_written_is_forgotten() {
+        let mut tracker = Tracker::new(TrackerConfig::default());
+        let word = KernelWord::SocketError(ETIMEDOUT);
+        assert!(!tracker.kernel_report(&KernelReport { key: FlowKey::default(), from_hi: false, word }));
+        tracker.count_unmatched_reports(1);
+        assert_eq!(tracker.stats().kernel_reports, KernelReportCounts { unmatched: 1, ..Default::default() });
+        let mut reports = KernelReports::default();
+        assert!(reports.add(7, true, word) && reports.of(7).is_some());
+        reports.forget(7);
+        assert_eq!(reports.of(7), None);
+    }
+}
