@@ -18,7 +18,7 @@ use probe_tests::{
     sys,
     tier::say,
     zoo::{
-        judge, play,
+        judge, kernel_words, play,
         report::{self, Account},
         situation::Situation,
         table,
@@ -97,6 +97,8 @@ fn run(options: &Options) -> io::Result<bool> {
     if options.keep.is_some() {
         report::keep_wrong(&outcomes, &played.captures, &directory.join("wrong"))?;
     }
-    stdout().lock().write_all(report::show(&outcomes, options.markdown).as_bytes())?;
+    let mut out = stdout().lock();
+    out.write_all(report::show(&outcomes, options.markdown).as_bytes())?;
+    out.write_all(kernel_words::show(&played.documents, options.markdown).as_bytes())?;
     Ok(Account::of(&outcomes).is_sound())
 }

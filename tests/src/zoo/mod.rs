@@ -7,9 +7,11 @@
 //! * [`play`]: plays them, with captures and live probes at both ends.
 //! * [`packets`]: what passed of each connection, without the probe's parser: whether a situation was staged at all.
 //! * [`judge`]: truth against verdict.
+//! * [`kernel_words`]: resets with a process, and words of the kernel without an RST.
 //! * [`report`]: how it is shown, and when it is good enough.
 
 pub mod judge;
+pub mod kernel_words;
 pub mod network;
 pub mod packets;
 pub mod play;
