@@ -54,6 +54,7 @@ pub fn accounted(accounting: &Accounting) -> u64 {
         cropped: _,
         options_cut: _,
         offloaded_checksums: _,
+        offloaded_ip_checksums: _,
         tcp,
         bad_tcp_checksum,
         bad_ip_checksum,

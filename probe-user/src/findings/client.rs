@@ -21,7 +21,8 @@ pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
             kind: SCAN,
             subject: Subject::Client(client),
             sentence: format!(
-                "{client}: {} connections led to nothing: a scan, or a client of services that are gone",
+                "{client}: {} connections led to nothing: a scan, a flood from one address, or a client of services that are \
+                 gone",
                 share(count, of)
             ),
             next_step: format!("`--filter 'client.ip = {client}'` lists what it tried"),

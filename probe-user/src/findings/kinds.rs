@@ -46,7 +46,7 @@ macro_rules! kinds {
 kinds! {
     SERVICE_REFUSES "service_refuses" Problem "3 refused attempts, 5 % of the server's attempts";
     SERVICE_FIREWALLED "service_firewalled" Problem "3 refused attempts, 5 % of the server's attempts";
-    SERVICE_UNREACHABLE "service_unreachable" Problem "3 attempts that an ICMP error ended, 5 % of the server's attempts";
+    SERVICE_UNREACHABLE "service_unreachable" Problem "3 attempts that an ICMP error ended, 5 % of the server's attempts; servers with fewer are told together";
     SERVICE_SILENT "service_silent" Problem "3 unanswered attempts, 5 % of the server's attempts";
     ACCEPT_QUEUE_FULL "accept_queue_full" Problem "2 connections";
     SERVER_RESETS "server_resets" Problem "3 resets of established connections, 1 % of them, something lost";
@@ -59,7 +59,7 @@ kinds! {
     PATH_LOST "path_lost" Problem "3 connections to one /24 or /64";
     STALE_PORTS "stale_ports" Problem "2 attempts";
     HALF_OPEN "half_open" Problem "10 connections, 10 % of the server's attempts";
-    FORGED_RESETS "forged_resets" Problem "1 connection";
+    FORGED_RESETS "forged_resets" Problem "1 connection; servers with one each are told together";
     DEVICE_RESETS "device_resets" Problem "2 connections";
     SYN_FLOOD "syn_flood" Problem "1,000 SYNs that were only counted by service";
     SCAN "scan" Problem "20 connections of one client without any exchange, 90 % of its connections";

@@ -40,6 +40,8 @@ pub struct Observed<'a> {
     pub flood: &'a [(Option<SocketAddr>, u64)],
     /// What is to be said of the capture itself: copies, losses.
     pub notices: &'a [String],
+    /// Segments that were left out for a wrong checksum.
+    pub wrong_checksums: u64,
 }
 
 /// Whose a finding is.

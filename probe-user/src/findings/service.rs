@@ -171,7 +171,12 @@ fn resets(service: &Service<'_>) -> Option<Finding> {
         let mut main: Vec<_> =
             service.group.causes().filter(|(cause, count)| OWN_RESETS.contains(cause) && *count > 0).collect();
         main.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        let causes: Vec<_> = main.iter().map(|(cause, count)| format!("{} x{count}", cause.id())).collect();
+        // Where clients reset for these causes, too, it is not known which of them were the server's.
+        let is_all = main.iter().map(|(_, count)| count).sum::<u64>() == count;
+        let text = |(cause, count): &(Cause, u64)| {
+            if is_all { format!("{} x{count}", cause.id()) } else { cause.id().to_owned() }
+        };
+        let causes: Vec<_> = main.iter().map(text).collect();
         let sentence = format!(
             "{}: {} established connections were reset by the server ({}); {} of its connections lost something",
             service.server,
@@ -259,7 +264,7 @@ fn tls_refused(service: &Service<'_>) -> Option<Finding> {
 fn forged(service: &Service<'_>) -> Option<Finding> {
     let count = service.count(&[Cause::InjectedSuspect]);
     let of = service.established().max(count);
-    (count >= 1).then(|| {
+    (count >= 2).then(|| {
         let sentence = format!("{}: {} connections bear marks of a forged RST", service.server, share(count, of));
         let next = "compare TTL, IP id and options of the RST with the host's other segments (facts `rst.mark`, `rst.ttl`); \
                     capture nearer to the server to find where it enters";

@@ -32,7 +32,14 @@ fn found(connections: &[Connection]) -> Vec<Finding> {
     for one in connections {
         aggregate.add(one);
     }
-    of(&Observed { aggregate: &aggregate, connections, is_one_way: false, flood: &[], notices: &[] })
+    of(&Observed {
+        aggregate: &aggregate,
+        connections,
+        is_one_way: false,
+        flood: &[],
+        notices: &[],
+        wrong_checksums: 0,
+    })
 }
 
 fn ids(connections: &[Connection]) -> Vec<&'static str> {
@@ -100,7 +107,14 @@ fn what_was_not_established_dilutes_nothing_and_no_service_is_overlooked() {
     for one in &many {
         aggregate.add(one);
     }
-    let observed = Observed { aggregate: &aggregate, connections: &[], is_one_way: false, flood: &[], notices: &[] };
+    let observed = Observed {
+        aggregate: &aggregate,
+        connections: &[],
+        is_one_way: false,
+        flood: &[],
+        notices: &[],
+        wrong_checksums: 0,
+    };
     assert_eq!(of(&observed)[0].kind.id, "service_silent");
 }
 
@@ -134,8 +148,14 @@ fn when_only_the_worst_are_listed_nobody_knows_since_when() {
     for one in &all {
         aggregate.add(one);
     }
-    let observed =
-        Observed { aggregate: &aggregate, connections: &all[..10], is_one_way: false, flood: &[], notices: &[] };
+    let observed = Observed {
+        aggregate: &aggregate,
+        connections: &all[..10],
+        is_one_way: false,
+        flood: &[],
+        notices: &[],
+        wrong_checksums: 0,
+    };
     assert_eq!(of(&observed)[0].since_ns, None);
 }
 
@@ -152,14 +172,54 @@ fn scans_floods_and_views_are_findings_of_their_own() {
     let ids = |syns| {
         // Of another service there are too few.
         let flood = [(victim, syns), (other, 999), (None, 999)];
-        let observed =
-            Observed { aggregate: &aggregate, connections: &[], is_one_way: true, flood: &flood, notices: &notices };
+        let observed = Observed {
+            aggregate: &aggregate,
+            connections: &[],
+            is_one_way: true,
+            flood: &flood,
+            notices: &notices,
+            wrong_checksums: 0,
+        };
         let found = of(&observed);
         assert!(found.iter().all(|one| one.kind.id != "syn_flood" || one.count == syns), "{found:?}");
         found.iter().map(|finding| finding.kind.id).collect::<Vec<_>>()
     };
     assert_eq!(ids(1000), ["syn_flood", "capture", "half_view"]);
     assert_eq!(ids(999), ["capture", "half_view"]);
+}
+
+#[test]
+fn what_is_little_for_one_server_is_told_of_all() {
+    let on = |cause, impact, servers: std::ops::Range<u16>| -> Vec<Finding> {
+        let of_port = |port: u16| staged(&format!("10.1.0.2:{port}"), cause, impact, 1);
+        found(&servers.flat_map(of_port).collect::<Vec<_>>())
+    };
+    let one = on(Cause::InjectedSuspect, Impact::TransferCut, 1..2);
+    assert_eq!((one.len(), one[0].subject), (1, Subject::Server("10.1.0.2:1".parse().expect("an address"))));
+    let many = on(Cause::InjectedSuspect, Impact::TransferCut, 1..40);
+    assert_eq!((many.len(), many[0].subject, many[0].count), (1, Subject::Traffic, 39));
+    assert!(many[0].sentence.starts_with("39 servers: 39 of 39"), "{}", many[0].sentence);
+    let unreachable = on(Cause::IcmpUnreachable, Impact::AttemptFailed, 1..18);
+    assert_eq!((unreachable[0].kind.id, unreachable[0].count), ("service_unreachable", 17));
+    assert!(on(Cause::IcmpUnreachable, Impact::AttemptFailed, 1..3).is_empty());
+}
+
+#[test]
+fn segments_with_wrong_checksums_are_told_and_no_second_mirror_port() {
+    let mut all = staged(SERVER, Cause::None, Impact::None, 4);
+    for one in &mut all {
+        one.closing = Closing::OneSided;
+    }
+    let mut aggregate = Aggregate::new(9);
+    all.iter().for_each(|one| aggregate.add(one));
+    let next = |wrong_checksums| {
+        let (flood, notices) = (&[], &[]);
+        let observed =
+            Observed { aggregate: &aggregate, connections: &all, is_one_way: false, flood, notices, wrong_checksums };
+        of(&observed).into_iter().find(|one| one.kind.id == "half_view").map(|one| one.next_step)
+    };
+    assert!(next(0).is_some_and(|next| next.contains("both legs")), "{:?}", next(0));
+    assert_eq!(next(40).as_deref(), Some("read it again with --no-checksums"));
 }
 
 #[test]

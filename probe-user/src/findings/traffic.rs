@@ -8,7 +8,8 @@ use std::{
 use super::{
     Finding, Observed, Shown, Subject,
     kinds::{
-        CAPTURE, HABITUAL_RST, HALF_VIEW, HEALTH_CHECKS, Kind, LATE_CLOSE_NOTIFY, PATH_LOST, RST_AFTER_CLOSE, SYN_FLOOD,
+        CAPTURE, FORGED_RESETS, HABITUAL_RST, HALF_VIEW, HEALTH_CHECKS, Kind, LATE_CLOSE_NOTIFY, PATH_LOST,
+        RST_AFTER_CLOSE, SERVICE_UNREACHABLE, SYN_FLOOD,
     },
     share,
 };
@@ -24,13 +25,14 @@ const BENIGN: [(Cause, &Kind, &str, &str); 4] = [
     (Cause::RstInsteadOfFin, HABITUAL_RST, "RST instead of FIN out of habit", "everything had been acknowledged"),
     (Cause::HealthCheck, HEALTH_CHECKS, "checks of a monitor", "it only looks whether the service accepts"),
     (Cause::CloseNotifyAfterClose, LATE_CLOSE_NOTIFY, "a late TLS close_notify", "it says no more than FIN"),
-    (Cause::RstAfterClose, RST_AFTER_CLOSE, "RST after both sides had closed", "nothing was lost"),
+    (Cause::RstAfterClose, RST_AFTER_CLOSE, "RST after a close", "nothing was lost"),
 ];
 
 /// Findings that belong to no single server or client.
 pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
     flood(observed, findings);
     lost_paths(observed, findings);
+    scattered(observed, findings);
     view(observed, findings);
     benign(observed, findings);
 }
@@ -79,6 +81,70 @@ fn lost_paths(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What is too little for a finding of one server, and together is one.
+struct Scattered {
+    cause: Cause,
+    kind: &'static Kind,
+    /// From so many connections on it is told of the server itself.
+    of_server: u64,
+    /// From so many on it is told of all.
+    least: u64,
+    what: &'static str,
+    next_step: &'static str,
+}
+
+const SCATTERED: [Scattered; 2] = [
+    Scattered {
+        cause: Cause::InjectedSuspect,
+        kind: FORGED_RESETS,
+        of_server: 2,
+        least: 1,
+        what: "bear marks of a forged RST",
+        next_step: "compare TTL, IP id and options of the RST with the host's other segments (facts `rst.mark`, `rst.ttl`)",
+    },
+    Scattered {
+        cause: Cause::IcmpUnreachable,
+        kind: SERVICE_UNREACHABLE,
+        of_server: 3,
+        least: 3,
+        what: "were ended by ICMP errors",
+        next_step: "the facts `icmp.error` and `icmp.from` say what is wrong and which router or host says so",
+    },
+];
+
+/// What a few connections each of several servers show.
+fn scattered(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
+    for Scattered { cause, kind, of_server, least, what, next_step } in SCATTERED {
+        let (mut count, mut of, mut servers) = (0, 0, Vec::new());
+        for (key, group) in observed.aggregate.servers.by_rst(usize::MAX) {
+            let GroupKey::Server(server) = key else { continue };
+            let its: u64 = group.causes().filter(|(found, _)| *found == cause).map(|(_, count)| count).sum();
+            if (1..of_server).contains(&its) {
+                (count, of) = (count + its, of + group.totals.connections);
+                servers.push(server);
+            }
+        }
+        if count < least {
+            continue;
+        }
+        let (subject, whose) = match servers[..] {
+            [server] => (Subject::Server(server), server.to_string()),
+            _ => (Subject::Traffic, format!("{} servers", servers.len())),
+        };
+        let Shown { since_ns, ids } = observed.examples(&[cause], count, |one| servers.contains(&one.resp));
+        findings.push(Finding {
+            kind,
+            subject,
+            sentence: format!("{whose}: {} connections {what}", share(count, of)),
+            next_step: next_step.to_owned(),
+            count,
+            of,
+            since_ns,
+            examples: ids,
+        });
+    }
+}
+
 /// The network that a host is in, as far as one may guess: /24 or /64.
 fn network(address: IpAddr) -> IpAddr {
     match address {
@@ -105,11 +171,23 @@ fn view(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
         let sentence = "what this host sends was not seen: no verdict is certain".to_owned();
         findings.push(of_capture(HALF_VIEW, sentence, "`--host` sees both halves", (of, of)));
     } else if one_sided > 0 && one_sided * 10 >= of {
-        let sentence =
-            format!("{} connections were seen in one direction only: how they ended is unknown", share(one_sided, of));
-        let next =
-            "watch the other direction as well: both legs of a TAP (`-i` twice), a second mirror port, or --host";
-        findings.push(of_capture(HALF_VIEW, sentence, next, (one_sided, of)));
+        let seen = format!("{} connections were seen in one direction only", share(one_sided, of));
+        // Each of them has a segment of which nothing was taken.
+        let (why, next) = if observed.wrong_checksums >= one_sided {
+            let left_out = observed.wrong_checksums;
+            (
+                format!(
+                    "{left_out} segments with wrong checksums were left out, perhaps of a host that leaves them to its NIC"
+                ),
+                "read it again with --no-checksums",
+            )
+        } else {
+            (
+                "how they ended is unknown".to_owned(),
+                "watch the other direction as well: both legs of a TAP (`-i` twice), a second mirror port, or --host",
+            )
+        };
+        findings.push(of_capture(HALF_VIEW, format!("{seen}: {why}"), next, (one_sided, of)));
     }
     for notice in observed.notices {
         let next =

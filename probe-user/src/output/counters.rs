@@ -145,6 +145,7 @@ pub(crate) fn capture(
         Loss { name: "short_wire_lengths", count: accounting.short_wire_lengths, matters: false },
         Loss { name: "cropped", count: accounting.cropped, matters: false },
         Loss { name: "checksum.offloaded", count: accounting.offloaded_checksums, matters: false },
+        Loss { name: "checksum.ip_offloaded", count: accounting.offloaded_ip_checksums, matters: false },
         Loss { name: "options_cut", count: accounting.options_cut, matters: false },
     ];
     losses.extend(tracker(stats));

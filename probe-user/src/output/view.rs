@@ -29,6 +29,8 @@ const MAX_GROUPS: usize = 8192;
 const MAX_LISTED: usize = 500_000;
 /// Losses of data segments that are ours and not the capture's.
 const DELIBERATE: [&str; 2] = ["shed.data_segments", "untracked.data_segments"];
+/// Segments that were left out for a wrong checksum.
+const WRONG_CHECKSUMS: [&str; 2] = ["checksum.tcp", "checksum.ip"];
 /// Bytes of lines that are written, or dropped, together.
 const CHUNK: usize = 64 << 10;
 
@@ -292,7 +294,8 @@ impl View {
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
         let whole = aggregate.capture_loss.and(self.selection.capture_loss());
         let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
-        let quality = Quality { copies: stats.copies, whole, shed };
+        let left_out = losses.iter().filter(|loss| WRONG_CHECKSUMS.contains(&loss.name)).map(|loss| loss.count).sum();
+        let quality = Quality { copies: stats.copies, whole, shed, wrong_checksums: left_out };
         let filter = self.selection.filtered();
         let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.waiting };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.

@@ -142,7 +142,7 @@ names!(Cause {
     StaleConnectionSyn => "stale_connection_syn", "a SYN met a connection that the client had forgotten";
     ChallengeConfirmed => "challenge_confirmed", "an inexact RST was challenged and confirmed by its sender";
     Linger2 => "linger2", "the closing side did not wait for the other FIN";
-    RstAfterClose => "rst_after_close", "RST after both sides had closed: harmless";
+    RstAfterClose => "rst_after_close", "RST after a close: nothing was lost";
     RstInsteadOfFin => "rst_instead_of_fin", "this side ends its connections by RST out of habit";
     InjectedSuspect => "injected_suspect", "the RST bears marks of injection";
     DeviceResetBoth => "device_reset_both", "a device on the path reset both ends";

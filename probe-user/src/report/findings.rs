@@ -21,6 +21,7 @@ pub fn of(snapshot: &Snapshot) -> Vec<Finding> {
         is_one_way: snapshot.window.is_one_way,
         flood: &flooded,
         notices: &snapshot.quality.notices(),
+        wrong_checksums: snapshot.quality.wrong_checksums,
     })
 }
 

@@ -20,6 +20,8 @@ pub struct Quality {
     pub whole: CaptureLoss,
     /// Data segments were deliberately not recorded, so that missing bytes say nothing of the capture.
     pub shed: bool,
+    /// Segments that were left out for a wrong checksum: what they carried is in the capture, and was not taken.
+    pub wrong_checksums: u64,
 }
 
 #[derive(Serialize)]
@@ -89,9 +91,18 @@ impl Quality {
             && (missing * 100 >= all * TELL_LOSS || gapped * 100 >= connections * TELL_LOSS)
             && gapped > 0
         {
+            // Each of them has a segment of which nothing was taken.
+            let why = if self.wrong_checksums >= gapped {
+                format!(
+                    "{} segments with wrong checksums were left out; read it again with --no-checksums",
+                    self.wrong_checksums
+                )
+            } else {
+                "the capture loses packets before rstprobe".to_owned()
+            };
             notices.push(format!(
                 "in {gapped} of {connections} whole connections bytes were acknowledged that were never seen ({:.1} % of \
-                 the bytes): the capture loses packets before rstprobe",
+                 the bytes): {why}",
                 loss * 100.0
             ));
         }
@@ -134,7 +145,7 @@ mod tests {
     fn little_is_not_worth_a_word_and_much_is() {
         let copies = CopyCounts { control_segments: 1000, control_copies: 1, ..CopyCounts::default() };
         let whole = CaptureLoss { connections: 200, gapped: 1, implausible: 0, all: 1000, missing: 9 };
-        let few = Quality { copies, whole, shed: false };
+        let few = Quality { copies, whole, ..Quality::default() };
         assert_eq!(few.notices(), Vec::<String>::new());
         assert_eq!((few.capture_loss(), few.data_copies()), (Some(0.009), None));
         let copies = CopyCounts { control_copies: 500, ..copies };
@@ -145,6 +156,8 @@ mod tests {
         let jumped = Quality { whole: CaptureLoss { implausible: 3, ..whole }, ..few };
         assert!(jumped.notices()[0].starts_with("in 3 of 200 whole connections an ack"));
         assert_eq!(Quality { shed: true, ..many }.notices().len(), 1);
+        let [_, damaged] = Quality { wrong_checksums: 2, ..many }.notices().try_into().expect("two");
+        assert!(damaged.ends_with("2 segments with wrong checksums were left out; read it again with --no-checksums"));
         assert_eq!(Quality::default().capture_loss(), None);
     }
 

@@ -272,11 +272,15 @@ fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
         let from = |bound: u32| record.payload_len > 0 && record.seq.wrapping_sub(bound).cast_signed() >= 0;
         let in_vain = rst.challenged().is_some() && from(rst.sender.next_seq);
         let accepts = record.flags & (SYN | ACK) == SYN | ACK;
-        // A host that knows of no connection, or has aborted it, does not close it afterwards.
+        // A host that knows of no connection, or has aborted it, does not close it afterwards, sends nothing new, and
+        // acknowledges nothing that came after the RST. Its own numbers count: those of a forged RST may lie ahead.
         let closes = record.flags & FIN != 0
             && !rst.sender.has_sent_fin()
             && record.seq.wrapping_sub(rst.record.seq).cast_signed() >= 0;
-        rst.sender_continued |= from(rst.record.seq) || in_vain || accepts || closes;
+        let is_plain = record.flags & CONTROL == 0 && rst.sender.kind != Kind::Nothing && !rst.sender.has_sent_fin();
+        let newer = record.ack.wrapping_sub(rst.peer.next_seq).cast_signed() > 0 && rst.peer.kind != Kind::Nothing;
+        let goes_on = is_plain && (from(rst.sender.next_seq) || record.flags & ACK != 0 && newer);
+        rst.sender_continued |= from(rst.record.seq) || in_vain || accepts || closes || goes_on;
     }
     if previous_side != side
         && previous_kind == Kind::Rst

@@ -1,5 +1,6 @@
 //! The tracker from outside: conversations in letters, and what becomes of them.
 
+mod audited;
 mod causes;
 mod closes;
 mod degraded;

@@ -44,6 +44,10 @@ pub(crate) fn abort(reset: &Reset<'_>) -> Option<Finding> {
     // Of another TTL than its sender's own segments: perhaps another route, perhaps another host.
     let known = (reset.form == Form::Abort || exact) && !reset.is_foreign();
     let least = |confidence: Confidence| if known { confidence } else { Confidence::Low };
+    if !reset.case.has_payload() && reset.case.track.idle_before_ns() > 0 {
+        // What is remembered of it is when it was last heard, not what it had exchanged.
+        return found(Cause::AppAbort, Confidence::Low);
+    }
     if !reset.case.has_payload() && !reset.acknowledges_payload() {
         // Further RSTs answer something, perhaps payload that is not seen.
         let is_answered = !reset.case.sees_payload() && reset.case.sides[reset.side].rst > 1;

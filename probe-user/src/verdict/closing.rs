@@ -112,7 +112,9 @@ fn server_had_closed(reset: &Reset<'_>, own_fin: &Seen) -> Option<Finding> {
     if is_idle && crossed && reset.has_answered_before(own_fin.order.last(), peer) {
         return found(Cause::KeepAliveRace, Confidence::Medium);
     }
-    found(Cause::DataAfterClose, if unknown { Confidence::Medium } else { Confidence::High })
+    // An active abort may be of its own accord, whatever came.
+    let is_sure = !unknown && reset.form != Form::Abort;
+    found(Cause::DataAfterClose, if is_sure { Confidence::High } else { Confidence::Medium })
 }
 
 /// The client had closed, and the server's payload came in vain.
@@ -191,8 +193,21 @@ impl Case<'_> {
             && self.knows_answers()
             && payload_turns::answer_ns(self.track).is_some()
             && self.unacknowledged.unacked[1 - client].is_some()
-            && self.unacknowledged.lost(1 - client) <= FAREWELL_REPLY
+            && self.after_fin(fin) <= FAREWELL_REPLY
+            && !self.had_begun_to_answer(fin)
             && after_last_ns <= self.round_trip_ns().max(ROUNDING_NS)
+    }
+
+    /// What the server sent that had not reached the client when that closed by `fin`, bytes of payload.
+    fn after_fin(&self, fin: &Seen) -> u32 {
+        let end = payload_turns::payload_end(&self.track.ends[1 - self.client()]);
+        u32::try_from(end.wrapping_sub(fin.ack).cast_signed()).unwrap_or(0)
+    }
+
+    /// A part of the answer to the client's last payload had reached it when it closed by `fin`.
+    fn had_begun_to_answer(&self, fin: &Seen) -> bool {
+        let is_answered = self.track.spoke_last() == Some(1 - self.client());
+        is_answered && self.track.answer_seq != 0 && fin.ack.wrapping_sub(self.track.answer_seq).cast_signed() > 0
     }
 
     /// Whether who waited for so long gave up: longer than answers had taken before, or than [`PATIENCE_NS`]. Rival: a client

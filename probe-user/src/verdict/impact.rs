@@ -3,6 +3,7 @@
 use super::{Case, Reset};
 use crate::{
     record::{Cause, Closing, Impact, Opening},
+    tcp::endpoint::Kind,
     verdict::rst_form::Form,
 };
 
@@ -108,8 +109,8 @@ impl Reset<'_> {
     /// Neither host believed the RST: its sender went on, and the last that was seen is no RST. A host that did believe it
     /// answers what still comes by an RST of its own.
     fn was_ignored(&self) -> bool {
-        let history = self.case.track.history();
-        self.rst.sender_continued && !history.as_str().ends_with(['r', 'R'])
+        let track = self.case.track;
+        self.rst.sender_continued && track.ends[usize::from(track.last_side)].kind() != Kind::Rst
     }
 }
 

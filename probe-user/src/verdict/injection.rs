@@ -25,6 +25,9 @@ pub(crate) fn suspicion(rst: &Rst, form: Form) -> Option<Confidence> {
     match score {
         // No stack answers several segments by numbers above all that it ever sent.
         2 if rst.climbed && form == Form::Reply => Some(Confidence::Medium),
+        2 if rst.climbed => Some(Confidence::Low),
+        // A host in SYN-SENT rejects a SYN-ACK that is not its own and goes on (RFC 9293 3.10.7.3).
+        2 if rst.sender_continued && rst.sender.kind == Kind::Syn && rst.peer.kind == Kind::SynAck => None,
         2 if rst.sender_continued => Some(Confidence::Low),
         3 if strong => Some(Confidence::Low),
         4.. if strong => Some(Confidence::Medium),

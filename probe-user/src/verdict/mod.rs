@@ -203,7 +203,12 @@ impl<'a> Case<'a> {
     }
 
     fn has_payload(&self) -> bool {
-        self.sides.iter().any(|side| side.bytes > 0)
+        [0, 1].into_iter().any(|side| self.has_spoken(side))
+    }
+
+    /// `side` sent payload, by its numbers or, where no SYN-ACK was seen, as counted.
+    fn has_spoken(&self, side: usize) -> bool {
+        self.sides[side].bytes > 0 || self.sides[side].payload_bytes > 0
     }
 
     /// Only one direction was ever seen, although there must have been another.
@@ -272,7 +277,7 @@ impl<'a> Case<'a> {
     fn waited_ns(&self, side: usize, rst: &Rst) -> Option<u64> {
         let (time_ns, order, received) = self.decision_of(side, rst);
         let client = self.client();
-        if self.sides[client].bytes == 0 {
+        if !self.has_spoken(client) {
             return None;
         }
         let is_waiting = match received {

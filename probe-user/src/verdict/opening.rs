@@ -80,6 +80,10 @@ pub(crate) fn accept_queue_full(reset: &Reset<'_>) -> Option<Finding> {
     if reset.side != RESP || server.bytes > 0 || server.fin > 0 || server.syn_ack == 0 || reset.case.is_half_seen() {
         return None;
     }
+    // The handshake begins with a SYN-ACK.
+    if reset.rst.sender.kind == Kind::Nothing {
+        return None;
+    }
     let repeated = reset.rst.peer.kind != Kind::Syn && server.syn_ack > 1 && reset.case.sides[ORIG].bytes > 0;
     // Nothing but SYN-ACKs came, whatever the client repeated.
     let silent = server.packets == server.syn_ack + server.rst;

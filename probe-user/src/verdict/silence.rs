@@ -91,7 +91,7 @@ fn gave_up(case: &Case<'_>) -> Option<Confidence> {
     }
     // It acknowledged more than was seen: an answer that was not captured.
     let end = payload_end(&case.track.ends[server]);
-    if fin.ack.wrapping_sub(end).cast_signed() > 0 {
+    if fin.ack.wrapping_sub(end).cast_signed() > 0 || case.sides[server].missed_bytes > 0 {
         return None;
     }
     let waited_ns = case.since_tick(fin.order.data_ticks[client], fin.time_ns());
@@ -103,7 +103,9 @@ fn of_opening(case: &Case<'_>) -> Option<(Cause, Confidence)> {
     let [client, server] = case.sides;
     let [orig, resp] = &case.track.ends;
     let is_quiet = server.payload_bytes == 0 && server.fin == 0 && client.fin == 0;
-    let is_believed = orig.ack_seq == orig.start_seq.wrapping_add(1);
+    // Acknowledged is something that this SYN has sent: itself, a FIN or payload with it.
+    let sent = orig.last_seq.wrapping_sub(orig.start_seq);
+    let is_believed = (1..=sent).contains(&orig.ack_seq.wrapping_sub(orig.start_seq));
     let opens = client.syn > 0 && server.syn + server.syn_ack == 0 && client.payload_bytes == 0;
     if opens && (resp.has(SENT_ACK) || server.payload_bytes > 0) && !is_believed && case.opening != Opening::Completed {
         // The SYN is answered by the acknowledgement, or by payload, of another connection (RFC 5961 4.2).

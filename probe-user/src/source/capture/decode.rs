@@ -26,7 +26,7 @@ const MAX_NESTED: u8 = 4;
 const MAX_UNSUPPORTED: usize = 64;
 
 /// What became of the frames: each is counted in exactly one field, but for `frames`, `short_wire_lengths`, `cropped`,
-/// `offloaded_checksums`, `options_cut` and `unsupported`, which count some of them once more. A frame that completes a
+/// `offloaded_checksums`, `offloaded_ip_checksums`, `options_cut` and `unsupported`, which count some of them once more. A frame that completes a
 /// fragmented packet is counted as what that packet is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounting {
@@ -59,6 +59,8 @@ pub struct Accounting {
     pub cropped: u64,
     /// TCP segments whose checksum was left to the NIC of the host that captured them: they count.
     pub offloaded_checksums: u64,
+    /// TCP segments whose IPv4 header checksum is 0 and was left to the NIC: they count.
+    pub offloaded_ip_checksums: u64,
     /// TCP segments whose options were not captured, or not all of them: they count, and nothing is known of the options.
     pub options_cut: u64,
     /// Frames without a readable TCP header, by [`Reject`] discriminant.
@@ -399,8 +401,11 @@ impl Decoder {
         time_ns: u64,
     ) -> Option<Segment> {
         if self.verify && located.ip_version == 4 && !ip_checksum_holds(reader, located) {
-            self.accounting.bad_ip_checksum += 1;
-            return None;
+            if self.as_zeek || !is_ip_checksum_absent(reader, located) {
+                self.accounting.bad_ip_checksum += 1;
+                return None;
+            }
+            self.accounting.offloaded_ip_checksums += 1;
         }
         let domain = located.domain(self.domain.value());
         match segment(reader, located, domain, time_ns) {
@@ -422,6 +427,13 @@ impl Decoder {
 #[inline]
 fn is_captured(reader: &SliceReader<'_>, located: &Located) -> bool {
     usize::from(located.tcp) + usize::from(located.tcp_header_len) <= reader.bytes.len()
+}
+
+/// Whether the IPv4 header checksum is 0, as a host leaves it to a NIC that cuts large segments (large send offload). A wrong
+/// checksum is that by accident once in 65,536.
+#[cold]
+fn is_ip_checksum_absent(reader: &SliceReader<'_>, located: &Located) -> bool {
+    reader.bytes::<2>(usize::from(located.ip) + 10).is_some_and(|field| *field == [0, 0])
 }
 
 /// Whether the IPv4 header checksum is right, as far as the header was captured.

@@ -152,6 +152,24 @@ fn a_checksum_that_was_left_to_the_nic_is_none_and_a_wrong_one_is() {
     }
 }
 
+/// Large send offload leaves the IPv4 header checksum at 0.
+#[test]
+fn an_ip_checksum_of_zero_was_left_to_the_nic_and_a_wrong_one_is_damage() {
+    for (checksum, as_zeek, is_taken) in
+        [([0, 0], false, true), ([0, 0], true, false), ([0, 1], false, false), ([0, 1], true, false)]
+    {
+        let mut bytes = syn();
+        bytes[24..26].copy_from_slice(&checksum);
+        let encapsulations = Encapsulations { enabled: ALL, max_depth: 4 };
+        let mut decoder = Decoder::new(true, encapsulations, Domain::None).as_zeek(as_zeek);
+        let frame = Frame { time_ns: 0, wire_len: bytes.len(), link: LinkType::Ethernet, bytes: &bytes };
+        assert_eq!(decode_quickly(&mut decoder, &frame).is_some(), is_taken, "{checksum:?}");
+        let accounting = decoder.accounting();
+        let expected = if is_taken { (1, 0, 1) } else { (0, 1, 0) };
+        assert_eq!((accounting.tcp, accounting.bad_ip_checksum, accounting.offloaded_ip_checksums), expected);
+    }
+}
+
 /// The SYN of [`syn`] with four bytes of options and four of data.
 fn syn_with_options() -> Vec<u8> {
     let mut tcp = [tcp(), vec![2, 4, 5, 0xb4, 1, 2, 3, 4]].concat();
