@@ -211,7 +211,9 @@ fn segments_with_wrong_checksums_are_told_and_no_second_mirror_port() {
         one.closing = Closing::OneSided;
     }
     let mut aggregate = Aggregate::new(9);
-    all.iter().for_each(|one| aggregate.add(one));
+    for one in &all {
+        aggregate.add(one);
+    }
     let next = |wrong_checksums| {
         let (flood, notices) = (&[], &[]);
         let observed =

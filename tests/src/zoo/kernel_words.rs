@@ -18,8 +18,8 @@ const UNMATCHED: [(&str, &str); 3] = [
 /// A line for each live place; nothing where the kernel gives no reasons.
 pub fn show(documents: &[Value; 4], markdown: bool) -> String {
     let heading = if markdown { "\n## What the hosts' kernels said\n\n" } else { "\nWhat the hosts' kernels said:\n" };
-    let lines: String = lines(documents).iter().map(|line| format!("- {line}\n")).collect();
-    format!("{heading}{lines}")
+    let lines: Vec<String> = lines(documents).into_iter().map(|line| format!("- {line}")).collect();
+    format!("{heading}{}\n", lines.join("\n"))
 }
 
 fn lines(documents: &[Value; 4]) -> Vec<String> {
