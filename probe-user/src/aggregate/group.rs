@@ -152,6 +152,11 @@ impl Groups {
         self.len() == 0
     }
 
+    /// All rows with their keys, the one for others last; in the order in which they were begun.
+    pub fn iter(&self) -> impl Iterator<Item = (GroupKey, &Group)> {
+        self.places.iter().copied().chain([GroupKey::Other]).zip(self.rows.iter())
+    }
+
     /// The `most` rows with the most losses first, then with the most RSTs of servers (then of clients, then by connections,
     /// then by key): the article's view.
     pub fn by_server_rst(&self, most: usize) -> Vec<(GroupKey, &Group)> {
@@ -171,8 +176,7 @@ impl Groups {
 
     fn first_by<R: Ord>(&self, most: usize, rank: impl Fn(&Totals) -> R) -> Vec<(GroupKey, &Group)> {
         let order = |(key, group): &(GroupKey, &Group)| (Reverse(rank(&group.totals)), *key);
-        let keys = self.places.iter().copied().chain([GroupKey::Other]);
-        let mut rows: Vec<_> = keys.zip(self.rows.iter()).collect();
+        let mut rows: Vec<_> = self.iter().collect();
         // Sorting thousands of rows is for those who look at them all.
         if most < rows.len() {
             rows.select_nth_unstable_by_key(most, order);

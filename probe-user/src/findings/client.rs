@@ -9,7 +9,7 @@ const NOTHING: [Cause; 5] =
 
 /// Clients that look for services: many connections without any exchange, and hardly another.
 pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
-    for (key, group) in observed.aggregate.clients.by_server_rst(usize::MAX) {
+    for (key, group) in observed.aggregate.clients.iter() {
         let GroupKey::Client(client) = key else { continue };
         let count: u64 = group.causes().filter(|(cause, _)| NOTHING.contains(cause)).map(|(_, count)| count).sum();
         let of = group.totals.connections;

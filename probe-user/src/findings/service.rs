@@ -22,7 +22,7 @@ const OWN_RESETS: [Cause; 5] =
 
 /// Findings of every server.
 pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
-    for (key, group) in observed.aggregate.servers.by_rst(usize::MAX) {
+    for (key, group) in observed.aggregate.servers.iter() {
         let GroupKey::Server(server) = key else { continue };
         let service = Service { observed, server, group };
         for rule in RULES {

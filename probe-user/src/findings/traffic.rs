@@ -59,7 +59,7 @@ fn flood(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
 /// Servers whose payload or whose clients' payload went unacknowledged to the end, by prefix.
 fn lost_paths(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
     let mut prefixes: BTreeMap<IpAddr, (u64, u64)> = BTreeMap::new();
-    for (key, group) in observed.aggregate.servers.by_rst(usize::MAX) {
+    for (key, group) in observed.aggregate.servers.iter() {
         let GroupKey::Server(server) = key else { continue };
         let count: u64 = group.causes().filter(|(cause, _)| LOST_PATH.contains(cause)).map(|(_, count)| count).sum();
         let sum = prefixes.entry(network(server.ip())).or_default();
@@ -116,7 +116,7 @@ const SCATTERED: [Scattered; 2] = [
 fn scattered(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
     for Scattered { cause, kind, of_server, least, what, next_step } in SCATTERED {
         let (mut count, mut of, mut servers) = (0, 0, Vec::new());
-        for (key, group) in observed.aggregate.servers.by_rst(usize::MAX) {
+        for (key, group) in observed.aggregate.servers.iter() {
             let GroupKey::Server(server) = key else { continue };
             let its: u64 = group.causes().filter(|(found, _)| *found == cause).map(|(_, count)| count).sum();
             if (1..of_server).contains(&its) {
