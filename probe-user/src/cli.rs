@@ -180,6 +180,14 @@ pub struct QueryArgs {
     pub columns: Vec<String>,
 }
 
+/// Names of networks and services.
+#[derive(Args, Debug)]
+pub struct ZoneArgs {
+    /// Names of zones and services, as TOML (`rstprobe help zones`); else /etc/rstprobe/zones.toml, if it is there
+    #[arg(id = "zones", long = "zones", value_name = "FILE", hide_short_help = true)]
+    pub file: Option<PathBuf>,
+}
+
 /// Options about encapsulated traffic.
 #[derive(Args, Debug)]
 pub struct EncapsulationArgs {
@@ -251,6 +259,9 @@ pub struct SnapshotArgs {
     /// Groups instead of connections.
     #[command(flatten)]
     pub query: QueryArgs,
+    /// Names of networks and services.
+    #[command(flatten)]
+    pub zones: ZoneArgs,
     /// Rows per table; 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub top: usize,
@@ -275,6 +286,9 @@ pub struct RunArgs {
     /// As other tools have it: --format json, or ndjson of a stream
     #[arg(long, hide = true, conflicts_with = "format")]
     pub json: bool,
+    /// Names of networks and services.
+    #[command(flatten)]
+    pub zones: ZoneArgs,
     /// Stop by itself after this time
     #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub duration: Option<std::time::Duration>,
@@ -311,6 +325,9 @@ pub struct ReadArgs {
     /// Groups instead of connections.
     #[command(flatten)]
     pub query: QueryArgs,
+    /// Names of networks and services.
+    #[command(flatten)]
+    pub zones: ZoneArgs,
     /// Rows per table; 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub top: usize,

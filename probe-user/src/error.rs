@@ -6,6 +6,7 @@ use crate::{
     cli::exit,
     plan::PlanError,
     source::{capture::CaptureError, live::LiveError},
+    zone::ZoneError,
 };
 
 /// Why a command failed.
@@ -60,6 +61,24 @@ pub enum RunError {
          for Ethernet)"
     )]
     LinkTypes(String),
+    /// A zones file cannot be used.
+    #[error("--zones {file}: {source}")]
+    Zones {
+        /// As named on the command line.
+        file: String,
+        /// Why.
+        source: ZonesFileError,
+    },
+    /// A filter asks for a zone or service of a name that none has.
+    #[error("nothing has the {field} `{name}`; {hint}")]
+    NoSuchName {
+        /// In filters.
+        field: &'static str,
+        /// As typed.
+        name: String,
+        /// What helps.
+        hint: String,
+    },
     /// Evidence cannot be written.
     #[error("--evidence {path}: {source}")]
     Evidence {
@@ -116,6 +135,29 @@ pub enum RunError {
     NotReady(String),
 }
 
+/// Why a zones file cannot be used.
+#[derive(Debug, Error)]
+pub enum ZonesFileError {
+    /// It cannot be read.
+    #[error("{0}; name a file as in `rstprobe help zones`, or /dev/null for the zones that need none")]
+    Read(std::io::Error),
+    /// It says something else than zones and services.
+    #[error(transparent)]
+    Definition(#[from] ZoneError),
+    /// The file of services that it names cannot be read.
+    #[error(
+        "line {line}: services_file {path}: {source}; name another, or leave it out for the ports that are known anyway"
+    )]
+    Services {
+        /// Of the zones file.
+        line: usize,
+        /// As named there.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
 /// What helps who typed an unknown id.
 fn hint(closest: Option<&str>) -> String {
     closest.map_or_else(|| "`rstprobe explain` lists them".to_owned(), |id| format!("did you mean `{id}`?"))
@@ -131,6 +173,8 @@ impl RunError {
             | Self::NoSuchConnection { .. }
             | Self::Live(LiveError::NoInterface { .. })
             | Self::JsonOut { .. }
+            | Self::Zones { .. }
+            | Self::NoSuchName { .. }
             | Self::JsonOutOver { .. }
             | Self::Evidence { .. }
             | Self::EvidenceOverCapture { .. }

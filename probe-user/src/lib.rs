@@ -6,6 +6,7 @@
 //! | [`record`], [`tcp`], [`tracker`], [`verdict`] | segments, std collections | clocks, tokio, aya, I/O, hash-order-dependent output |
 //! | [`aggregate`] | connection records, hdrhistogram | clocks, I/O, formatting |
 //! | [`findings`] | aggregates, connection records | clocks, I/O, where records come from |
+//! | [`zone`] | connection records, TOML | clocks, I/O, where the text of a zones file comes from |
 //! | [`filter`] | connection records | clocks, I/O, formatting of records, the command line |
 //! | [`query`] | connection records, aggregates, filters | clocks, I/O, where records come from |
 //! | [`evidence`] | connection records, filters, frames | clocks, I/O, where frames come from |
@@ -36,3 +37,4 @@ pub mod source;
 pub mod tcp;
 pub mod tracker;
 pub mod verdict;
+pub mod zone;

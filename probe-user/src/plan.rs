@@ -3,20 +3,21 @@
 mod encapsulation;
 mod error;
 mod evidence;
+mod view;
 
 use std::{path::PathBuf, time::Duration};
 
 pub use error::PlanError;
 pub use evidence::EvidencePlan;
 use probe_ebpf::tunnel::Encapsulations;
+pub use view::{Format, ViewPlan};
+use view::{filter, query, view};
 
 use crate::{
     cli::{
         ActionArg, DatapathArg, DepthArg, DetachArgs, DoctorArgs, EgressArg, FormatArg, LiveArgs, ModeArg, QueryArgs,
         ReadArgs, RunArgs, SnapshotArgs,
     },
-    filter::Filter,
-    query::Query,
     source::{
         Domain,
         live::{
@@ -80,49 +81,6 @@ pub struct LivePlan {
     pub max_connections: usize,
 }
 
-/// What to print.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
-    /// For people.
-    Table,
-    /// One document.
-    Json,
-    /// One object per line.
-    Ndjson,
-    /// Comma-separated values, of groups.
-    Csv,
-    /// Zeek's conn.log, tab-separated.
-    Zeek,
-    /// Zeek's conn.log, JSON lines.
-    ZeekJson,
-}
-
-/// What is shown of connections.
-#[derive(Clone, Debug)]
-pub struct ViewPlan {
-    /// What to print.
-    pub format: Format,
-    /// Rows per table, 0 for all.
-    pub rows: usize,
-    /// Where else to write the snapshot as JSON.
-    pub json_out: Option<PathBuf>,
-    /// Which connections are shown and counted; `None` for all.
-    pub filter: Option<Filter>,
-    /// Groups to print instead of connections.
-    pub query: Option<Query>,
-    /// Print connections as they end, not all at the end.
-    pub follow: bool,
-    /// What is printed is final: what may be judged otherwise once all connections are known waits until then (captures).
-    pub is_final: bool,
-}
-
-impl ViewPlan {
-    /// Whether what verdicts rest on is shown anywhere.
-    pub fn shows_facts(&self) -> bool {
-        self.json_out.is_some() || matches!(self.format, Format::Json | Format::Ndjson)
-    }
-}
-
 /// `rstprobe read`.
 #[derive(Clone, Debug)]
 pub struct ReadPlan {
@@ -142,6 +100,8 @@ pub struct ReadPlan {
     pub max_connections: usize,
     /// Packets behind the verdicts.
     pub evidence: Option<EvidencePlan>,
+    /// File of zones and services; `None` for the usual one, if it is there.
+    pub zones: Option<PathBuf>,
     /// What to print.
     pub view: ViewPlan,
 }
@@ -153,6 +113,8 @@ pub struct WatchPlan {
     pub live: LivePlan,
     /// How long; `None` until interrupted.
     pub duration: Option<Duration>,
+    /// File of zones and services; `None` for the usual one, if it is there.
+    pub zones: Option<PathBuf>,
     /// What to print; `run` follows, `snapshot` does not.
     pub view: ViewPlan,
 }
@@ -283,19 +245,6 @@ impl TryFrom<LiveArgs> for LivePlan {
     }
 }
 
-impl From<FormatArg> for Format {
-    fn from(format: FormatArg) -> Self {
-        match format {
-            FormatArg::Table => Self::Table,
-            FormatArg::Json => Self::Json,
-            FormatArg::Ndjson => Self::Ndjson,
-            FormatArg::Csv => Self::Csv,
-            FormatArg::Zeek => Self::Zeek,
-            FormatArg::ZeekJson => Self::ZeekJson,
-        }
-    }
-}
-
 impl TryFrom<SnapshotArgs> for WatchPlan {
     type Error = PlanError;
 
@@ -306,6 +255,7 @@ impl TryFrom<SnapshotArgs> for WatchPlan {
         Ok(Self {
             duration: Some(window(args.duration)?),
             live: args.live.try_into()?,
+            zones: args.zones.file,
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query: query(&args.query, args.format)?,
@@ -325,6 +275,7 @@ impl TryFrom<RunArgs> for WatchPlan {
         Ok(Self {
             duration: args.duration.map(window).transpose()?,
             live: args.live.try_into()?,
+            zones: args.zones.file,
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query: query(&QueryArgs::default(), args.format)?,
@@ -332,39 +283,6 @@ impl TryFrom<RunArgs> for WatchPlan {
             },
         })
     }
-}
-
-/// Zeek's formats have no summary to wait for: they are always streamed.
-fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, follow: bool) -> ViewPlan {
-    let streamed = matches!(format, FormatArg::Zeek | FormatArg::ZeekJson) && json_out.is_none();
-    ViewPlan {
-        format: format.into(),
-        rows,
-        json_out,
-        filter: None,
-        query: None,
-        follow: follow || streamed,
-        is_final: false,
-    }
-}
-
-fn filter(expression: Option<String>) -> Result<Option<Filter>, PlanError> {
-    let refused = |source| PlanError::Filter { option: "--filter", source };
-    expression.map(|expression| expression.parse().map_err(refused)).transpose()
-}
-
-fn query(args: &QueryArgs, format: FormatArg) -> Result<Option<Query>, PlanError> {
-    let refused = |format, why| Err(PlanError::Format { format, why });
-    match (&args.by, format) {
-        (None, FormatArg::Csv) => return refused("csv", "groups only; name what to group by (--by)"),
-        (Some(_), FormatArg::Zeek | FormatArg::ZeekJson) => {
-            return refused("zeek", "connections only; groups (--by) are table, json, ndjson or csv");
-        }
-        _ => {}
-    }
-    let Some(by) = &args.by else { return Ok(None) };
-    let query = Query::read(by, args.having.as_deref(), args.sort.as_deref(), args.limit, &args.columns)?;
-    Ok(Some(query))
 }
 
 impl TryFrom<ReadArgs> for ReadPlan {
@@ -392,6 +310,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
             timers: timers(&args.timers)?,
             max_connections: args.max_connections,
             evidence: evidence::plan(args.evidence)?,
+            zones: args.zones.file,
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query,
@@ -429,72 +348,4 @@ impl From<DoctorArgs> for DoctorPlan {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser as _;
-
-    use super::*;
-    use crate::cli::{Cli, Command};
-
-    fn plan(line: &str) -> Result<WatchPlan, PlanError> {
-        let cli = Cli::try_parse_from(line.split(' ')).expect("clap accepts it");
-        match cli.command {
-            Command::Snapshot(args) => args.try_into(),
-            Command::Run(args) => args.try_into(),
-            Command::Read(_)
-            | Command::Doctor(_)
-            | Command::Detach(_)
-            | Command::Fields(_)
-            | Command::Explain(_)
-            | Command::Filter
-            | Command::Show => {
-                unreachable!("not asked for")
-            }
-        }
-    }
-
-    #[test]
-    fn defaults_are_native_auto_pass() {
-        let plan = plan("rstprobe snapshot -i a -i b").expect("valid");
-        assert_eq!(plan.live.interfaces, ["a", "b"]);
-        assert_eq!(plan.live.mode, Mode::Native);
-        assert_eq!(plan.live.engine.depth, Depth::Auto);
-        assert_eq!(plan.live.drain, None);
-        assert_eq!(plan.live.engine.action, Action::Pass);
-        assert_eq!(plan.duration, Some(Duration::from_secs(10)));
-        assert!(!plan.view.follow && !plan.live.promiscuous);
-    }
-
-    #[test]
-    fn impossible_values_name_the_flag() {
-        let message = |line: &str| plan(line).expect_err("must be refused").to_string();
-        assert!(message("rstprobe snapshot -i a --slots 1000").starts_with("--slots 1000"));
-        assert!(message("rstprobe snapshot -i a --log 0").starts_with("--log 0"));
-        assert!(message("rstprobe snapshot -i a --drain 1h").starts_with("--drain 1h"));
-        assert!(message("rstprobe snapshot -i a --for 0s").starts_with("--for 0s"));
-        assert!(message("rstprobe run -i a --umem 100").starts_with("--umem 100"));
-        assert!(message("rstprobe run -i a --host --datapath afxdp").contains("exclude each other"));
-        assert!(message("rstprobe run -i a --max-connections 0").starts_with("--max-connections"));
-        assert!(message("rstprobe run -i a -i a").starts_with("-i a: named twice"));
-    }
-
-    #[test]
-    fn a_filter_is_read_before_anything_is_opened() {
-        let line = |filter: &str| ["rstprobe", "snapshot", "-i", "a", "--filter", filter].map(str::to_owned);
-        let plan = |filter: &str| {
-            let cli = Cli::try_parse_from(line(filter)).expect("clap accepts it");
-            let Command::Snapshot(args) = cli.command else { unreachable!("asked for") };
-            WatchPlan::try_from(args)
-        };
-        let kept = plan("rst.count>0").expect("valid").view.filter.expect("asked for");
-        assert_eq!(kept.to_string(), "rst.count > 0");
-        let error = plan("ct.count = 0 and rst.cuont > 0").expect_err("unknown").to_string();
-        assert!(error.starts_with("--filter: unknown field `rst.cuont`; did you mean `rst.count`?\n"), "{error}");
-    }
-
-    #[test]
-    fn run_follows_unless_one_document_is_wanted() {
-        assert!(plan("rstprobe run -i a").expect("valid").view.follow);
-        assert!(!plan("rstprobe run -i a --format json").expect("valid").view.follow);
-        assert_eq!(plan("rstprobe run -i a").expect("valid").duration, None);
-    }
-}
+mod tests;

@@ -50,6 +50,7 @@ use crate::{
         xsk::XskAccounting,
     },
     tracker::{Tracker, TrackerConfig, TrackerStats},
+    zone::Zones,
 };
 
 /// A running session.
@@ -95,7 +96,7 @@ impl Session {
     ///
     /// # Errors
     /// What prevents it; nothing stays attached then.
-    pub(crate) fn open(plan: &LivePlan) -> Result<Self, RunError> {
+    pub(crate) fn open(plan: &LivePlan, zones: Arc<Zones>) -> Result<Self, RunError> {
         // First: what nobody owns must not look like another's program. Who may not, is told so by the next.
         if Capability::NetAdmin.is_held() {
             detach::clear()?;
@@ -143,6 +144,7 @@ impl Session {
             kernel_reasons: reasons.map(|format| format.names).unwrap_or_default(),
             drop_reasons: kernel_words::drop_reasons(&config),
             pure_acks_seen: full,
+            zones: Some(zones),
             ..tracker_config(plan, clock)
         });
         let basis = basis(full, host.is_some());

@@ -29,6 +29,7 @@ pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig:
         answered_after_ns: None,
         written: Written::Closed,
         basis: Basis::AllSegments,
+        labels: crate::record::Labels::default(),
     }
 }
 

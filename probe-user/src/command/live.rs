@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::zones;
 use crate::{
     agent::{
         interface_watch::Interfaces,
@@ -28,6 +29,7 @@ use crate::{
         Domain,
         live::engine::{Action, Depth},
     },
+    zone::Observation,
 };
 
 /// Watches as planned and prints.
@@ -41,10 +43,18 @@ pub(crate) fn watch(plan: &WatchPlan) -> Result<(), RunError> {
 
 async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
     overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.live.evidence.as_ref(), &[])?;
+    let interface = match &plan.live.interfaces[..] {
+        [one] => Some(one.as_str()),
+        _ => None,
+    };
+    let observation = Observation { has_vlans: plan.live.engine.domain == Domain::Vlan, interface };
+    let zones = zones::load(plan.zones.as_ref(), observation)?;
+    zones::check(plan.view.filter.as_ref(), &zones)?;
+    zones::check(plan.live.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
     // Handlers first: a signal that comes while attaching must not leave before the final drain.
     let mut signals = Signals::listen()?;
     let mut view = View::open(&plan.view, Stdout::Queued(Writer::start()?))?;
-    let mut session = Session::open(&plan.live)?;
+    let mut session = Session::open(&plan.live, zones)?;
     let window = window(plan, &session);
     let mut interfaces = Interfaces::new(session.attachments());
     announce(plan, &session);

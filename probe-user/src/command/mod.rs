@@ -7,6 +7,7 @@ mod explain_connection;
 mod fields;
 mod live;
 mod read;
+mod zones;
 
 use std::process::ExitCode;
 

@@ -2,12 +2,12 @@
 
 #![expect(clippy::inline_always, reason = "what every frame passes through")]
 
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use probe_ebpf::layout::Segment;
 
 use crate::{
-    command::{RunError, capture_clock::CaptureClock},
+    command::{RunError, capture_clock::CaptureClock, zones},
     output,
     output::{
         capture_evidence::CaptureEvidence, counters, offloaded_checksums as checksums, overwriting, view::View,
@@ -18,8 +18,10 @@ use crate::{
     plan::{Format, ReadPlan},
     record::Connection,
     report::{Window, flood::Flood},
+    source::Domain,
     source::capture::{self, CaptureError, CaptureFile, Decoded, Decoder, Frame, Payload, Remark, Take, Took},
     tracker::{Arrival, Extra, Header, Tracker, TrackerConfig},
+    zone::{Observation, Zones},
 };
 
 /// Segments gathered before the tracker gets them.
@@ -38,9 +40,12 @@ const PROGRESS_FRAMES: u64 = 1 << 16;
 pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
     overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.evidence.as_ref(), &plan.files)?;
     let Some((first, others)) = plan.files.split_first() else { return Ok(()) };
+    let zones = zones::load(plan.zones.as_ref(), observation(plan))?;
+    zones::check(plan.view.filter.as_ref(), &zones)?;
+    zones::check(plan.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
     // Before anything is begun that could take the place of something else: a name may be mistyped.
     let capture = open(first)?;
-    let mut reading = Reading::begin(plan)?;
+    let mut reading = Reading::begin(plan, zones)?;
     let mut outcome = reading.file(first, capture);
     for file in others {
         if outcome.is_err() {
@@ -59,6 +64,16 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
             finished.and(outcome).and(not_understood.map_or(Ok(()), |what| Err(RunError::LinkTypes(what))))
         }
     }
+}
+
+/// What is known of the connections of captures: the VLAN where it is part of their key.
+fn observation(plan: &ReadPlan) -> Observation<'static> {
+    Observation { has_vlans: plan.domain == Domain::Vlan, interface: None }
+}
+
+/// Whether anything asks for names; making them for nobody costs time per connection.
+fn asks_labels(plan: &ReadPlan) -> bool {
+    plan.view.asks_labels() || plan.evidence.as_ref().is_some_and(|evidence| evidence.of.asks_labels())
 }
 
 fn open(path: &Path) -> Result<CaptureFile, RunError> {
@@ -90,7 +105,7 @@ struct Reading {
 
 impl Reading {
     /// With its outputs open.
-    fn begin(plan: &ReadPlan) -> Result<Self, RunError> {
+    fn begin(plan: &ReadPlan, zones: Arc<Zones>) -> Result<Self, RunError> {
         let decoder = Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain)
             .as_zeek(matches!(plan.view.format, Format::Zeek | Format::ZeekJson));
         Ok(Self {
@@ -98,6 +113,7 @@ impl Reading {
             tracker: Tracker::new(TrackerConfig {
                 timers: plan.timers,
                 max_connections: plan.max_connections,
+                zones: asks_labels(plan).then_some(zones),
                 facts: plan.view.shows_facts() || plan.evidence.is_some(),
                 hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
                 ..TrackerConfig::default()

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::expr::{Comparison, Expr, Relation, Values};
 use super::span::Span;
 use crate::record::{Connection, Side};
-use crate::record::{Kind, Scope, Word, Words, address, end, field_table::FieldRef};
+use crate::record::{FieldValue, Kind, Scope, Word, Words, address, end, field_table::FieldRef};
 
 /// A condition.
 #[derive(Clone, Debug)]
@@ -39,6 +39,13 @@ pub(super) enum Node {
     },
     /// The letters are part of the history.
     Contains(Box<str>),
+    /// The name, or either end's, is among these, or is not.
+    Name {
+        of: fn(&Connection, Scope) -> Option<FieldValue<'static>>,
+        scope: Scope,
+        among: Box<[String]>,
+        is_in: bool,
+    },
 }
 
 /// How a number is read of a record.
@@ -63,8 +70,28 @@ impl Node {
             Self::Word { of, mask } => mask >> of(connection) & 1 == 1,
             Self::Letters { text, is_equal } => (connection.history.as_str() == &**text) == *is_equal,
             Self::Contains(text) => connection.history.contains(&**text),
+            Self::Name { of, scope, among, is_in } => {
+                let is_asked = |one: &Scope| *scope == Scope::Both || one == scope;
+                let mut known =
+                    Scope::ALL.into_iter().filter(is_asked).filter_map(|one| of(connection, one)).peekable();
+                // Without a value no comparison holds, not even that it is another one.
+                known.peek().is_some() && known.any(|value| is_named(value, among)) == *is_in
+            }
         }
     }
+}
+
+/// Whether the value is one of the names, in any case.
+fn is_named(value: FieldValue<'_>, among: &[String]) -> bool {
+    let is_port = |name: &str, port: u16| {
+        let number = name.get(..4).filter(|protocol| protocol.eq_ignore_ascii_case("tcp/")).map(|_| &name[4..]);
+        number.is_some_and(|number| number.parse() == Ok(port))
+    };
+    among.iter().any(|name| match value {
+        FieldValue::Word(word) => word.eq_ignore_ascii_case(name),
+        FieldValue::TcpPort(port) => is_port(name, port),
+        _ => false,
+    })
 }
 
 /// Whether it is so of one side, or of either.
@@ -111,6 +138,7 @@ fn compare(Comparison { field, relation, values }: &Comparison<FieldRef>) -> Nod
             Node::Address { scope, among: prefixes.as_slice().into(), is_in }
         }
         (Kind::Word(known), Values::Words(words)) => Node::Word { of: known.of, mask: mask(known, *relation, words) },
+        (Kind::Name(of), Values::Names(names)) => Node::Name { of: *of, scope, among: names.as_slice().into(), is_in },
         (Kind::Letters, Values::Text(text)) if *relation == Relation::Contains => Node::Contains(text.as_str().into()),
         (Kind::Letters, Values::Text(text)) => Node::Letters { text: text.as_str().into(), is_equal: is_in },
         // The parser makes no other pairs; nothing would be such a value.

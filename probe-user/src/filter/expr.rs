@@ -100,6 +100,8 @@ pub(crate) enum Values {
     Words(Vec<Word>),
     /// Text.
     Text(String),
+    /// Names.
+    Names(Vec<String>),
 }
 
 impl<S: Schema> Expr<S> {
@@ -109,6 +111,15 @@ impl<S: Schema> Expr<S> {
             Self::Or(all) | Self::And(all) => all.iter().any(|one| one.any_field(is_it)),
             Self::Not(one) => one.any_field(is_it),
             Self::Comparison(one) => is_it(one.field),
+        }
+    }
+
+    /// Gives every comparison, from left to right.
+    pub(crate) fn each_comparison<'a>(&'a self, take: &mut impl FnMut(&'a Comparison<S>)) {
+        match self {
+            Self::Or(all) | Self::And(all) => all.iter().for_each(|one| one.each_comparison(take)),
+            Self::Not(one) => one.each_comparison(take),
+            Self::Comparison(one) => take(one),
         }
     }
 
@@ -149,6 +160,7 @@ impl<S: Schema> fmt::Display for Comparison<S> {
             Values::Prefixes(prefixes) => prefixes.iter().map(|prefix| literal::prefix_text(*prefix)).collect(),
             Values::Words(words) => words.iter().map(|word| word.name.to_owned()).collect(),
             Values::Text(text) => vec![literal::quoted(text)],
+            Values::Names(names) => names.clone(),
         };
         let values = values.join(", ");
         if self.relation == Relation::In { write!(f, "{{{values}}}") } else { f.write_str(&values) }

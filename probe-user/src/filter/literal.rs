@@ -121,6 +121,12 @@ pub(super) fn prefix_text(net: IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
+/// Whether it can be the name of a zone or a service, or `tcp/PORT`.
+pub(super) fn is_name(text: &str) -> bool {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
+    text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.chars().all(is_allowed)
+}
+
 /// Text between quotes that are not in it. Text from an expression never has both kinds.
 pub(super) fn quoted(text: &str) -> String {
     let quote = if text.contains('"') { '\'' } else { '"' };

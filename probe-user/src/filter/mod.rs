@@ -39,7 +39,7 @@ pub(crate) use parse::parse;
 pub(crate) use schema::{Schema, ValueKind};
 pub(crate) use span::Span;
 
-use crate::record::{Connection, field_table::FieldRef};
+use crate::record::{Connection, Kind, field_table::FieldRef};
 
 /// A condition on connections.
 ///
@@ -60,6 +60,22 @@ impl Filter {
     #[inline]
     pub fn matches(&self, connection: &Connection) -> bool {
         self.node.holds(connection)
+    }
+
+    /// Whether it asks for the name of a zone or a service.
+    pub fn asks_labels(&self) -> bool {
+        self.expr.any_field(|one| matches!(one.field.kind, Kind::Name(_)))
+    }
+
+    /// Names of zones and services that it asks for, each with its field.
+    pub fn names_asked(&self) -> Vec<(&'static str, &str)> {
+        let mut asked = Vec::new();
+        self.expr.each_comparison(&mut |one| {
+            if let Values::Names(names) = &one.values {
+                asked.extend(names.iter().map(|name| (one.field.name(), name.as_str())));
+            }
+        });
+        asked
     }
 
     /// Whether it asks for something that may be judged anew when more is known of the service or host: the cause, its

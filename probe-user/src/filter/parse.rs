@@ -186,6 +186,15 @@ impl<'a> Parser<'a> {
                 };
                 self.each(relation, field, one).map(Values::Words)
             }
+            ValueKind::Name => {
+                let one = |this: &Self, text: &str| {
+                    let is_one = literal::is_name(text);
+                    is_one
+                        .then(|| text.to_owned())
+                        .ok_or_else(|| this.expected("a name such as private, https or tcp/8443"))
+                };
+                self.each(relation, field, one).map(Values::Names)
+            }
             ValueKind::Text => {
                 let (Token::Word(text) | Token::Quoted(text)) = self.peek().kind else {
                     return Err(self.expected("letters such as \"ShADFaf\""));

@@ -24,6 +24,8 @@ pub(crate) enum ValueKind {
     },
     /// Text that may contain other text.
     Text,
+    /// A name of a zones file or of a table of ports.
+    Name,
 }
 
 /// A field that expressions name.
@@ -67,6 +69,7 @@ impl Schema for FieldRef {
             Kind::Address => ValueKind::Address,
             Kind::Word(words) => ValueKind::Words { all: words.all, is_ordered: words.is_ordered },
             Kind::Letters => ValueKind::Text,
+            Kind::Name(_) => ValueKind::Name,
         }
     }
 

@@ -260,6 +260,25 @@ fn errors_name_the_thing_its_place_and_what_would_be_right() {
 }
 
 #[test]
+fn zones_and_services_are_compared_by_name_and_nothing_holds_of_no_name() {
+    let mut one = reset();
+    for text in ["zone = private", "zone != private", "client.zone != a", "service = https", "service in {https, ssh}"]
+    {
+        fails(text, &one);
+    }
+    holds("service = tcp/443 and service != https and not zone = private", &one);
+    one.labels = crate::zone::Zones::default().labels(&one);
+    holds("client.zone = Private and server_zone = private and zone.srv in {dmz, private}", &one);
+    holds("service = https and not service = tcp/443 and zone = private", &one);
+    one.labels.client_zone = None;
+    holds("zone = private and zone != internet and not client.zone != internet", &one);
+    fails("zone != private", &one);
+    let asked = filter("service in {https, tcp/1} or not zone = a");
+    assert!(asked.asks_labels() && !filter("port = 1").asks_labels());
+    assert_eq!(asked.names_asked(), [("service", "https"), ("service", "tcp/1"), ("zone", "a")]);
+}
+
+#[test]
 fn depth_is_bounded() {
     let nested = |depth| format!("{}ct.count = 1{}", "(".repeat(depth), ")".repeat(depth));
     assert!(nested(60).parse::<Filter>().is_ok());
@@ -304,6 +323,9 @@ fn values(field: FieldRef, relation: Relation) -> BoxedStrategy<Values> {
         }
         Kind::Word(words) => proptest::sample::subsequence((words.all)(), 1..4)
             .prop_map(move |all| Values::Words(all[..one_unless_in(all.len())].to_vec()))
+            .boxed(),
+        Kind::Name(_) => proptest::collection::vec("[a-z0-9][a-z0-9._/-]{0,6}", 1..4)
+            .prop_map(move |names| Values::Names(names[..one_unless_in(names.len())].to_vec()))
             .boxed(),
         Kind::Letters => "[A-Za-z^' ]{0,6}".prop_map(Values::Text).boxed(),
     }

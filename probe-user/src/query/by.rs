@@ -8,7 +8,7 @@ use std::{
 
 use super::QueryError;
 use crate::record::{
-    Closing, Connection, FieldValue, Kind, Scope,
+    Closing, Connection, FieldValue, Kind, Name, Scope,
     field_table::{FIELDS, FieldRef},
 };
 
@@ -24,7 +24,7 @@ pub enum By {
     Server,
     /// Client address and server address, whatever the ports.
     Conversation,
-    /// Server port.
+    /// Server port, with the name of what is served there.
     Service,
     /// Start, in steps of so many nanoseconds.
     Time(u64),
@@ -46,7 +46,9 @@ pub enum KeyPart {
     /// Two addresses.
     Pair(IpAddr, IpAddr),
     /// Address and port.
-    Service(SocketAddr),
+    Server(SocketAddr),
+    /// Port, and its name where it has one.
+    Service(u16, Option<Name>),
     /// A word.
     Word(&'static str),
 }
@@ -92,6 +94,15 @@ impl By {
         }
     }
 
+    /// Whether it groups by the name of a zone or a service.
+    pub fn asks_labels(&self) -> bool {
+        match self {
+            Self::Service => true,
+            Self::Field(field) => matches!(field.field.kind, Kind::Name(_)),
+            Self::Client | Self::Server | Self::Conversation | Self::Time(_) => false,
+        }
+    }
+
     /// Whether the two would write the same name twice.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let is_end = |by: &Self| matches!(by, Self::Client | Self::Server);
@@ -103,21 +114,21 @@ impl By {
     pub(super) fn of(&self, connection: &Connection) -> KeyPart {
         // Who is client of an RST that belongs to no connection is a guess.
         let is_guess = connection.closing == Closing::RstWithoutConnection;
-        if is_guess && !matches!(self, Self::Time(_) | Self::Field(_)) {
+        if is_guess && (!matches!(self, Self::Time(_) | Self::Field(_)) || self.asks_labels()) {
             return KeyPart::Unknown;
         }
         let ip = |end: SocketAddr| end.ip().to_canonical();
         match self {
             Self::Client => KeyPart::Address(ip(connection.orig)),
-            Self::Server => KeyPart::Service(SocketAddr::new(ip(connection.resp), connection.resp.port())),
+            Self::Server => KeyPart::Server(SocketAddr::new(ip(connection.resp), connection.resp.port())),
             Self::Conversation => KeyPart::Pair(ip(connection.orig), ip(connection.resp)),
-            Self::Service => KeyPart::Number(connection.resp.port().into()),
+            Self::Service => KeyPart::Service(connection.resp.port(), connection.labels.service),
             Self::Time(step) => KeyPart::Time(connection.start_ns / step * step, digits(*step)),
             Self::Field(field) => match field.field.value(connection, field.scope) {
                 Some(FieldValue::Word(word)) => KeyPart::Word(word),
                 Some(FieldValue::Number(_, number)) => KeyPart::Number(number),
                 Some(FieldValue::Address(address)) => KeyPart::Address(address),
-                Some(FieldValue::Text(_)) | None => KeyPart::Unknown,
+                Some(FieldValue::Text(_) | FieldValue::TcpPort(_)) | None => KeyPart::Unknown,
             },
         }
     }
@@ -139,7 +150,9 @@ impl fmt::Display for KeyPart {
             }
             Self::Address(address) => address.fmt(f),
             Self::Pair(client, server) => write!(f, "{client} -> {server}"),
-            Self::Service(server) => server.fmt(f),
+            Self::Server(server) => server.fmt(f),
+            Self::Service(port, None) => port.fmt(f),
+            Self::Service(port, Some(name)) => write!(f, "{port} {}", name.as_str()),
             Self::Word(word) => f.write_str(word),
         }
     }
@@ -162,11 +175,15 @@ const fn digits(step: u64) -> u8 {
 fn is_key(field: FieldRef) -> bool {
     matches!(field.field.kind, Kind::Word(_))
         || matches!(field.name(), "domain" | "ip.version" | "server.port" | "client.ip" | "server.ip" | "ct.count")
+        || matches!(field.field.kind, Kind::Name(_)) && field.name() != "zone"
 }
 
 /// What can be grouped by.
 fn known() -> Vec<&'static str> {
     let words = FIELDS.iter().map(|field| FieldRef { field, scope: Scope::Both });
-    let words = words.filter(|field| is_key(*field)).map(FieldRef::name);
-    ["client", "server", "conversation", "service", "time[:STEP]"].into_iter().chain(words).collect()
+    let words = words.filter(|field| is_key(*field)).map(FieldRef::name).filter(|name| *name != "service");
+    ["client", "server", "conversation", "service", "client-zone", "server-zone", "time[:STEP]"]
+        .into_iter()
+        .chain(words)
+        .collect()
 }

@@ -45,7 +45,7 @@ fn compare(Comparison { field, relation, values }: &Comparison<GroupRef>, row: &
             let is_one = |word: &str| words.iter().any(|known| known.name == word);
             field.word(row).is_some_and(|word| is_one(word) == (*relation != Relation::NotEqual))
         }
-        // No field of a group is an address or a text.
-        Values::Prefixes(_) | Values::Text(_) => false,
+        // No field of a group is an address, a text or a name.
+        Values::Prefixes(_) | Values::Text(_) | Values::Names(_) => false,
     }
 }

@@ -103,6 +103,11 @@ impl Query {
         Ok(Self { by, having, sort, limit, columns })
     }
 
+    /// Whether a key is the name of a zone or a service.
+    pub fn asks_labels(&self) -> bool {
+        self.by.iter().any(By::asks_labels)
+    }
+
     /// Whether the first key is the time.
     pub fn is_by_time(&self) -> bool {
         matches!(self.by.first(), Some(By::Time(_)))

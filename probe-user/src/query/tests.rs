@@ -123,6 +123,24 @@ fn rsts_without_a_connection_have_no_client_and_no_server() {
 }
 
 #[test]
+fn groups_by_zone_and_service_have_the_names_of_their_connections() {
+    let zones = crate::zone::Zones::default();
+    let shown = |by: &str| {
+        let mut rows = Rows::new(Query::read(by, None, None, 0, &[]).expect("a query"));
+        for mut one in all() {
+            one.labels = zones.labels(&one);
+            rows.add(&one);
+        }
+        shown(&rows.finish())
+    };
+    assert_eq!(shown("client-zone,server.zone"), [("private private".to_owned(), 5)]);
+    assert_eq!(shown("service"), [("80 http".to_owned(), 4), ("443 https".to_owned(), 1)]);
+    let query = |by| Query::read(by, None, None, 0, &[]);
+    assert!(query("server-zone").expect("a query").asks_labels() && !query("client").expect("a query").asks_labels());
+    assert!(query("zone").expect_err("refused").to_string().contains("client-zone, server-zone"));
+}
+
+#[test]
 fn what_was_not_counted_is_no_zero() {
     let mut control = one("10.0.0.2:80", "10.0.1.1:1000", [1, 0], 0);
     control.basis = crate::record::Basis::ControlOnly;

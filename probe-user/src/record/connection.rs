@@ -5,7 +5,10 @@
 
 use std::net::SocketAddr;
 
-use crate::{record::Fact, tcp::Letters};
+use crate::{
+    record::{Fact, Labels},
+    tcp::Letters,
+};
 
 /// One connection, closed or as it stands now.
 #[derive(Clone, PartialEq, Debug)]
@@ -53,6 +56,8 @@ pub struct Connection {
     pub written: Written,
     /// How complete the packet and byte counts are.
     pub basis: Basis,
+    /// Zones of its ends, and its service.
+    pub labels: Labels,
 }
 
 impl Connection {

@@ -94,6 +94,8 @@ pub enum Kind {
     Word(&'static Words),
     /// The history letters.
     Letters,
+    /// A name that a zones file or a table of ports gives: the connection's, or one end's.
+    Name(fn(&Connection, Scope) -> Option<FieldValue<'static>>),
 }
 
 impl Kind {
@@ -105,6 +107,7 @@ impl Kind {
             Self::Address => "address",
             Self::Word(_) => "word",
             Self::Letters => "letters",
+            Self::Name(_) => "name",
         }
     }
 }
@@ -174,6 +177,8 @@ pub enum FieldValue<'a> {
     Word(&'static str),
     /// Letters.
     Text(&'a str),
+    /// A TCP port without a name, `tcp/8443`.
+    TcpPort(u16),
 }
 
 impl Field {
@@ -188,6 +193,7 @@ impl Field {
             Kind::Port if !of_connection => {
                 Some(FieldValue::Number(Unit::Count, u64::from(end(connection, scope).port())))
             }
+            Kind::Name(of) => of(connection, scope),
             Kind::Address if !of_connection => Some(FieldValue::Address(address(connection, scope))),
             Kind::Number(..) | Kind::Word(_) | Kind::Letters | Kind::Port | Kind::Address => None,
         }

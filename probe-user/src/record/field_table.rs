@@ -4,8 +4,8 @@
 //! objects are in `report/json/connection.rs`, totals and groups in `report/json.rs`.
 
 use crate::record::{
-    Basis, Cause, Closing, Confidence, ConnState, Connection, Field, Impact, Json, Kind, NO_WORD, Opening, Orientation,
-    Provided, ResetBy, Scope, Side, Stage, Unit, Word, Words, Written, address,
+    Basis, Cause, Closing, Confidence, ConnState, Connection, Field, FieldValue, Impact, Json, Kind, NO_WORD, Opening,
+    Orientation, Provided, ResetBy, Scope, Side, Stage, Unit, Word, Words, Written, address,
 };
 
 /// A field and whose value of it.
@@ -52,6 +52,22 @@ impl std::fmt::Debug for FieldRef {
 pub fn all_names() -> impl Iterator<Item = &'static str> {
     let of = |field: &'static Field| field.names.into_iter().chain(field.also.iter().map(|(name, _)| *name));
     FIELDS.iter().flat_map(of).filter(|name| !name.is_empty())
+}
+
+/// The zone of one end.
+fn zone(one: &Connection, scope: Scope) -> Option<FieldValue<'static>> {
+    let name = match scope {
+        Scope::Both => None,
+        Scope::Client => one.labels.client_zone,
+        Scope::Server => one.labels.server_zone,
+    };
+    name.map(|name| FieldValue::Word(name.as_str()))
+}
+
+/// The service, by name or by port.
+fn service(one: &Connection, scope: Scope) -> Option<FieldValue<'static>> {
+    let name = one.labels.service.map_or(FieldValue::TcpPort(one.resp.port()), |name| FieldValue::Word(name.as_str()));
+    (scope == Scope::Both).then_some(name)
 }
 
 /// A TTL of 0 is none.
@@ -165,6 +181,20 @@ pub static FIELDS: &[Field] = &[
             "port: either one's, or the named one's",
         )
     },
+    Field {
+        also: &[
+            ("zone.clt", Scope::Client),
+            ("client_zone", Scope::Client),
+            ("zone.srv", Scope::Server),
+            ("server_zone", Scope::Server),
+        ],
+        ..when_seen(field(
+            ["zone", "client.zone", "server.zone"],
+            Json::End("zone"),
+            Kind::Name(zone),
+            "zone of the address, by prefix, VLAN or interface: either one's, or the named one's",
+        ))
+    },
     field(
         ["ip.version", "", ""],
         Json::Absent,
@@ -176,6 +206,12 @@ pub static FIELDS: &[Field] = &[
         "domain",
         Kind::Number(Unit::Count, |one| Some(u64::from(one.domain))),
         "VLAN or tunnel id with --domain, else 0",
+    ),
+    of_connection(
+        "service",
+        "service",
+        Kind::Name(service),
+        "name of what is served at the server's port; tcp/PORT where it has none",
     ),
     of_connection(
         "orientation",

@@ -6,8 +6,10 @@ mod connection;
 mod fact;
 mod field;
 pub mod field_table;
+mod label;
 mod names;
 
 pub use connection::*;
 pub use fact::{Fact, Value};
 pub use field::*;
+pub use label::{Labels, Name};

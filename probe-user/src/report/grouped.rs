@@ -11,13 +11,15 @@ use super::{
 };
 use crate::{
     query::{By, GroupRef, KeyPart, Query, Row},
-    record::{FieldValue, Unit},
+    record::{FieldValue, Name, Unit},
 };
 
 /// Schema of a row.
 pub const GROUP_SCHEMA: &str = "rstprobe.group/1";
 /// Schema of the document.
 pub const GROUPS_SCHEMA: &str = "rstprobe.groups/1";
+/// Key of the name of a service, beside its port.
+const SERVICE_NAME: &str = "service_name";
 /// Columns of a bar.
 const BAR: usize = 20;
 /// Eighths of a column, fullest last.
@@ -134,6 +136,7 @@ fn people(value: FieldValue<'_>) -> String {
         FieldValue::Number(Unit::Time, ns) => text::timestamp(ns),
         FieldValue::Number(Unit::PerSecond, bits) => format!("{:.3}", f64::from_bits(bits)),
         FieldValue::Address(address) => address.to_string(),
+        FieldValue::TcpPort(port) => format!("tcp/{port}"),
         FieldValue::Word(text) | FieldValue::Text(text) => text.to_owned(),
     }
 }
@@ -160,8 +163,16 @@ impl Serialize for RowJson<'_> {
                     map.serialize_entry("client", &())?;
                     map.serialize_entry("server", &())?;
                 }
+                KeyPart::Unknown if matches!(by, By::Service) => {
+                    map.serialize_entry(by.name(), &())?;
+                    map.serialize_entry(SERVICE_NAME, &())?;
+                }
                 KeyPart::Unknown => map.serialize_entry(by.name(), &())?,
                 KeyPart::Number(number) => map.serialize_entry(by.name(), number)?,
+                KeyPart::Service(port, name) => {
+                    map.serialize_entry(by.name(), port)?;
+                    map.serialize_entry(SERVICE_NAME, &name.map(Name::as_str))?;
+                }
                 KeyPart::Pair(client, server) => {
                     map.serialize_entry("client", client)?;
                     map.serialize_entry("server", server)?;
@@ -219,6 +230,7 @@ pub fn csv(grouped: &Grouped<'_>) -> String {
     let Grouped { query, rows, .. } = *grouped;
     let keys = query.by.iter().flat_map(|by| match by {
         By::Conversation => vec!["client", "server"],
+        By::Service => vec![by.name(), SERVICE_NAME],
         other => vec![other.name()],
     });
     let headings: Vec<&str> = keys.chain(query.columns.iter().map(|column| column.field().name)).collect();
@@ -233,7 +245,7 @@ pub fn csv(grouped: &Grouped<'_>) -> String {
 }
 
 fn csv_key(query: &Query, row: &Row) -> Vec<String> {
-    let columns = query.by.iter().map(|by| if matches!(by, By::Conversation) { 2 } else { 1 }).sum();
+    let columns = query.by.iter().map(|by| if matches!(by, By::Conversation | By::Service) { 2 } else { 1 }).sum();
     if row.key.is_empty() {
         return std::iter::once("others".to_owned())
             .chain(std::iter::repeat_n(String::new(), columns))
@@ -242,7 +254,10 @@ fn csv_key(query: &Query, row: &Row) -> Vec<String> {
     }
     let parts = query.by.iter().zip(&row.key).flat_map(|(by, part)| match part {
         KeyPart::Pair(client, server) => vec![client.to_string(), server.to_string()],
-        KeyPart::Unknown if matches!(by, By::Conversation) => vec![String::new(); 2],
+        KeyPart::Service(port, name) => {
+            vec![port.to_string(), name.map_or_else(String::new, |name| name.as_str().to_owned())]
+        }
+        KeyPart::Unknown if matches!(by, By::Conversation | By::Service) => vec![String::new(); 2],
         KeyPart::Unknown => vec![String::new()],
         other => vec![other.to_string()],
     });
@@ -313,8 +328,9 @@ mod tests {
         );
         assert_eq!((&line["rst.count.srv"], &line["rst.per_conn"]), (&3.into(), &1.0.into()));
         let csv = csv(&grouped);
-        assert!(csv.starts_with("client,server,service,connections,"), "{csv}");
-        assert!(csv.contains("\r\n10.0.0.1,10.0.0.2,80,3,"), "{csv}");
+        assert!(csv.starts_with("client,server,service,service_name,connections,"), "{csv}");
+        assert!(csv.contains("\r\n10.0.0.1,10.0.0.2,80,,3,"), "{csv}");
+        assert!(line["service_name"].is_null());
         let document = serde_json::to_value(document(&grouped)).expect("JSON");
         assert_eq!(document["groups"][0]["connections"], 3);
         assert_eq!(quoted("a \"b\", c"), "\"a \"\"b\"\", c\"");

@@ -1,11 +1,11 @@
 //! Tracker configuration: timeouts, bounds, and what is known of the host.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use crate::{tcp::timers::Timers, tracker::server_ports::LIKELY_SERVER_PORTS};
+use crate::{tcp::timers::Timers, tracker::server_ports::LIKELY_SERVER_PORTS, zone::Zones};
 
 /// How a [`crate::tracker::Tracker`] works.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct TrackerConfig {
     /// Timeouts.
     pub timers: Timers,
@@ -19,6 +19,8 @@ pub struct TrackerConfig {
     pub pure_acks_seen: bool,
     /// Records say what their verdicts rest on; false where nobody will look.
     pub facts: bool,
+    /// Names for the ends and services of records; `None` where nobody will ask.
+    pub zones: Option<Arc<Zones>>,
     /// Names of the reasons that [`crate::tracker::Tracker::kernel_reset`] gives by number.
     pub kernel_reasons: Vec<String>,
     /// Names of the reasons of [`crate::tracker::KernelWord::Dropped`] by number.
@@ -37,6 +39,7 @@ impl Default for TrackerConfig {
             likely_server_ports: LIKELY_SERVER_PORTS.to_vec(),
             pure_acks_seen: true,
             facts: true,
+            zones: Some(Arc::default()),
             kernel_reasons: Vec::new(),
             drop_reasons: Vec::new(),
             own_addresses: Vec::new(),

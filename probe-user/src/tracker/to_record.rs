@@ -15,7 +15,7 @@ use crate::tracker::kernel_resets::KernelResets;
 use crate::tracker::process::Process;
 use crate::tracker::reset_options::ResetOptions;
 use crate::{
-    record::{Basis, ConnState, Connection, Opening, Orientation, Side, Stage, Written},
+    record::{Basis, ConnState, Connection, Labels, Opening, Orientation, Side, Stage, Written},
     verdict,
     verdict::outcome,
 };
@@ -86,7 +86,7 @@ pub(crate) fn connection(
         (from_orig, from_resp) = (from_resp, from_orig);
     }
     [from_orig.lost_bytes, from_resp.lost_bytes] = lost;
-    Connection {
+    let mut connection = Connection {
         id: track.id,
         orig: socket(orig),
         resp: socket(resp),
@@ -108,7 +108,12 @@ pub(crate) fn connection(
         verdict,
         written,
         basis: track.counting.basis(),
+        labels: Labels::default(),
+    };
+    if let Some(zones) = &config.zones {
+        connection.labels = zones.labels(&connection);
     }
+    connection
 }
 
 /// How far it had come when the first RST was sent (Cloudflare Radar, `TCP resets and timeouts`).

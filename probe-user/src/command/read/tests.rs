@@ -60,7 +60,7 @@ fn no_output_is_written_over_a_capture() {
 
 #[test]
 fn frames_that_are_not_understood_are_named_and_are_a_failure() {
-    let mut decoder = Decoder::new(true, probe_ebpf::tunnel::NONE, crate::source::Domain::None);
+    let mut decoder = Decoder::new(true, probe_ebpf::tunnel::NONE, Domain::None);
     for (number, times) in [(147, 2), (1, 1)] {
         for _ in 0..times {
             let link = capture::LinkType::from_number(number);

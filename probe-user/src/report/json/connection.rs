@@ -163,6 +163,7 @@ impl Serialize for Scalar<'_> {
             None => serializer.serialize_none(),
             Some(FieldValue::Word(text) | FieldValue::Text(text)) => serializer.serialize_str(text),
             Some(FieldValue::Address(address)) => serializer.collect_str(&address),
+            Some(FieldValue::TcpPort(port)) => serializer.collect_str(&format_args!("tcp/{port}")),
             Some(FieldValue::Number(Unit::Count | Unit::Bytes, number)) => serializer.serialize_u64(number),
             Some(FieldValue::Number(Unit::Duration, ns)) => serializer.serialize_f64(ns as f64 / 1e9),
             Some(FieldValue::Number(Unit::Time, ns)) => serializer.serialize_str(&text::timestamp(ns)),
