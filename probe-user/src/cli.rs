@@ -180,6 +180,17 @@ pub struct QueryArgs {
     pub columns: Vec<String>,
 }
 
+/// How many rows are shown.
+#[derive(Args, Debug)]
+pub struct RowArgs {
+    /// Rows per table; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+    /// Every row of every table, and every finding
+    #[arg(long, conflicts_with_all = ["top", "limit"])]
+    pub all: bool,
+}
+
 /// Names of networks and services.
 #[derive(Args, Debug)]
 pub struct ZoneArgs {
@@ -262,9 +273,9 @@ pub struct SnapshotArgs {
     /// Names of networks and services.
     #[command(flatten)]
     pub zones: ZoneArgs,
-    /// Rows per table; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub top: usize,
+    /// Rows of each table.
+    #[command(flatten)]
+    pub rows: RowArgs,
     /// Also write the snapshot as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,
@@ -328,9 +339,9 @@ pub struct ReadArgs {
     /// Names of networks and services.
     #[command(flatten)]
     pub zones: ZoneArgs,
-    /// Rows per table; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub top: usize,
+    /// Rows of each table.
+    #[command(flatten)]
+    pub rows: RowArgs,
     /// Also write everything as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,

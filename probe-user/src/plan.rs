@@ -11,7 +11,7 @@ pub use error::PlanError;
 pub use evidence::EvidencePlan;
 use probe_ebpf::tunnel::Encapsulations;
 pub use view::{Format, ViewPlan};
-use view::{filter, query, view};
+use view::{filter, query, rows, view};
 
 use crate::{
     cli::{
@@ -258,8 +258,8 @@ impl TryFrom<SnapshotArgs> for WatchPlan {
             zones: args.zones.file,
             view: ViewPlan {
                 filter: filter(args.filter)?,
-                query: query(&args.query, args.format)?,
-                ..view(args.format, args.top, args.json_out, false)
+                query: query(&args.query, args.rows.all, args.format)?,
+                ..view(args.format, rows(&args.rows), args.json_out, false)
             },
         })
     }
@@ -278,7 +278,7 @@ impl TryFrom<RunArgs> for WatchPlan {
             zones: args.zones.file,
             view: ViewPlan {
                 filter: filter(args.filter)?,
-                query: query(&QueryArgs::default(), args.format)?,
+                query: query(&QueryArgs::default(), false, args.format)?,
                 ..view(args.format, 20, None, args.format != FormatArg::Json)
             },
         })
@@ -299,7 +299,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
             return Err(PlanError::StdinTwice);
         }
         let (encapsulations, domain) = encapsulation::of_captures(&args.encapsulation)?;
-        let query = query(&args.query, args.format)?;
+        let query = query(&args.query, args.rows.all, args.format)?;
         let follow = args.format == FormatArg::Ndjson && args.json_out.is_none() && query.is_none();
         Ok(Self {
             files: args.file,
@@ -315,7 +315,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
                 filter: filter(args.filter)?,
                 query,
                 is_final: true,
-                ..view(args.format, args.top, args.json_out, follow)
+                ..view(args.format, rows(&args.rows), args.json_out, follow)
             },
         })
     }

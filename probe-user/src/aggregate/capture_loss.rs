@@ -9,6 +9,8 @@ const LARGEST_WINDOW: u64 = 1 << 30;
 /// acknowledged and nobody saw is missing from the capture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CaptureLoss {
+    /// Connections of any kind of which one direction was seen only.
+    pub one_sided: u64,
     /// Such connections.
     pub connections: u64,
     /// Of these, connections with missing bytes, those of `implausible` aside.
@@ -26,6 +28,7 @@ impl CaptureLoss {
     /// Adds those of a connection.
     #[inline]
     pub fn add(&mut self, connection: &Connection) {
+        self.one_sided += u64::from(connection.lacks_a_direction());
         let whole = connection.is_established() && connection.closing == Closing::TwoFins;
         if !whole || connection.basis != Basis::AllSegments {
             return;
@@ -47,6 +50,7 @@ impl CaptureLoss {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
+            one_sided: self.one_sided + other.one_sided,
             connections: self.connections + other.connections,
             gapped: self.gapped + other.gapped,
             implausible: self.implausible + other.implausible,
@@ -73,10 +77,26 @@ mod tests {
     fn of(sides: &[(u64, u64)]) -> CaptureLoss {
         let mut sum = CaptureLoss::default();
         for &(bytes, payload_bytes) in sides {
-            let client = Side { bytes, payload_bytes, ..Side::default() };
-            sum.add(&connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, client, Side::default()));
+            let client = Side { bytes, payload_bytes, packets: 1, ..Side::default() };
+            let server = Side { packets: 1, ..Side::default() };
+            sum.add(&connection("10.0.0.2:80", Opening::Completed, Closing::TwoFins, client, server));
         }
         sum
+    }
+
+    #[test]
+    fn a_side_that_must_have_spoken_and_was_not_seen_is_missing() {
+        let (none, syn_ack) = (Side::default(), Side { syn_ack: 1, packets: 1, ..Side::default() });
+        let data = Side { payload_bytes: 10, packets: 1, ..Side::default() };
+        let syn = Side { syn: 1, packets: 1, ..Side::default() };
+        let count = |opening, client: Side, server: Side| {
+            let mut sum = CaptureLoss::default();
+            sum.add(&connection("10.0.0.2:80", opening, Closing::RstOnly, client, server));
+            sum.one_sided
+        };
+        assert_eq!((count(Opening::NotSeen, none, syn_ack), count(Opening::NotSeen, data, none)), (1, 1));
+        assert_eq!((count(Opening::Unanswered, syn, none), count(Opening::Completed, data, syn_ack)), (0, 0));
+        assert_eq!(count(Opening::OneSided, syn, none), 1);
     }
 
     #[test]

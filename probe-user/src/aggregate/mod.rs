@@ -38,8 +38,27 @@ pub struct Aggregate {
     pub clients: Groups,
     causes: Causes,
     closings: Tally<{ Closing::ALL.len() }>,
+    outcomes: Outcomes,
     /// How much of what was sent was seen.
     pub capture_loss: CaptureLoss,
+}
+
+/// Why a connection ended, who reset it, and what it cost.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Outcome {
+    /// Why.
+    pub cause: Cause,
+    /// Who.
+    pub by: ResetBy,
+    /// What it cost.
+    pub impact: Impact,
+}
+
+impl Outcome {
+    /// Its place among all.
+    const fn place(self) -> usize {
+        (self.cause as usize * ResetBy::ALL.len() + self.by as usize) * Impact::ALL.len() + self.impact as usize
+    }
 }
 
 /// What was said of a connection by itself, as far as sums depend on it.
@@ -55,6 +74,9 @@ struct OfOne {
 /// Numbers of a server's and a client's row.
 type Rows = [u32; 2];
 
+/// Connections by cause, by who reset them, and by what it cost.
+type Outcomes = Tally<{ Cause::ALL.len() * ResetBy::ALL.len() * Impact::ALL.len() }>;
+
 /// Connections by cause.
 type Causes = Tally<{ Cause::ALL.len() }>;
 
@@ -67,6 +89,7 @@ impl Aggregate {
             clients: Groups::new(max_groups),
             causes: Tally::default(),
             closings: Tally::default(),
+            outcomes: Tally::default(),
             capture_loss: CaptureLoss::default(),
         }
     }
@@ -79,6 +102,14 @@ impl Aggregate {
     /// Connections by how they ended.
     pub fn closings(&self) -> impl Iterator<Item = (Closing, u64)> {
         self.closings.of(Closing::ALL)
+    }
+
+    /// Connections by cause, who reset them and what it cost, in the order of these words. RSTs that belong to no connection
+    /// are in none.
+    pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
+        let all = Cause::ALL.iter().flat_map(|&cause| ResetBy::ALL.iter().map(move |&by| (cause, by)));
+        let all = all.flat_map(|(cause, by)| Impact::ALL.iter().map(move |&impact| Outcome { cause, by, impact }));
+        all.map(|outcome| (outcome, self.outcomes.count(outcome.place()))).filter(|(_, count)| *count > 0)
     }
 
     /// Adds one connection, judged.
@@ -104,6 +135,10 @@ impl Aggregate {
     fn add_words(&mut self, connection: &Connection) {
         self.causes.add(connection.verdict.cause as usize);
         self.closings.add(connection.closing as usize);
+        if connection.closing != Closing::RstWithoutConnection {
+            let (cause, impact) = (connection.verdict.cause, connection.verdict.impact);
+            self.outcomes.add(Outcome { cause, by: connection.reset_by, impact }.place());
+        }
         self.capture_loss.add(connection);
     }
 
@@ -113,6 +148,8 @@ impl Aggregate {
         let now = if cause == Cause::HealthCheck { Impact::None } else { impact };
         let by = if cause == Cause::RefusedByFirewall { ResetBy::Middle } else { reset_by };
         self.causes.change(of_one as usize, cause as usize);
+        let before = Outcome { cause: of_one, by: reset_by, impact };
+        self.outcomes.change(before.place(), Outcome { cause, by, impact: now }.place());
         self.totals.change_reset_by(reset_by, by);
         self.totals.impacts.change(impact, now);
         let no_loss = if now.is_loss() { 0 } else { lossy_rsts };

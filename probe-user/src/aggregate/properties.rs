@@ -68,6 +68,7 @@ fn read(groups: &Groups) -> Vec<impl PartialEq + std::fmt::Debug> {
 fn assert_same(batch: &Aggregate, one_by_one: &Aggregate) {
     assert_eq!(batch.totals, one_by_one.totals);
     assert!(batch.causes().eq(one_by_one.causes()));
+    assert!(batch.outcomes().eq(one_by_one.outcomes()));
     assert!(batch.closings().eq(one_by_one.closings()));
     assert_eq!(batch.capture_loss, one_by_one.capture_loss);
     assert_eq!(read(&batch.servers), read(&one_by_one.servers));

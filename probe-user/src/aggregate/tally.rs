@@ -43,7 +43,8 @@ impl<const N: usize> Tally<N> {
         }
     }
 
-    fn count(&self, word: usize) -> u64 {
+    /// How many were counted under a word.
+    pub(super) fn count(&self, word: usize) -> u64 {
         let high = self.high.as_ref().map_or(0, |high| high[word]);
         u64::from(high) << 32 | u64::from(self.low[word])
     }

@@ -141,6 +141,8 @@ fn window(plan: &WatchPlan, session: &Session) -> Window {
             Action::Pass => "pass",
             Action::Drop => "drop",
         },
+        is_cut_short: false,
+        has_no_tcp: false,
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
         Err(error) if reading.decoder.accounting().frames == 0 => Err(error),
         outcome => {
             let not_understood = counters::not_understood(reading.decoder.accounting());
+            reading.window.is_cut_short = outcome.is_err();
             let finished = reading.finish();
             finished.and(outcome).and(not_understood.map_or(Ok(()), |what| Err(RunError::LinkTypes(what))))
         }

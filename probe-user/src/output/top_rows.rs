@@ -1,22 +1,29 @@
-//! Top rows: the connections that a table with a limited number of rows shows: those that lost something first, then those with
+//! Top rows: the connections that a table with a limited number of rows shows: those that lost most first, then those with
 //! resets, then the earliest.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+};
 
 use crate::record::Connection;
 
-/// The earliest so many of each kind.
+/// Order within a kind: the greatest loss first, then the earliest.
+type Rank = (Reverse<u64>, u64, u64);
+
+/// The first so many of each kind.
 pub(crate) struct TopRows {
     rows: usize,
     /// Without a reset, with one, and with a loss.
-    earliest: [BinaryHeap<ByStart>; 3],
-    /// Those that start later are not wanted.
-    latest_ns: [u64; 3],
+    first: [BinaryHeap<ByRank>; 3],
+    /// Those that come later are not wanted.
+    last: [Rank; 3],
 }
 
 impl TopRows {
     pub(crate) fn new(rows: usize) -> Self {
-        Self { rows, earliest: [BinaryHeap::new(), BinaryHeap::new(), BinaryHeap::new()], latest_ns: [u64::MAX; 3] }
+        let last = (Reverse(0), u64::MAX, u64::MAX);
+        Self { rows, first: [BinaryHeap::new(), BinaryHeap::new(), BinaryHeap::new()], last: [last; 3] }
     }
 
     /// Keeps the connection if it may be among those shown.
@@ -25,57 +32,54 @@ impl TopRows {
         let is_loss = connection.verdict.impact.is_loss();
         let kind = if is_loss { 2 } else { usize::from(connection.rst_count() > 0) };
         // Nearly always false, and then the record need not be copied.
-        if connection.start_ns <= self.latest_ns[kind] {
+        if rank(connection) < self.last[kind] {
             self.keep(connection, kind);
         }
     }
 
     #[cold]
     fn keep(&mut self, connection: &Connection, kind: usize) {
-        let heap = &mut self.earliest[kind];
+        let heap = &mut self.first[kind];
         if heap.len() < self.rows {
-            heap.push(ByStart(connection.clone()));
-        } else if let Some(mut latest) = heap.peek_mut()
-            && (connection.start_ns, connection.id) < latest.key()
-        {
-            *latest = ByStart(connection.clone());
+            heap.push(ByRank(connection.clone()));
+        } else if let Some(mut last) = heap.peek_mut() {
+            *last = ByRank(connection.clone());
         }
-        if heap.len() >= self.rows {
-            self.latest_ns[kind] = heap.peek().map_or(0, |latest| latest.0.start_ns);
+        if let Some(last) = heap.peek().filter(|_| heap.len() >= self.rows) {
+            self.last[kind] = rank(&last.0);
         }
     }
 
     /// All that were kept, in no order.
     pub(crate) fn into_connections(self) -> impl Iterator<Item = Connection> {
-        self.earliest.into_iter().flatten().map(|one| one.0)
+        self.first.into_iter().flatten().map(|one| one.0)
     }
 }
 
-/// In order of start.
-struct ByStart(Connection);
-
-impl ByStart {
-    fn key(&self) -> (u64, u64) {
-        (self.0.start_ns, self.0.id)
-    }
+/// Of a connection that lost nothing by its start alone.
+fn rank(connection: &Connection) -> Rank {
+    (Reverse(connection.lost_if_loss().unwrap_or(0)), connection.start_ns, connection.id)
 }
 
-impl PartialEq for ByStart {
+/// In order of rank.
+struct ByRank(Connection);
+
+impl PartialEq for ByRank {
     fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
+        rank(&self.0) == rank(&other.0)
     }
 }
 
-impl Eq for ByStart {}
+impl Eq for ByRank {}
 
-impl PartialOrd for ByStart {
+impl PartialOrd for ByRank {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for ByStart {
+impl Ord for ByRank {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(&other.key())
+        rank(&self.0).cmp(&rank(&other.0))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    aggregate::{Habits, Pending},
+    aggregate::{CaptureLoss, Habits, Pending},
     plan::{Format, ViewPlan},
     query::Rows,
     record::Connection,
@@ -11,9 +11,10 @@ use crate::{
         Loss, Snapshot, Window,
         flood::Flood,
         grouped::{self, Grouped},
-        json, line,
+        json, line, losses,
         quality::Quality,
-        table, zeek,
+        table::{self, Style},
+        zeek,
     },
     tracker::TrackerStats,
 };
@@ -38,6 +39,8 @@ const CHUNK: usize = 64 << 10;
 pub(crate) struct View {
     plan: ViewPlan,
     stdout: Stdout,
+    /// Of lines.
+    style: Style,
     json_out: Option<JsonFile>,
     selection: Selection,
     pending: Pending,
@@ -48,6 +51,8 @@ pub(crate) struct View {
     shown: Option<TopRows>,
     /// Groups that are printed instead of connections.
     groups: Option<Rows>,
+    /// Of what is in groups: what of it was never seen.
+    group_loss: CaptureLoss,
     unlisted: u64,
     /// Connections that were judged and added to their groups before all was known: too many were waiting.
     judged_early: u64,
@@ -71,6 +76,7 @@ impl View {
         Ok(Self {
             plan: plan.clone(),
             stdout,
+            style: output::style(plan.rows),
             selection,
             json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
             pending: Pending::new(MAX_GROUPS),
@@ -79,6 +85,7 @@ impl View {
             waiting: Vec::new(),
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
             groups: plan.query.clone().map(Rows::new),
+            group_loss: CaptureLoss::default(),
             unlisted: 0,
             judged_early: 0,
             not_printed: 0,
@@ -91,7 +98,7 @@ impl View {
     /// What comes before the first connection.
     pub(crate) fn begin(&self) -> Result<(), RunError> {
         match self.plan.format {
-            Format::Table if self.plan.follow => self.stdout.print(&line::heading()),
+            Format::Table if self.plan.follow => self.stdout.print(&line::heading(self.style)),
             Format::Zeek => self.stdout.print(&zeek::header()),
             _ => Ok(()),
         }
@@ -166,34 +173,41 @@ impl View {
             }
             self.judged_early += u64::from(Habits::may_change(&connection));
             self.habits.judge(&mut connection);
-            if self.selection.passes(&connection)
-                && let Some(groups) = self.groups.as_mut()
-            {
-                groups.add(&connection);
+            if self.selection.passes(&connection) {
+                self.add_to_group(&connection);
             }
+        }
+    }
+
+    fn add_to_group(&mut self, connection: &Connection) {
+        self.group_loss.add(connection);
+        if let Some(groups) = self.groups.as_mut() {
+            groups.add(connection);
         }
     }
 
     /// Prints the groups, and what is in none of them.
     fn finish_groups(
         mut self,
-        mut groups: Rows,
         window: &Window,
-        losses: &[Loss],
+        counted: &[Loss],
         flood: &Flood,
+        stats: &TrackerStats,
     ) -> Result<(), RunError> {
         for mut connection in std::mem::take(&mut self.waiting) {
             self.habits.judge(&mut connection);
             if self.selection.passes(&connection) {
-                groups.add(&connection);
+                self.add_to_group(&connection);
             }
         }
+        let Some(groups) = self.groups.take() else { return Ok(()) };
+        let quality = quality(&self.selection, self.group_loss, counted, stats);
         let query = groups.query().clone();
         let (rows, more) = groups.finish();
         let filter = self.plan.filter.as_ref().map(ToString::to_string);
-        let grouped = Grouped { query: &query, rows: &rows, more, filter: filter.as_deref() };
-        let lost = table::loss_statement(losses, window);
-        if let Some(notice) = table::view_notice(window, flood) {
+        let grouped = Grouped { query: &query, rows: &rows, more, filter: filter.as_deref(), quality: &quality };
+        let lost = losses::loss_statement(counted, window, &quality) + &lines(&quality.notices());
+        if let Some(notice) = losses::view_notice(window, flood) {
             output::say(&notice);
         }
         let printed = match self.plan.format {
@@ -201,10 +215,12 @@ impl View {
             Format::Ndjson => self.stdout.print(&grouped::lines(&grouped)?),
             Format::Csv => self.stdout.print(&grouped::csv(&grouped)),
             Format::Table | Format::Zeek | Format::ZeekJson => {
-                self.stdout.print(&(grouped::table_of(&grouped, output::style(self.plan.rows)) + &lost))
+                let style = output::style(self.plan.rows);
+                self.stdout.print(&(grouped::table_of(&grouped, style) + &table::prose(&lost, style)))
             }
         };
-        if self.plan.format != Format::Table && losses.iter().any(|loss| loss.matters && loss.count > 0) {
+        let is_whole = lost.trim_start().starts_with(losses::NOTHING_LOST) && quality.notices().is_empty();
+        if self.plan.format != Format::Table && !is_whole {
             output::say(lost.trim());
         }
         printed.and(self.stdout.close())
@@ -241,7 +257,7 @@ impl View {
             Format::Ndjson => *text += &json::connection_line(connection, provisional)?,
             Format::Zeek => zeek::append_line(text, connection),
             Format::ZeekJson => *text += &zeek::json_line(connection)?,
-            Format::Table | Format::Json | Format::Csv => *text += &line::connection(connection),
+            Format::Table | Format::Json | Format::Csv => *text += &line::connection(connection, self.style),
         }
         Ok(())
     }
@@ -265,15 +281,16 @@ impl View {
     /// Prints what is left: the whole snapshot, or the summary after a stream of connections.
     pub(crate) fn finish(
         mut self,
-        window: Window,
+        mut window: Window,
         mut losses: Vec<Loss>,
         books: Vec<(&'static str, u64)>,
         flood: Flood,
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
-        if let Some(groups) = self.groups.take() {
+        window.has_no_tcp = books.iter().any(|(name, count)| *name == "tcp" && *count == 0);
+        if self.groups.is_some() {
             losses.push(Loss { name: "judged_early", count: self.judged_early, matters: true });
-            return self.finish_groups(groups, &window, &losses, &flood);
+            return self.finish_groups(&window, &losses, &flood, stats);
         }
         let mut aggregate = self.pending.settle(&self.habits);
         let is_added = self.shown.is_some();
@@ -292,10 +309,7 @@ impl View {
         });
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let whole = aggregate.capture_loss.and(self.selection.capture_loss());
-        let shed = losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0);
-        let left_out = losses.iter().filter(|loss| WRONG_CHECKSUMS.contains(&loss.name)).map(|loss| loss.count).sum();
-        let quality = Quality { copies: stats.copies, whole, shed, wrong_checksums: left_out };
+        let quality = quality(&self.selection, aggregate.capture_loss, &losses, stats);
         let filter = self.selection.filtered();
         let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.waiting };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
@@ -303,6 +317,21 @@ impl View {
         let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());
         file.and(printed)
     }
+}
+
+/// How good the capture is, of everything: of what passed the selection, and of what did not.
+fn quality(selection: &Selection, whole: CaptureLoss, losses: &[Loss], stats: &TrackerStats) -> Quality {
+    Quality {
+        copies: stats.copies,
+        whole: whole.and(selection.capture_loss()),
+        shed: losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0),
+        wrong_checksums: losses.iter().filter(|loss| WRONG_CHECKSUMS.contains(&loss.name)).map(|loss| loss.count).sum(),
+    }
+}
+
+/// Each with an end of line.
+fn lines(notices: &[String]) -> String {
+    notices.iter().flat_map(|notice| [notice.as_str(), "\n"]).collect()
 }
 
 fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), RunError> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::PlanError;
 use crate::{
-    cli::{FormatArg, QueryArgs},
+    cli::{FormatArg, QueryArgs, RowArgs},
     filter::Filter,
     query::Query,
 };
@@ -85,12 +85,17 @@ pub(super) fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, fo
     }
 }
 
+/// Rows per table, 0 for all.
+pub(super) fn rows(args: &RowArgs) -> usize {
+    if args.all { 0 } else { args.top }
+}
+
 pub(super) fn filter(expression: Option<String>) -> Result<Option<Filter>, PlanError> {
     let refused = |source| PlanError::Filter { option: "--filter", source };
     expression.map(|expression| expression.parse().map_err(refused)).transpose()
 }
 
-pub(super) fn query(args: &QueryArgs, format: FormatArg) -> Result<Option<Query>, PlanError> {
+pub(super) fn query(args: &QueryArgs, is_all: bool, format: FormatArg) -> Result<Option<Query>, PlanError> {
     let refused = |format, why| Err(PlanError::Format { format, why });
     match (&args.by, format) {
         (None, FormatArg::Csv) => return refused("csv", "groups only; name what to group by (--by)"),
@@ -100,6 +105,12 @@ pub(super) fn query(args: &QueryArgs, format: FormatArg) -> Result<Option<Query>
         _ => {}
     }
     let Some(by) = &args.by else { return Ok(None) };
-    let query = Query::read(by, args.having.as_deref(), args.sort.as_deref(), args.limit, &args.columns)?;
+    let query = Query::read(
+        by,
+        args.having.as_deref(),
+        args.sort.as_deref(),
+        if is_all { 0 } else { args.limit },
+        &args.columns,
+    )?;
     Ok(Some(query))
 }

@@ -66,6 +66,13 @@ impl Connection {
         self.from_orig.rst + self.from_resp.rst
     }
 
+    /// Payload that was discarded, where the connection lost something; `None` where it did not. Orders connections by what they
+    /// lost.
+    pub fn lost_if_loss(&self) -> Option<u64> {
+        let lost_bytes = self.from_orig.lost_bytes.saturating_add(self.from_resp.lost_bytes);
+        self.verdict.impact.is_loss().then_some(lost_bytes)
+    }
+
     /// FIN segments, both directions.
     pub fn fin_count(&self) -> u64 {
         self.from_orig.fin + self.from_resp.fin
@@ -98,6 +105,15 @@ impl Connection {
         ];
         let value = bits.into_iter().enumerate().map(|(bit, is_set)| u8::from(is_set) << bit).sum();
         (self.basis != Basis::ControlOnly).then_some(value)
+    }
+
+    /// True when only one direction was ever seen although the other one has spoken, as far as every segment was counted: also
+    /// where [`Self::is_one_sided`] is not said because it is known how the connection ended.
+    pub fn lacks_a_direction(&self) -> bool {
+        let (orig, resp) = (&self.from_orig, &self.from_resp);
+        let client_is_missing = orig.packets == 0 && (resp.syn_ack > 0 || resp.payload_bytes > 0);
+        let server_is_missing = resp.packets == 0 && orig.payload_bytes > 0;
+        self.is_one_sided() || self.basis == Basis::AllSegments && (client_is_missing || server_is_missing)
     }
 
     /// True when only one direction was ever seen although the other must exist.

@@ -49,6 +49,69 @@ pub(super) fn fit(table: &mut Table, style: Style, order: &[&str]) {
     }
 }
 
+/// The text of a table; what is wider than the terminal all the same is cut, which an ellipsis tells.
+pub(super) fn rendered(table: &Table, style: Style) -> String {
+    let text = table.trim_fmt();
+    match style.width {
+        Some(width) => text.lines().map(|line| cut(line, width.into())).collect::<Vec<_>>().join("\n"),
+        None => text,
+    }
+}
+
+/// A line of at most so many columns; sequences that colour it take none.
+fn cut(line: &str, width: usize) -> String {
+    let seen = |part: (usize, &str)| match part {
+        (0, text) => text.to_owned(),
+        (_, sequence) => sequence.split_once('m').map_or("", |(_, text)| text).to_owned(),
+    };
+    let seen: String = line.split('\u{1b}').enumerate().map(seen).collect();
+    // Blanks at the end are within a colour, where nobody trims them.
+    let fits = seen.trim_end().chars().count() <= width;
+    let (mut out, mut column, mut is_sequence) = (String::new(), 0, false);
+    for letter in line.chars() {
+        is_sequence |= letter == '\u{1b}';
+        if is_sequence {
+            out.push(letter);
+            is_sequence = letter != 'm';
+            continue;
+        }
+        column += 1;
+        if column < width || column == width && fits {
+            out.push(letter);
+        } else if column == width {
+            out.push('…');
+        }
+    }
+    out
+}
+
+/// Text in lines of at most so many columns, broken at blanks; what goes on below begins `indent` columns further in than its
+/// line. Words that are longer are left whole.
+pub(super) fn wrapped(text: &str, style: Style, indent: usize) -> String {
+    let Some(width) = style.width.map(usize::from) else { return text.to_owned() };
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        let first = line.len() - line.trim_start().len();
+        let (mut column, mut is_first) = (0, true);
+        for word in line.split(' ') {
+            let length = word.chars().filter(|letter| !letter.is_control()).count();
+            if !is_first && column + 1 + length > width && column > first + indent {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', first + indent));
+                column = first + indent;
+            } else if !is_first {
+                out.push(' ');
+                column += 1;
+            }
+            out.push_str(word);
+            (column, is_first) = (column + length, false);
+        }
+        out.push_str(end);
+    }
+    out
+}
+
 /// A cell aligned as numbers are.
 pub(super) fn number(value: impl ToString) -> Cell {
     Cell::new(value).set_alignment(CellAlignment::Right)
@@ -67,5 +130,31 @@ pub(super) fn limit(rows: usize, style: Style) -> usize {
 
 /// The table and how many rows it leaves out.
 pub(super) fn more(out: String, shown: usize, all: usize) -> String {
-    if shown == all { out } else { format!("{out}\n... and {} more (--top 0 shows all)", all - shown) }
+    if shown == all { out } else { format!("{out}\n... and {} more (--all shows all)", all - shown) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(width: u16) -> Style {
+        Style { width: Some(width), ..Style::default() }
+    }
+
+    #[test]
+    fn prose_is_broken_at_blanks_and_goes_on_further_in() {
+        let text = "  1. one two three\n     Next: a verylongwordthatfitsnowhere b\n\n";
+        let lines = "  1. one two\n      three\n     Next: a\n         verylongwordthatfitsnowhere\n         b\n\n";
+        assert_eq!(wrapped(text, of(12), 4), lines);
+        assert_eq!(wrapped(text, Style::default(), 4), text);
+        assert_eq!(wrapped(text, of(80), 4), text);
+    }
+
+    #[test]
+    fn lines_are_cut_by_what_is_seen_of_them() {
+        assert_eq!((cut("abcdef", 6), cut("abcdef", 4)), ("abcdef".to_owned(), "abc…".to_owned()));
+        assert_eq!(cut("\u{1b}[2mab\u{1b}[0mcdef", 6), "\u{1b}[2mab\u{1b}[0mcdef");
+        assert_eq!(cut("\u{1b}[2mab  \u{1b}[0m", 2), "\u{1b}[2mab\u{1b}[0m", "blanks need no room");
+        assert_eq!(cut("\u{1b}[2mab\u{1b}[0mcdef", 3), "\u{1b}[2mab\u{1b}[0m…");
+    }
 }

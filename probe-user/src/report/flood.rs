@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use comfy_table::Cell;
 use serde::Serialize;
 
-use super::cells::{Style, limit, more, number, table};
+use super::cells::{Style, limit, more, number, rendered, table};
 use crate::aggregate::FlagTotals;
 
 /// Segments that are in no connection because there were too many of them, by service.
@@ -121,7 +121,7 @@ pub(super) fn section(flood: &Flood, style: Style) -> String {
         let numbers = [flags.syn, flags.syn_ack, flags.fin, flags.rst, *data, *claimed];
         table.add_row(std::iter::once(Cell::new(name)).chain(numbers.into_iter().map(number)));
     }
-    more(table.trim_fmt(), shown, rows.len())
+    more(rendered(&table, style), shown, rows.len())
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use comfy_table::Cell;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    cells::{Style, emphasised, fit, number, table},
+    cells::{Style, emphasised, fit, number, rendered, table},
+    quality::{Quality, QualityJson},
     text,
 };
 use crate::{
@@ -36,11 +37,13 @@ pub struct Grouped<'a> {
     pub more: usize,
     /// The condition on connections, in its canonical form.
     pub filter: Option<&'a str>,
+    /// How good the capture is, of everything.
+    pub quality: &'a Quality,
 }
 
 /// The table; with `--by time` RSTs per connection are drawn, from clients and from servers.
 pub fn table_of(grouped: &Grouped<'_>, style: Style) -> String {
-    let Grouped { query, rows, more, filter } = *grouped;
+    let Grouped { query, rows, more, filter, .. } = *grouped;
     let mut out = String::new();
     if let Some(filter) = filter {
         writeln!(out, "Only what meets `{filter}`").expect("a String takes everything");
@@ -62,7 +65,7 @@ pub fn table_of(grouped: &Grouped<'_>, style: Style) -> String {
         table.add_row(cells);
     }
     fit(&mut table, style, &left_out_first(query));
-    out += &table.trim_fmt();
+    out += &rendered(&table, style);
     out.push('\n');
     if more > 0 {
         writeln!(out, "... and {more} more (--limit 0 shows all)").expect("a String takes everything");
@@ -203,13 +206,22 @@ struct GroupsJson<'a> {
     groups: Vec<RowJson<'a>>,
     /// Rows beyond `--limit`.
     more: usize,
+    /// How good the capture is, of everything, whatever the filter.
+    quality: QualityJson,
 }
 
 /// The document.
 pub fn document<'a>(grouped: &Grouped<'a>) -> impl Serialize + 'a {
-    let Grouped { query, rows, more, filter } = *grouped;
+    let Grouped { query, rows, more, filter, quality } = *grouped;
     let groups = rows.iter().map(|row| RowJson { schema: None, query, row }).collect();
-    GroupsJson { schema: GROUPS_SCHEMA, filter, by: query.by.iter().map(By::name).collect(), groups, more }
+    GroupsJson {
+        schema: GROUPS_SCHEMA,
+        filter,
+        by: query.by.iter().map(By::name).collect(),
+        groups,
+        more,
+        quality: quality.into(),
+    }
 }
 
 /// A line for each row.
@@ -306,7 +318,13 @@ mod tests {
     #[test]
     fn time_is_drawn_with_the_greatest_value_as_the_longest_bar() {
         let (query, rows) = rows("time");
-        let grouped = Grouped { query: &query, rows: &rows, more: 2, filter: Some("rst.count > 0") };
+        let grouped = Grouped {
+            query: &query,
+            rows: &rows,
+            more: 2,
+            filter: Some("rst.count > 0"),
+            quality: &Quality::default(),
+        };
         let text = table_of(&grouped, Style::default());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!((lines.len(), lines[0]), (6, "Only what meets `rst.count > 0`"));
@@ -320,7 +338,7 @@ mod tests {
     #[test]
     fn json_and_csv_have_the_same_values() {
         let (query, rows) = rows("conversation,service");
-        let grouped = Grouped { query: &query, rows: &rows, more: 0, filter: None };
+        let grouped = Grouped { query: &query, rows: &rows, more: 0, filter: None, quality: &Quality::default() };
         let line: serde_json::Value = serde_json::from_str(&lines(&grouped).expect("JSON")).expect("JSON");
         assert_eq!(
             (&line["client"], &line["server"], &line["service"]),

@@ -128,6 +128,8 @@ struct WindowJson<'a> {
     action: &'static str,
     /// What this host sent on its own interface was not seen: half of each connection.
     one_way: bool,
+    /// A capture could not be read to its end.
+    cut_short: bool,
 }
 
 impl<'a> From<&'a Window> for WindowJson<'a> {
@@ -147,6 +149,7 @@ impl<'a> From<&'a Window> for WindowJson<'a> {
             depth: window.depth,
             action: window.action,
             one_way: window.is_one_way,
+            cut_short: window.is_cut_short,
         }
     }
 }

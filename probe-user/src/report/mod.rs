@@ -12,6 +12,8 @@ mod interface_counters;
 pub mod json;
 pub mod ladder;
 pub mod line;
+pub mod losses;
+mod outcomes;
 pub mod quality;
 pub mod table;
 mod text;
@@ -77,6 +79,10 @@ pub struct Window {
     pub depth: &'static str,
     /// `pass` or `drop`; empty for captures.
     pub action: &'static str,
+    /// A capture could not be read to its end.
+    pub is_cut_short: bool,
+    /// There was no TCP segment at all.
+    pub has_no_tcp: bool,
 }
 
 /// One interface of a window.

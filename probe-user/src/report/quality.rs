@@ -86,7 +86,7 @@ impl Quality {
     /// What people should know; nothing when all is well.
     pub fn notices(&self) -> Vec<String> {
         let mut notices: Vec<String> = self.copies_notice().into_iter().collect();
-        let CaptureLoss { connections, gapped, implausible, all, missing } = self.whole;
+        let CaptureLoss { connections, gapped, implausible, all, missing, .. } = self.whole;
         if let Some(loss) = self.capture_loss()
             && (missing * 100 >= all * TELL_LOSS || gapped * 100 >= connections * TELL_LOSS)
             && gapped > 0
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn little_is_not_worth_a_word_and_much_is() {
         let copies = CopyCounts { control_segments: 1000, control_copies: 1, ..CopyCounts::default() };
-        let whole = CaptureLoss { connections: 200, gapped: 1, implausible: 0, all: 1000, missing: 9 };
+        let whole = CaptureLoss { connections: 200, gapped: 1, implausible: 0, one_sided: 0, all: 1000, missing: 9 };
         let few = Quality { copies, whole, ..Quality::default() };
         assert_eq!(few.notices(), Vec::<String>::new());
         assert_eq!((few.capture_loss(), few.data_copies()), (Some(0.009), None));

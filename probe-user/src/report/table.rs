@@ -1,25 +1,28 @@
 //! Tables for the terminal: the answer first (who resets, and why), then the groups, then the connections.
 
-use std::fmt::Write as _;
+use std::{cmp::Reverse, fmt::Write as _};
 
 use comfy_table::{Cell, CellAlignment};
 
 pub use super::cells::Style;
 use super::{
-    Loss, Snapshot, Window,
-    cells::{emphasised, fit, limit, more, number, table},
-    findings, flood, interface_counters, text,
+    Snapshot,
+    cells::{emphasised, fit, limit, more, number, rendered, table, wrapped},
+    findings, flood,
+    losses::{HALF_SEEN, loss_statement},
+    outcomes, text,
 };
 use crate::{
     aggregate::{Group, GroupKey, Totals},
     record::{Basis, Cause, Connection, Impact},
 };
 
-/// The whole snapshot.
+/// The whole snapshot: findings, why connections were reset or failed, servers, clients, connections, and what was lost.
 pub fn snapshot(snapshot: &Snapshot, style: Style) -> String {
-    let mut out = String::new();
-    headline(&mut out, snapshot);
-    section(&mut out, "Findings, worst first", &findings::section(snapshot, style), style);
+    let mut out = wrapped(&headline(snapshot), style, 2);
+    section(&mut out, "Findings, worst first", &wrapped(&findings::section(snapshot, style), style, 4), style);
+    let outcomes_title = outcomes::title(&snapshot.aggregate, snapshot.filter.is_some());
+    section(&mut out, &outcomes_title, &outcomes::section(&snapshot.aggregate, style), style);
     section(
         &mut out,
         "Flooded services (segments counted here are in no connection)",
@@ -28,32 +31,60 @@ pub fn snapshot(snapshot: &Snapshot, style: Style) -> String {
     );
     let (servers, clients) = (&snapshot.aggregate.servers, &snapshot.aggregate.clients);
     let shown = servers.by_rst(limit(servers.len(), style));
-    section(&mut out, "Servers by losses, then RST", &groups(&shown, servers.len(), "SERVER", style), style);
+    section(&mut out, "Servers, by losses, then RST", &groups(&shown, servers.len(), "SERVER", style), style);
     let shown = clients.by_server_rst(limit(clients.len(), style));
-    section(&mut out, "Clients by losses, then server RST", &groups(&shown, clients.len(), "CLIENT", style), style);
     section(
         &mut out,
-        "Connections (client/server where two numbers)",
-        &connections(&snapshot.connections, records(snapshot), style),
+        "Clients, by losses, then RST of servers",
+        &groups(&shown, clients.len(), "CLIENT", style),
         style,
     );
-    losses(&mut out, snapshot);
+    let is_all = limit(snapshot.connections.len(), style) == snapshot.connections.len();
+    let title = if is_all {
+        "Connections, by start"
+    } else {
+        "Connections, worst first: by what they lost, then RST, then start"
+    };
+    section(&mut out, title, &connections(&snapshot.connections, records(snapshot), style), style);
+    if !servers.is_empty() || !snapshot.connections.is_empty() {
+        out.push('\n');
+        out.push_str(&wrapped(LEGEND, style, 2));
+    }
+    out.push_str(&wrapped(&losses(snapshot), style, 2));
     out
 }
 
+/// What columns of ours and their signs mean.
+const LEGEND: &str = "\
+Columns: A/B is client/server; SYN/ATTEMPT is SYNs of clients / attempts, REFUSED refused / attempts, RST/HANDSHAKE RSTs per \
+connection with a completed handshake.
+LOSSES counts connections that lost a request, a response or part of a transfer; STATE and HISTORY are Zeek's. A dot is zero or \
+none, a dash no value.
+`rstprobe explain ID` says what a cause means; `--all` shows every row.
+";
+
 /// Totals and losses only.
 pub fn summary(snapshot: &Snapshot) -> String {
-    let mut out = String::new();
-    headline(&mut out, snapshot);
+    let mut out = headline(snapshot);
     section(&mut out, "Findings, worst first", &findings::section(snapshot, Style::default()), Style::default());
-    losses(&mut out, snapshot);
+    out.push_str(&losses(snapshot));
     out
+}
+
+/// Text that is no table, in lines that fit the terminal.
+pub fn prose(text: &str, style: Style) -> String {
+    wrapped(text, style, 2)
+}
+
+fn losses(snapshot: &Snapshot) -> String {
+    loss_statement(&snapshot.losses, &snapshot.window, &snapshot.quality)
 }
 
 fn section(out: &mut String, title: &str, body: &str, style: Style) {
     if body.is_empty() {
         return;
     }
+    let title = wrapped(title, style, 2);
     let (bold, plain) = if style.color { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
     push(out, format_args!("\n{bold}{title}{plain}\n{body}\n"));
 }
@@ -63,7 +94,9 @@ fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
     out.write_fmt(arguments).expect("a String takes everything");
 }
 
-fn headline(out: &mut String, snapshot: &Snapshot) {
+fn headline(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    let out = &mut text;
     let totals = &snapshot.aggregate.totals;
     let window = &snapshot.window;
     let seconds = window.end_ns.saturating_sub(window.start_ns) as f64 / 1e9;
@@ -117,10 +150,8 @@ fn headline(out: &mut String, snapshot: &Snapshot) {
     for notice in snapshot.quality.notices() {
         push(out, format_args!("{notice}\n"));
     }
+    text
 }
-
-const HALF_SEEN: &str = "Only what comes in was seen, half of each connection: no verdict here is sure, and what was not seen may have \
-                happened. --host sees both halves.\n";
 
 /// The first thing to know: that half of it was not seen, and what helps.
 fn half_seen(snapshot: &Snapshot) -> String {
@@ -146,16 +177,17 @@ fn half_seen(snapshot: &Snapshot) -> String {
 /// What the resets cost, worst first: `1,204 resets: 1,150 harmless, 41 lost a request`.
 fn impact_line(totals: &Totals) -> String {
     let with_rst = totals.with_rst + totals.rst_without_connection;
-    let words = [
-        (Impact::RequestLost, "lost a request"),
-        (Impact::ResponseLost, "lost a response"),
-        (Impact::TransferCut, "cut a transfer"),
-        (Impact::AttemptFailed, "failed to connect"),
-        (Impact::None, "harmless"),
-        (Impact::Unknown, "of unknown effect"),
+    let order = [
+        Impact::RequestLost,
+        Impact::ResponseLost,
+        Impact::TransferCut,
+        Impact::AttemptFailed,
+        Impact::None,
+        Impact::Unknown,
     ];
-    let listed = words.into_iter().filter(|(impact, _)| totals.impacts.count(*impact) > 0);
-    let listed: Vec<_> = listed.map(|(impact, words)| format!("{} {words}", totals.impacts.count(impact))).collect();
+    let listed = order.into_iter().filter(|impact| totals.impacts.count(*impact) > 0);
+    let listed: Vec<_> =
+        listed.map(|impact| format!("{} {}", totals.impacts.count(impact), outcomes::in_words(impact))).collect();
     if listed.is_empty() {
         return String::new();
     }
@@ -169,10 +201,13 @@ fn lost(totals: &Totals) -> String {
 }
 
 /// Columns of groups that a narrow terminal does without, the least important first.
-const GROUP_EXTRAS: [&str; 7] = ["SYN/CONN", "P50", "P99", "REFUSED", "HANDSHAKES", "FIN CLT/SRV", "RST/CONN"];
+const GROUP_EXTRAS: [&str; 7] =
+    ["SYN/ATTEMPT", "DURATION P99", "DURATION P50", "REFUSED", "HANDSHAKES", "FIN CLT/SRV", "RST/HANDSHAKE"];
 /// The same for connections.
-const CONNECTION_EXTRAS: [&str; 12] =
-    ["START", "SYN", "PKTS", "BYTES", "CLOSING", "DURATION", "HISTORY", "FIN", "STATE", "RST", "RESET BY", "IMPACT"];
+const CONNECTION_EXTRAS: [&str; 13] = [
+    "START", "SYN", "PACKETS", "BYTES", "CLOSING", "DURATION", "HISTORY", "FIN", "STATE", "RST", "ID", "RESET BY",
+    "IMPACT",
+];
 
 /// The rows that are shown, of `all`.
 fn groups(shown: &[(GroupKey, &Group)], all: usize, heading: &str, style: Style) -> String {
@@ -183,16 +218,16 @@ fn groups(shown: &[(GroupKey, &Group)], all: usize, heading: &str, style: Style)
         style,
         &[
             heading,
-            "CONNS",
+            "CONNECTIONS",
             "HANDSHAKES",
-            "SYN/CONN",
+            "SYN/ATTEMPT",
             "REFUSED",
             "FIN CLT/SRV",
             "RST CLT/SRV",
-            "RST/CONN",
+            "RST/HANDSHAKE",
             "LOSSES",
-            "P50",
-            "P99",
+            "DURATION P50",
+            "DURATION P99",
             "MAIN CAUSE",
         ],
     );
@@ -224,7 +259,7 @@ fn groups(shown: &[(GroupKey, &Group)], all: usize, heading: &str, style: Style)
         ]);
     }
     fit(&mut table, style, &GROUP_EXTRAS);
-    more(table.trim_fmt(), shown.len(), all)
+    more(rendered(&table, style), shown.len(), all)
 }
 
 /// Connections and RSTs without one; not all of them need be in the snapshot.
@@ -241,15 +276,13 @@ fn connections(all: &[Connection], records: usize, style: Style) -> String {
     let mut rows: Vec<_> = all.iter().collect();
     let shown = limit(rows.len(), style);
     if shown < rows.len() {
-        let rank = |one: &Connection| (one.verdict.impact.is_loss(), one.rst_count() > 0);
-        rows.sort_by_key(|connection| std::cmp::Reverse(rank(connection)));
+        rows.sort_by_key(|one| (Reverse((one.lost_if_loss(), one.rst_count() > 0)), one.start_ns, one.id));
         rows.truncate(shown);
-        rows.sort_by_key(|connection| (connection.start_ns, connection.id));
     }
     let mut table = table(
         style,
         &[
-            "START", "CLIENT", "SERVER", "STATE", "HISTORY", "SYN", "FIN", "RST", "PKTS", "BYTES", "DURATION",
+            "ID", "START", "CLIENT", "SERVER", "STATE", "HISTORY", "SYN", "FIN", "RST", "PACKETS", "BYTES", "DURATION",
             "CLOSING", "RESET BY", "IMPACT", "CAUSE",
         ],
     );
@@ -257,7 +290,7 @@ fn connections(all: &[Connection], records: usize, style: Style) -> String {
         table.add_row(connection_row(connection, style));
     }
     fit(&mut table, style, &CONNECTION_EXTRAS);
-    more(table.trim_fmt(), shown, records)
+    more(rendered(&table, style), shown, records)
 }
 
 fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
@@ -271,6 +304,7 @@ fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
         impact => impact.as_str(),
     };
     vec![
+        number(connection.id),
         Cell::new(text::time_of_day(connection.start_ns)),
         Cell::new(text::endpoint(connection.orig)),
         Cell::new(text::endpoint(connection.resp)),
@@ -292,69 +326,17 @@ fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
     ]
 }
 
-/// Frames of long connections that evidence does without.
-const ON_PURPOSE: &str = "evidence.between";
-/// What may have been TCP, if it could be read.
-const UNREADABLE: [&str; 2] = ["rejected.later_fragment", "rejected.encrypted"];
-
-fn losses(out: &mut String, snapshot: &Snapshot) {
-    out.push_str(&loss_statement(&snapshot.losses, &snapshot.window));
-}
-
-/// What is to be known before any table: that half was not seen, or that segments were only counted; `None` otherwise.
-pub fn view_notice(window: &Window, flood: &flood::Flood) -> Option<String> {
-    let half = if window.is_one_way { HALF_SEEN } else { "" };
-    let notice = half.to_owned() + &flood::headline(flood);
-    (!notice.is_empty()).then(|| notice.trim_end().to_owned())
-}
-
-/// What is not in the connections, and why; or that nothing was lost.
-pub fn loss_statement(losses: &[Loss], window: &Window) -> String {
-    let mut out = String::new();
-    let out = &mut out;
-    let counted = || losses.iter().filter(|loss| loss.count > 0);
-    let list = |losses: Vec<&Loss>| {
-        losses.iter().map(|loss| format!("{} {}", loss.name, loss.count)).collect::<Vec<_>>().join(", ")
-    };
-    let matter = list(counted().filter(|loss| loss.matters).collect());
-    let (on_purpose, other): (Vec<&Loss>, Vec<&Loss>) =
-        counted().filter(|loss| !loss.matters).partition(|loss| loss.name == ON_PURPOSE);
-    let (unreadable, other): (Vec<_>, Vec<_>) = other.into_iter().partition(|loss| UNREADABLE.contains(&loss.name));
-    if matter.is_empty() {
-        push(out, format_args!("\nNothing was lost: every TCP segment seen is accounted for.\n"));
-    } else {
-        push(out, format_args!("\nNot (fully) in the connections above: {matter}\n"));
-    }
-    for interface in &window.interfaces {
-        let driver = interface.received.as_ref().map(|received| &received.driver);
-        if let Some(notice) = driver.and_then(|driver| driver.notice(&interface.name, window.action)) {
-            push(out, format_args!("{notice}\n"));
-        }
-    }
-    for interface in &window.interfaces {
-        if let Some(line) = interface_counters::queues(&interface.name, &interface.queues) {
-            push(out, format_args!("{line}\n"));
-        }
-    }
-    let rest = [("Not readable as TCP", unreadable), ("Not TCP segments", other), ("Left out on purpose", on_purpose)];
-    for (title, losses) in rest {
-        if !losses.is_empty() {
-            push(out, format_args!("{title}: {}\n", list(losses)));
-        }
-    }
-    std::mem::take(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HEADINGS: [&str; 15] = [
-        "START", "CLIENT", "SERVER", "STATE", "HISTORY", "SYN", "FIN", "RST", "PKTS", "BYTES", "DURATION", "CLOSING",
-        "RESET BY", "IMPACT", "CAUSE",
+    const HEADINGS: [&str; 16] = [
+        "ID", "START", "CLIENT", "SERVER", "STATE", "HISTORY", "SYN", "FIN", "RST", "PACKETS", "BYTES", "DURATION",
+        "CLOSING", "RESET BY", "IMPACT", "CAUSE",
     ];
     /// As wide as IPv4 and the names of causes can be.
-    const ROW: [&str; 15] = [
+    const ROW: [&str; 16] = [
+        "1234567",
         "12:00:00.000",
         "100.100.100.100:40000",
         "200.200.200.200:50000",
@@ -377,7 +359,7 @@ mod tests {
         let mut table = table(style, &HEADINGS);
         table.add_row(ROW);
         fit(&mut table, style, &CONNECTION_EXTRAS);
-        table.trim_fmt()
+        rendered(&table, style)
     }
 
     #[test]
@@ -387,7 +369,7 @@ mod tests {
             let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
             assert_eq!(lines.len(), 2, "{width}:\n{text}");
             assert!(lines.iter().all(|line| line.len() <= usize::from(width)), "{width}:\n{text}");
-            for cell in [1, 2, 14] {
+            for cell in [2, 3, 15] {
                 assert!(text.contains(ROW[cell]), "{width}:\n{text}");
             }
         }
@@ -396,32 +378,10 @@ mod tests {
 
     #[test]
     fn files_and_wide_terminals_get_every_column() {
-        for width in [None, Some(220)] {
+        for width in [None, Some(240)] {
             let text = shown(width);
             assert!(HEADINGS.iter().chain(&ROW).all(|cell| text.contains(cell)), "{text}");
         }
-        assert!(shown(Some(20)).contains("CAUSE"), "some columns always stay");
-    }
-
-    #[test]
-    fn what_might_have_been_tcp_is_not_called_something_else() {
-        let loss = |name, count| Loss { name, count, matters: false };
-        let snapshot = Snapshot {
-            window: Window::default(),
-            filter: None,
-            aggregate: crate::aggregate::Aggregate::new(1),
-            losses: vec![
-                loss("rejected.not_tcp", 1),
-                loss("rejected.encrypted", 2),
-                loss("rejected.later_fragment", 3),
-            ],
-            books: Vec::new(),
-            flood: flood::Flood::default(),
-            quality: super::super::quality::Quality::default(),
-            connections: Vec::new(),
-        };
-        let text = summary(&snapshot);
-        assert!(text.contains("Not readable as TCP: rejected.encrypted 2, rejected.later_fragment 3\n"), "{text}");
-        assert!(text.contains("Not TCP segments: rejected.not_tcp 1\n"), "{text}");
+        assert!(shown(Some(20)).contains("CLIENT") && shown(Some(20)).contains('…'), "some columns always stay");
     }
 }

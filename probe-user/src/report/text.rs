@@ -20,7 +20,7 @@ pub(super) fn time_of_day(ns: u64) -> String {
 pub(super) fn duration(ns: u64) -> String {
     let seconds = ns as f64 / 1e9;
     match ns {
-        0 => "-".to_string(),
+        0 => "0s".to_string(),
         1..1_000_000 => format!("{:.0}us", seconds * 1e6),
         1_000_000..1_000_000_000 => format!("{:.1}ms", seconds * 1e3),
         _ => format!("{seconds:.2}s"),
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn units_fit_the_value() {
-        assert_eq!(duration(0), "-");
+        assert_eq!(duration(0), "0s");
         assert_eq!(duration(1_500), "2us");
         assert_eq!(duration(12_300_000), "12.3ms");
         assert_eq!(duration(2_000_000_000), "2.00s");

@@ -144,7 +144,9 @@ fn connections(text: &str) -> Option<u64> {
 
 /// The table's own line on losses.
 fn losses(text: &str) -> String {
-    let reported = |line: &&str| line.starts_with("Nothing was lost") || line.starts_with("Not (fully)");
+    let reported = |line: &&str| {
+        ["Nothing was lost", "Every TCP segment", "Not (fully)"].iter().any(|begin| line.starts_with(begin))
+    };
     text.lines().find(reported).unwrap_or("nothing said of losses").to_owned()
 }
 
