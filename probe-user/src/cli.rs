@@ -1,5 +1,6 @@
 //! The command line: definitions and help. Says what was typed; what it means is decided in [`crate::plan`].
 
+pub mod help;
 pub mod show;
 mod texts;
 
@@ -7,9 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use texts::{
-    BY, DATAPATH, DETACH, EVIDENCE, EVIDENCE_FILTER, EXAMPLES, EXIT_CODES, EXPLAIN, FILTER, FINAL, filter_help,
-};
+use texts::{DETACH, EXAMPLES, EXIT_CODES, EXPLAIN, READ, RUN, SNAPSHOT};
 
 /// Exit codes, as documented in `--help` and the README.
 pub mod exit {
@@ -27,7 +26,7 @@ pub mod exit {
 
 /// How did this TCP connection end, who ended it, and why?
 #[derive(Parser, Debug)]
-#[command(name = "rstprobe", version, about, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+#[command(name = "rstprobe", version, about, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), disable_help_subcommand = true)]
 pub struct Cli {
     /// Colours: on a terminal without NO_COLOR, always, or never
     #[arg(long, global = true, value_enum, default_value_t = ColorArg::Auto, value_name = "WHEN", hide_short_help = true)]
@@ -57,11 +56,10 @@ pub enum Command {
     Detach(DetachArgs),
     /// List every field of a connection: its name in filters, its key in JSON, type, unit and meaning
     Fields(FieldsArgs),
-    /// The language of --filter, --evidence-filter and --having: `rstprobe help filter`
-    #[command(long_about = filter_help())]
-    Filter,
     /// Say what a cause or a finding means, how it looks and what to check next; without an id, list them
     Explain(ExplainArgs),
+    /// Explain a topic: filter, query, zones, evidence, output, capture, live; or the options of a command
+    Help(HelpArgs),
 }
 
 /// Options of everything that attaches to interfaces.
@@ -71,13 +69,13 @@ pub struct LiveArgs {
     /// Interface to watch; several make one view (the two legs of a TAP)
     #[arg(short, long = "interface", value_name = "IFACE", required = true)]
     pub interface: Vec<String>,
-    /// Where the program runs: in the driver, or (slower, with any driver) in the network stack
+    /// In the driver, or (slower, with any driver) in the network stack
     #[arg(long, value_enum, default_value_t = ModeArg::Native)]
     pub mode: ModeArg,
-    /// What becomes of the frames: `drop` only on dedicated mirror ports
+    /// What becomes of frames: drop only on dedicated mirror ports
     #[arg(long, value_enum, default_value_t = ActionArg::Pass)]
     pub action: ActionArg,
-    /// What is recorded: every TCP segment, only SYN, FIN and RST (fastest), or all until a CPU's table runs full
+    /// Every segment, only SYN, FIN and RST, or all until a table fills
     #[arg(long, value_enum, default_value_t = DepthArg::Auto)]
     pub depth: DepthArg,
     /// How segments come to the agent.
@@ -86,14 +84,13 @@ pub struct LiveArgs {
     /// Packets behind the verdicts.
     #[command(flatten)]
     pub evidence: EvidenceArgs,
-    /// Also see what this host sends (tc egress), and take its kernel's reasons for resets: by itself where the interface has
-    /// addresses of this host
+    /// Also what this host sends; the default on its own interfaces
     #[arg(long, conflicts_with_all = ["promisc"])]
     pub host: bool,
-    /// See only what comes in, also where the interface has addresses of this host: half of each connection
+    /// Only what comes in: half of each connection of this host
     #[arg(long, conflicts_with = "host")]
     pub no_host: bool,
-    /// How --host sees what is sent: a tcx link (since Linux 6.6) or a filter on the clsact qdisc
+    /// How --host sees what is sent: tcx (Linux 6.6) or clsact
     #[arg(long, value_enum, default_value_t = EgressArg::Auto, conflicts_with = "no_host", hide_short_help = true)]
     pub egress: EgressArg,
     /// Enter promiscuous mode while watching (mirror ports)
@@ -102,24 +99,23 @@ pub struct LiveArgs {
     /// What is looked into, and what tells connections apart besides addresses and ports.
     #[command(flatten)]
     pub encapsulation: EncapsulationArgs,
-    /// Load the program for single-buffer frames even where the kernel has multi-buffer XDP
+    /// Load the program for single-buffer frames
     #[arg(long, hide_short_help = true)]
     pub single_buffer: bool,
-    /// How often the kernel table is drained (1ms to 10s; sooner when it fills up), instead of 10ms to 500ms as it fills
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Drain the kernel table this often (1ms to 10s), not as it fills
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, hide_short_help = true)]
     pub drain: Option<std::time::Duration>,
-    /// New flows of one service, per second and CPU, that are followed from their SYN on; further SYNs are counted by
-    /// service, and followed once their flow shows more (0: no such limit)
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    /// New flows of a service per second and CPU that are followed; 0: all
+    #[arg(long, value_name = "N", default_value_t = 10_000, hide_short_help = true)]
     pub flood_at: u32,
-    /// Flows per CPU and drain interval that the kernel table holds (a power of two)
-    #[arg(long, value_name = "N", default_value_t = 16384)]
+    /// Flows per CPU and drain interval that fit (a power of two)
+    #[arg(long, value_name = "N", default_value_t = 16384, hide_short_help = true)]
     pub slots: u32,
     /// Segments per CPU and drain interval that the overflow log holds
-    #[arg(long, value_name = "N", default_value_t = 8192)]
+    #[arg(long, value_name = "N", default_value_t = 8192, hide_short_help = true)]
     pub log: u32,
-    /// Connections tracked at once; beyond it the least informative are written early
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    /// Connections tracked at once
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, hide_short_help = true)]
     pub max_connections: usize,
     /// Say on standard error which frames are rejected or find no room: reason, length, CPU; the first of each reason per
     /// CPU and drain interval
@@ -131,13 +127,13 @@ pub struct LiveArgs {
 /// Options about the way of segments to the agent.
 #[derive(Args, Debug)]
 pub struct PathArgs {
-    /// How segments come to the agent: counted in the kernel, or as frames through AF_XDP sockets (mirror ports only)
-    #[arg(long, value_enum, default_value_t = DatapathArg::Count, long_help = DATAPATH)]
+    /// Count in the kernel, or take frames through AF_XDP (mirror ports)
+    #[arg(long, value_enum, default_value_t = DatapathArg::Count, hide_short_help = true)]
     pub datapath: DatapathArg,
-    /// UMEM frames per receive queue for --datapath afxdp (a power of two; 2 KiB each, 4 KiB above MTU 1770)
+    /// UMEM frames per receive queue for --datapath afxdp
     #[arg(long, value_name = "FRAMES", default_value_t = 4096, hide_short_help = true)]
     pub umem: u32,
-    /// With --datapath afxdp: also on an interface that carries this host's own traffic, whose TCP then stops
+    /// --datapath afxdp also where this host's own TCP then stops
     #[arg(long, hide_short_help = true)]
     pub force: bool,
 }
@@ -145,28 +141,27 @@ pub struct PathArgs {
 /// Options about packet evidence.
 #[derive(Args, Debug)]
 pub struct EvidenceArgs {
-    /// Keep the packets behind each reset, as pcapng: a folder, or one file named *.pcapng
-    #[arg(long, value_name = "PATH", long_help = EVIDENCE)]
+    /// Keep the packets behind each reset: a folder, or a file *.pcapng
+    #[arg(long, value_name = "PATH")]
     pub evidence: Option<PathBuf>,
-    /// Disk that evidence may take (K, M and G are powers of 1024)
+    /// Disk that evidence may take (K, M, G)
     #[arg(long, value_name = "SIZE", default_value = "256M", hide_short_help = true)]
     pub evidence_max: String,
     /// Time after which the next file of a folder is begun
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration, hide_short_help = true)]
     pub evidence_age: std::time::Duration,
-    /// Connections whose packets --evidence keeps, in the language of --filter
-    #[arg(long, value_name = "EXPR", default_value = "rst.count > 0", requires = "evidence", hide_short_help = true, long_help = EVIDENCE_FILTER)]
+    /// Connections whose packets are kept
+    #[arg(long, value_name = "EXPR", default_value = "rst.count > 0", requires = "evidence", hide_short_help = true)]
     pub evidence_filter: String,
 }
 
 /// Options about groups of connections.
 #[derive(Args, Debug, Default)]
 pub struct QueryArgs {
-    /// Group connections by one key or two: client, server, service, conversation, time[:STEP], cause, impact, closing,
-    /// conn-state and other words of `rstprobe fields`
-    #[arg(long, value_name = "KEY[,KEY]", long_help = BY, conflicts_with_all = ["json_out", "top"])]
+    /// Groups by one key or two: client, service, time[:STEP], cause, ...
+    #[arg(long, value_name = "KEY[,KEY]", conflicts_with_all = ["json_out", "top"])]
     pub by: Option<String>,
-    /// Only groups whose sums meet a condition, such as 'rst.count.srv > 100 and syn.per_conn > 2'
+    /// Only groups whose sums meet a condition, as 'rst.count.srv > 100'
     #[arg(long, value_name = "EXPR", requires = "by", hide_short_help = true)]
     pub having: Option<String>,
     /// Sort groups by a field, the greatest first, or with :asc the least
@@ -175,7 +170,7 @@ pub struct QueryArgs {
     /// Groups at most; 0 for all
     #[arg(long, value_name = "N", default_value_t = 50, requires = "by", hide_short_help = true)]
     pub limit: usize,
-    /// Columns of the groups, in order, instead of the usual ones
+    /// Columns of groups, in order (`rstprobe fields --groups`)
     #[arg(long, value_name = "FIELD,...", value_delimiter = ',', requires = "by", hide_short_help = true)]
     pub columns: Vec<String>,
 }
@@ -194,7 +189,7 @@ pub struct RowArgs {
 /// Names of networks and services.
 #[derive(Args, Debug)]
 pub struct ZoneArgs {
-    /// Names of zones and services, as TOML (`rstprobe help zones`); else /etc/rstprobe/zones.toml, if it is there
+    /// Zones and services, TOML (/etc/rstprobe/zones.toml, if there)
     #[arg(id = "zones", long = "zones", value_name = "FILE", hide_short_help = true)]
     pub file: Option<PathBuf>,
 }
@@ -202,18 +197,17 @@ pub struct ZoneArgs {
 /// Options about encapsulated traffic.
 #[derive(Args, Debug)]
 pub struct EncapsulationArgs {
-    /// Encapsulations to look into: all, none, or some of mpls, pppoe, ipip, gre, erspan, vxlan, geneve, gtpu, teredo, vlan
-    /// (more than two tags); of captures also etherip, l2tp, tzsp
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all")]
+    /// Encapsulations to look into: all, none, or names (gre, vxlan, ...)
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "all", hide_short_help = true)]
     pub encap: Vec<String>,
-    /// Also look into VXLAN sent to this UDP port, besides 4789, 4790 and 8472; of captures, several may be named
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Further UDP port of VXLAN; of captures, several
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), hide_short_help = true)]
     pub vxlan_port: Vec<u16>,
     /// Tunnels within tunnels that are followed (1 to 8)
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8), hide_short_help = true)]
     pub encap_depth: u8,
-    /// What tells connections apart besides addresses and ports: nothing, the VLAN id, or the tunnel id
-    #[arg(long, value_enum, default_value_t = DomainArg::None)]
+    /// Tell connections apart by VLAN or tunnel id as well
+    #[arg(long, value_enum, default_value_t = DomainArg::None, hide_short_help = true)]
     pub domain: DomainArg,
 }
 
@@ -250,7 +244,7 @@ pub enum DomainArg {
 
 /// `rstprobe snapshot`.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXIT_CODES)]
+#[command(after_help = SNAPSHOT)]
 pub struct SnapshotArgs {
     /// Where and how to watch.
     #[command(flatten)]
@@ -258,8 +252,8 @@ pub struct SnapshotArgs {
     /// How long to watch (10s, 2m, 500ms)
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     pub duration: std::time::Duration,
-    /// Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0' (see --help)
-    #[arg(long, value_name = "EXPR", long_help = FILTER)]
+    /// Only connections that meet it: 'rst.count > 0 and fin.count = 0'
+    #[arg(long, value_name = "EXPR")]
     pub filter: Option<String>,
     /// What to print
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
@@ -283,15 +277,15 @@ pub struct SnapshotArgs {
 
 /// `rstprobe run`.
 #[derive(Args, Debug)]
-#[command(after_help = FINAL, after_long_help = format!("{FINAL}\n\n{EXIT_CODES}"))]
+#[command(after_help = RUN)]
 pub struct RunArgs {
     /// Where and how to watch.
     #[command(flatten)]
     pub live: LiveArgs,
-    /// Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0' (see --help)
-    #[arg(long, value_name = "EXPR", long_help = FILTER)]
+    /// Only connections that meet it: 'rst.count > 0 and fin.count = 0'
+    #[arg(long, value_name = "EXPR")]
     pub filter: Option<String>,
-    /// What to print: lines for people, or one JSON object per line; `json` prints one document at the end
+    /// What to print
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
     pub format: FormatArg,
     /// As other tools have it: --format json, or ndjson of a stream
@@ -307,13 +301,13 @@ pub struct RunArgs {
 
 /// `rstprobe read`.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXIT_CODES)]
+#[command(after_help = READ)]
 pub struct ReadArgs {
     /// Captures, read in this order as one stream; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub file: Vec<PathBuf>,
-    /// Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0' (see --help)
-    #[arg(long, value_name = "EXPR", long_help = FILTER)]
+    /// Only connections that meet it: 'rst.count > 0 and fin.count = 0'
+    #[arg(long, value_name = "EXPR")]
     pub filter: Option<String>,
     /// What to print
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
@@ -324,14 +318,14 @@ pub struct ReadArgs {
     /// Packets behind the verdicts.
     #[command(flatten)]
     pub evidence: EvidenceArgs,
-    /// Do not verify checksums (captures of hosts that leave them to the NIC, where that is not recognised)
-    #[arg(long)]
+    /// Do not verify checksums (captures of hosts that leave them to the NIC)
+    #[arg(long, hide_short_help = true)]
     pub no_checksums: bool,
     /// What is looked into, and what tells connections apart besides addresses and ports.
     #[command(flatten)]
     pub encapsulation: EncapsulationArgs,
-    /// Timeouts other than Zeek's: attempt, close, linger, inactive, inactive-handshake, inactive-interactive
-    #[arg(long, value_name = "NAME=TIME,...", value_delimiter = ',')]
+    /// Timeouts other than Zeek's (`rstprobe help capture`)
+    #[arg(long, value_name = "NAME=TIME,...", value_delimiter = ',', hide_short_help = true)]
     pub timers: Vec<String>,
     /// Groups instead of connections.
     #[command(flatten)]
@@ -345,14 +339,13 @@ pub struct ReadArgs {
     /// Also write everything as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,
-    /// Connections tracked at once; beyond it the least informative are written early
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    /// Connections tracked at once
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, hide_short_help = true)]
     pub max_connections: usize,
 }
 
 /// `rstprobe doctor`.
 #[derive(Args, Debug)]
-#[command(after_long_help = EXIT_CODES)]
 pub struct DoctorArgs {
     /// Interface to examine; all when none is named
     #[arg(short, long = "interface", value_name = "IFACE")]
@@ -365,7 +358,7 @@ pub struct DoctorArgs {
 
 /// `rstprobe detach`.
 #[derive(Args, Debug)]
-#[command(after_help = DETACH, after_long_help = format!("{DETACH}\n\n{EXIT_CODES}"))]
+#[command(after_help = DETACH)]
 pub struct DetachArgs {
     /// Interface to clear; all when none is named
     #[arg(short, long = "interface", value_name = "IFACE")]
@@ -392,6 +385,14 @@ pub enum FieldsFormatArg {
     Json,
     /// The page of the documentation
     Markdown,
+}
+
+/// `rstprobe help`.
+#[derive(Args, Debug)]
+pub struct HelpArgs {
+    /// Topic or command; without one, the topics are listed
+    #[arg(value_name = "TOPIC")]
+    pub topic: Option<String>,
 }
 
 /// `rstprobe explain`.

@@ -130,6 +130,14 @@ pub enum RunError {
         /// How many there are.
         of: usize,
     },
+    /// Help is asked for on what has none.
+    #[error("no topic and no command is called `{topic}`; there is help on {known}")]
+    NoSuchTopic {
+        /// As typed.
+        topic: String,
+        /// Topics and commands.
+        known: String,
+    },
     /// `doctor` found something that prevents watching.
     #[error("not ready: {0}")]
     NotReady(String),
@@ -175,6 +183,7 @@ impl RunError {
             | Self::JsonOut { .. }
             | Self::Zones { .. }
             | Self::NoSuchName { .. }
+            | Self::NoSuchTopic { .. }
             | Self::JsonOutOver { .. }
             | Self::Evidence { .. }
             | Self::EvidenceOverCapture { .. }

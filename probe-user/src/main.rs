@@ -2,20 +2,29 @@
 
 use std::{env, path::Path, process::ExitCode};
 
-use clap::Parser as _;
+use clap::{Parser as _, builder::StyledStr, error::ErrorKind};
 use probe_user::{
-    cli::{Cli, show},
+    cli::{Cli, help, show},
     command,
 };
 
 fn main() -> ExitCode {
     match Cli::try_parse_from(show::expanded(env::args_os().collect())) {
         Ok(cli) => command::run(cli),
-        Err(error) => match file_in_place_of_a_command() {
-            Some(file) => command::refuse_file(&file),
-            None => error.exit(),
+        Err(error) => match (full_help(&error), file_in_place_of_a_command()) {
+            (Some(help), _) => command::print_help(&help),
+            (None, Some(file)) => command::refuse_file(&file),
+            (None, None) => error.exit(),
         },
     }
+}
+
+/// Every option of the command, where `--help` asks for them; `-h` has those that most people need.
+fn full_help(error: &clap::Error) -> Option<StyledStr> {
+    let words: Vec<String> =
+        show::expanded(env::args_os().collect()).iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let is_help = error.kind() == ErrorKind::DisplayHelp;
+    help::command_asked(&words).filter(|_| is_help).and_then(help::options)
 }
 
 /// The first word, where it names a file.

@@ -1,6 +1,4 @@
-//! Help texts of options and subcommands that are longer than a line.
-
-use crate::filter;
+//! Help texts below the options of commands: examples, and where to read on.
 
 pub(super) const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed while running (what was measured is printed); 2 wrong usage, no \
 such interface or file; 4 missing privileges; 5 kernel, driver or interface cannot do it as asked.";
@@ -13,53 +11,6 @@ pub(super) const EXAMPLES: &str = "Examples:
   rstprobe read capture.pcapng                 the same from a capture
   rstprobe read big.pcap --filter 'rst.count > 0 and ct.count = 0'    only connections that meet a condition
   rstprobe read --format zeek capture.pcap     a conn.log as Zeek writes it";
-
-pub(super) const EVIDENCE: &str = "Keep the packets behind each reset, as pcapng: a folder, or one file named *.pcapng
-
-Of every connection with an RST (or those of --evidence-filter) the frames around its opening and its end, with verdict \
-and cause as packet comments. From captures and with --datapath afxdp of all its frames, 256 bytes each; of counted \
-traffic of the segments that the program keeps (SYN, FIN, RST, what they answer), 168 bytes each, with interface, queue \
-and direction. Written when the record is final. Disk is bounded, and what could not be kept is counted.
-
-  rstprobe run -i eth0 --evidence /var/tmp/resets --evidence-max 1G
-  rstprobe read big.pcap --evidence resets.pcapng
-  rstprobe read big.pcap --evidence aborts.pcapng --evidence-filter 'cause = app_abort and server.port = 443'
-  tshark -r FILE -Y 'frame.comment contains \"app_abort\"' -T fields -e frame.comment";
-
-pub(super) const EVIDENCE_FILTER: &str = "Connections whose packets --evidence keeps, in the language of --filter
-
-Asked when the record is final, so that it may ask for anything; --filter has no part in it.";
-
-pub(super) const FILTER: &str = "Show and count only connections that meet a condition, such as 'rst.count > 0 and fin.count = 0'
-
-Tables, streams and rates are of these only, and say so; losses and the quality of the capture are those of everything. \
-Causes that depend on other connections depend on all of them. The language: `rstprobe help filter`; fields: `rstprobe fields`.";
-
-pub(super) const BY: &str = "Group connections by one key or two, and print the groups only
-
-Keys: client, server (address and port), service (port), conversation (two addresses), time[:STEP] (start, in steps of a \
-minute or of STEP), and the words of a connection: cause, impact, closing, conn-state, opening, stage, reset-by and others. \
-`rstprobe fields --groups` lists what groups add up to, for --having, --sort and --columns.
-
-  rstprobe read c.pcap --by client --sort rst.count.srv             clients, by RSTs of servers
-  rstprobe read c.pcap --filter 'client = 10.0.0.7' --by server     which services reset one client
-  rstprobe read c.pcap --by time:10s                                RSTs per connection over time, from both sides
-  rstprobe read c.pcap --by client,cause --format csv
-  rstprobe read c.pcap --by client --having 'rst.count.srv > 100 and syn.per_conn > 2'";
-
-pub(super) const DATAPATH: &str = "How segments come to the agent
-
-count: the XDP program counts each connection and keeps the segments that decide. Nothing is taken from the interface.
-afxdp: every TCP frame (with --depth control only SYN, FIN and RST) goes to an AF_XDP socket of its receive queue and is \
-read by the agent: every segment with its own time, all history letters, evidence of whole frames; at a fraction of the \
-rate. These frames do not reach the host's stack, so this is refused where the host's own traffic would stop. Zero-copy \
-where the driver has it, else copy mode; which one is said at the start.
-
-  rstprobe snapshot -i tap0 --promisc --action drop --datapath afxdp --for 30s";
-
-pub(super) const FINAL: &str = "A connection is printed when it is final: as in Zeek, 5 seconds after its end, because late segments \
-may still change the answer. When whoever reads standard output does not keep up, lines are left out and counted as \
-`not_printed`; nothing else waits for it.";
 
 pub(super) const DETACH: &str = "Examples:
   rstprobe detach            on all interfaces of this network namespace
@@ -75,7 +26,26 @@ pub(super) const EXPLAIN: &str = "Examples:
   rstprobe explain -r c.pcap 17        connection 17: its segments, its verdict and what that rests on
   rstprobe explain -r c.pcap 'cause = app_abort'      the one that lost most of those that meet a condition";
 
-/// The language of filters; the fields come from the field table.
-pub(super) fn filter_help() -> String {
-    format!("The language of --filter, --evidence-filter and --having\n\n{}", filter::help())
-}
+pub(super) const READ: &str = "Examples:
+  rstprobe read c.pcap                                           findings, causes, the ten worst
+  rstprobe read c.pcap --filter 'client = 10.0.0.7' --by server  which services reset one client
+  rstprobe read c.pcap --by client --sort rst.count.srv          clients, by RSTs of servers
+  rstprobe read c.pcap --by time:10s --since 14:00               RSTs per connection over time
+  rstprobe read c.pcap --evidence resets.pcapng                  the packets behind each reset
+
+--help has every option; `rstprobe help` lists topics: filter, query, zones, evidence, output, capture, live";
+
+pub(super) const SNAPSHOT: &str = "Examples:
+  rstprobe snapshot -i eth1 --for 10s                        who resets whom, and why
+  rstprobe snapshot -i tap0 -i tap1 --promisc --action drop  both legs of a TAP
+  rstprobe snapshot -i eth1 --by client,service --limit 20   groups instead
+
+--help has every option; `rstprobe help` lists topics: filter, query, zones, evidence, output, live";
+
+pub(super) const RUN: &str = "Examples:
+  rstprobe run -i eth1 --filter 'rst.count > 0'           a line per reset connection, when it is final
+  rstprobe run -i eth1 --format ndjson                    the same as JSON lines; Ctrl-C prints the summary
+  rstprobe run -i eth1 --evidence /var/tmp/resets         and the packets behind each reset
+
+A connection is printed when it is final: as in Zeek 5 seconds after its end (`rstprobe help output`).
+--help has every option; `rstprobe help` lists topics: filter, query, zones, evidence, output, live";

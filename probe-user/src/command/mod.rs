@@ -11,11 +11,12 @@ mod zones;
 
 use std::process::ExitCode;
 
+use clap::builder::StyledStr;
+
 use crate::{
     agent::detach,
-    cli::{Cli, ColorArg, Command, exit},
+    cli::{self, Cli, ColorArg, Command, exit},
     error::RunError,
-    filter,
     output::{self, Colors},
     plan::{DetachPlan, DoctorPlan, ReadPlan, WatchPlan},
 };
@@ -24,6 +25,24 @@ use crate::{
 pub fn refuse_file(file: &str) -> ExitCode {
     output::say(&format!("rstprobe: `{file}` is a file and no command; did you mean `rstprobe read {file}`?"));
     ExitCode::from(exit::USAGE)
+}
+
+/// Prints help, in colour where people look.
+pub fn print_help(help: &StyledStr) -> ExitCode {
+    let text = if output::style(0).color { help.ansi().to_string() } else { help.to_string() };
+    match output::data(&text) {
+        Ok(()) | Err(RunError::BrokenPipe) => ExitCode::from(exit::OK),
+        Err(_) => ExitCode::from(exit::FAILED),
+    }
+}
+
+/// Prints a topic, or which there are.
+fn help(topic: Option<&str>) -> Result<(), RunError> {
+    let Some(topic) = topic else { return output::data(&cli::help::topics()) };
+    match cli::help::on(topic) {
+        Some(text) => output::data(&text),
+        None => Err(RunError::NoSuchTopic { topic: topic.to_owned(), known: cli::help::names().join(", ") }),
+    }
 }
 
 fn colors(choice: ColorArg) -> Colors {
@@ -45,7 +64,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Read(args) => ReadPlan::try_from(args).map_err(RunError::from).and_then(|plan| read::read(&plan)),
         Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
         Command::Detach(args) => detach::detach(&DetachPlan::from(args)),
-        Command::Filter => output::data(&(filter::help() + "\n")),
+        Command::Help(args) => help(args.topic.as_deref()),
         // Its words have become those of another command.
         Command::Show => Ok(()),
         Command::Explain(args) => explain::explain(&args),
