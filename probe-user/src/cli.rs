@@ -186,6 +186,17 @@ pub struct RowArgs {
     pub all: bool,
 }
 
+/// When connections start.
+#[derive(Args, Debug)]
+pub struct PeriodArgs {
+    /// Only connections that start at or after: 14:05, RFC 3339 (UTC), or -5m before the end
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Only connections that start before
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<String>,
+}
+
 /// Names of networks and services.
 #[derive(Args, Debug)]
 pub struct ZoneArgs {
@@ -309,6 +320,9 @@ pub struct ReadArgs {
     /// Only connections that meet it: 'rst.count > 0 and fin.count = 0'
     #[arg(long, value_name = "EXPR")]
     pub filter: Option<String>,
+    /// When connections start.
+    #[command(flatten)]
+    pub period: PeriodArgs,
     /// What to print
     #[arg(long, value_enum, default_value_t = FormatArg::Table)]
     pub format: FormatArg,

@@ -3,12 +3,14 @@
 mod encapsulation;
 mod error;
 mod evidence;
+mod period;
 mod view;
 
 use std::{path::PathBuf, time::Duration};
 
 pub use error::PlanError;
 pub use evidence::EvidencePlan;
+pub use period::{Period, TimePoint};
 use probe_ebpf::tunnel::Encapsulations;
 pub use view::{Format, ViewPlan};
 use view::{filter, query, rows, view};
@@ -314,6 +316,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query,
+                period: Period::read(args.period.since.as_deref(), args.period.until.as_deref())?,
                 is_final: true,
                 ..view(args.format, rows(&args.rows), args.json_out, follow)
             },

@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn a_side_that_must_have_spoken_and_was_not_seen_is_missing() {
-        let (none, syn_ack) = (Side::default(), Side { syn_ack: 1, packets: 1, ..Side::default() });
-        let data = Side { payload_bytes: 10, packets: 1, ..Side::default() };
+        let (none, syn_ack) = (Side::default(), Side { syn_ack: 1, packets: 2, ..Side::default() });
+        let data = Side { payload_bytes: 10, packets: 2, ..Side::default() };
         let syn = Side { syn: 1, packets: 1, ..Side::default() };
         let count = |opening, client: Side, server: Side| {
             let mut sum = CaptureLoss::default();
@@ -97,6 +97,7 @@ mod tests {
         assert_eq!((count(Opening::NotSeen, none, syn_ack), count(Opening::NotSeen, data, none)), (1, 1));
         assert_eq!((count(Opening::Unanswered, syn, none), count(Opening::Completed, data, syn_ack)), (0, 0));
         assert_eq!(count(Opening::OneSided, syn, none), 1);
+        assert_eq!(count(Opening::NotSeen, Side { packets: 1, ..data }, none), 0, "one segment alone");
     }
 
     #[test]

@@ -58,7 +58,7 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
     let window = window(plan, &session);
     let mut interfaces = Interfaces::new(session.attachments());
     announce(plan, &session);
-    let mut outcome = view.begin();
+    let mut outcome = view.begin(session.started_ns);
     let started = Instant::now();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -2,7 +2,11 @@
 
 #![expect(clippy::inline_always, reason = "what every frame passes through")]
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use probe_ebpf::layout::Segment;
 
@@ -15,7 +19,7 @@ use crate::{
     },
 };
 use crate::{
-    plan::{Format, ReadPlan},
+    plan::{Format, Period, PlanError, ReadPlan, TimePoint},
     record::Connection,
     report::{Window, flood::Flood},
     source::Domain,
@@ -45,6 +49,7 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
     zones::check(plan.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
     // Before anything is begun that could take the place of something else: a name may be mistyped.
     let capture = open(first)?;
+    let plan = &with_end(plan)?;
     let mut reading = Reading::begin(plan, zones)?;
     let mut outcome = reading.file(first, capture);
     for file in others {
@@ -65,6 +70,44 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
             finished.and(outcome).and(not_understood.map_or(Ok(()), |what| Err(RunError::LinkTypes(what))))
         }
     }
+}
+
+/// The plan with every time absolute that is one before the end: that takes a look at all frames first.
+///
+/// # Errors
+/// A capture that cannot be read twice; a period that is empty.
+fn with_end(plan: &ReadPlan) -> Result<ReadPlan, RunError> {
+    let mut plan = plan.clone();
+    if plan.view.period.needs_end() {
+        if let Some(file) = plan.files.iter().find(|file| !file.is_file()) {
+            return Err(RunError::Plan(PlanError::NoEnd(file.display().to_string())));
+        }
+        let [first_ns, last_ns] = span_of(&plan.files)?;
+        let [since, until] = plan.view.period.resolved(first_ns, last_ns);
+        plan.view.period = Period { since: since.map(TimePoint::At), until: until.map(TimePoint::At) };
+    }
+    // Times of day may have midnight between them.
+    if let Period { since: Some(TimePoint::At(since)), until: Some(TimePoint::At(until)) } = plan.view.period
+        && since >= until
+    {
+        let shown = |ns| humantime::format_rfc3339(std::time::UNIX_EPOCH + Duration::from_nanos(ns)).to_string();
+        return Err(RunError::Plan(PlanError::EmptyPeriod { since: shown(since), until: shown(until) }));
+    }
+    Ok(plan)
+}
+
+/// Times of the first frame and of the latest one; of a capture that cannot be read to its end, of what can be.
+fn span_of(files: &[PathBuf]) -> Result<[u64; 2], RunError> {
+    let (mut first_ns, mut last_ns) = (None, 0);
+    for path in files {
+        let mut capture = open(path)?;
+        // How it ends is said when it is read.
+        while let Ok(Some(frame)) = capture.next_frame() {
+            first_ns.get_or_insert(frame.time_ns);
+            last_ns = frame.time_ns.max(last_ns);
+        }
+    }
+    Ok([first_ns.unwrap_or(0), last_ns])
 }
 
 /// What is known of the connections of captures: the VLAN where it is part of their key.
@@ -273,7 +316,7 @@ impl Reading {
     #[cold]
     fn first_frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
         self.window.start_ns = frame.time_ns;
-        if self.decoder.accounting().frames == 0 { self.view.begin() } else { Ok(()) }
+        if self.decoder.accounting().frames == 0 { self.view.begin(frame.time_ns) } else { Ok(()) }
     }
 
     /// Hands on what has gathered.
@@ -321,7 +364,7 @@ impl Reading {
         let taken = self.take_left();
         let accounting = self.decoder.accounting();
         if accounting.frames == 0 {
-            self.view.begin()?;
+            self.view.begin(0)?;
             output::say("rstprobe: no frames");
         }
         if let Some(notice) = checksums::notice(accounting.tcp, accounting.bad_tcp_checksum, &self.tracker.stats()) {

@@ -39,7 +39,7 @@ pub(crate) use parse::parse;
 pub(crate) use schema::{Schema, ValueKind};
 pub(crate) use span::Span;
 
-use crate::record::{Connection, Kind, field_table::FieldRef};
+use crate::record::{Connection, Kind, Unit, field_table::FieldRef};
 
 /// A condition on connections.
 ///
@@ -56,6 +56,26 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Connections that start at or after `since`, before `until`, and meet `other`; times are nanoseconds since 1970. `None`
+    /// where none of them is given.
+    pub fn of_period([since, until]: [Option<u64>; 2], other: Option<Self>) -> Option<Self> {
+        let field = FieldRef::find("start")?;
+        let bound = |relation, ns: u64| {
+            let values = Values::Numbers(Unit::Time, vec![Span { first: ns, last: ns }]);
+            Expr::Comparison(Comparison { field, relation, values })
+        };
+        let since = since.map(|ns| bound(Relation::AtLeast, ns));
+        let until = until.map(|ns| bound(Relation::Less, ns));
+        let mut all: Vec<_> = since.into_iter().chain(until).collect();
+        match other.map(|other| other.expr) {
+            Some(Expr::And(parts)) => all.extend(parts),
+            other => all.extend(other),
+        }
+        let expr = if all.len() == 1 { all.pop()? } else { Expr::And(all) };
+        let is_empty = matches!(&expr, Expr::And(parts) if parts.is_empty());
+        (!is_empty).then(|| Self { node: compiled::compile(&expr), expr })
+    }
+
     /// Whether the record meets the condition. A field of which the record has no value meets no comparison.
     #[inline]
     pub fn matches(&self, connection: &Connection) -> bool {

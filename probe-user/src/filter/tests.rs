@@ -279,6 +279,23 @@ fn zones_and_services_are_compared_by_name_and_nothing_holds_of_no_name() {
 }
 
 #[test]
+fn a_period_is_a_condition_on_the_start_beside_any_other() {
+    let one = reset();
+    let of = |since, until, text: Option<&str>| Filter::of_period([since, until], text.map(filter));
+    assert_eq!(of(None, None, None), None);
+    let shown = |since, until, text| of(since, until, text).expect("a filter").to_string();
+    assert_eq!(shown(None, Some(2_000_000_000), None), "start < 1970-01-01T00:00:02Z");
+    let both = of(Some(1_000_000_000), Some(1_000_000_001), Some("rst.count > 0 and port = 443 or port = 1"))
+        .expect("a filter");
+    let text = "start >= 1970-01-01T00:00:01Z and start < 1970-01-01T00:00:01.000000001Z and (rst.count > 0 and port = 443 or port = 1)";
+    assert_eq!(both.to_string(), text);
+    assert_eq!(both.to_string().parse::<Filter>().as_ref(), Ok(&both));
+    assert!(both.matches(&one) && !of(Some(1_000_000_001), None, None).expect("a filter").matches(&one));
+    assert!(!of(None, Some(1_000_000_000), None).expect("a filter").matches(&one));
+    assert_eq!(shown(None, None, Some("port = 1 and port = 2")), "port = 1 and port = 2");
+}
+
+#[test]
 fn depth_is_bounded() {
     let nested = |depth| format!("{}ct.count = 1{}", "(".repeat(depth), ")".repeat(depth));
     assert!(nested(60).parse::<Filter>().is_ok());

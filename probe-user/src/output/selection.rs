@@ -25,6 +25,11 @@ impl Selection {
         Self { filter, asks_verdict, left_out: 0, capture_loss: CaptureLoss::default() }
     }
 
+    /// Restricts it to connections that start at or after the one and before the other, nanoseconds since 1970.
+    pub(crate) fn restrict(&mut self, period: [Option<u64>; 2]) {
+        self.filter = Filter::of_period(period, self.filter.take());
+    }
+
     /// Whether what it asks may be answered otherwise once all connections are known.
     pub(crate) fn asks_verdict(&self) -> bool {
         self.asks_verdict

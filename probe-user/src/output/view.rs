@@ -43,6 +43,8 @@ pub(crate) struct View {
     style: Style,
     json_out: Option<JsonFile>,
     selection: Selection,
+    /// When connections start that are shown, nanoseconds since 1970.
+    period: [Option<u64>; 2],
     pending: Pending,
     habits: Habits,
     amendments: Amendments,
@@ -78,6 +80,7 @@ impl View {
             stdout,
             style: output::style(plan.rows),
             selection,
+            period: [None; 2],
             json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
             pending: Pending::new(MAX_GROUPS),
             habits: Habits::default(),
@@ -95,8 +98,10 @@ impl View {
         })
     }
 
-    /// What comes before the first connection.
-    pub(crate) fn begin(&self) -> Result<(), RunError> {
+    /// What comes before the first connection; `begin_ns` is the time of the first frame.
+    pub(crate) fn begin(&mut self, begin_ns: u64) -> Result<(), RunError> {
+        self.period = self.plan.period.resolved(begin_ns, begin_ns);
+        self.selection.restrict(self.period);
         match self.plan.format {
             Format::Table if self.plan.follow => self.stdout.print(&line::heading(self.style)),
             Format::Zeek => self.stdout.print(&zeek::header()),
@@ -200,11 +205,19 @@ impl View {
                 self.add_to_group(&connection);
             }
         }
-        let Some(groups) = self.groups.take() else { return Ok(()) };
+        let Some(mut groups) = self.groups.take() else { return Ok(()) };
         let quality = quality(&self.selection, self.group_loss, counted, stats);
+        let [since, until] = self.period;
+        let last_ns = until.map_or(window.end_ns, |until| window.end_ns.min(until.saturating_sub(1)));
+        let missing = groups.fill_steps(since.map_or(window.start_ns, |since| window.start_ns.max(since)), last_ns);
+        if let Some(missing) = missing {
+            output::say(&format!(
+                "rstprobe: {missing} steps of time without connections have no row: too many; a longer step (--by time:STEP) has them all"
+            ));
+        }
         let query = groups.query().clone();
         let (rows, more) = groups.finish();
-        let filter = self.plan.filter.as_ref().map(ToString::to_string);
+        let filter = self.selection.filtered().map(|filtered| filtered.expression);
         let grouped = Grouped { query: &query, rows: &rows, more, filter: filter.as_deref(), quality: &quality };
         let lost = losses::loss_statement(counted, window, &quality) + &lines(&quality.notices());
         if let Some(notice) = losses::view_notice(window, flood) {

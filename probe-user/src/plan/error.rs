@@ -53,6 +53,30 @@ pub enum PlanError {
         /// What is wrong with it, and where.
         source: FilterError,
     },
+    /// A point in time.
+    #[error(
+        "{option} {text}: no point in time; write a time of day (14:05, 14:05:30), a time such as 2026-11-21T14:00:00Z, both UTC, \
+         or how long before the end of the capture (-5m)"
+    )]
+    TimePoint {
+        /// `--since` or `--until`.
+        option: &'static str,
+        /// As typed.
+        text: String,
+    },
+    /// A time before the end of what can be read once only.
+    #[error(
+        "--since and --until before the end: {0} is no file that can be read twice; name a time of day, or write the capture to a file first"
+    )]
+    NoEnd(String),
+    /// A period without any time in it.
+    #[error("--since {since} is not before --until {until}: no connection starts in between")]
+    EmptyPeriod {
+        /// From then on.
+        since: String,
+        /// Before then.
+        until: String,
+    },
     /// What `explain` would have to read twice.
     #[error("-r {0}: no file that can be read twice; write the capture to a file first")]
     NotReadTwice(String),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::PlanError;
+use super::{Period, PlanError};
 use crate::{
     cli::{FormatArg, QueryArgs, RowArgs},
     filter::Filter,
@@ -37,6 +37,8 @@ pub struct ViewPlan {
     pub json_out: Option<PathBuf>,
     /// Which connections are shown and counted; `None` for all.
     pub filter: Option<Filter>,
+    /// When connections start that are shown and counted.
+    pub period: Period,
     /// Groups to print instead of connections.
     pub query: Option<Query>,
     /// Print connections as they end, not all at the end.
@@ -79,6 +81,7 @@ pub(super) fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, fo
         rows,
         json_out,
         filter: None,
+        period: Period::default(),
         query: None,
         follow: follow || streamed,
         is_final: false,

@@ -123,7 +123,7 @@ impl By {
             Self::Server => KeyPart::Server(SocketAddr::new(ip(connection.resp), connection.resp.port())),
             Self::Conversation => KeyPart::Pair(ip(connection.orig), ip(connection.resp)),
             Self::Service => KeyPart::Service(connection.resp.port(), connection.labels.service),
-            Self::Time(step) => KeyPart::Time(connection.start_ns / step * step, digits(*step)),
+            Self::Time(step) => KeyPart::step(connection.start_ns, *step),
             Self::Field(field) => match field.field.value(connection, field.scope) {
                 Some(FieldValue::Word(word)) => KeyPart::Word(word),
                 Some(FieldValue::Number(_, number)) => KeyPart::Number(number),
@@ -131,6 +131,13 @@ impl By {
                 Some(FieldValue::Text(_) | FieldValue::TcpPort(_)) | None => KeyPart::Unknown,
             },
         }
+    }
+}
+
+impl KeyPart {
+    /// The step of so many nanoseconds that a time is in.
+    pub(super) fn step(ns: u64, step_ns: u64) -> Self {
+        Self::Time(ns / step_ns * step_ns, digits(step_ns))
     }
 }
 

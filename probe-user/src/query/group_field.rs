@@ -274,8 +274,8 @@ pub static GROUP_FIELDS: &[GroupField] = {
             |row| row.group.duration_quantile_us(0.99).map(|us| us * 1000),
             "duration that 99 of 100 connections do not exceed",
         ),
-        number("first", Unit::Time, |row| Some(row.span_ns.0), "start of the first connection"),
-        number("last", Unit::Time, |row| Some(row.span_ns.1), "end of the last connection"),
+        number("first", Unit::Time, |row| (row.records > 0).then_some(row.span_ns.0), "start of the first connection"),
+        number("last", Unit::Time, |row| (row.records > 0).then_some(row.span_ns.1), "end of the last connection"),
         GroupField {
             name: "main_cause",
             meaning: "cause that most of the connections have which needed an explanation",

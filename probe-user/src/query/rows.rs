@@ -111,6 +111,25 @@ impl Rows {
         self.groups.push(row);
     }
 
+    /// Gives every step of time from the one of `first_ns` to that of `last_ns` a row, where time is all that is grouped by: a step
+    /// without connections is one, too. How many steps have no row, where that would be too many.
+    pub fn fill_steps(&mut self, first_ns: u64, last_ns: u64) -> Option<u64> {
+        let [By::Time(step_ns)] = self.query.by[..] else { return None };
+        let (first, last) = (first_ns / step_ns, last_ns / step_ns);
+        let steps = last.checked_sub(first)? + 1;
+        if steps > MAX_ROWS as u64 || self.others.is_some() {
+            return Some(steps.saturating_sub(self.groups.len() as u64)).filter(|missing| *missing > 0);
+        }
+        for step in first..=last {
+            let key = KeyPart::step(step * step_ns, step_ns);
+            if self.groups.len() < 2 * MAX_ROWS && !self.places.contains_key(&[key, KeyPart::Unknown]) {
+                self.places.insert([key, KeyPart::Unknown], self.groups.len() as u32);
+                self.groups.push(Row::new(vec![key]));
+            }
+        }
+        None
+    }
+
     /// What was asked.
     pub fn query(&self) -> &Query {
         &self.query

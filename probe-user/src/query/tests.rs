@@ -167,6 +167,31 @@ fn times_have_the_digits_of_their_step() {
 }
 
 #[test]
+fn steps_without_connections_have_a_row_with_zeros_and_no_rates() {
+    let filled = |by: &str, having: Option<&str>, until_s: u64| {
+        let mut rows = Rows::new(Query::read(by, having, None, 0, &[]).expect("a query"));
+        for one in &all() {
+            rows.add(one);
+        }
+        let missing = rows.fill_steps(0, until_s * 1_000_000_000);
+        (rows.finish(), missing)
+    };
+    let (found, missing) = filled("time:30s", None, 200);
+    let times =
+        ["00:00", "00:30", "01:00", "01:30", "02:00", "02:30", "03:00"].map(|at| format!("1970-01-01T00:{at}Z"));
+    let rst = [3, 1, 0, 0, 1, 0, 0];
+    assert_eq!(shown(&found), times.into_iter().zip(rst).collect::<Vec<_>>());
+    assert_eq!(missing, None);
+    let value = |name: &str| GroupRef::of_name(name).expect("a field").value(&found.0[3]);
+    assert_eq!(value("connections"), Some(FieldValue::Number(Unit::Count, 0)));
+    let absent = ["rst.per_conn", "rst.ratio", "duration.p50", "first", "last", "main_cause"];
+    assert!(absent.iter().all(|name| value(name).is_none()), "{absent:?}");
+    assert_eq!(filled("time:30s", Some("connections = 0"), 200).0.0.len(), 3);
+    assert_eq!(filled("time:30s,cause", None, 200).0.0.len(), 4, "of two keys only what occurred");
+    assert_eq!(filled("time:1ms", None, 200).1, Some(200_001 - 4));
+}
+
+#[test]
 fn names_of_group_fields_are_unique() {
     let mut names: Vec<_> = GROUP_FIELDS.iter().map(|field| field.name).collect();
     names.sort_unstable();

@@ -108,11 +108,11 @@ impl Connection {
     }
 
     /// True when only one direction was ever seen although the other one has spoken, as far as every segment was counted: also
-    /// where [`Self::is_one_sided`] is not said because it is known how the connection ended.
+    /// where [`Self::is_one_sided`] is not said because the opening was not seen, or the end was. One segment alone tells nothing.
     pub fn lacks_a_direction(&self) -> bool {
         let (orig, resp) = (&self.from_orig, &self.from_resp);
-        let client_is_missing = orig.packets == 0 && (resp.syn_ack > 0 || resp.payload_bytes > 0);
-        let server_is_missing = resp.packets == 0 && orig.payload_bytes > 0;
+        let client_is_missing = orig.packets == 0 && resp.packets > 1 && (resp.syn_ack > 0 || resp.payload_bytes > 0);
+        let server_is_missing = resp.packets == 0 && orig.packets > 1 && orig.payload_bytes > 0;
         self.is_one_sided() || self.basis == Basis::AllSegments && (client_is_missing || server_is_missing)
     }
 

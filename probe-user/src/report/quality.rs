@@ -42,6 +42,8 @@ pub(super) struct QualityJson {
     whole_connections: u64,
     gapped_connections: u64,
     implausible_connections: u64,
+    /// Connections of which one direction was seen only although the other must have spoken.
+    one_sided_connections: u64,
     bytes: u64,
     missing_bytes: u64,
     /// Missing bytes / bytes; null without bytes, or where data was deliberately not recorded.
@@ -63,6 +65,7 @@ impl From<&Quality> for QualityJson {
             whole_connections: whole.connections,
             gapped_connections: whole.gapped,
             implausible_connections: whole.implausible,
+            one_sided_connections: whole.one_sided,
             bytes: whole.all,
             missing_bytes: whole.missing,
             capture_loss: quality.capture_loss(),

@@ -159,14 +159,15 @@ fn half_seen(snapshot: &Snapshot) -> String {
         return HALF_SEEN.to_owned();
     }
     let totals = &snapshot.aggregate.totals;
-    let one_sided = totals.one_sided;
+    // Of everything, as the statement of what was lost is.
+    let one_sided = snapshot.quality.whole.one_sided;
     if one_sided == 0 {
         return String::new();
     }
-    let some = if one_sided == totals.connections {
+    let some = if one_sided == totals.connections && snapshot.filter.is_none() {
         "All connections were".to_string()
     } else {
-        format!("{one_sided} connections were")
+        format!("{one_sided} {}", if one_sided == 1 { "connection was" } else { "connections were" })
     };
     format!(
         "{some} seen in one direction only (asymmetric capture, one leg of a TAP, or a host's own interface without --host): how \
