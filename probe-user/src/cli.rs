@@ -353,6 +353,9 @@ pub struct ReadArgs {
     /// Also write everything as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,
+    /// Threads: 1, or 3 that decode, track and print; as many as there are processors decide when it is left out
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    pub threads: Option<std::num::NonZeroUsize>,
     /// Connections tracked at once
     #[arg(long, value_name = "N", default_value_t = 1_000_000, hide_short_help = true)]
     pub max_connections: usize,

@@ -6,7 +6,7 @@ mod evidence;
 mod period;
 mod view;
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 pub use error::PlanError;
 pub use evidence::EvidencePlan;
@@ -100,6 +100,8 @@ pub struct ReadPlan {
     pub timers: Timers,
     /// Bound of the tracker.
     pub max_connections: usize,
+    /// Threads to read with: 1, or more for one each that decodes, tracks and prints; 0 for 1 where there is one processor.
+    pub threads: usize,
     /// Packets behind the verdicts.
     pub evidence: Option<EvidencePlan>,
     /// File of zones and services; `None` for the usual one, if it is there.
@@ -310,6 +312,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
             vxlan_ports: args.encapsulation.vxlan_port,
             domain,
             timers: timers(&args.timers)?,
+            threads: args.threads.map_or(0, NonZeroUsize::get),
             max_connections: args.max_connections,
             evidence: evidence::plan(args.evidence)?,
             zones: args.zones.file,

@@ -6,6 +6,7 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command, exit};
 use crate::command::read::*;
+use crate::source::capture::{self, Frame};
 
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("rstprobe-read-{name}-{}", std::process::id()));
