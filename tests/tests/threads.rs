@@ -21,8 +21,8 @@ const FORMATS: [&[&str]; 6] = [
 const PACKETS: u64 = 6_000;
 
 fn output(file: &Path, words: &[&str], threads: &str) -> (Option<i32>, String, String) {
-    let words = ["read", "--threads", threads].iter().chain(words).map(OsString::from);
-    let done = OneShot::new(words.chain([file.into()])).run().expect("rstprobe runs");
+    let words: Vec<OsString> = ["read", "--threads", threads].iter().chain(words).map(OsString::from).collect();
+    let done = OneShot::new(words.into_iter().chain([file.into()])).run().expect("rstprobe runs");
     (done.status.code(), done.stdout, done.stderr)
 }
 
