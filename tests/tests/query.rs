@@ -16,11 +16,13 @@ use serde_json::Value;
 /// Queries of each capture.
 const QUERIES: usize = 160;
 /// Keys, with how a connection's line has them.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "client",
     "server",
     "service",
     "conversation",
+    "client.zone",
+    "server.zone",
     "cause",
     "impact",
     "closing",
@@ -76,7 +78,9 @@ fn captures(test: &str) -> Vec<PathBuf> {
 /// The value of a key in a line, as a group's line has it.
 fn key(by: &str, one: &Value) -> Vec<String> {
     // Who is client of an RST without a connection is a guess.
-    if one["closing"] == "rst_without_connection" && matches!(by, "client" | "server" | "service" | "conversation") {
+    if one["closing"] == "rst_without_connection"
+        && matches!(by, "client" | "server" | "service" | "conversation" | "client.zone" | "server.zone")
+    {
         return vec!["null".to_owned(); if by == "conversation" { 2 } else { 1 }];
     }
     let text = |value: &Value| value.as_str().expect("text").to_owned();
@@ -88,6 +92,8 @@ fn key(by: &str, one: &Value) -> Vec<String> {
         "server" => format!("{}:{}", address("server"), port("server")),
         "service" => port("server"),
         "conversation" => return vec![address("client"), address("server")],
+        "client.zone" => text(&one["client"]["zone"]),
+        "server.zone" => text(&one["server"]["zone"]),
         "cause" => text(&one["cause"]["id"]),
         "time:30s" => (one["start_ns"].as_u64().expect("a time") / 30_000_000_000).to_string(),
         word => text(&one[word]),
