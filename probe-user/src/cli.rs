@@ -1,5 +1,7 @@
 //! The command line: definitions and help. Says what was typed; what it means is decided in [`crate::plan`].
 
+mod capture;
+mod explain;
 pub mod show;
 mod texts;
 
@@ -7,9 +9,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use texts::{
-    BY, DATAPATH, DETACH, EVIDENCE, EVIDENCE_FILTER, EXAMPLES, EXIT_CODES, EXPLAIN, FILTER, FINAL, filter_help,
-};
+pub use capture::CaptureArgs;
+pub use explain::{ExplainArgs, ExplainFormatArg, ExplainLiveArgs};
+use texts::{BY, DATAPATH, DETACH, EVIDENCE, EVIDENCE_FILTER, EXAMPLES, EXIT_CODES, FILTER, FINAL, filter_help};
 
 /// Exit codes, as documented in `--help` and the README.
 pub mod exit {
@@ -62,6 +64,9 @@ pub enum Command {
     Filter,
     /// Say what a cause or a finding means, how it looks and what to check next; without an id, list them
     Explain(ExplainArgs),
+    /// The same of interfaces: `explain -i IFACE` is turned into it
+    #[command(hide = true, display_name = "explain", bin_name = "rstprobe explain")]
+    ExplainLive(ExplainLiveArgs),
 }
 
 /// Options of everything that attaches to interfaces.
@@ -299,15 +304,9 @@ pub struct ReadArgs {
     /// Packets behind the verdicts.
     #[command(flatten)]
     pub evidence: EvidenceArgs,
-    /// Do not verify checksums (captures of hosts that leave them to the NIC, where that is not recognised)
-    #[arg(long)]
-    pub no_checksums: bool,
-    /// What is looked into, and what tells connections apart besides addresses and ports.
+    /// What is seen of captures.
     #[command(flatten)]
-    pub encapsulation: EncapsulationArgs,
-    /// Timeouts other than Zeek's: attempt, close, linger, inactive, inactive-handshake, inactive-interactive
-    #[arg(long, value_name = "NAME=TIME,...", value_delimiter = ',')]
-    pub timers: Vec<String>,
+    pub capture: CaptureArgs,
     /// Groups instead of connections.
     #[command(flatten)]
     pub query: QueryArgs,
@@ -317,9 +316,6 @@ pub struct ReadArgs {
     /// Also write everything as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,
-    /// Connections tracked at once; beyond it the least informative are written early
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    pub max_connections: usize,
 }
 
 /// `rstprobe doctor`.
@@ -364,19 +360,6 @@ pub enum FieldsFormatArg {
     Json,
     /// The page of the documentation
     Markdown,
-}
-
-/// `rstprobe explain`.
-#[derive(Args, Debug)]
-#[command(after_help = EXPLAIN)]
-pub struct ExplainArgs {
-    /// Id of a cause or of a finding, such as app_abort; with -r the id that `read FILE` without options gives a
-    /// connection, or a condition: of those that meet it the one that lost most
-    #[arg(value_name = "ID|EXPR")]
-    pub id: Option<String>,
-    /// Capture whose connection is explained, segment by segment
-    #[arg(short, long, value_name = "FILE")]
-    pub read: Vec<PathBuf>,
 }
 
 /// `--egress`.

@@ -4,6 +4,7 @@ mod capture_clock;
 mod doctor;
 mod explain;
 mod explain_connection;
+mod explain_live;
 mod fields;
 mod live;
 mod read;
@@ -16,7 +17,7 @@ use crate::{
     error::RunError,
     filter,
     output::{self, Colors},
-    plan::{DetachPlan, DoctorPlan, ReadPlan, WatchPlan},
+    plan::{DetachPlan, DoctorPlan, ExplainLivePlan, ReadPlan, WatchPlan},
 };
 
 /// Says what was meant by a file in the place of a command.
@@ -47,7 +48,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Filter => output::data(&(filter::help() + "\n")),
         // Its words have become those of another command.
         Command::Show => Ok(()),
-        Command::Explain(args) => explain::explain(&args),
+        Command::Explain(args) => explain::explain(args),
+        Command::ExplainLive(args) => {
+            ExplainLivePlan::try_from(args).map_err(RunError::from).and_then(|plan| explain_live::explain(&plan))
+        }
         Command::Fields(args) => fields::fields(&args),
     };
     match result {

@@ -91,13 +91,13 @@ struct Reading {
 impl Reading {
     /// With its outputs open.
     fn begin(plan: &ReadPlan) -> Result<Self, RunError> {
-        let decoder = Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain)
+        let decoder = Decoder::new(plan.capture.verify_checksums, plan.capture.encapsulations, plan.capture.domain)
             .as_zeek(matches!(plan.view.format, Format::Zeek | Format::ZeekJson));
         Ok(Self {
-            decoder: decoder.with_vxlan_ports(&plan.vxlan_ports),
+            decoder: decoder.with_vxlan_ports(&plan.capture.vxlan_ports),
             tracker: Tracker::new(TrackerConfig {
-                timers: plan.timers,
-                max_connections: plan.max_connections,
+                timers: plan.capture.timers,
+                max_connections: plan.capture.max_connections,
                 facts: plan.view.shows_facts() || plan.evidence.is_some(),
                 hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
                 ..TrackerConfig::default()

@@ -53,9 +53,6 @@ pub enum PlanError {
         /// What is wrong with it, and where.
         source: FilterError,
     },
-    /// What `explain` would have to read twice.
-    #[error("-r {0}: no file that can be read twice; write the capture to a file first")]
-    NotReadTwice(String),
     /// Groups.
     #[error("{0}")]
     Query(#[from] QueryError),
