@@ -65,7 +65,7 @@ pub enum Command {
     /// Say what a cause or a finding means, how it looks and what to check next; without an id, list them
     Explain(ExplainArgs),
     /// The same of interfaces: `explain -i IFACE` is turned into it
-    #[command(hide = true, display_name = "explain", bin_name = "rstprobe explain")]
+    #[command(hide = true, override_usage = "rstprobe explain -i <IFACE> [OPTIONS] [EXPR]")]
     ExplainLive(ExplainLiveArgs),
 }
 

@@ -266,6 +266,10 @@ fn options_of_read_are_options_of_explain() {
     let capture = case("enc_vxlan10800.pcap");
     let said = document(&["explain", "--vxlan-port", "10800", "--format", "json", "-r"], &capture);
     assert!(!said["ladder"]["rows"].as_array().expect("rows").is_empty(), "{said}");
+    // Other tools are told of the port, and `read` of the option.
+    let steps = said["next_steps"].as_array().expect("steps").iter();
+    let commands: Vec<_> = steps.filter_map(|step| step["command"].as_str()).collect();
+    assert!(commands[0].contains(" -d udp.port==10800,vxlan -Y "), "{commands:?}");
     let nothing = run(&["explain", "-r"], &capture);
     assert_eq!(nothing.status.code(), Some(2), "{}", nothing.stdout);
     let wrong = run(&["explain", "--timers", "soon", "-r"], &capture);

@@ -17,6 +17,9 @@ pub struct ExplainArgs {
     /// Capture whose connection is explained, segment by segment; several are one stream, `-` is standard input
     #[arg(short, long, value_name = "FILE")]
     pub read: Vec<PathBuf>,
+    /// The cause or finding of this id, without any connection; as the id alone
+    #[arg(long, value_name = "ID", conflicts_with_all = ["id", "read"], hide_short_help = true)]
+    pub cause: Option<String>,
     /// How to print it
     #[arg(long, value_enum, default_value_t = ExplainFormatArg::Table, requires = "read")]
     pub format: ExplainFormatArg,

@@ -11,7 +11,7 @@ pub(super) fn explain(args: ExplainArgs) -> Result<(), RunError> {
     if !args.read.is_empty() {
         return explain_connection::explain(&ExplainPlan::try_from(args)?);
     }
-    let Some(id) = args.id.as_deref() else { return output::data(&explanation::list()) };
+    let Some(id) = args.id.as_deref().or(args.cause.as_deref()) else { return output::data(&explanation::list()) };
     match explanation::of(id) {
         Some(text) => output::data(&text),
         None => Err(RunError::Unexplained { id: id.to_owned(), closest: closest(id) }),

@@ -13,10 +13,14 @@ use crate::{
         search::Search,
     },
     output,
+    output::{counters, offloaded_checksums},
     plan::{CapturePlan, ExplainFormat, ExplainPlan, Which},
     record::Connection,
     report::{explanation_html, explanation_text, json},
-    source::capture::{CaptureFile, Decoded, Decoder, Header, Remark, Spool},
+    source::{
+        Domain,
+        capture::{Accounting, CaptureFile, Decoded, Decoder, Header, Remark, Spool},
+    },
     tracker::{self, Extra, Tracker, TrackerConfig},
 };
 
@@ -35,7 +39,8 @@ pub(super) fn explain(plan: &ExplainPlan) -> Result<(), RunError> {
     let Some(one) = found else { return read.and(Err(RunError::NoSuchConnection { of })) };
     let (segments, files) = captures.segments(&one);
     let from_stdin = files.iter().any(|file| file == "-");
-    let origin = if from_stdin { Origin::StandardInput } else { Origin::Files(files) };
+    let CapturePlan { words: options, vxlan_ports, .. } = plan.capture.clone();
+    let origin = if from_stdin { Origin::StandardInput } else { Origin::Files { names: files, options, vxlan_ports } };
     print(&Explanation::new(one, segments, &origin), plan.format).and(read)
 }
 
@@ -97,7 +102,7 @@ impl<'a> Captures<'a> {
         };
         let mut tracker = self.tracker();
         let mut last_ns = 0;
-        let read = self.each_frame(|frame| {
+        let (read, accounting) = self.each_frame(|frame| {
             last_ns = frame.time_ns.max(last_ns);
             track(&mut tracker, &frame);
             if tracker.closed_len() > 0 {
@@ -106,6 +111,13 @@ impl<'a> Captures<'a> {
         });
         tracker.finish(last_ns);
         take_closed(&mut tracker, &mut search);
+        let bad = accounting.bad_tcp_checksum;
+        if let Some(notice) = offloaded_checksums::notice(accounting.tcp, bad, &tracker.stats()) {
+            output::say(&notice);
+        }
+        let not_understood =
+            counters::not_understood(&accounting).map_or(Ok(()), |what| Err(RunError::LinkTypes(what)));
+        let read = read.and(not_understood);
         let (found, of) = search.finish();
         (found.map(|(one, ())| one), of, read)
     }
@@ -117,12 +129,13 @@ impl<'a> Captures<'a> {
         let end_ns = one.start_ns.saturating_add(one.duration_ns).saturating_add(LATE_NS);
         let mut seen: Vec<(usize, SeenSegment)> = Vec::new();
         let (mut beyond, mut recorded) = (0, None);
-        let mut neighbours = Neighbours::default();
+        let vlan = (self.plan.domain == Domain::Vlan && one.domain != 0).then_some(one.domain);
+        let mut neighbours = Neighbours { vlan, ..Neighbours::default() };
         // Tells where the next connection of the same ports begins.
         let mut tracker = self.tracker();
         let (mut last_ns, mut has_begun) = (0, false);
         // What can be read was read before; how it ends has been noted.
-        let _read_before: Result<(), RunError> = self.each_frame(|frame| {
+        let _read_before: (Result<(), RunError>, Accounting) = self.each_frame(|frame| {
             let Some(decoded) = frame.decoded else { return };
             let segment = &decoded.segment;
             neighbours.swapped |= is_swapped(one, decoded);
@@ -158,11 +171,15 @@ impl<'a> Captures<'a> {
     }
 
     /// Decodes every frame of the captures, in order.
-    fn each_frame(&self, mut take: impl FnMut(Seen<'_>)) -> Result<(), RunError> {
-        let Self { plan, files } = self;
+    fn each_frame(&self, take: impl FnMut(Seen<'_>)) -> (Result<(), RunError>, Accounting) {
+        let plan = self.plan;
         let mut decoder =
             Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain).with_vxlan_ports(&plan.vxlan_ports);
-        for (file, (path, spool)) in files.iter().enumerate() {
+        (self.frames_of(&mut decoder, take), decoder.accounting().clone())
+    }
+
+    fn frames_of(&self, decoder: &mut Decoder, mut take: impl FnMut(Seen<'_>)) -> Result<(), RunError> {
+        for (file, (path, spool)) in self.files.iter().enumerate() {
             let failed = |source| RunError::Capture { file: path.display().to_string(), source };
             let mut capture = CaptureFile::open(&spool.path()).map_err(failed)?;
             while let Some((frame, comment)) = capture.next_with_comment().map_err(failed)? {

@@ -56,8 +56,15 @@ pub struct Step {
 /// Where the segments came from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// Captures that hold segments of the connection, as named.
-    Files(Vec<String>),
+    /// Captures.
+    Files {
+        /// Those that hold segments of the connection, as named.
+        names: Vec<String>,
+        /// Options by which `rstprobe read` sees of them what was seen.
+        options: Vec<String>,
+        /// Ports of VXLAN besides its own, which other tools have to be told.
+        vxlan_ports: Vec<u16>,
+    },
     /// Standard input.
     StandardInput,
     /// Interfaces that were watched.
@@ -71,6 +78,8 @@ pub struct Neighbours {
     pub in_time: bool,
     /// With the ports of client and server exchanged.
     pub swapped: bool,
+    /// Connections are told apart by their VLAN, and this is the connection's.
+    pub vlan: Option<u32>,
 }
 
 /// Wireshark's display filter for the segments of a connection.
@@ -92,6 +101,9 @@ pub fn display_filter(one: &Connection, ladder: &Ladder, neighbours: Neighbours)
         let [first, last] = [times().min(), times().max()].map(Option::unwrap_or_default);
         let [from, to] = [first, last].map(|since| epoch(one.start_ns.saturating_add_signed(since)));
         filter = format!("{filter} && frame.time_epoch >= {from} && frame.time_epoch <= {to}");
+    }
+    if let Some(vlan) = neighbours.vlan {
+        filter = format!("{filter} && vlan.id == {vlan}");
     }
     // An ICMP error quotes the segment that it is about.
     if one.orig.is_ipv4() { filter + " && !icmp" } else { filter + " && !icmpv6" }
@@ -115,10 +127,12 @@ pub fn steps(one: &Connection, filter: &str, origin: &Origin) -> Vec<Step> {
 fn packets(one: &Connection, filter: &str, origin: &Origin) -> Vec<Step> {
     let here = |why, command| Step { place: Place::Here, why, command };
     match origin {
-        Origin::Files(files) => files
-            .iter()
-            .map(|file| here("these packets", format!("tshark -r {} -Y {}", quoted(file), quoted(filter))))
-            .collect(),
+        Origin::Files { names, vxlan_ports, .. } => {
+            let decoded: Vec<String> = vxlan_ports.iter().map(|port| format!(" -d udp.port=={port},vxlan")).collect();
+            let decoded = decoded.concat();
+            let command = |name: &String| format!("tshark -r {}{decoded} -Y {}", quoted(name), quoted(filter));
+            names.iter().map(|name| here("these packets", command(name))).collect()
+        }
         Origin::StandardInput => {
             vec![here("these packets, of a capture on standard input", format!("tshark -r - -Y {}", quoted(filter)))]
         }
@@ -133,20 +147,20 @@ fn packets(one: &Connection, filter: &str, origin: &Origin) -> Vec<Step> {
 
 /// Whether this connection is alone, or one of many.
 fn how_often(one: &Connection, origin: &Origin) -> Option<Step> {
-    let Origin::Files(files) = origin else { return None };
+    let Origin::Files { names, options, .. } = origin else { return None };
     let (server, cause) = (one.resp, one.verdict.cause);
-    if files.is_empty() || cause == Cause::None {
+    if names.is_empty() || cause == Cause::None {
         return None;
     }
-    let files: Vec<String> = files.iter().map(|file| quoted(file)).collect();
+    let words: Vec<String> = names.iter().chain(options).map(|word| quoted(word)).collect();
     let filter = format!("cause = {cause} and server = {} and server.port = {}", server.ip(), server.port());
-    let command = format!("rstprobe read {} --filter {} --by client", files.join(" "), quoted(&filter));
+    let command = format!("rstprobe read {} --filter {} --by client", words.join(" "), quoted(&filter));
     Some(Step { place: Place::Here, why: "how many of this service's connections end so, by client", command })
 }
 
 /// A word as the shell takes it.
 fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%".contains(&byte);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         word.to_owned()
     } else {
@@ -391,15 +405,90 @@ fn conntrack(client: SocketAddr, server: SocketAddr) -> String {
     format!("conntrack -L {family}-p tcp -s {} -d {} {ports}", client.ip(), server.ip())
 }
 
-/// Seconds of the log before the beginning of the last second, and after it.
-const LOG_BEFORE: Duration = Duration::from_secs(5);
-const LOG_AFTER: Duration = Duration::from_secs(5);
+/// Of the log, so much before the end of a connection and after it, nanoseconds.
+const LOG_NS: u64 = 5_000_000_000;
 
 /// The log around the end; of the process where that is known.
 fn journal(one: &Connection) -> String {
-    let end = UNIX_EPOCH + Duration::from_nanos(one.start_ns.saturating_add(one.duration_ns));
-    let time = |time| humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', " UTC");
-    let since = time(end.checked_sub(LOG_BEFORE).unwrap_or(UNIX_EPOCH));
+    let end_ns = one.start_ns.saturating_add(one.duration_ns);
+    let time = |ns| {
+        let time = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(ns)).to_string();
+        time.replace('T', " ").replace('Z', " UTC")
+    };
+    let [since, until] = [end_ns.saturating_sub(LOG_NS), end_ns.saturating_add(LOG_NS)].map(time);
     let of = process(one).map_or_else(String::new, |pid| format!(" _PID={pid}"));
-    format!("journalctl --utc --since '{since}' --until '{}'{of}", time(end + LOG_AFTER))
+    format!("journalctl --utc --since '{since}' --until '{until}'{of}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregate::tests::connection,
+        explain::ladder::Completeness,
+        record::{Closing, Opening, Side},
+    };
+
+    fn one(cause: Cause, server: &str) -> Connection {
+        let side = Side::default();
+        let mut one = connection(server, Opening::Completed, Closing::RstOnly, side, side);
+        one.verdict.cause = cause;
+        one
+    }
+
+    fn files(name: &str) -> Origin {
+        Origin::Files { names: vec![name.to_owned()], options: Vec::new(), vxlan_ports: Vec::new() }
+    }
+
+    #[test]
+    fn every_cause_that_asks_for_something_has_commands_for_it() {
+        for &cause in Cause::ALL {
+            let all = steps(&one(cause, "10.0.0.2:80"), "tcp", &files("c.pcap"));
+            let of_cause = all.len() - 1 - usize::from(cause != Cause::None);
+            let is_harmless = matches!(cause, Cause::None | Cause::RstAfterClose | Cause::HealthCheck);
+            assert_eq!(of_cause == 0, is_harmless, "{cause}: {all:?}");
+            for step in &all {
+                assert_eq!(step.command.matches('\'').count() % 2, 0, "{}", step.command);
+                assert!(!step.command.contains('\n') && !step.why.ends_with('.'), "{step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_of_both_families_are_written_as_the_tools_want_them() {
+        let mut v6 = one(Cause::StaleConnectionSyn, "[2001:db8::2]:80");
+        v6.orig = "[2001:db8::1]:4000".parse().expect("an address");
+        let commands: Vec<_> = steps(&v6, "tcp", &files("c.pcap")).into_iter().map(|step| step.command).collect();
+        assert!(
+            commands.contains(&"ss -tanoi 'src [2001:db8::2]:80 and dst [2001:db8::1]:4000'".to_owned()),
+            "{commands:?}"
+        );
+        let conntrack = "conntrack -L -f ipv6 -p tcp -s 2001:db8::1 -d 2001:db8::2 --sport 4000 --dport 80";
+        assert!(commands.iter().any(|command| command == conntrack), "{commands:?}");
+        let ladder = Ladder::new(&v6, &[], 0, Completeness::Captured);
+        let filter =
+            "ipv6.addr == 2001:db8::1 && ipv6.addr == 2001:db8::2 && tcp.port == 4000 && tcp.port == 80 && !icmpv6";
+        assert_eq!(display_filter(&v6, &ladder, Neighbours::default()), filter);
+    }
+
+    #[test]
+    fn neighbours_are_kept_out_of_the_filter() {
+        let mut plain = one(Cause::AppAbort, "10.0.0.2:80");
+        (plain.orig, plain.start_ns) = ("10.0.0.1:4000".parse().expect("an address"), 5_000_000_001);
+        let ladder = Ladder::new(&plain, &[], 0, Completeness::Captured);
+        let all = Neighbours { in_time: true, swapped: true, vlan: Some(7) };
+        let filter = display_filter(&plain, &ladder, all);
+        assert!(filter.starts_with("((ip.src == 10.0.0.1 && ip.dst == 10.0.0.2 && tcp.srcport == 4000 &&"), "{filter}");
+        let end = "&& frame.time_epoch >= 5.000000001 && frame.time_epoch <= 5.000000001 && vlan.id == 7 && !icmp";
+        assert!(filter.ends_with(end), "{filter}");
+    }
+
+    #[test]
+    fn names_of_files_are_quoted_for_the_shell() {
+        assert_eq!(quoted("/var/tmp/a-1.pcap"), "/var/tmp/a-1.pcap");
+        assert_eq!(quoted("it's $HOME.pcap"), "'it'\\''s $HOME.pcap'");
+        assert_eq!(quoted(""), "''");
+        let all = steps(&one(Cause::AppAbort, "10.0.0.2:80"), "a && b", &files("-x y.pcap"));
+        assert!(all[0].command.starts_with("tshark -r '-x y.pcap' -Y 'a && b'"), "{}", all[0].command);
+    }
 }

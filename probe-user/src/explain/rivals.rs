@@ -121,10 +121,10 @@ fn of_closing(cause: Cause) -> &'static [Row] {
     match cause {
         Cause::DataAfterClose => &[
             (Cause::NoState, &[fact::own_fin, fact::kernel_says]),
-            (Cause::KeepAliveRace, &[fact::by_client, fact::not_crossed, fact::busy_before_fin]),
+            (Cause::KeepAliveRace, &[fact::by_client, fact::not_crossed, fact::busy_before_fin, fact::server_mute]),
             (
                 Cause::ServerReplyThenReset,
-                &[fact::by_client, fact::long_after_fin, fact::server_mute, fact::idle_before_fin],
+                &[fact::by_client, fact::long_after_fin, fact::server_mute, fact::idle_before_fin, fact::not_crossed],
             ),
             (Cause::RstAfterClose, &[fact::something_lost]),
         ],

@@ -126,6 +126,7 @@ mod tests {
         let plan = plan("rstprobe explain -r a --vxlan-port 10800 --no-checksums --timers linger=1s 1").expect("valid");
         assert_eq!((plan.capture.vxlan_ports, plan.capture.verify_checksums), (vec![10800], false));
         assert_eq!(plan.capture.timers.linger, 1_000_000_000);
+        assert_eq!(plan.capture.words, ["--no-checksums", "--vxlan-port=10800", "--timers=linger=1s"]);
         assert_eq!(plan.format, ExplainFormat::Table);
     }
 }

@@ -39,7 +39,7 @@ const NAMES: &[(&str, &str)] = &[
     ),
     ("rst.seq_offset", "number of the RST against the next of its sender: 0 is exact, below it came from behind"),
     ("rst.ack_offset", "what the RST acknowledges against what was sent: 0 is exact"),
-    ("rst.distinct_seqs", "RSTs of its sender with different numbers: one for each segment that it answered"),
+    ("rst.distinct_seqs", "how many different numbers the RSTs of this sender bear"),
     ("handshake_ms", "time from the SYN to the SYN-ACK as seen here, ms: the way to the server and back"),
     ("monitor.interval_ms", "the steady time between this client's connections to this service, ms"),
     ("monitor.connections", "connections of this client to this service that kept that time"),

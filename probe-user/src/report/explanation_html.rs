@@ -118,7 +118,15 @@ fn verdict(out: &mut String, explained: &Explanation) {
     out.push_str("</dl>\n");
     let id = verdict.cause.id();
     if let Some(about) = explanation::of(id) {
-        add(out, format_args!("<p>{}</p>\n", Escaped(about.trim_start_matches(id).trim())));
+        out.push_str("<p>");
+        // Between backquotes, as the documentation has it, is code.
+        for (at, part) in about.trim_start_matches(id).trim().split('`').enumerate() {
+            match at % 2 {
+                0 => add(out, format_args!("{}", Escaped(part))),
+                _ => add(out, format_args!("<code>{}</code>", Escaped(part))),
+            }
+        }
+        out.push_str("</p>\n");
     }
 }
 
@@ -150,8 +158,7 @@ fn ladder(out: &mut String, explained: &Explanation) {
         return;
     }
     out.push_str(
-        "<div class=\"scroll\" role=\"region\" aria-labelledby=\"segments\" tabindex=\"0\">\n<table>\n<caption>Time since the \
-         start, who sent it, and the state of both ends after it</caption>\n<thead><tr><th scope=\"col\" class=\"number\">ms</th>\
+        "<div class=\"scroll\" role=\"region\" aria-labelledby=\"segments\" tabindex=\"0\">\n<table>\n<caption>States of both ends after each segment</caption>\n<thead><tr><th scope=\"col\" class=\"number\">ms</th>\
          <th scope=\"col\">from</th><th scope=\"col\">segment</th><th scope=\"col\">client</th><th scope=\"col\">server</th>\
          <th scope=\"col\">remarks</th></tr></thead>\n<tbody>\n",
     );
@@ -239,5 +246,37 @@ fn steps(out: &mut String, explained: &Explanation) {
                 Escaped(&step.command)
             ),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregate::tests::connection,
+        explain::{
+            Segments,
+            ladder::Completeness,
+            next_step::{Neighbours, Origin},
+        },
+        record::{Closing, Fact, Opening, Side, Value},
+    };
+
+    #[test]
+    fn what_captures_hold_is_no_markup() {
+        let side = Side { rst: 1, ..Side::default() };
+        let mut one = connection("10.0.0.2:80", Opening::Completed, Closing::RstOnly, side, side);
+        one.verdict.cause = Cause::Explained;
+        one.verdict.facts =
+            vec![Fact { name: "rst.text", value: Value::Text("<script>alert('1')</script>&\"".into()) }];
+        let recorded = Some("<img src=x>".to_owned());
+        let neighbours = Neighbours::default();
+        let segments = Segments { seen: Vec::new(), beyond: 0, completeness: Completeness::Kept, neighbours, recorded };
+        let names = vec!["a <b>.pcap".to_owned()];
+        let origin = Origin::Files { names, options: Vec::new(), vxlan_ports: Vec::new() };
+        let page = page(&Explanation::new(one, segments, &origin));
+        assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("a <b>"), "{page}");
+        assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;"), "{page}");
+        assert!(page.contains("No segment of it was kept.") && page.contains("&lt;img src=x&gt;"), "{page}");
     }
 }

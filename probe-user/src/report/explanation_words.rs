@@ -39,7 +39,7 @@ pub(super) fn segment(row: &Row) -> String {
 }
 
 /// What is odd about a segment, in words.
-fn note(note: Note, completeness: Completeness) -> String {
+fn note(note: Note, from_client: bool, completeness: Completeness) -> String {
     match note {
         Note::Repeated => "repeated".into(),
         Note::OutOfOrder => "out of order".into(),
@@ -49,7 +49,8 @@ fn note(note: Note, completeness: Completeness) -> String {
         Note::ZeroWindow => "window 0".into(),
         Note::FrameCut => "frame cut".into(),
         Note::HeaderCut => "header cut: only its flags are known".into(),
-        Note::Foreign => "in its name, by somebody between".into(),
+        Note::Foreign if from_client => "in the client's name, by somebody between".into(),
+        Note::Foreign => "in the server's name, by somebody between".into(),
         Note::BadChecksum => "wrong checksum: dropped, unless it was left to the NIC".into(),
         Note::End(Remark::RstNotExact) => "not the number that is awaited: challenged or ignored".into(),
         Note::End(Remark::RstIgnored) => "does not acknowledge the SYN: ignored".into(),
@@ -61,7 +62,7 @@ fn note(note: Note, completeness: Completeness) -> String {
 /// All notes of a row, joined; without that its frame is cut, where all are.
 pub(super) fn notes(row: &Row, ladder: &Ladder) -> String {
     let said = row.notes.iter().filter(|one| **one != Note::FrameCut || !is_cut_throughout(ladder));
-    let all: Vec<String> = said.map(|one| note(*one, ladder.completeness)).collect();
+    let all: Vec<String> = said.map(|one| note(*one, row.from_client, ladder.completeness)).collect();
     all.join("; ")
 }
 
