@@ -100,6 +100,9 @@ enum Reset {
     ByPeer(Option<u32>),
 }
 
+/// What may have been sent and not been seen here: the largest window (RFC 7323 2.3), bytes.
+const MOST_AHEAD: i32 = 1 << 30;
+
 /// What one end has shown.
 #[derive(Clone, Copy, Debug, Default)]
 struct End {
@@ -206,6 +209,10 @@ impl EndStates {
 
     fn acknowledges(&mut self, record: &SegmentRecord, side: usize) {
         let [own, other] = self.both(side);
+        // Of something that was never sent, or of another connection: nobody takes it (3.10.7.4).
+        if other.next.is_some_and(|next| record.ack.wrapping_sub(next).cast_signed() > MOST_AHEAD) {
+            return;
+        }
         let first = other.syn.map(|isn| isn.wrapping_add(1));
         let carries = record.payload_len > 0 || record.has(FIN);
         raise(record.ack, &mut own.acked);

@@ -8,7 +8,7 @@ use probe_ebpf::layout::{ACK, Endpoint, FIN, FlowKey, RST, SYN, Segment};
 use super::end_states::{EndState, EndStates};
 pub use super::note::Note;
 use super::sequence::Sequence;
-use crate::record::{Basis, Connection, ResetBy, Side};
+use crate::record::{Basis, Cause, Connection, ResetBy, Side};
 
 /// A segment of the connection's flow, as far as it could be read.
 #[derive(Clone, Copy, Debug)]
@@ -123,9 +123,11 @@ impl Ladder {
         let mut sequences =
             [true, false].map(|of_client| Sequence::new(&of(of_client)).or_acknowledged_by(of(!of_client)));
         let mut states = EndStates::default();
+        let first_reset = segments.iter().find(|seen| seen.segment.record.has(RST)).map(is_client);
         let foreign = [true, false].map(|of_client| {
             let resets = segments.iter().filter(|seen| is_client(seen) == of_client && seen.segment.record.has(RST));
-            Foreign::new(one, if of_client { &one.from_orig } else { &one.from_resp }, resets)
+            let side = if of_client { &one.from_orig } else { &one.from_resp };
+            Foreign::new(one, side, first_reset == Some(of_client), resets)
         });
         let rows: Vec<Row> = segments
             .iter()
@@ -155,19 +157,30 @@ impl SeenSegment {
 #[derive(Clone, Copy)]
 struct Foreign {
     is_middle: bool,
+    /// The verdict is about the first RST of all, or about both sides'.
+    is_meant: bool,
     /// TTL of what the side itself sent, where RSTs in its name differ from it: these are the foreign ones. Otherwise all are.
     own_ttl: Option<u8>,
 }
 
 impl Foreign {
-    fn new<'a>(one: &Connection, side: &Side, mut resets: impl Iterator<Item = &'a SeenSegment>) -> Self {
+    fn new<'a>(
+        one: &Connection,
+        side: &Side,
+        is_first: bool,
+        mut resets: impl Iterator<Item = &'a SeenSegment>,
+    ) -> Self {
         let differs = side.ttl != 0 && resets.any(|seen| seen.segment.record.ttl != side.ttl);
-        Self { is_middle: one.reset_by == ResetBy::Middle, own_ttl: differs.then_some(side.ttl) }
+        Self {
+            is_middle: one.reset_by == ResetBy::Middle,
+            is_meant: is_first || one.verdict.cause == Cause::DeviceResetBoth,
+            own_ttl: differs.then_some(side.ttl),
+        }
     }
 
     fn is(self, seen: &SeenSegment) -> bool {
         let record = &seen.segment.record;
-        self.is_middle && record.has(RST) && self.own_ttl.is_none_or(|ttl| record.ttl != ttl)
+        self.is_middle && record.has(RST) && self.own_ttl.map_or(self.is_meant, |ttl| record.ttl != ttl)
     }
 }
 

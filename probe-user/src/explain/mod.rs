@@ -51,6 +51,13 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// The cause that an evidence file says, where it is another one than that of the frames it keeps.
+    pub fn recorded_otherwise(&self) -> Option<&str> {
+        let (_, cause) = self.recorded.as_deref()?.split_once(": cause ")?;
+        let (cause, _) = cause.split_once(" (")?;
+        (cause != self.connection.verdict.cause.id()).then_some(cause)
+    }
+
     /// Of a connection and its segments, which came from there.
     pub fn new(connection: Connection, segments: Segments, origin: &Origin) -> Self {
         let ladder = Ladder::new(&connection, &segments.seen, segments.beyond, segments.completeness);

@@ -21,6 +21,8 @@ pub(super) struct Sequence {
     next: Option<i64>,
     /// Numbers below it that no segment has borne so far.
     holes: Vec<(i64, i64)>,
+    /// Highest of it that the other side has acknowledged.
+    acknowledged: Option<i64>,
     /// It has sent a FIN, whose number this is.
     fin: Option<i64>,
 }
@@ -122,7 +124,7 @@ impl Sequence {
     }
 
     /// What is odd about an acknowledgement of this side's bytes by the other.
-    pub(super) fn note_acknowledgement(&self, record: &SegmentRecord) -> Option<Note> {
+    pub(super) fn note_acknowledgement(&mut self, record: &SegmentRecord) -> Option<Note> {
         if !record.has(ACK) || record.has(RST) {
             return None;
         }
@@ -132,7 +134,8 @@ impl Sequence {
         if !(next + 1..next + MOST_AHEAD).contains(&acknowledged) {
             return None;
         }
-        let unseen = self.missing(next, acknowledged);
+        let from = self.acknowledged.replace(acknowledged).map_or(next, |before| next.max(before.min(acknowledged)));
+        let unseen = self.missing(from, acknowledged);
         (unseen > 0).then(|| Note::AcknowledgesUnseen(u32::try_from(unseen).unwrap_or(u32::MAX)))
     }
 }

@@ -113,7 +113,13 @@ fn verdict(out: &mut String, explained: &Explanation) {
     row("Closing", one.closing.to_string(), one.closing.meaning());
     row("Zeek's conn_state and history", format!("{} {}", one.conn_state, one.history), one.conn_state.meaning());
     if let Some(recorded) = &explained.recorded {
-        row("When its frames were kept it was", recorded.clone(), "");
+        let otherwise = match explained.recorded_otherwise() {
+            Some(_) => {
+                "The frames alone that were kept give another cause; believe this one, which had seen all of them"
+            }
+            None => "",
+        };
+        row("When its frames were kept it was", recorded.clone(), otherwise);
     }
     out.push_str("</dl>\n");
     let id = verdict.cause.id();

@@ -55,7 +55,11 @@ fn head(out: &mut String, explanation: &Explanation) {
     line(out, format_args!("  {}", verdict.cause.explanation()));
     line(out, format_args!("  impact: {}", verdict.impact.meaning()));
     if let Some(recorded) = &explanation.recorded {
-        line(out, format_args!("  When its frames were kept it was: {recorded}"));
+        line(out, format_args!("  When its frames were kept it was: {}", recorded.replace("; ", "\n    ")));
+    }
+    if let Some(cause) = explanation.recorded_otherwise() {
+        let why = "it had seen all frames, and other connections";
+        line(out, format_args!("  The frames alone that were kept give another cause; believe `{cause}`: {why}"));
     }
 }
 

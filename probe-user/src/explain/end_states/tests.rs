@@ -132,6 +132,11 @@ fn in_the_middle_only_what_is_shown_is_said() {
 }
 
 #[test]
+fn an_acknowledgement_of_what_was_never_sent_shows_nothing() {
+    assert_eq!(after(&[OPENED[0], OPENED[1], (CLIENT, ACK, 101, 1_767_847_797, 9)]), "ESTABLISHED? SYN-RCVD");
+}
+
+#[test]
 fn another_connection_of_the_same_ports_begins_anew() {
     assert_eq!(opened(&[(SERVER, RST, 501, 0, 0), (CLIENT, SYN, 90_000, 0, 0)]), "SYN-SENT ?");
 }
