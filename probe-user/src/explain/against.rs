@@ -388,3 +388,18 @@ pub(super) fn server_took_nothing(one: &Connection) -> Option<Against> {
     let says = "SYN-ACKs and RSTs are all that it sent: it never acknowledged anything, so that it had never taken it";
     when(is_so, "packets.srv", server.packets, says)
 }
+
+pub(super) fn socket_error(one: &Connection) -> Option<Against> {
+    let names = ["kernel.socket_error.clt", "kernel.socket_error.srv"];
+    names.into_iter().find_map(|name| named(one, name, "the host's own kernel says with which error it gave up"))
+}
+
+pub(super) fn dropped_by_host(one: &Connection) -> Option<Against> {
+    let names = ["kernel.drop_reason.clt", "kernel.drop_reason.srv"];
+    names.into_iter().find_map(|name| named(one, name, "the host itself dropped segments of it"))
+}
+
+pub(super) fn no_probe(one: &Connection) -> Option<Against> {
+    let says = "no keep-alive probe was seen";
+    when(value(one, "keepalive.probes").is_none(), "keepalive.probes", 0, says)
+}

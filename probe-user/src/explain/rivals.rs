@@ -88,7 +88,7 @@ fn of_opening(cause: Cause) -> &'static [Row] {
         ],
         Cause::SynThenRst => &[(Cause::HalfOpenScan, &[fact::no_syn_ack]), (Cause::NeverAnswered, &[fact::rst_seen])],
         Cause::NeverAnswered => &[
-            (Cause::IcmpUnreachable, &[no_icmp]),
+            (Cause::IcmpUnreachable, &[fact::socket_error, fact::dropped_by_host, no_icmp]),
             (Cause::SynAckUnanswered, &[fact::no_syn_ack]),
             (Cause::SynThenRst, &[fact::no_rst]),
         ],
@@ -104,7 +104,7 @@ fn of_opening(cause: Cause) -> &'static [Row] {
             (Cause::AcceptQueueFull, &[fact::unacknowledged_syn_ack, fact::client_mute]),
             (Cause::HalfOpenScan, &[fact::no_rst]),
         ],
-        _ => &[(Cause::NeverAnswered, &[fact::icmp]), (Cause::RefusedByFirewall, &[fact::no_rst])],
+        _ => &[(Cause::NeverAnswered, &[fact::icmp, fact::socket_error]), (Cause::RefusedByFirewall, &[fact::no_rst])],
     }
 }
 
@@ -172,9 +172,9 @@ fn of_forgotten(cause: Cause) -> &'static [Row] {
             (Cause::ClientGaveUp, &[fact::no_fin, fact::no_rst]),
         ],
         _ => &[
-            (Cause::Vanished, &[fact::repeated]),
-            (Cause::AcceptQueueFull, &[fact::server_spoke, fact::by_client]),
-            (Cause::KeepAliveTimeout, &[fact::repeated]),
+            (Cause::Vanished, &[fact::repeated, fact::socket_error]),
+            (Cause::AcceptQueueFull, &[fact::server_spoke, fact::by_client, fact::socket_error]),
+            (Cause::KeepAliveTimeout, &[fact::repeated, fact::no_probe]),
             (Cause::InjectedSuspect, &[fact::kernel_says, fact::same_distance, fact::no_rst, fact::no_mark]),
         ],
     }

@@ -5,6 +5,12 @@ const NAMES: &[(&str, &str)] = &[
     ("kernel.reason", "why the resetting host's own kernel says it reset (enum sk_rst_reason)"),
     ("kernel.provoked_by_segment", "whether that kernel answered a segment, or reset by itself"),
     ("kernel.silent", "it left from this host, and the kernel's TCP did not send it: a firewall here, or a raw socket"),
+    ("kernel.socket_error.clt", "the error that the client's own kernel gave its socket"),
+    ("kernel.socket_error.srv", "the error that the server's own kernel gave its socket"),
+    ("kernel.drop_reason.clt", "why the client's host dropped segments of this connection (enum skb_drop_reason)"),
+    ("kernel.drop_reason.srv", "why the server's host dropped segments of this connection (enum skb_drop_reason)"),
+    ("kernel.dropped_segments.clt", "how many segments of this connection the client's host dropped"),
+    ("kernel.dropped_segments.srv", "how many segments of this connection the server's host dropped"),
     ("process.name", "the process that owned the socket on the resetting host"),
     ("process.pid", "its process id"),
     ("process.cgroup", "its control group: the service or container"),
@@ -86,7 +92,11 @@ mod tests {
     use super::*;
 
     /// What makes facts.
-    const MAKERS: [&str; 2] = [include_str!("../verdict/facts.rs"), include_str!("../aggregate/habit.rs")];
+    const MAKERS: [&str; 3] = [
+        include_str!("../verdict/facts.rs"),
+        include_str!("../verdict/host_kernel.rs"),
+        include_str!("../aggregate/habit.rs"),
+    ];
 
     /// Names between quotes that follow what makes a fact of them.
     fn names_in(source: &str) -> Vec<&str> {
@@ -105,7 +115,11 @@ mod tests {
     fn every_fact_that_a_verdict_may_have_has_a_meaning() {
         let names: Vec<&str> = MAKERS.iter().flat_map(|source| names_in(source)).collect();
         assert!(names.len() > 35, "{names:?}");
-        for name in &names {
+        // Names of the host's kernel stand in lists of their own.
+        let of_kernel = MAKERS[1].split("\"kernel.").skip(1).filter_map(|rest| rest.split('"').next());
+        let of_kernel: Vec<String> = of_kernel.map(|name| format!("kernel.{name}")).collect();
+        assert_eq!(of_kernel.len(), 6, "{of_kernel:?}");
+        for name in names.iter().copied().chain(of_kernel.iter().map(String::as_str)) {
             assert!(meaning(name).is_some(), "no meaning of {name}");
         }
         for (name, _) in NAMES {
