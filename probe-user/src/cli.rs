@@ -1,5 +1,7 @@
 //! The command line: definitions and help. Says what was typed; what it means is decided in [`crate::plan`].
 
+mod capture;
+mod explain;
 pub mod help;
 pub mod show;
 mod texts;
@@ -8,7 +10,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use texts::{DETACH, EXAMPLES, EXIT_CODES, EXPLAIN, READ, RUN, SNAPSHOT};
+pub use capture::CaptureArgs;
+pub use explain::{ExplainArgs, ExplainFormatArg, ExplainLiveArgs};
+use texts::{DETACH, EXAMPLES, EXIT_CODES, READ, RUN, SNAPSHOT};
 
 /// Exit codes, as documented in `--help` and the README.
 pub mod exit {
@@ -60,6 +64,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Explain a topic: filter, query, zones, evidence, output, capture, live; or the options of a command
     Help(HelpArgs),
+    /// The same of interfaces: `explain -i IFACE` is turned into it
+    #[command(hide = true, override_usage = "rstprobe explain -i <IFACE> [OPTIONS] [EXPR]")]
+    ExplainLive(ExplainLiveArgs),
 }
 
 /// Options of everything that attaches to interfaces.
@@ -332,15 +339,9 @@ pub struct ReadArgs {
     /// Packets behind the verdicts.
     #[command(flatten)]
     pub evidence: EvidenceArgs,
-    /// Do not verify checksums (captures of hosts that leave them to the NIC)
-    #[arg(long, hide_short_help = true)]
-    pub no_checksums: bool,
-    /// What is looked into, and what tells connections apart besides addresses and ports.
+    /// What is seen of captures.
     #[command(flatten)]
-    pub encapsulation: EncapsulationArgs,
-    /// Timeouts other than Zeek's (`rstprobe help capture`)
-    #[arg(long, value_name = "NAME=TIME,...", value_delimiter = ',', hide_short_help = true)]
-    pub timers: Vec<String>,
+    pub capture: CaptureArgs,
     /// Groups instead of connections.
     #[command(flatten)]
     pub query: QueryArgs,
@@ -353,12 +354,9 @@ pub struct ReadArgs {
     /// Also write everything as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,
-    /// Threads: 1, or 3 that decode, track and print; as many as there are processors decide when it is left out
+    /// Threads: 1, or 3 that decode, track and print; left out, the number of processors decides
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub threads: Option<std::num::NonZeroUsize>,
-    /// Connections tracked at once
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, hide_short_help = true)]
-    pub max_connections: usize,
 }
 
 /// `rstprobe doctor`.
@@ -410,19 +408,6 @@ pub struct HelpArgs {
     /// Topic or command; without one, the topics are listed
     #[arg(value_name = "TOPIC")]
     pub topic: Option<String>,
-}
-
-/// `rstprobe explain`.
-#[derive(Args, Debug)]
-#[command(after_help = EXPLAIN)]
-pub struct ExplainArgs {
-    /// Id of a cause or of a finding, such as app_abort; with -r the id that `read FILE` without options gives a
-    /// connection, or a condition: of those that meet it the one that lost most
-    #[arg(value_name = "ID|EXPR")]
-    pub id: Option<String>,
-    /// Capture whose connection is explained, segment by segment
-    #[arg(short, long, value_name = "FILE")]
-    pub read: Vec<PathBuf>,
 }
 
 /// `--egress`.

@@ -124,8 +124,8 @@ pub enum RunError {
         /// The id that was probably meant.
         closest: Option<&'static str>,
     },
-    /// No connection of a capture is meant.
-    #[error("no connection of the {of} in the capture has that number or meets that condition")]
+    /// No connection that was seen is meant.
+    #[error("{}", no_such_connection(*of))]
     NoSuchConnection {
         /// How many there are.
         of: usize,
@@ -169,6 +169,16 @@ pub enum ZonesFileError {
 /// What helps who typed an unknown id.
 fn hint(closest: Option<&str>) -> String {
     closest.map_or_else(|| "`rstprobe explain` lists them".to_owned(), |id| format!("did you mean `{id}`?"))
+}
+
+fn no_such_connection(of: usize) -> String {
+    match of {
+        0 => "no TCP connection was seen at all".to_owned(),
+        of => format!(
+            "no connection of the {of} that were seen has that number or meets that condition; `rstprobe read` with the same \
+             options lists them"
+        ),
+    }
 }
 
 impl RunError {

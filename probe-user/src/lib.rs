@@ -9,6 +9,7 @@
 //! | [`zone`] | connection records, TOML | clocks, I/O, where the text of a zones file comes from |
 //! | [`filter`] | connection records | clocks, I/O, formatting of records, the command line |
 //! | [`query`] | connection records, aggregates, filters | clocks, I/O, where records come from |
+//! | [`explain`] | segments, connection records | clocks, I/O, how it is shown |
 //! | [`evidence`] | connection records, filters, frames | clocks, I/O, where frames come from |
 //! | [`report`] | connection records, aggregates | I/O, clocks, the terminal |
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod command;
 pub mod error;
 pub mod evidence;
+pub mod explain;
 pub mod filter;
 pub mod findings;
 pub mod output;

@@ -1,17 +1,24 @@
 //! Plans: what the command line means, validated, that the rest of the program can follow without asking again.
 
+mod capture;
 mod encapsulation;
 mod error;
 mod evidence;
+mod explain;
 mod period;
 mod view;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+pub use capture::CapturePlan;
 pub use error::PlanError;
 pub use evidence::EvidencePlan;
+pub use explain::{ExplainFormat, ExplainLivePlan, ExplainPlan, Which};
 pub use period::{Period, TimePoint};
-use probe_ebpf::tunnel::Encapsulations;
 pub use view::{Format, ViewPlan};
 use view::{filter, query, rows, view};
 
@@ -20,15 +27,11 @@ use crate::{
         ActionArg, DatapathArg, DepthArg, DetachArgs, DoctorArgs, EgressArg, FormatArg, LiveArgs, ModeArg, QueryArgs,
         ReadArgs, RunArgs, SnapshotArgs,
     },
-    source::{
-        Domain,
-        live::{
-            attach::Mode,
-            egress::EgressHook,
-            engine::{Action, Depth, EngineConfig},
-        },
+    source::live::{
+        attach::Mode,
+        egress::EgressHook,
+        engine::{Action, Depth, EngineConfig},
     },
-    tracker::Timers,
 };
 
 /// Whether what this host sends is seen as well.
@@ -81,6 +84,8 @@ pub struct LivePlan {
     pub flood_at: u32,
     /// Bound of the tracker.
     pub max_connections: usize,
+    /// Keep the segments of each connection until it ends.
+    pub keeps_segments: bool,
 }
 
 /// `rstprobe read`.
@@ -88,18 +93,8 @@ pub struct LivePlan {
 pub struct ReadPlan {
     /// Captures, in order.
     pub files: Vec<PathBuf>,
-    /// Verify IPv4 and TCP checksums.
-    pub verify_checksums: bool,
-    /// What is looked into, and how deep.
-    pub encapsulations: Encapsulations,
-    /// Ports of VXLAN besides its own.
-    pub vxlan_ports: Vec<u16>,
-    /// Which id is part of the key.
-    pub domain: Domain,
-    /// Timeouts.
-    pub timers: Timers,
-    /// Bound of the tracker.
-    pub max_connections: usize,
+    /// What is seen of them.
+    pub capture: CapturePlan,
     /// Threads to read with: 1, or more for one each that decodes, tracks and prints; 0 for 1 where there is one processor.
     pub threads: usize,
     /// Packets behind the verdicts.
@@ -245,6 +240,7 @@ impl TryFrom<LiveArgs> for LivePlan {
             drain: args.drain,
             flood_at: args.flood_at,
             max_connections: args.max_connections,
+            keeps_segments: false,
         })
     }
 }
@@ -296,24 +292,13 @@ impl TryFrom<ReadArgs> for ReadPlan {
         if args.json {
             args.format = FormatArg::Json;
         }
-        if args.max_connections == 0 {
-            return Err(PlanError::NoConnections);
-        }
-        if args.file.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
-            return Err(PlanError::StdinTwice);
-        }
-        let (encapsulations, domain) = encapsulation::of_captures(&args.encapsulation)?;
+        refuse_stdin_twice(&args.file)?;
         let query = query(&args.query, args.rows.all, args.format)?;
         let follow = args.format == FormatArg::Ndjson && args.json_out.is_none() && query.is_none();
         Ok(Self {
             files: args.file,
-            verify_checksums: !args.no_checksums,
-            encapsulations,
-            vxlan_ports: args.encapsulation.vxlan_port,
-            domain,
-            timers: timers(&args.timers)?,
             threads: args.threads.map_or(0, NonZeroUsize::get),
-            max_connections: args.max_connections,
+            capture: args.capture.try_into()?,
             evidence: evidence::plan(args.evidence)?,
             zones: args.zones.file,
             view: ViewPlan {
@@ -327,24 +312,9 @@ impl TryFrom<ReadArgs> for ReadPlan {
     }
 }
 
-fn timers(settings: &[String]) -> Result<Timers, PlanError> {
-    let mut timers = Timers::default();
-    for setting in settings {
-        let refused = || PlanError::Timer(setting.clone());
-        let (name, time) = setting.split_once('=').ok_or_else(refused)?;
-        let time = humantime::parse_duration(time).map_err(|_| refused())?;
-        let ns = u64::try_from(time.as_nanos()).ok().filter(|ns| *ns > 0).ok_or_else(refused)?;
-        match name {
-            "attempt" => timers.attempt = ns,
-            "close" => timers.close = ns,
-            "linger" => timers.linger = ns,
-            "inactive" => timers.inactive = ns,
-            "inactive-handshake" => timers.inactive_handshake = ns,
-            "inactive-interactive" => timers.inactive_interactive = ns,
-            _ => return Err(refused()),
-        }
-    }
-    Ok(timers)
+fn refuse_stdin_twice(files: &[PathBuf]) -> Result<(), PlanError> {
+    let is_stdin = |file: &&PathBuf| file.as_path() == Path::new("-");
+    if files.iter().filter(is_stdin).count() > 1 { Err(PlanError::StdinTwice) } else { Ok(()) }
 }
 
 impl From<DoctorArgs> for DoctorPlan {

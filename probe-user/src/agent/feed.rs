@@ -19,6 +19,7 @@ use crate::{
 };
 use crate::{
     evidence::Frame,
+    explain::kept_segments::KeptSegments,
     record::{Basis, Connection},
     source::live::engine::Sink,
     tracker::{Extra, Tracker},
@@ -29,13 +30,15 @@ pub(crate) struct Feed {
     pub(crate) tracker: Tracker,
     pub(crate) basis: Basis,
     evidence: Option<Evidence>,
+    /// Segments of what has not ended, where they are asked for.
+    pub(crate) kept: Option<KeptSegments>,
     /// Connections whose evidence has been taken, until the session takes them.
     closed: Vec<Connection>,
 }
 
 impl Feed {
     pub(crate) fn new(tracker: Tracker, basis: Basis, evidence: Option<Evidence>) -> Self {
-        Self { tracker, basis, evidence, closed: Vec::new() }
+        Self { tracker, basis, evidence, kept: None, closed: Vec::new() }
     }
 
     /// Connections that ended since the last call.
@@ -71,6 +74,13 @@ impl Feed {
         }
     }
 
+    /// Keeps a segment as it came, where that is asked for.
+    fn keep_segment(&mut self, segment: &Segment) {
+        if let Some(kept) = &mut self.kept {
+            kept.keep(segment);
+        }
+    }
+
     /// Nothing is measured any more.
     pub(crate) fn begin_last(&mut self) {
         if let Some(evidence) = &mut self.evidence {
@@ -89,6 +99,7 @@ impl Feed {
 
     /// A segment that nobody else has counted.
     fn whole(&mut self, segment: &Segment) {
+        self.keep_segment(segment);
         if self.basis == Basis::ControlOnly {
             // Data segments stay in the kernel: the tracker must not miss their bytes.
             self.tracker.transition(segment);
@@ -120,6 +131,7 @@ fn counters(record: &SegmentRecord) -> DirectionCounters {
 
 impl Sink for Feed {
     fn transition(&mut self, segment: &Segment) {
+        self.keep_segment(segment);
         self.tracker.transition(segment);
     }
 
@@ -132,6 +144,7 @@ impl Sink for Feed {
     }
 
     fn observe(&mut self, segment: &Segment) {
+        self.keep_segment(segment);
         self.tracker.observe(segment, Extra::default());
     }
 

@@ -28,6 +28,7 @@ use crate::{
 };
 use crate::{
     evidence::{Direction, Frame, Interface},
+    explain::kept_segments::KeptSegments,
     plan::{DataPath, LivePlan},
     record::{Basis, Connection},
     report::{QueueUse, Received},
@@ -150,7 +151,9 @@ impl Session {
         let basis = basis(full, host.is_some());
         let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
         let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &modes)));
-        let feed = Arc::new(SharedFeed::new(Feed::new(tracker, basis, evidence.transpose()?)));
+        let mut feed = Feed::new(tracker, basis, evidence.transpose()?);
+        feed.kept = plan.keeps_segments.then(KeptSegments::default);
+        let feed = Arc::new(SharedFeed::new(feed));
         let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;
         engine.arm(true);
         Ok(Self {
@@ -315,6 +318,11 @@ impl Session {
     /// Connections that ended since the last call.
     pub(crate) fn take_closed(&mut self) -> Vec<Connection> {
         self.feed.lock().take_closed()
+    }
+
+    /// What the drains and the reader of frames share, which outlives the session.
+    pub(crate) fn feed(&self) -> Arc<SharedFeed> {
+        Arc::clone(&self.feed)
     }
 
     /// Removes from the kernel what does not go by itself when this process does. Whatever happens from here on, nothing

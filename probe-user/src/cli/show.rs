@@ -1,12 +1,15 @@
-//! `rstprobe show`: one command for both sources, which is `read` with `-r FILE` and `snapshot` with `-i IFACE`.
+//! `rstprobe show`: one command for both sources, which is `read` with `-r FILE` and `snapshot` with `-i IFACE`; and `explain`,
+//! which has a command of its own for interfaces.
 
 use std::ffi::OsString;
+
+use super::explain;
 
 /// Words of a command line, the program's name first; those of `show` are turned into those of `read` or `snapshot`. Files
 /// follow `-r` (`--read`), as many as there are until the next option.
 pub fn expanded(words: Vec<OsString>) -> Vec<OsString> {
     if words.get(1).is_none_or(|word| word != "show") {
-        return words;
+        return explain::expanded(words);
     }
     let (mut files, mut others, mut takes_files) = (Vec::new(), Vec::new(), false);
     for word in words.iter().skip(2) {

@@ -24,7 +24,9 @@ pub(super) const EXPLAIN: &str = "Examples:
   rstprobe explain                     every cause and every finding, with one line each
   rstprobe explain keepalive_race      what happened, how it looks, what to check next
   rstprobe explain -r c.pcap 17        connection 17: its segments, its verdict and what that rests on
-  rstprobe explain -r c.pcap 'cause = app_abort'      the one that lost most of those that meet a condition";
+  rstprobe explain -r c.pcap 'cause = app_abort'      the one that lost most of those that meet a condition
+  rstprobe explain -r c.pcap 17 --format html > 17.html
+  rstprobe explain -i eth1 --for 1m 'rst.count > 0'   of an interface, with the options of `snapshot`";
 
 pub(super) const READ: &str = "Examples:
   rstprobe read c.pcap                                           findings, causes, the ten worst

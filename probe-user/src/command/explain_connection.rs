@@ -1,161 +1,226 @@
-//! `rstprobe explain -r FILE`: finds one connection of a capture and prints its segments as a ladder.
+//! `rstprobe explain -r FILE`: finds one connection of captures and prints what is known of it.
 //!
-//! Reads the files twice: once for the records, as `rstprobe read` without options does, and once for the segments of one.
+//! Reads the captures twice: once for the records, as `rstprobe read` does, and once for the segments of one.
 
-use std::{
-    cmp::Reverse,
-    path::{Path, PathBuf},
-};
+use std::{path::PathBuf, sync::Arc};
 
-use probe_ebpf::{
-    layout::Segment,
-    tunnel::{ALL_OF_CAPTURES, Encapsulations},
-};
-
+use super::zones;
 use crate::{
-    aggregate::Habits,
     error::RunError,
-    filter::{Filter, FilterError},
+    explain::{
+        Explanation, Segments,
+        ladder::{Completeness, SeenSegment, key},
+        next_step::{Neighbours, Origin},
+        search::Search,
+    },
     output,
-    plan::PlanError,
+    output::{counters, offloaded_checksums},
+    plan::{CapturePlan, ExplainFormat, ExplainPlan, Which},
     record::Connection,
-    report::ladder,
+    report::{explanation_html, explanation_text, json},
     source::{
         Domain,
-        capture::{CaptureFile, Decoded, Decoder, Header, Remark},
+        capture::{Accounting, CaptureFile, Decoded, Decoder, Header, Remark, Spool},
     },
     tracker::{self, Extra, Tracker, TrackerConfig},
+    zone::{Observation, Zones},
 };
 
 /// Segments of one connection that are held.
 const MOST: usize = 100_000;
-/// Tunnels within tunnels that are followed, as `read` does.
-const ENCAP_DEPTH: u8 = 4;
 /// After the end of a record this long what belongs to it may still come: late segments and resets.
 const LATE_NS: u64 = 5_000_000_000;
 
-/// Which connection is meant.
-enum Which {
-    /// By its number.
-    Id(u64),
-    /// The one that lost most of those that meet a condition; then the first with RST, then the first.
-    Meets(Option<Filter>),
-}
-
-/// Prints the ladder of one connection.
+/// Prints the explanation of one connection.
 ///
 /// # Errors
-/// What is no number and no condition, standard input, a connection that is not there; a file that cannot be read to its
-/// end, after the ladder has been printed.
-pub(super) fn explain(files: &[PathBuf], which: Option<&str>) -> Result<(), RunError> {
-    if files.iter().any(|file| !file.is_file()) {
-        let not_a_file = files.iter().find(|file| !file.is_file()).map_or_else(String::new, |file| name(file));
-        return Err(RunError::Plan(PlanError::NotReadTwice(not_a_file)));
-    }
-    let which = match which.map(str::parse::<u64>) {
-        Some(Ok(id)) => Which::Id(id),
-        Some(Err(_)) => Which::Meets(which.map(|text| text.parse().map_err(refused)).transpose()?),
-        None => Which::Meets(None),
-    };
-    let (all, read) = records(files);
-    let Some(one) = find(&all, &which) else {
-        return read.and(Err(RunError::NoSuchConnection { of: all.len() }));
-    };
-    let (segments, beyond) = segments_of(files, one, &all);
-    if beyond > 0 {
+/// A connection that is not there; a capture that cannot be read to its end, after the explanation has been printed.
+pub(super) fn explain(plan: &ExplainPlan) -> Result<(), RunError> {
+    let captures = Captures::open(plan)?;
+    let (found, of, read) = captures.find(&plan.which);
+    let Some(one) = found else { return read.and(Err(RunError::NoSuchConnection { of })) };
+    let (segments, files) = captures.segments(&one);
+    let from_stdin = files.iter().any(|file| file == "-");
+    let CapturePlan { words: options, vxlan_ports, .. } = plan.capture.clone();
+    let origin = if from_stdin { Origin::StandardInput } else { Origin::Files { names: files, options, vxlan_ports } };
+    print(&Explanation::new(one, segments, &origin), plan.format).and(read)
+}
+
+/// Prints it as asked.
+///
+/// # Errors
+/// What writing says.
+pub(super) fn print(explanation: &Explanation, format: ExplainFormat) -> Result<(), RunError> {
+    if explanation.ladder.beyond > 0 {
+        let beyond = explanation.ladder.beyond;
         output::say(&format!("rstprobe: {beyond} later segments of this connection are not in the ladder"));
     }
-    output::data(&ladder::ladder(one, &segments)).and(read)
+    match format {
+        ExplainFormat::Table => output::data(&explanation_text::text(explanation)),
+        ExplainFormat::Json => output::data_document(&json::explanation_document(explanation)),
+        ExplainFormat::Html => output::data(&explanation_html::page(explanation)),
+    }
 }
 
-fn refused(source: FilterError) -> RunError {
-    RunError::Plan(PlanError::Filter { option: "explain", source })
+/// Captures that can be read as often as wanted.
+struct Captures<'a> {
+    plan: &'a CapturePlan,
+    zones: Arc<Zones>,
+    /// As named, and where each can be opened.
+    files: Vec<(&'a PathBuf, Spool)>,
 }
 
-/// The records of the files as `read` gives them, and whether they could be read to their end.
-fn records(files: &[PathBuf]) -> (Vec<Connection>, Result<(), RunError>) {
-    let mut tracker = Tracker::new(TrackerConfig::default());
-    let mut last_ns = 0;
-    let read = each_frame(files, |time_ns, decoded, remark| {
-        last_ns = time_ns.max(last_ns);
-        match decoded {
-            Some(decoded) => tracker.observe(&decoded.segment, extra(decoded)),
-            None => tracker.advance(time_ns),
+/// One frame of the captures.
+struct Seen<'a> {
+    /// Number of its file.
+    file: usize,
+    time_ns: u64,
+    decoded: Option<&'a Decoded>,
+    remark: Option<Remark>,
+    comment: Option<&'a str>,
+}
+
+impl<'a> Captures<'a> {
+    fn open(plan: &'a ExplainPlan) -> Result<Self, RunError> {
+        let spooled = plan.files.iter().map(|path| match Spool::of(path) {
+            Ok(spool) => Ok((path, spool)),
+            Err(source) => Err(RunError::Capture { file: path.display().to_string(), source }),
+        });
+        let observation = Observation { has_vlans: plan.capture.domain == Domain::Vlan, interface: None };
+        let zones = zones::load(plan.zones.as_ref(), observation)?;
+        if let Which::Meets(filter) = &plan.which {
+            zones::check(filter.as_ref(), &zones)?;
         }
-        match remark {
-            Some(Remark::Icmp { quote, time_ns }) => {
-                tracker.unreachable(&quote, time_ns);
+        Ok(Self { plan: &plan.capture, zones, files: spooled.collect::<Result<_, _>>()? })
+    }
+
+    fn tracker(&self) -> Tracker {
+        Tracker::new(TrackerConfig {
+            timers: self.plan.timers,
+            max_connections: self.plan.max_connections,
+            zones: Some(Arc::clone(&self.zones)),
+            ..TrackerConfig::default()
+        })
+    }
+
+    /// The connection that is meant, how many there are, and whether the captures could be read to their end.
+    fn find(&self, which: &Which) -> (Option<Connection>, usize, Result<(), RunError>) {
+        let mut search = match which {
+            Which::Id(id) => Search::by_id(*id),
+            Which::Meets(filter) => Search::by_filter(filter.as_ref()),
+        };
+        let mut tracker = self.tracker();
+        let mut last_ns = 0;
+        let (read, accounting) = self.each_frame(|frame| {
+            last_ns = frame.time_ns.max(last_ns);
+            track(&mut tracker, &frame);
+            if tracker.closed_len() > 0 {
+                take_closed(&mut tracker, &mut search);
             }
-            Some(Remark::Reset { key, from_hi, option, text, time_ns }) => {
-                tracker.reset_said(&key, from_hi, option, &text, time_ns);
+        });
+        tracker.finish(last_ns);
+        take_closed(&mut tracker, &mut search);
+        let bad = accounting.bad_tcp_checksum;
+        if let Some(notice) = offloaded_checksums::notice(accounting.tcp, bad, &tracker.stats()) {
+            output::say(&notice);
+        }
+        let not_understood =
+            counters::not_understood(&accounting).map_or(Ok(()), |what| Err(RunError::LinkTypes(what)));
+        let read = read.and(not_understood);
+        let (found, of) = search.finish();
+        (found.map(|(one, ())| one), of, read)
+    }
+
+    /// The segments of its flow, from its start until late ones cannot come any more or another connection takes its ports;
+    /// and the captures that hold them, as named.
+    fn segments(&self, one: &Connection) -> (Segments, Vec<String>) {
+        let (flow, _) = key(one);
+        let end_ns = one.start_ns.saturating_add(one.duration_ns).saturating_add(LATE_NS);
+        let mut seen: Vec<(usize, SeenSegment)> = Vec::new();
+        let (mut beyond, mut recorded) = (0, None);
+        let vlan = (self.plan.domain == Domain::Vlan && one.domain != 0).then_some(one.domain);
+        let mut neighbours = Neighbours { vlan, ..Neighbours::default() };
+        // Tells where the next connection of the same ports begins.
+        let mut tracker = self.tracker();
+        let (mut last_ns, mut has_begun) = (0, false);
+        // What can be read was read before; how it ends has been noted.
+        let _read_before: (Result<(), RunError>, Accounting) = self.each_frame(|frame| {
+            let Some(decoded) = frame.decoded else { return };
+            let segment = &decoded.segment;
+            neighbours.swapped |= is_swapped(one, decoded);
+            if segment.key != flow {
+                neighbours.in_time |= segment.key.words[..4] == flow.words[..4] && same_ports(one, decoded);
+                return;
             }
-            None => {}
-        }
-    });
-    tracker.finish(last_ns);
-    let mut all = tracker.take_closed();
-    let mut habits = Habits::default();
-    for one in &all {
-        habits.observe(one);
-    }
-    for one in &mut all {
-        habits.judge(one);
-    }
-    (all, read)
-}
-
-fn find<'a>(all: &'a [Connection], which: &Which) -> Option<&'a Connection> {
-    match which {
-        Which::Id(id) => all.iter().find(|one| one.id == *id),
-        Which::Meets(filter) => {
-            let meets = all.iter().filter(|one| filter.as_ref().is_none_or(|filter| filter.matches(one)));
-            let lost = |one: &Connection| one.from_orig.lost_bytes.saturating_add(one.from_resp.lost_bytes);
-            meets.max_by_key(|one| (one.verdict.impact.is_loss(), lost(one), one.rst_count() > 0, Reverse(one.id)))
-        }
-    }
-}
-
-/// The segments of its flow, from its start until late ones cannot come any more or another connection takes its ports, and
-/// how many were beyond [`MOST`].
-fn segments_of(files: &[PathBuf], one: &Connection, all: &[Connection]) -> (Vec<Segment>, u64) {
-    let is_same_flow = |other: &&Connection| {
-        let [ends, others] = [[one.orig, one.resp], [other.orig, other.resp]];
-        other.id != one.id && (ends == others || ends == [others[1], others[0]])
-    };
-    let next_ns =
-        all.iter().filter(is_same_flow).map(|other| other.start_ns).filter(|start| *start > one.start_ns).min();
-    let end_ns = one.start_ns.saturating_add(one.duration_ns).saturating_add(LATE_NS);
-    let end_ns = next_ns.map_or(end_ns, |next_ns| end_ns.min(next_ns.saturating_sub(1)));
-    let (mut segments, mut beyond) = (Vec::new(), 0);
-    // What can be read was read before; how it ends has been noted.
-    let _read_before: Result<(), RunError> = each_frame(files, |_, decoded, _| {
-        let Some(segment) = decoded.map(|decoded| &decoded.segment) else { return };
-        let is_in_time = (one.start_ns..=end_ns).contains(&segment.record.time_ns);
-        if is_in_time && ladder::is_of(one, segment) {
-            if segments.len() < MOST {
-                segments.push(*segment);
+            tracker.observe(segment, extra(decoded));
+            last_ns = frame.time_ns.max(last_ns);
+            // Clocks that are set back put later segments before the first.
+            has_begun |= frame.time_ns == one.start_ns;
+            if !has_begun || frame.time_ns > end_ns {
+                neighbours.in_time = true;
+            } else if seen.len() < MOST {
+                recorded = recorded.take().or_else(|| of_evidence(frame.comment?));
+                seen.push((frame.file, seen_segment(decoded)));
             } else {
                 beyond += 1;
             }
+        });
+        tracker.finish(last_ns);
+        let starts = tracker.take_closed().into_iter().map(|other| other.start_ns);
+        if let Some(next_ns) = starts.filter(|start| *start > one.start_ns).min() {
+            let all = seen.len();
+            seen.retain(|(_, seen)| seen.segment.record.time_ns < next_ns);
+            neighbours.in_time |= seen.len() < all;
         }
-    });
-    (segments, beyond)
+        let files = self.files.iter().enumerate().filter(|(at, _)| seen.iter().any(|(file, _)| file == at));
+        let files = files.map(|(_, (path, _))| path.display().to_string()).collect();
+        let completeness = if recorded.is_some() { Completeness::Kept } else { Completeness::Captured };
+        let seen = seen.into_iter().map(|(_, seen)| seen).collect();
+        (Segments { seen, beyond, completeness, neighbours, recorded }, files)
+    }
+
+    /// Decodes every frame of the captures, in order.
+    fn each_frame(&self, take: impl FnMut(Seen<'_>)) -> (Result<(), RunError>, Accounting) {
+        let plan = self.plan;
+        let mut decoder =
+            Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain).with_vxlan_ports(&plan.vxlan_ports);
+        (self.frames_of(&mut decoder, take), decoder.accounting().clone())
+    }
+
+    fn frames_of(&self, decoder: &mut Decoder, mut take: impl FnMut(Seen<'_>)) -> Result<(), RunError> {
+        for (file, (path, spool)) in self.files.iter().enumerate() {
+            let failed = |source| RunError::Capture { file: path.display().to_string(), source };
+            let mut capture = CaptureFile::open(&spool.path()).map_err(failed)?;
+            while let Some((frame, comment)) = capture.next_with_comment().map_err(failed)? {
+                let decoded = decoder.decode(&frame);
+                let remark = if decoder.has_remark() { decoder.take_remark() } else { None };
+                take(Seen { file, time_ns: frame.time_ns, decoded: decoded.as_ref(), remark, comment });
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Decodes every frame of the files, in order; gives its time, its segment, and what it says beyond that.
-fn each_frame(files: &[PathBuf], mut take: impl FnMut(u64, Option<&Decoded>, Option<Remark>)) -> Result<(), RunError> {
-    let encapsulations = Encapsulations { enabled: ALL_OF_CAPTURES, max_depth: ENCAP_DEPTH };
-    let mut decoder = Decoder::new(true, encapsulations, Domain::None);
-    for path in files {
-        let failed = |source| RunError::Capture { file: name(path), source };
-        let mut capture = CaptureFile::open(path).map_err(failed)?;
-        while let Some(frame) = capture.next_frame().map_err(failed)? {
-            let decoded = decoder.decode(&frame);
-            let remark = if decoder.has_remark() { decoder.take_remark() } else { None };
-            take(frame.time_ns, decoded.as_ref(), remark);
-        }
+fn take_closed(tracker: &mut Tracker, search: &mut Search<'_, ()>) {
+    for one in tracker.take_closed() {
+        search.take(one, |_| ());
     }
-    Ok(())
+}
+
+fn track(tracker: &mut Tracker, frame: &Seen<'_>) {
+    match frame.decoded {
+        Some(decoded) => tracker.observe(&decoded.segment, extra(decoded)),
+        None => tracker.advance(frame.time_ns),
+    }
+    match &frame.remark {
+        Some(Remark::Icmp { quote, time_ns }) => {
+            tracker.unreachable(quote, *time_ns);
+        }
+        Some(Remark::Reset { key, from_hi, option, text, time_ns }) => {
+            tracker.reset_said(key, *from_hi, *option, text, *time_ns);
+        }
+        None => {}
+    }
 }
 
 fn extra(decoded: &Decoded) -> Extra {
@@ -167,6 +232,31 @@ fn extra(decoded: &Decoded) -> Extra {
     Extra { bad_checksum: decoded.bad_checksum, payload_cut: decoded.payload_cut, header }
 }
 
-fn name(path: &Path) -> String {
-    path.display().to_string()
+fn seen_segment(decoded: &Decoded) -> SeenSegment {
+    SeenSegment {
+        segment: decoded.segment,
+        is_cut: decoded.payload_cut,
+        is_headless: decoded.header != Header::Whole,
+        bad_checksum: decoded.bad_checksum,
+    }
+}
+
+/// What the comments of an evidence file say of a connection.
+fn of_evidence(comment: &str) -> Option<String> {
+    let at = comment.find("rstprobe connection ")?;
+    Some(comment[at..].to_owned())
+}
+
+fn same_ports(one: &Connection, decoded: &Decoded) -> bool {
+    let ports = [decoded.segment.key.lo().port, decoded.segment.key.hi().port];
+    let own = [one.orig.port(), one.resp.port()];
+    ports == own || ports == [own[1], own[0]]
+}
+
+/// Between the same two hosts, with the ports exchanged.
+fn is_swapped(one: &Connection, decoded: &Decoded) -> bool {
+    let mut exchanged = one.clone();
+    exchanged.orig.set_port(one.resp.port());
+    exchanged.resp.set_port(one.orig.port());
+    one.orig.port() != one.resp.port() && one.orig.ip() != one.resp.ip() && key(&exchanged).0 == decoded.segment.key
 }

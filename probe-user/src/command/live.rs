@@ -29,7 +29,6 @@ use crate::{
         Domain,
         live::engine::{Action, Depth},
     },
-    zone::Observation,
 };
 
 /// Watches as planned and prints.
@@ -43,12 +42,7 @@ pub(crate) fn watch(plan: &WatchPlan) -> Result<(), RunError> {
 
 async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
     overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.live.evidence.as_ref(), &[])?;
-    let interface = match &plan.live.interfaces[..] {
-        [one] => Some(one.as_str()),
-        _ => None,
-    };
-    let observation = Observation { has_vlans: plan.live.engine.domain == Domain::Vlan, interface };
-    let zones = zones::load(plan.zones.as_ref(), observation)?;
+    let zones = zones::load(plan.zones.as_ref(), zones::of_interfaces(&plan.live))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
     zones::check(plan.live.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
     // Handlers first: a signal that comes while attaching must not leave before the final drain.

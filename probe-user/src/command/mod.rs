@@ -4,6 +4,7 @@ mod capture_clock;
 mod doctor;
 mod explain;
 mod explain_connection;
+mod explain_live;
 mod fields;
 mod live;
 mod read;
@@ -18,7 +19,7 @@ use crate::{
     cli::{self, Cli, ColorArg, Command, exit},
     error::RunError,
     output::{self, Colors},
-    plan::{DetachPlan, DoctorPlan, ReadPlan, WatchPlan},
+    plan::{DetachPlan, DoctorPlan, ExplainLivePlan, ReadPlan, WatchPlan},
 };
 
 /// Says what was meant by a file in the place of a command.
@@ -67,7 +68,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Help(args) => help(args.topic.as_deref()),
         // Its words have become those of another command.
         Command::Show => Ok(()),
-        Command::Explain(args) => explain::explain(&args),
+        Command::Explain(args) => explain::explain(args),
+        Command::ExplainLive(args) => {
+            ExplainLivePlan::try_from(args).map_err(RunError::from).and_then(|plan| explain_live::explain(&plan))
+        }
         Command::Fields(args) => fields::fields(&args),
     };
     match result {

@@ -127,15 +127,15 @@ fn finish_view(
 }
 
 fn decoder(plan: &ReadPlan) -> Decoder {
-    Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain)
+    Decoder::new(plan.capture.verify_checksums, plan.capture.encapsulations, plan.capture.domain)
         .as_zeek(matches!(plan.view.format, Format::Zeek | Format::ZeekJson))
-        .with_vxlan_ports(&plan.vxlan_ports)
+        .with_vxlan_ports(&plan.capture.vxlan_ports)
 }
 
 fn tracker(plan: &ReadPlan, zones: Arc<Zones>) -> Tracker {
     Tracker::new(TrackerConfig {
-        timers: plan.timers,
-        max_connections: plan.max_connections,
+        timers: plan.capture.timers,
+        max_connections: plan.capture.max_connections,
         zones: asks_labels(plan).then_some(zones),
         facts: plan.view.shows_facts() || plan.evidence.is_some(),
         hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
@@ -183,7 +183,7 @@ fn span_of(files: &[PathBuf]) -> Result<[u64; 2], RunError> {
 
 /// What is known of the connections of captures: the VLAN where it is part of their key.
 fn observation(plan: &ReadPlan) -> Observation<'static> {
-    Observation { has_vlans: plan.domain == Domain::Vlan, interface: None }
+    Observation { has_vlans: plan.capture.domain == Domain::Vlan, interface: None }
 }
 
 /// Whether anything asks for names; making them for nobody costs time per connection.

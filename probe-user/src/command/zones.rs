@@ -11,6 +11,8 @@ use crate::{
     error::{RunError, ZonesFileError},
     filter::Filter,
     output,
+    plan::LivePlan,
+    source::Domain,
     zone::{self, Definitions, Observation, Zones},
 };
 
@@ -42,6 +44,15 @@ pub(super) fn load(named: Option<&PathBuf>, observation: Observation<'_>) -> Res
         output::say(&format!("rstprobe: {}: {why}", file()));
     }
     Ok(Arc::new(Zones::new(&definitions, services.transpose()?.as_deref(), observation)))
+}
+
+/// What is known of connections on interfaces: the VLAN where it is part of their key, and the interface where there is one.
+pub(super) fn of_interfaces(plan: &LivePlan) -> Observation<'_> {
+    let interface = match &plan.interfaces[..] {
+        [one] => Some(one.as_str()),
+        _ => None,
+    };
+    Observation { has_vlans: plan.engine.domain == Domain::Vlan, interface }
 }
 
 /// Refuses a filter that asks for a zone or service of a name that none has: it is most often mistyped, and would leave out

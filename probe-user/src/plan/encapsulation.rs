@@ -102,16 +102,19 @@ mod tests {
 
     #[test]
     fn all_is_more_of_captures_than_of_live_traffic() {
-        assert_eq!(read("").expect("valid").encapsulations.enabled, tunnel::ALL_OF_CAPTURES);
+        assert_eq!(read("").expect("valid").capture.encapsulations.enabled, tunnel::ALL_OF_CAPTURES);
         assert_eq!(watch("").expect("valid").engine.encapsulations.enabled, tunnel::ALL);
-        assert_eq!(read("--encap l2tp,vxlan").expect("valid").encapsulations.enabled, tunnel::L2TP | tunnel::VXLAN);
+        assert_eq!(
+            read("--encap l2tp,vxlan").expect("valid").capture.encapsulations.enabled,
+            tunnel::L2TP | tunnel::VXLAN
+        );
         assert_eq!(watch("--encap l2tp").err(), Some(PlanError::EncapsulationOfCaptures("l2tp".into())));
         assert_eq!(read("--encap nvgre").err(), Some(PlanError::Encapsulation("nvgre".into())));
     }
 
     #[test]
     fn ports_of_vxlan_are_heeded_or_refused() {
-        assert_eq!(read("--vxlan-port 10800 --vxlan-port 4790").expect("valid").vxlan_ports, [10800, 4790]);
+        assert_eq!(read("--vxlan-port 10800 --vxlan-port 4790").expect("valid").capture.vxlan_ports, [10800, 4790]);
         assert_eq!(read("--vxlan-port 2152").err(), Some(PlanError::VxlanPort { port: 2152, of: "GTP-U" }));
         let enabled = |more| watch(more).map(|plan| plan.engine.encapsulations);
         let all = Encapsulations { enabled: tunnel::ALL, max_depth: 4 };

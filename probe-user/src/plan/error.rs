@@ -77,9 +77,6 @@ pub enum PlanError {
         /// Before then.
         until: String,
     },
-    /// What `explain` would have to read twice.
-    #[error("-r {0}: no file that can be read twice; write the capture to a file first")]
-    NotReadTwice(String),
     /// Groups.
     #[error("{0}")]
     Query(#[from] QueryError),

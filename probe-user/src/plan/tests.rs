@@ -15,6 +15,7 @@ fn plan(line: &str) -> Result<WatchPlan, PlanError> {
         | Command::Detach(_)
         | Command::Fields(_)
         | Command::Explain(_)
+        | Command::ExplainLive(_)
         | Command::Help(_)
         | Command::Show => {
             unreachable!("not asked for")

@@ -4,6 +4,7 @@
 
 mod connection;
 mod fact;
+pub mod fact_meaning;
 mod field;
 pub mod field_table;
 mod label;

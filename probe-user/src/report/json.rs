@@ -1,11 +1,13 @@
 //! JSON and NDJSON. Schemas are versioned: a field is never renamed or removed within one version; new ones may appear.
 
 mod connection;
+mod explanation;
 
 use serde::{Serialize, Serializer};
 
 pub use connection::{AMENDMENT_SCHEMA, CONNECTION_SCHEMA, amendment_line, connection_line};
 use connection::{ConnectionJson, EndpointJson};
+pub use explanation::{EXPLANATION_SCHEMA, explanation_document};
 
 use super::{
     Snapshot, Window,

@@ -4,13 +4,15 @@
 
 mod cells;
 pub mod explanation;
+pub mod explanation_html;
+pub mod explanation_text;
+mod explanation_words;
 pub mod field_list;
 pub mod findings;
 pub mod flood;
 pub mod grouped;
 mod interface_counters;
 pub mod json;
-pub mod ladder;
 pub mod line;
 pub mod losses;
 mod outcomes;

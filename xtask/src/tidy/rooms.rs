@@ -59,6 +59,7 @@ const ROOMS: &[Room] = &[
         places: &[
             "probe-user/src/aggregate",
             "probe-user/src/evidence",
+            "probe-user/src/explain",
             "probe-user/src/filter",
             "probe-user/src/findings",
             "probe-user/src/query",
@@ -76,6 +77,7 @@ const ROOMS: &[Room] = &[
             "probe-user/src/verdict",
             "probe-user/src/aggregate",
             "probe-user/src/evidence",
+            "probe-user/src/explain",
             "probe-user/src/filter",
             "probe-user/src/findings",
             "probe-user/src/query",

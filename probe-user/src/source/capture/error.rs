@@ -13,6 +13,12 @@ pub enum CaptureError {
         /// What the system said.
         source: io::Error,
     },
+    /// What can be read once only could not be copied.
+    #[error("cannot copy it to a temporary file, to read it twice: {source}; write it to a file first, or set TMPDIR")]
+    Spool {
+        /// What the system said.
+        source: io::Error,
+    },
     /// Reading or decompressing failed.
     #[error("cannot read on at byte {offset}: {source}")]
     Read {

@@ -126,6 +126,23 @@ impl CaptureFile {
         Ok(Some((self.frame(found), captured_on)))
     }
 
+    /// As [`Self::next_frame`], with the packet's comment where the format has comments and the packet has one.
+    ///
+    /// # Errors
+    /// As [`Self::next_frame`].
+    pub fn next_with_comment(&mut self) -> Result<Option<(Frame<'_>, Option<&str>)>, CaptureError> {
+        let Some(found) = self.find()? else { return Ok(None) };
+        let comment = match &self.format {
+            Format::Pcapng(pcapng) => {
+                // What follows the packet in its block, without the block's length at the end.
+                let options = found.back.saturating_sub(found.len.next_multiple_of(4));
+                pcapng.comment(self.input.consumed(options, options.saturating_sub(4)))
+            }
+            Format::Pcap(_) | Format::Snoop(_) | Format::Erf => None,
+        };
+        Ok(Some((self.frame(found), comment)))
+    }
+
     #[inline]
     fn find(&mut self) -> Result<Option<Found>, CaptureError> {
         if self.failed {

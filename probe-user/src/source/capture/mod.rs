@@ -33,6 +33,7 @@ mod pcapng;
 mod reassembly;
 mod remark;
 mod snoop;
+mod spool;
 mod tcp_checksum;
 mod teredo;
 
@@ -44,6 +45,7 @@ pub use frame::{CapturedOn, Frame, Take, Took};
 pub use link_type::{LinkType, Unsupported};
 pub use reassembly::Reassembled;
 pub use remark::{RST_TEXT_LEN, Remark};
+pub use spool::Spool;
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 
+const OPTION_COMMENT: u16 = 1;
 const OPTION_IF_NAME: u16 = 2;
 const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
@@ -258,6 +259,20 @@ impl Pcapng {
             name: interface.and_then(|interface| interface.name.as_deref()),
             link_number: interface.map_or(0, |interface| interface.link_number),
         }
+    }
+
+    /// The first comment among the options of a packet.
+    pub(super) fn comment<'a>(&self, mut options: &'a [u8]) -> Option<&'a str> {
+        while options.len() >= 4 {
+            let (code, len) = (self.half(options, 0), usize::from(self.half(options, 2)));
+            let value = options.get(4..4 + len)?;
+            match code {
+                0 => return None,
+                OPTION_COMMENT => return std::str::from_utf8(value).ok(),
+                _ => options = options.get(4 + len.next_multiple_of(4)..)?,
+            }
+        }
+        None
     }
 
     /// Sections that have begun.

@@ -1,0 +1,99 @@
+//! `rstprobe explain`: its words, for captures and, with `-i`, for interfaces.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::{CaptureArgs, LiveArgs, ZoneArgs, texts::EXPLAIN};
+
+/// `rstprobe explain`.
+#[derive(Args, Debug)]
+#[command(after_help = EXPLAIN)]
+pub struct ExplainArgs {
+    /// Id of a cause or of a finding, such as app_abort; with -r the id that `read FILE`, with the same options about what is
+    /// seen, gives a connection, or a condition: of those that meet it the one that lost most
+    #[arg(value_name = "ID|EXPR")]
+    pub id: Option<String>,
+    /// Capture whose connection is explained, segment by segment; several are one stream, `-` is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub read: Vec<PathBuf>,
+    /// The cause or finding of this id, without any connection; as the id alone
+    #[arg(long, value_name = "ID", conflicts_with_all = ["id", "read"], hide_short_help = true)]
+    pub cause: Option<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ExplainFormatArg::Table, requires = "read")]
+    pub format: ExplainFormatArg,
+    /// As other tools have it: --format json
+    #[arg(long, hide = true, conflicts_with = "format", requires = "read")]
+    pub json: bool,
+    /// What is seen of captures.
+    #[command(flatten, next_help_heading = "Options of captures, as `read` has them")]
+    pub capture: CaptureArgs,
+    /// Names of networks and services.
+    #[command(flatten)]
+    pub zones: ZoneArgs,
+}
+
+/// `rstprobe explain -i`.
+#[derive(Args, Debug)]
+pub struct ExplainLiveArgs {
+    /// A condition: of the connections that meet it the one that lost most is explained
+    #[arg(value_name = "EXPR")]
+    pub id: Option<String>,
+    /// Where and how to watch.
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// Names of networks and services.
+    #[command(flatten)]
+    pub zones: ZoneArgs,
+    /// How long to watch (10s, 2m, 500ms)
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub duration: std::time::Duration,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ExplainFormatArg::Table)]
+    pub format: ExplainFormatArg,
+    /// As other tools have it: --format json
+    #[arg(long, hide = true, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// `--format` of `rstprobe explain`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExplainFormatArg {
+    /// For people
+    Table,
+    /// One document
+    Json,
+    /// One page without scripts, for a browser
+    Html,
+}
+
+/// Words of a command line, the program's name first: `explain` with an interface becomes the command for interfaces, which has
+/// the options of `snapshot`.
+pub(super) fn expanded(mut words: Vec<OsString>) -> Vec<OsString> {
+    let is_interface = |word: &OsString| {
+        let word = word.as_encoded_bytes();
+        word == b"--interface" || word.starts_with(b"--interface=") || word.starts_with(b"-i")
+    };
+    if words.get(1).is_some_and(|word| word == "explain") && words.iter().skip(2).any(is_interface) {
+        words[1] = "explain-live".into();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_makes_it_live() {
+        let command = |line: &str| expanded(line.split(' ').map(OsString::from).collect()).swap_remove(1);
+        assert_eq!(command("rstprobe explain -r a.pcap 7"), "explain");
+        assert_eq!(command("rstprobe explain app_abort"), "explain");
+        for line in ["explain -i eth0", "explain --for 3s -ieth0", "explain --interface=eth0", "explain --interface e"]
+        {
+            assert_eq!(command(&format!("rstprobe {line}")), "explain-live");
+        }
+        assert_eq!(command("rstprobe snapshot -i eth0"), "snapshot");
+    }
+}
