@@ -1,5 +1,6 @@
 //! The command line: definitions and help. Says what was typed; what it means is decided in [`crate::plan`].
 
+pub mod report;
 pub mod show;
 mod texts;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use report::{PageArgs, ReportArgs};
 use texts::{
     BY, DATAPATH, DETACH, EVIDENCE, EVIDENCE_FILTER, EXAMPLES, EXIT_CODES, EXPLAIN, FILTER, FINAL, filter_help,
 };
@@ -51,6 +53,8 @@ pub enum Command {
     Read(ReadArgs),
     /// The same of either source: `show -r FILE...` is read, `show -i IFACE` is snapshot, with their options
     Show,
+    /// Write a page (HTML, one file, no network) about everything: findings, charts over time, tables, causes
+    Report(ReportArgs),
     /// Say what this host and these interfaces can do, and what would be used
     Doctor(DoctorArgs),
     /// Remove what a killed rstprobe has left on interfaces
@@ -251,6 +255,9 @@ pub struct SnapshotArgs {
     /// Groups instead of connections.
     #[command(flatten)]
     pub query: QueryArgs,
+    /// A page instead of tables.
+    #[command(flatten)]
+    pub page: PageArgs,
     /// Rows per table; 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub top: usize,
@@ -311,6 +318,9 @@ pub struct ReadArgs {
     /// Groups instead of connections.
     #[command(flatten)]
     pub query: QueryArgs,
+    /// A page instead of tables.
+    #[command(flatten)]
+    pub page: PageArgs,
     /// Rows per table; 0 for all
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub top: usize,

@@ -3,11 +3,14 @@
 mod encapsulation;
 mod error;
 mod evidence;
+mod page;
+mod timers;
 
 use std::{path::PathBuf, time::Duration};
 
 pub use error::PlanError;
 pub use evidence::EvidencePlan;
+pub use page::PagePlan;
 use probe_ebpf::tunnel::Encapsulations;
 
 use crate::{
@@ -110,6 +113,8 @@ pub struct ViewPlan {
     pub filter: Option<Filter>,
     /// Groups to print instead of connections.
     pub query: Option<Query>,
+    /// A page to write instead of printing.
+    pub page: Option<PagePlan>,
     /// Print connections as they end, not all at the end.
     pub follow: bool,
     /// What is printed is final: what may be judged otherwise once all connections are known waits until then (captures).
@@ -119,7 +124,7 @@ pub struct ViewPlan {
 impl ViewPlan {
     /// Whether what verdicts rest on is shown anywhere.
     pub fn shows_facts(&self) -> bool {
-        self.json_out.is_some() || matches!(self.format, Format::Json | Format::Ndjson)
+        self.json_out.is_some() || self.page.is_some() || matches!(self.format, Format::Json | Format::Ndjson)
     }
 }
 
@@ -309,6 +314,7 @@ impl TryFrom<SnapshotArgs> for WatchPlan {
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query: query(&args.query, args.format)?,
+                page: args.page.output.map(|path| PagePlan::new(path, &[])),
                 ..view(args.format, args.top, args.json_out, false)
             },
         })
@@ -343,6 +349,7 @@ fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, follow: bool)
         json_out,
         filter: None,
         query: None,
+        page: None,
         follow: follow || streamed,
         is_final: false,
     }
@@ -383,43 +390,25 @@ impl TryFrom<ReadArgs> for ReadPlan {
         let (encapsulations, domain) = encapsulation::of_captures(&args.encapsulation)?;
         let query = query(&args.query, args.format)?;
         let follow = args.format == FormatArg::Ndjson && args.json_out.is_none() && query.is_none();
+        let page = args.page.output.map(|path| PagePlan::new(path, &args.file));
         Ok(Self {
             files: args.file,
             verify_checksums: !args.no_checksums,
             encapsulations,
             vxlan_ports: args.encapsulation.vxlan_port,
             domain,
-            timers: timers(&args.timers)?,
+            timers: timers::timers(&args.timers)?,
             max_connections: args.max_connections,
             evidence: evidence::plan(args.evidence)?,
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query,
+                page,
                 is_final: true,
                 ..view(args.format, args.top, args.json_out, follow)
             },
         })
     }
-}
-
-fn timers(settings: &[String]) -> Result<Timers, PlanError> {
-    let mut timers = Timers::default();
-    for setting in settings {
-        let refused = || PlanError::Timer(setting.clone());
-        let (name, time) = setting.split_once('=').ok_or_else(refused)?;
-        let time = humantime::parse_duration(time).map_err(|_| refused())?;
-        let ns = u64::try_from(time.as_nanos()).ok().filter(|ns| *ns > 0).ok_or_else(refused)?;
-        match name {
-            "attempt" => timers.attempt = ns,
-            "close" => timers.close = ns,
-            "linger" => timers.linger = ns,
-            "inactive" => timers.inactive = ns,
-            "inactive-handshake" => timers.inactive_handshake = ns,
-            "inactive-interactive" => timers.inactive_interactive = ns,
-            _ => return Err(refused()),
-        }
-    }
-    Ok(timers)
 }
 
 impl From<DoctorArgs> for DoctorPlan {
@@ -446,6 +435,7 @@ mod tests {
             | Command::Fields(_)
             | Command::Explain(_)
             | Command::Filter
+            | Command::Report(_)
             | Command::Show => {
                 unreachable!("not asked for")
             }

@@ -75,6 +75,16 @@ pub(super) const EXPLAIN: &str = "Examples:
   rstprobe explain -r c.pcap 17        connection 17: its segments, its verdict and what that rests on
   rstprobe explain -r c.pcap 'cause = app_abort'      the one that lost most of those that meet a condition";
 
+pub(super) const REPORT: &str = "Further options are those of `read` (with -r) or `snapshot` (with -i).
+
+Examples:
+  rstprobe report -o page.html -r capture.pcap             one self-contained page; open it in any browser
+  rstprobe report -o page.html -r a.pcap b.pcap --top 200  several captures as one stream, longer tables
+  rstprobe report -o page.html -i eth0 --for 5m            five minutes of eth0
+  rstprobe report -o - -r c.pcap --filter 'server.port = 443' | gzip > page.html.gz
+
+What each part of the page says: docs/report.md";
+
 /// The language of filters; the fields come from the field table.
 pub(super) fn filter_help() -> String {
     format!("The language of --filter, --evidence-filter and --having\n\n{}", filter::help())

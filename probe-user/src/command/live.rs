@@ -40,7 +40,7 @@ pub(crate) fn watch(plan: &WatchPlan) -> Result<(), RunError> {
 }
 
 async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
-    overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.live.evidence.as_ref(), &[])?;
+    overwriting::refuse_overwriting(&plan.view, plan.live.evidence.as_ref(), &[])?;
     // Handlers first: a signal that comes while attaching must not leave before the final drain.
     let mut signals = Signals::listen()?;
     let mut view = View::open(&plan.view, Stdout::Queued(Writer::start()?))?;

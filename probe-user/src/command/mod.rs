@@ -45,8 +45,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
         Command::Detach(args) => detach::detach(&DetachPlan::from(args)),
         Command::Filter => output::data(&(filter::help() + "\n")),
-        // Its words have become those of another command.
-        Command::Show => Ok(()),
+        // Their words have become those of another command.
+        Command::Show | Command::Report(_) => Ok(()),
         Command::Explain(args) => explain::explain(&args),
         Command::Fields(args) => fields::fields(&args),
     };

@@ -36,7 +36,7 @@ const PROGRESS_FRAMES: u64 = 1 << 16;
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
 pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
-    overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.evidence.as_ref(), &plan.files)?;
+    overwriting::refuse_overwriting(&plan.view, plan.evidence.as_ref(), &plan.files)?;
     let Some((first, others)) = plan.files.split_first() else { return Ok(()) };
     // Before anything is begun that could take the place of something else: a name may be mistyped.
     let capture = open(first)?;

@@ -20,7 +20,9 @@ use crate::{
 use crate::{
     error::RunError,
     output,
-    output::{JsonFile, amendments::Amendments, selection::Selection, top_rows::TopRows, writer::Stdout},
+    output::{
+        OutFile, amendments::Amendments, page::PageFile, selection::Selection, top_rows::TopRows, writer::Stdout,
+    },
 };
 
 /// Servers and clients that get a row of their own.
@@ -38,7 +40,7 @@ const CHUNK: usize = 64 << 10;
 pub(crate) struct View {
     plan: ViewPlan,
     stdout: Stdout,
-    json_out: Option<JsonFile>,
+    json_out: Option<OutFile>,
     selection: Selection,
     pending: Pending,
     habits: Habits,
@@ -48,6 +50,8 @@ pub(crate) struct View {
     shown: Option<TopRows>,
     /// Groups that are printed instead of connections.
     groups: Option<Rows>,
+    /// The page that is written instead.
+    page: Option<PageFile>,
     unlisted: u64,
     /// Connections that were judged and added to their groups before all was known: too many were waiting.
     judged_early: u64,
@@ -67,18 +71,19 @@ impl View {
     pub(crate) fn open(plan: &ViewPlan, stdout: Stdout) -> Result<Self, RunError> {
         let selection = Selection::new(plan.filter.clone());
         // What may pass in the end only is kept whole until then.
-        let is_summed = plan.json_out.is_none() && plan.rows > 0 && !selection.asks_verdict();
+        let is_summed = plan.json_out.is_none() && plan.page.is_none() && plan.rows > 0 && !selection.asks_verdict();
         Ok(Self {
             plan: plan.clone(),
             stdout,
             selection,
-            json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
+            json_out: plan.json_out.as_deref().map(|path| OutFile::open("--json-out", path)).transpose()?,
             pending: Pending::new(MAX_GROUPS),
             habits: Habits::default(),
             amendments: Amendments::new(),
             waiting: Vec::new(),
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
             groups: plan.query.clone().map(Rows::new),
+            page: plan.page.as_ref().map(PageFile::open).transpose()?,
             unlisted: 0,
             judged_early: 0,
             not_printed: 0,
@@ -99,7 +104,7 @@ impl View {
 
     /// Takes connections that ended.
     pub(crate) fn take(&mut self, closed: &mut Vec<Connection>) -> Result<(), RunError> {
-        if self.groups.is_some() {
+        if self.groups.is_some() || self.page.is_some() {
             self.group(closed);
             return Ok(());
         }
@@ -154,7 +159,7 @@ impl View {
         self.stream(&text, lines)
     }
 
-    /// Adds connections to their groups; those that may be judged anew when all are known wait until then.
+    /// Adds connections to their groups, or to the page; those that may be judged anew when all are known wait until then.
     fn group(&mut self, closed: &mut Vec<Connection>) {
         for mut connection in closed.drain(..) {
             self.habits.observe(&connection);
@@ -166,28 +171,34 @@ impl View {
             }
             self.judged_early += u64::from(Habits::may_change(&connection));
             self.habits.judge(&mut connection);
-            if self.selection.passes(&connection)
-                && let Some(groups) = self.groups.as_mut()
-            {
-                groups.add(&connection);
-            }
+            self.add_judged(&connection);
+        }
+    }
+
+    /// Adds one connection to its groups, or to the page, if it passes.
+    fn add_judged(&mut self, connection: &Connection) {
+        if !self.selection.passes(connection) {
+            return;
+        }
+        if let Some(groups) = self.groups.as_mut() {
+            groups.add(connection);
+        }
+        if let Some(page) = self.page.as_mut() {
+            self.pending.add_judged(connection);
+            page.add(connection);
+        }
+    }
+
+    /// Adds those that waited until all was known.
+    fn add_waiting(&mut self) {
+        for mut connection in std::mem::take(&mut self.waiting) {
+            self.habits.judge(&mut connection);
+            self.add_judged(&connection);
         }
     }
 
     /// Prints the groups, and what is in none of them.
-    fn finish_groups(
-        mut self,
-        mut groups: Rows,
-        window: &Window,
-        losses: &[Loss],
-        flood: &Flood,
-    ) -> Result<(), RunError> {
-        for mut connection in std::mem::take(&mut self.waiting) {
-            self.habits.judge(&mut connection);
-            if self.selection.passes(&connection) {
-                groups.add(&connection);
-            }
-        }
+    fn finish_groups(self, groups: Rows, window: &Window, losses: &[Loss], flood: &Flood) -> Result<(), RunError> {
         let query = groups.query().clone();
         let (rows, more) = groups.finish();
         let filter = self.plan.filter.as_ref().map(ToString::to_string);
@@ -271,8 +282,11 @@ impl View {
         flood: Flood,
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
-        if let Some(groups) = self.groups.take() {
+        if self.groups.is_some() || self.page.is_some() {
+            self.add_waiting();
             losses.push(Loss { name: "judged_early", count: self.judged_early, matters: true });
+        }
+        if let Some(groups) = self.groups.take() {
             return self.finish_groups(groups, &window, &losses, &flood);
         }
         let mut aggregate = self.pending.settle(&self.habits);
@@ -297,10 +311,15 @@ impl View {
         let left_out = losses.iter().filter(|loss| WRONG_CHECKSUMS.contains(&loss.name)).map(|loss| loss.count).sum();
         let quality = Quality { copies: stats.copies, whole, shed, wrong_checksums: left_out };
         let filter = self.selection.filtered();
-        let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.waiting };
+        let mut snapshot =
+            Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.waiting };
+        let printed = match self.page {
+            Some(page) => page.write(&mut snapshot, self.plan.rows, &self.stdout),
+            None => print(&self.plan, &self.stdout, &snapshot),
+        };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
         let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
-        let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());
+        let printed = printed.and(self.stdout.close());
         file.and(printed)
     }
 }

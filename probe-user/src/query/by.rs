@@ -112,7 +112,7 @@ impl By {
             Self::Server => KeyPart::Service(SocketAddr::new(ip(connection.resp), connection.resp.port())),
             Self::Conversation => KeyPart::Pair(ip(connection.orig), ip(connection.resp)),
             Self::Service => KeyPart::Number(connection.resp.port().into()),
-            Self::Time(step) => KeyPart::Time(connection.start_ns / step * step, digits(*step)),
+            Self::Time(step) => KeyPart::in_step(connection.start_ns, *step),
             Self::Field(field) => match field.field.value(connection, field.scope) {
                 Some(FieldValue::Word(word)) => KeyPart::Word(word),
                 Some(FieldValue::Number(_, number)) => KeyPart::Number(number),
@@ -120,6 +120,13 @@ impl By {
                 Some(FieldValue::Text(_)) | None => KeyPart::Unknown,
             },
         }
+    }
+}
+
+impl KeyPart {
+    /// The step that a time is in; both nanoseconds.
+    pub(super) fn in_step(ns: u64, step_ns: u64) -> Self {
+        Self::Time(ns / step_ns * step_ns, digits(step_ns))
     }
 }
 

@@ -123,7 +123,7 @@ const HALF_SEEN: &str = "Only what comes in was seen, half of each connection: n
                 happened. --host sees both halves.\n";
 
 /// The first thing to know: that half of it was not seen, and what helps.
-fn half_seen(snapshot: &Snapshot) -> String {
+pub(super) fn half_seen(snapshot: &Snapshot) -> String {
     if snapshot.window.is_one_way {
         return HALF_SEEN.to_owned();
     }

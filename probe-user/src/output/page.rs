@@ -1,0 +1,65 @@
+//! Page file: gathers what the page is made of while connections end, and writes it.
+
+use super::{OutFile, top_rows::TopRows, writer::Stdout};
+use crate::{
+    error::RunError,
+    output,
+    plan::PagePlan,
+    query::Overview,
+    record::Connection,
+    report::{
+        Snapshot,
+        html::{self, Page},
+    },
+};
+
+/// Connections of each kind (with a loss, with an RST, with neither) that findings take examples from.
+const EXAMPLES: usize = 1000;
+
+/// What the page is made of so far.
+pub(crate) struct PageFile {
+    plan: PagePlan,
+    /// `None` for standard output.
+    file: Option<OutFile>,
+    overview: Overview,
+    examples: TopRows,
+}
+
+impl PageFile {
+    /// Opens the file, before anything is measured that could then not be written.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn open(plan: &PagePlan) -> Result<Self, RunError> {
+        let file = plan.file().map(|path| OutFile::open("--output", path)).transpose()?;
+        Ok(Self { plan: plan.clone(), file, overview: Overview::default(), examples: TopRows::new(EXAMPLES) })
+    }
+
+    /// Adds one connection, judged.
+    pub(crate) fn add(&mut self, connection: &Connection) {
+        self.overview.add(connection);
+        self.examples.offer(connection);
+    }
+
+    /// Writes the page, of a snapshot that lists no connections yet and gets the examples.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub(crate) fn write(self, snapshot: &mut Snapshot, rows: usize, stdout: &Stdout) -> Result<(), RunError> {
+        snapshot.connections.extend(self.examples.into_connections());
+        snapshot.connections.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
+        let overview = self.overview.finish();
+        let page = Page { snapshot, overview: &overview, sources: &self.plan.sources, rows };
+        let text = html::page(&page);
+        let Some(file) = self.file else { return stdout.print(&text) };
+        file.write_text(&text)?;
+        output::say(&format!(
+            "rstprobe: {}: {} KiB, {} findings, {} connections",
+            self.plan.path.display(),
+            text.len().div_ceil(1024),
+            html::problems(&page),
+            snapshot.aggregate.totals.connections
+        ));
+        Ok(())
+    }
+}
