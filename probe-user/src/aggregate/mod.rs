@@ -8,6 +8,7 @@ mod batch;
 mod capture_loss;
 mod contribution;
 mod duration;
+mod examples;
 mod gaps;
 mod group;
 mod habit;
@@ -19,6 +20,7 @@ mod totals;
 mod worst;
 
 pub use capture_loss::CaptureLoss;
+pub use examples::Examples;
 pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;

@@ -2,6 +2,7 @@
 
 use super::{OutFile, top_rows::TopRows, writer::Stdout};
 use crate::{
+    aggregate::Examples,
     error::RunError,
     output,
     plan::PagePlan,
@@ -13,8 +14,9 @@ use crate::{
     },
 };
 
-/// Connections of each kind (with a loss, with an RST, with neither) that findings take examples from.
-const EXAMPLES: usize = 1000;
+/// Connections of each kind (with a loss, with an RST, with neither) that findings take examples from, besides those of each
+/// server and cause.
+const EARLIEST: usize = 300;
 
 /// What the page is made of so far.
 pub(crate) struct PageFile {
@@ -22,7 +24,8 @@ pub(crate) struct PageFile {
     /// `None` for standard output.
     file: Option<OutFile>,
     overview: Overview,
-    examples: TopRows,
+    examples: Examples,
+    earliest: TopRows,
 }
 
 impl PageFile {
@@ -32,13 +35,20 @@ impl PageFile {
     /// The file cannot be opened.
     pub(crate) fn open(plan: &PagePlan) -> Result<Self, RunError> {
         let file = plan.file().map(|path| OutFile::open("--output", path)).transpose()?;
-        Ok(Self { plan: plan.clone(), file, overview: Overview::default(), examples: TopRows::new(EXAMPLES) })
+        Ok(Self {
+            plan: plan.clone(),
+            file,
+            overview: Overview::default(),
+            examples: Examples::default(),
+            earliest: TopRows::new(EARLIEST),
+        })
     }
 
     /// Adds one connection, judged.
     pub(crate) fn add(&mut self, connection: &Connection) {
         self.overview.add(connection);
         self.examples.offer(connection);
+        self.earliest.offer(connection);
     }
 
     /// Writes the page, of a snapshot that lists no connections yet and gets the examples.
@@ -46,8 +56,10 @@ impl PageFile {
     /// # Errors
     /// What writing says.
     pub(crate) fn write(self, snapshot: &mut Snapshot, rows: usize, stdout: &Stdout) -> Result<(), RunError> {
-        snapshot.connections.extend(self.examples.into_connections());
-        snapshot.connections.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
+        let listed = &mut snapshot.connections;
+        listed.extend(self.examples.into_connections().into_iter().chain(self.earliest.into_connections()));
+        listed.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
+        listed.dedup_by_key(|connection| connection.id);
         let overview = self.overview.finish();
         let page = Page { snapshot, overview: &overview, sources: &self.plan.sources, rows };
         let text = html::page(&page);

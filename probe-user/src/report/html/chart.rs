@@ -128,7 +128,7 @@ fn round_top(most: f64) -> f64 {
         return 1.0;
     }
     let power = 10_f64.powf(most.log10().floor());
-    let rounds = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0].map(|round| round * power);
+    let rounds = [1.0, 1.2, 1.6, 2.0, 2.4, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0].map(|round| round * power);
     rounds.into_iter().find(|round| *round >= most * 0.999_999).unwrap_or(10.0 * power)
 }
 
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn scales_end_at_round_numbers() {
         for (most, top) in
-            [(0.0, 1.0), (0.37, 0.4), (1.0, 1.0), (3.0, 4.0), (41.0, 60.0), (999.0, 1000.0), (2001.0, 4000.0)]
+            [(0.0, 1.0), (0.37, 0.4), (1.0, 1.0), (3.0, 4.0), (41.0, 50.0), (999.0, 1000.0), (2200.0, 2400.0)]
         {
             assert!((round_top(most) - top).abs() < 1e-9, "{most}: {}", round_top(most));
         }

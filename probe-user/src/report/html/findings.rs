@@ -2,12 +2,15 @@
 
 use maud::{Markup, html};
 
-use super::{MAX_FINDINGS, Page, connection_id, count, kind_id, percent};
+use super::{MAX_FINDINGS, Page, connection_id, count, inline_code::inline, kind_id};
 use crate::{
     findings::{Finding, Weight},
     record::Connection,
     report::text,
 };
+
+/// Findings that are not folded away.
+const AT_ONCE: usize = 10;
 
 /// The list; what is usual and harmless is folded away below it.
 pub(super) fn section(page: &Page<'_>, all: &[Finding], listed: &[&Connection]) -> Markup {
@@ -19,7 +22,15 @@ pub(super) fn section(page: &Page<'_>, all: &[Finding], listed: &[&Connection]) 
         @if worth.is_empty() {
             p { "Nothing is above the threshold of any finding." }
         } @else {
-            ol .findings { @for finding in worth.iter().take(MAX_FINDINGS) { li { (told(finding, listed)) } } }
+            ol .findings { @for finding in worth.iter().take(AT_ONCE) { li { (told(finding, listed)) } } }
+        }
+        @if worth.len() > AT_ONCE {
+            details {
+                summary { "Further findings: " (count((worth.len() - AT_ONCE) as u64)) }
+                ol .findings start=(AT_ONCE + 1) {
+                    @for finding in worth.iter().take(MAX_FINDINGS).skip(AT_ONCE) { li { (told(finding, listed)) } }
+                }
+            }
         }
         @if worth.len() > MAX_FINDINGS {
             p { "And " (count((worth.len() - MAX_FINDINGS) as u64)) " more findings; " code { "--format json" } " has them all." }
@@ -42,18 +53,13 @@ fn told(finding: &Finding, listed: &[&Connection]) -> Markup {
     html! {
         article .finding .(finding.kind.weight.as_str()) {
             p .said { span .badge { (weight) } " " (finding.sentence) }
-            @if !finding.next_step.is_empty() { p { strong { "Next: " } (finding.next_step) } }
+            @if !finding.next_step.is_empty() { p { strong { "Next: " } (inline(&finding.next_step)) } }
             dl .facts {
-                div { dt { "Whose" } dd { (finding.subject) } }
-                div {
-                    dt { "How much" }
-                    dd { (count(finding.count)) @if finding.of > 0 { " of " (count(finding.of)) " (" (percent(finding.count, finding.of)) ")" } }
-                }
+                div { dt { "Kind" } dd { a href={ "#" (kind_id(finding.kind.id)) } { (finding.kind.id) } } }
                 @if let Some(since_ns) = finding.since_ns { div { dt { "Since" } dd { (text::timestamp(since_ns)) } } }
                 @if !finding.examples.is_empty() {
                     div { dt { "Examples" } dd { @for (at, id) in finding.examples.iter().enumerate() { @if at > 0 { ", " } (example(*id, listed)) } } }
                 }
-                div { dt { "Kind" } dd { a href={ "#" (kind_id(finding.kind.id)) } { (finding.kind.id) } } }
                 div { dt { "Threshold" } dd { (finding.kind.threshold) } }
             }
         }

@@ -19,6 +19,10 @@ use crate::{
 const COLUMNS: [Column; 13] = [
     numbers("Connections", ""),
     numbers("Lost something", "connections of which a request, a response or a part of a transfer was lost"),
+    words(
+        "Main cause",
+        "the cause that most of its connections have which needed an explanation, and how many have it",
+    ),
     numbers("RST from servers", "RST segments that servers sent"),
     numbers("RST from clients", "RST segments that clients sent"),
     numbers("RST per connection", "RSTs of connections with a completed handshake, per such connection; – without any"),
@@ -29,10 +33,6 @@ const COLUMNS: [Column; 13] = [
     numbers("Refused", "attempts that were refused, per attempt"),
     numbers("Duration p50", "what half of the connections do not exceed"),
     numbers("Duration p99", "what 99 of 100 connections do not exceed"),
-    words(
-        "Main cause",
-        "the cause that most of its connections have which needed an explanation, and how many have it",
-    ),
 ];
 
 /// A group with its name.
@@ -133,6 +133,7 @@ fn row(name: String, group: &Group) -> Row {
         Cell::text(name),
         Cell::count(totals.connections),
         Cell::bad(totals.impacts.losses()),
+        cause,
         Cell::count(totals.server.rst),
         Cell::count(totals.client.rst),
         Cell::ratio(totals.rst_per_conn()),
@@ -143,7 +144,6 @@ fn row(name: String, group: &Group) -> Row {
         Cell::ratio(totals.refused_ratio()),
         Cell::duration(duration(0.5)),
         Cell::duration(duration(0.99)),
-        cause,
     ])
 }
 

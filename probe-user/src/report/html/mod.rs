@@ -14,6 +14,7 @@ mod findings;
 mod groups;
 mod heat_map;
 mod histograms;
+mod inline_code;
 mod over_time;
 mod summary;
 mod table;
@@ -58,7 +59,7 @@ const SECTIONS: [(&str, &str); 9] = [
     ("time", "Over time"),
     ("heat", "Services over time"),
     ("clients", "Clients"),
-    ("servers", "Servers"),
+    ("servers", "Servers and services"),
     ("causes", "Causes"),
     ("histograms", "How long it took"),
     ("connections", "Connections"),

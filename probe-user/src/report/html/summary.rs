@@ -1,5 +1,7 @@
 //! Summary: what was watched, how much of it was seen, the numbers over everything, what resets cost, and the accounting.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::{
@@ -19,7 +21,7 @@ pub(super) fn header(page: &Page<'_>) -> Markup {
         header {
             h1 { "How TCP connections ended" }
             p .source {
-                bdi { (page.source()) } ", " (text::timestamp(window.start_ns)) " for " (text::duration(seconds))
+                bdi { (page.source()) } ", " (text::timestamp(window.start_ns)) " for " (long(seconds))
                 @for interface in &window.interfaces {
                     "; " bdi { (interface.name) } " (" bdi { (interface.driver) } " " (interface.mode) ")"
                 }
@@ -36,6 +38,12 @@ pub(super) fn header(page: &Page<'_>) -> Markup {
             }
         }
     }
+}
+
+/// A duration as people say it: `8h 33s`, below a minute with digits.
+fn long(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    if seconds < 60 { text::duration(ns) } else { humantime::format_duration(Duration::from_secs(seconds)).to_string() }
 }
 
 /// What was seen and what was not, then the numbers over everything.
@@ -151,7 +159,8 @@ pub(super) fn impact(page: &Page<'_>) -> Markup {
         let number = impacts.count(impact);
         let shown =
             if impact.is_loss() || impact == Impact::AttemptFailed { Cell::bad(number) } else { Cell::count(number) };
-        let share = html! { (bar(number, all)) (percent(number, all)) };
+        let class = if impact == Impact::None { "fin" } else { "rst" };
+        let share = html! { (bar(class, number, all)) (percent(number, all)) };
         Row::new(vec![
             Cell::text(impact.as_str()),
             Cell::text(impact.meaning()),
@@ -170,11 +179,11 @@ pub(super) fn impact(page: &Page<'_>) -> Markup {
 }
 
 /// A part of a whole as a bar.
-fn bar(part: u64, of: u64) -> Markup {
+fn bar(class: &str, part: u64, of: u64) -> Markup {
     html! {
         svg .bar viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
             rect .whole width="100" height="10" {}
-            rect .part width=(format!("{:.1}", part as f64 * 100.0 / of.max(1) as f64)) height="10" {}
+            rect .(class) width=(format!("{:.1}", part as f64 * 100.0 / of.max(1) as f64)) height="10" {}
         }
     }
 }
@@ -195,7 +204,7 @@ pub(super) fn accounting(page: &Page<'_>) -> Markup {
             p { "What was seen is in the connections or in one of the counters of what is not." }
             details {
                 summary { "All counters" }
-                (plain("What was seen", &["Counter", "Number"], &seen))
+                (plain("Counters of what was seen", &["Counter", "Number"], &seen))
                 @if losses.is_empty() { p { "Nothing was left out." } } @else {
                     (plain("What is in no connection, or not fully", &["Counter", "Number", "Should be in one"], &losses))
                 }

@@ -116,7 +116,7 @@ impl Table<'_> {
                     @if at == 0 {
                         th scope="row" .n[column.is_number] data-v=[cell.sort] { (cell.shown) }
                     } @else {
-                        td .n[column.is_number] .bad[cell.is_bad] data-v=[cell.sort_beside_text()] { (cell.shown) }
+                        td .n[column.is_number] .bad[cell.is_bad] .z[cell.sort == Some(0.0)] data-v=[cell.sort_beside_text()] { (cell.shown) }
                     }
                 }
             }
