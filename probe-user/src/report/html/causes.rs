@@ -15,7 +15,6 @@ use crate::{
 
 const COLUMNS: [Column; 10] = [
     words("Cause", "what ended them so; each is explained below"),
-    words("Meaning", ""),
     numbers("Connections", "and RSTs without a connection"),
     numbers("Requests lost", ""),
     numbers("Responses lost", ""),
@@ -24,6 +23,7 @@ const COLUMNS: [Column; 10] = [
     numbers("Of unknown effect", "too little was seen to say"),
     numbers("RST from clients", ""),
     numbers("RST from servers", ""),
+    words("Meaning", ""),
 ];
 
 /// The table: losses first, then by connections; what needed no explanation last.
@@ -64,7 +64,6 @@ fn table_row(cause: Cause, row: &query::Row) -> Row {
     let impacts = &row.group.totals.impacts;
     Row::new(vec![
         Cell::text(cause_link(cause)),
-        Cell::text(cause.meaning()),
         Cell::count(row.records),
         Cell::bad(impacts.count(Impact::RequestLost)),
         Cell::bad(impacts.count(Impact::ResponseLost)),
@@ -73,5 +72,6 @@ fn table_row(cause: Cause, row: &query::Row) -> Row {
         Cell::count(impacts.count(Impact::Unknown)),
         Cell::count(row.sides[0].rst),
         Cell::count(row.sides[1].rst),
+        Cell::text(cause.meaning()),
     ])
 }

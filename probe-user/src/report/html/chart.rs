@@ -64,7 +64,7 @@ impl Chart<'_> {
                 }
                 @for panel in &self.panels { (self.panel(panel, top)) }
                 div .x aria-hidden="true" { @for label in &self.labels { span { (label) } } }
-                details { summary { "The numbers of: " (self.title) } (self.table) }
+                details .numbers { summary { "The numbers of: " (self.title) } (self.table) }
             }
         }
     }

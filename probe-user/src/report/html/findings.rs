@@ -26,7 +26,7 @@ pub(super) fn section(page: &Page<'_>, all: &[Finding], listed: &[&Connection]) 
         }
         @if worth.len() > AT_ONCE {
             details {
-                summary { "Further findings: " (count((worth.len() - AT_ONCE) as u64)) }
+                summary { "Further findings: " (count((worth.len().min(MAX_FINDINGS) - AT_ONCE) as u64)) }
                 ol .findings start=(AT_ONCE + 1) {
                     @for finding in worth.iter().take(MAX_FINDINGS).skip(AT_ONCE) { li { (told(finding, listed)) } }
                 }

@@ -117,6 +117,8 @@ fn rows(steps: &StepRows) -> Vec<HeatRow> {
             None => without_row += row.records,
         }
     }
+    // Of RSTs without a connection nobody knows who serves.
+    let unattributed = by_service.remove(&KeyPart::Unknown);
     let mut rows: Vec<HeatRow> = by_service.into_values().collect();
     // Of equals the lower port, as they come.
     rows.sort_by_key(|row| std::cmp::Reverse(row.sums()));
@@ -131,13 +133,14 @@ fn rows(steps: &StepRows) -> Vec<HeatRow> {
         rest.name = format!("(all others: {} services{beyond})", count(left.len() as u64));
         rows.push(rest);
     }
+    rows.extend(unattributed.map(|row| HeatRow { is_rest: true, ..row }));
     rows
 }
 
 /// A service as its row calls it.
 pub(super) fn service_name(service: KeyPart) -> String {
     match service {
-        KeyPart::Unknown => "unknown".to_owned(),
+        KeyPart::Unknown => "(RST without a connection)".to_owned(),
         known => known.to_string(),
     }
 }

@@ -25,13 +25,21 @@ pub(super) fn section(overview: &OverviewRows) -> Markup {
             p { "No connection was seen." }
         } @else {
             p {
-                "Steps of " (length(steps.step_ns)) ", " (steps.steps) " of them. A connection counts in the step in which it began, \
+                "Steps of " (length(steps.step_ns)) ", " (steps.steps) " of them" (empty(&sums)) ". A connection counts in the step in which it began, \
                  with all its segments."
             }
             (rst_per_connection(steps, &sums))
             (fin_and_rst(steps, &sums))
             (closings(steps))
         }
+    }
+}
+
+/// In how many steps nothing began, where it is so in any.
+fn empty(sums: &[Option<Row>]) -> String {
+    match sums.iter().filter(|row| row.is_none()).count() {
+        0 => String::new(),
+        empty => format!("; no connection began in {empty} of these"),
     }
 }
 

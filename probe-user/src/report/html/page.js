@@ -61,7 +61,7 @@ reveal();
 // Paper cannot be unfolded.
 let opened = [];
 addEventListener('beforeprint', () => {
-  opened = [...document.querySelectorAll('details:not([open])')];
+  opened = [...document.querySelectorAll('details:not([open]):not(.numbers)')];
   opened.forEach((one) => { one.open = true; });
 });
 addEventListener('afterprint', () => opened.forEach((one) => { one.open = false; }));

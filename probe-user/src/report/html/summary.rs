@@ -52,7 +52,9 @@ pub(super) fn view(page: &Page<'_>) -> Markup {
     let half = text_table::half_seen(snapshot);
     let flood = crate::report::flood::headline(&snapshot.flood);
     let notices = snapshot.quality.notices();
-    let lost = text_table::loss_statement(&snapshot.losses, &snapshot.window);
+    // Here they are below.
+    let lost =
+        text_table::loss_statement(&snapshot.losses, &snapshot.window).replace("connections above", "connections");
     let is_lossy = snapshot.losses.iter().any(|loss| loss.matters && loss.count > 0);
     let is_sound = half.is_empty() && flood.is_empty() && notices.is_empty() && !is_lossy;
     html! {
@@ -151,21 +153,21 @@ pub(super) fn impact(page: &Page<'_>) -> Markup {
     let all: u64 = order.iter().map(|impact| impacts.count(*impact)).sum();
     let columns = [
         words("Impact", ""),
-        words("Meaning", ""),
         numbers("Connections", ""),
         numbers("Share", "of the connections in this table"),
+        words("Meaning", ""),
     ];
     let row = |impact: Impact| {
         let number = impacts.count(impact);
         let shown =
             if impact.is_loss() || impact == Impact::AttemptFailed { Cell::bad(number) } else { Cell::count(number) };
-        let class = if impact == Impact::None { "fin" } else { "rst" };
+        let class = if matches!(impact, Impact::None | Impact::Unknown) { "fin" } else { "rst" };
         let share = html! { (bar(class, number, all)) (percent(number, all)) };
         Row::new(vec![
             Cell::text(impact.as_str()),
-            Cell::text(impact.meaning()),
             shown,
             Cell::sorted(share, number as f64),
+            Cell::text(impact.meaning()),
         ])
     };
     let caption = html! { "Impact of the " (count(all)) " connections with RST, and of those that lost something or failed without" };
