@@ -239,3 +239,17 @@ fn a_capture_is_not_written_over_and_a_source_is_needed() {
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
     assert!(page.contains("<code>rst.count &gt; 0</code>"), "what it is restricted to is said");
 }
+
+#[test]
+fn a_file_that_ends_in_the_middle_is_not_called_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cut = folder.path().join("cut.pcap");
+    let whole = fs::read(case(CAPTURES[0])).expect("readable");
+    fs::write(&cut, &whole[..whole.len() - 7]).expect("written");
+    let finished = run(&["report", "-o", "-", "-r"], &[cut]);
+    assert_eq!(finished.status.code(), Some(1), "{}", finished.stderr);
+    let page = Html::parse_document(&finished.stdout);
+    let said = text(all(&page, "#view")[0]);
+    assert!(said.contains("Not everything could be read: ") && said.contains("cut.pcap"), "{said}");
+    assert!(!said.contains("Nothing was lost"), "{said}");
+}

@@ -55,6 +55,9 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
         Err(error) if reading.decoder.accounting().frames == 0 => Err(error),
         outcome => {
             let not_understood = counters::not_understood(reading.decoder.accounting());
+            if let Err(error) = &outcome {
+                reading.view.cut_short(error);
+            }
             let finished = reading.finish();
             finished.and(outcome).and(not_understood.map_or(Ok(()), |what| Err(RunError::LinkTypes(what))))
         }

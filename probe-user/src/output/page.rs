@@ -26,6 +26,8 @@ pub(crate) struct PageFile {
     overview: Overview,
     examples: Examples,
     earliest: TopRows,
+    /// Why not everything could be read.
+    cut_short: Option<String>,
 }
 
 impl PageFile {
@@ -41,6 +43,7 @@ impl PageFile {
             overview: Overview::default(),
             examples: Examples::default(),
             earliest: TopRows::new(EARLIEST),
+            cut_short: None,
         })
     }
 
@@ -49,6 +52,11 @@ impl PageFile {
         self.overview.add(connection);
         self.examples.offer(connection);
         self.earliest.offer(connection);
+    }
+
+    /// Notes why not everything could be read.
+    pub(crate) fn cut_short(&mut self, why: String) {
+        self.cut_short = Some(why);
     }
 
     /// Writes the page, of a snapshot that lists no connections yet and gets the examples.
@@ -61,7 +69,8 @@ impl PageFile {
         listed.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         listed.dedup_by_key(|connection| connection.id);
         let overview = self.overview.finish();
-        let page = Page { snapshot, overview: &overview, sources: &self.plan.sources, rows };
+        let (sources, cut_short) = (&self.plan.sources, self.cut_short.as_deref());
+        let page = Page { snapshot, overview: &overview, sources, cut_short, rows };
         let text = html::page(&page);
         let Some(file) = self.file else { return stdout.print(&text) };
         file.write_text(&text)?;

@@ -48,6 +48,8 @@ pub struct Page<'a> {
     pub overview: &'a OverviewRows,
     /// Names of the captures, in order; empty for interfaces, which the snapshot names.
     pub sources: &'a [String],
+    /// Why not everything could be read, where it is so.
+    pub cut_short: Option<&'a str>,
     /// Rows per table, 0 for as many as the page may have.
     pub rows: usize,
 }

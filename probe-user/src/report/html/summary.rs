@@ -52,14 +52,20 @@ pub(super) fn view(page: &Page<'_>) -> Markup {
     let half = text_table::half_seen(snapshot);
     let flood = crate::report::flood::headline(&snapshot.flood);
     let notices = snapshot.quality.notices();
-    // Here they are below.
-    let lost =
-        text_table::loss_statement(&snapshot.losses, &snapshot.window).replace("connections above", "connections");
+    let lost = text_table::loss_statement(&snapshot.losses, &snapshot.window);
+    // The connections are below here, and of what could not be read nothing is known.
+    let lost = lost.replace("connections above", "connections");
+    let lost = if page.cut_short.is_some() {
+        lost.replace("Nothing was lost", "Of what was read nothing was lost")
+    } else {
+        lost
+    };
     let is_lossy = snapshot.losses.iter().any(|loss| loss.matters && loss.count > 0);
-    let is_sound = half.is_empty() && flood.is_empty() && notices.is_empty() && !is_lossy;
+    let is_sound = page.cut_short.is_none() && half.is_empty() && flood.is_empty() && notices.is_empty() && !is_lossy;
     html! {
         section #view .callout .warn[!is_sound] aria-labelledby="view-heading" {
             h2 #view-heading { @if is_sound { "What was seen" } @else { "What was not seen" } }
+            @if let Some(why) = page.cut_short { p { strong { "Not everything could be read: " bdi { (why) } } } }
             @for line in half.lines().chain(flood.lines()) { p { strong { (line) } } }
             @for notice in &notices { p { strong { (notice) } } }
             @for line in lost.lines().filter(|line| !line.is_empty()) { p { (line) } }
