@@ -10,7 +10,7 @@ use std::{path::PathBuf, time::Duration};
 
 pub use error::PlanError;
 pub use evidence::EvidencePlan;
-pub use page::PagePlan;
+pub use page::{PagePlan, capture_name};
 use probe_ebpf::tunnel::Encapsulations;
 
 use crate::{

@@ -16,7 +16,7 @@ pub struct PageArgs {
 
 /// `rstprobe report`, as its help has it: a source makes it `read` or `snapshot` before anything is parsed.
 #[derive(Args, Debug)]
-#[command(after_help = REPORT)]
+#[command(after_help = REPORT, override_usage = "rstprobe report -o FILE -r FILE... [OPTIONS]\n       rstprobe report -o FILE -i IFACE [--for TIME] [OPTIONS]")]
 pub struct ReportArgs {
     /// File that the page is written to; `-` is standard output
     #[arg(short, long, value_name = "FILE", required = true)]

@@ -1,16 +1,18 @@
 //! Page file: gathers what the page is made of while connections end, and writes it.
 
+use std::path::Path;
+
 use super::{OutFile, top_rows::TopRows, writer::Stdout};
 use crate::{
     aggregate::Examples,
     error::RunError,
     output,
-    plan::PagePlan,
+    plan::{PagePlan, capture_name},
     query::Overview,
     record::Connection,
     report::{
         Snapshot,
-        html::{self, Page},
+        html::{self, Made, Page},
     },
 };
 
@@ -55,8 +57,11 @@ impl PageFile {
     }
 
     /// Notes why not everything could be read.
-    pub(crate) fn cut_short(&mut self, why: String) {
-        self.cut_short = Some(why);
+    pub(crate) fn cut_short(&mut self, why: &RunError) {
+        self.cut_short = Some(match why {
+            RunError::Capture { file, source } => format!("{}: {source}", capture_name(Path::new(file))),
+            other => other.to_string(),
+        });
     }
 
     /// Writes the page, of a snapshot that lists no connections yet and gets the examples.
@@ -71,14 +76,14 @@ impl PageFile {
         let overview = self.overview.finish();
         let (sources, cut_short) = (&self.plan.sources, self.cut_short.as_deref());
         let page = Page { snapshot, overview: &overview, sources, cut_short, rows };
-        let text = html::page(&page);
-        let Some(file) = self.file else { return stdout.print(&text) };
-        file.write_text(&text)?;
+        let Made { html, findings } = html::page(&page);
+        let Some(file) = self.file else { return stdout.print(&html) };
+        file.write_text(&html)?;
         output::say(&format!(
             "rstprobe: {}: {} KiB, {} findings, {} connections",
             self.plan.path.display(),
-            text.len().div_ceil(1024),
-            html::problems(&page),
+            html.len().div_ceil(1024),
+            findings,
             snapshot.aggregate.totals.connections
         ));
         Ok(())

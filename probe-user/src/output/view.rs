@@ -276,7 +276,7 @@ impl View {
     /// Notes that not everything could be read: a page is read by people who do not see standard error.
     pub(crate) fn cut_short(&mut self, why: &RunError) {
         if let Some(page) = self.page.as_mut() {
-            page.cut_short(why.to_string());
+            page.cut_short(why);
         }
     }
 

@@ -14,7 +14,7 @@ pub struct PagePlan {
 impl PagePlan {
     /// Of a page that was asked for; `captures` are called by the last part of their path.
     pub(super) fn new(path: PathBuf, captures: &[PathBuf]) -> Self {
-        Self { path, sources: captures.iter().map(|capture| name(capture)).collect() }
+        Self { path, sources: captures.iter().map(|capture| capture_name(capture)).collect() }
     }
 
     /// The file that it goes to; `None` for standard output.
@@ -24,7 +24,7 @@ impl PagePlan {
 }
 
 /// What people call a file: folders of the one who makes the page are no matter of those who read it.
-fn name(capture: &Path) -> String {
+pub fn capture_name(capture: &Path) -> String {
     match capture.file_name() {
         _ if capture.as_os_str() == "-" => "standard input".to_owned(),
         Some(name) => name.to_string_lossy().into_owned(),

@@ -24,7 +24,11 @@ mod visible;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Snapshot, findings as all_findings, text};
-use crate::{findings::Finding, query::OverviewRows, record::Connection};
+use crate::{
+    findings::{Finding, Weight},
+    query::OverviewRows,
+    record::Connection,
+};
 use visible::visible;
 
 /// Schema of the page: the `id`s of its sections and tables, and the columns of these.
@@ -67,16 +71,21 @@ const SECTIONS: [(&str, &str); 9] = [
     ("connections", "Connections"),
 ];
 
-/// The document.
-pub fn page(page: &Page<'_>) -> String {
-    let all = all_findings::of(page.snapshot);
-    let listed = connections::listed(page, &all);
-    visible(document(page, &all, &listed).into_string())
+/// A page that was made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// The document.
+    pub html: String,
+    /// Findings of which it tells, those that are usual and harmless left out.
+    pub findings: usize,
 }
 
-/// How many findings there are that are no benign ones, for a message.
-pub fn problems(page: &Page<'_>) -> usize {
-    all_findings::of(page.snapshot).iter().filter(|one| one.kind.weight != crate::findings::Weight::Benign).count()
+/// Makes the document.
+pub fn page(page: &Page<'_>) -> Made {
+    let all = all_findings::of(page.snapshot);
+    let listed = connections::listed(page, &all);
+    let findings = all.iter().filter(|one| one.kind.weight != Weight::Benign).count();
+    Made { html: visible(document(page, &all, &listed).into_string()), findings }
 }
 
 impl Page<'_> {

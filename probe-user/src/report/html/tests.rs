@@ -45,7 +45,7 @@ fn made(mut snapshot: Snapshot, connections: Vec<Connection>, sources: &[String]
         overview.add(one);
     }
     snapshot.connections = connections;
-    page(&Page { snapshot: &snapshot, overview: &overview.finish(), sources, cut_short: None, rows })
+    page(&Page { snapshot: &snapshot, overview: &overview.finish(), sources, cut_short: None, rows }).html
 }
 
 /// The part of the page from one text to the next one after it.
