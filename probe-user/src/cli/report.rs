@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::texts::REPORT;
+use super::texts::{REPORT, REPORT_USAGE};
 
 /// Where `read` and `snapshot` write a page instead of printing tables: what `report` is made of.
 #[derive(Args, Debug, Default)]
@@ -16,7 +16,7 @@ pub struct PageArgs {
 
 /// `rstprobe report`, as its help has it: a source makes it `read` or `snapshot` before anything is parsed.
 #[derive(Args, Debug)]
-#[command(after_help = REPORT, override_usage = "rstprobe report -o FILE -r FILE... [OPTIONS]\n       rstprobe report -o FILE -i IFACE [--for TIME] [OPTIONS]")]
+#[command(after_help = REPORT, override_usage = REPORT_USAGE)]
 pub struct ReportArgs {
     /// File that the page is written to; `-` is standard output
     #[arg(short, long, value_name = "FILE", required = true)]

@@ -75,6 +75,9 @@ pub(super) const EXPLAIN: &str = "Examples:
   rstprobe explain -r c.pcap 17        connection 17: its segments, its verdict and what that rests on
   rstprobe explain -r c.pcap 'cause = app_abort'      the one that lost most of those that meet a condition";
 
+pub(super) const REPORT_USAGE: &str = "rstprobe report -o FILE -r FILE... [OPTIONS]
+       rstprobe report -o FILE -i IFACE [--for TIME] [OPTIONS]";
+
 pub(super) const REPORT: &str = "Further options are those of `read` (with -r) or `snapshot` (with -i).
 
 Examples:

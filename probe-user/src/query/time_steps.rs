@@ -1,7 +1,7 @@
 //! Time steps: a query by time whose step grows with the span of the connections, so that it always has few steps.
 //!
-//! How long a capture is nobody knows before its end: steps begin at a millisecond, and are put together in pairs, fives or
-//! sixes whenever there would be too many.
+//! The span of a capture is unknown before its end: steps begin with a length of one millisecond, and two, five or six of them
+//! become one whenever there are too many.
 
 use super::{By, KeyPart, Query, Row, Rows};
 use crate::record::Connection;

@@ -61,9 +61,11 @@ pub(super) fn section(page: &Page<'_>, listed: &[&Connection]) -> Markup {
     let caption = html! {
         "Connections: " (listed.len()) " of " (count(page.overview.with_cause.max(listed.len() as u64))) " that have a cause"
     };
+    let rows = listed.iter().map(|one| row(one)).collect();
+    let table = Table { id: "connection-table", caption, columns: &COLUMNS, rows };
     html! {
         p { "Of each cause the few that cost most, worst first, and the examples of findings." }
-        (Table { id: "connection-table", caption, columns: &COLUMNS, rows: listed.iter().map(|one| row(one)).collect() }.markup())
+        (table.markup())
     }
 }
 
@@ -102,7 +104,10 @@ fn facts(one: &Connection) -> Markup {
     html! {
         @if facts.is_empty() { "–" } @else {
             details {
-                summary { (facts.len()) @if facts.len() == 1 { " fact" } @else { " facts" } span .hidden { " of connection " (one.id) } }
+                summary {
+                    (facts.len()) @if facts.len() == 1 { " fact" } @else { " facts" }
+                    span .hidden { " of connection " (one.id) }
+                }
                 dl { @for fact in facts { dt { (fact.name) } dd { bdi { (fact.value) } } } }
             }
         }

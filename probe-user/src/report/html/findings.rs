@@ -33,7 +33,9 @@ pub(super) fn section(page: &Page<'_>, all: &[Finding], listed: &[&Connection]) 
             }
         }
         @if worth.len() > MAX_FINDINGS {
-            p { "And " (count((worth.len() - MAX_FINDINGS) as u64)) " more findings; " code { "--format json" } " has them all." }
+            p {
+                "And " (count((worth.len() - MAX_FINDINGS) as u64)) " more findings; " code { "--format json" } " has them all."
+            }
         }
         @if !benign.is_empty() {
             details {
@@ -58,7 +60,15 @@ fn told(finding: &Finding, listed: &[&Connection]) -> Markup {
                 div { dt { "Kind" } dd { a href={ "#" (kind_id(finding.kind.id)) } { (finding.kind.id) } } }
                 @if let Some(since_ns) = finding.since_ns { div { dt { "Since" } dd { (text::timestamp(since_ns)) } } }
                 @if !finding.examples.is_empty() {
-                    div { dt { "Examples" } dd { @for (at, id) in finding.examples.iter().enumerate() { @if at > 0 { ", " } (example(*id, listed)) } } }
+                    div {
+                        dt { "Examples" }
+                        dd {
+                            @for (at, id) in finding.examples.iter().enumerate() {
+                                @if at > 0 { ", " }
+                                (example(*id, listed))
+                            }
+                        }
+                    }
                 }
                 div { dt { "Threshold" } dd { (finding.kind.threshold) } }
             }

@@ -107,7 +107,8 @@ fn table<R: Ord>(
         let more = if beyond.is_some() { " and more" } else { "" };
         rows.push(Row { is_rest: true, ..row(format!("(all others: {}{more})", count(left.len() as u64)), &rest) });
     }
-    let caption = html! { (what) ": " (rows.iter().filter(|row| !row.is_rest).count()) " of " (count(all as u64)) @if beyond.is_some() { " and more" } };
+    let shown = all.min(most);
+    let caption = html! { (what) ": " (shown) " of " (count(all as u64)) @if beyond.is_some() { " and more" } };
     let columns: Vec<Column> = std::iter::once(key).chain(COLUMNS).collect();
     Table { id, caption, columns: &columns, rows }.markup()
 }

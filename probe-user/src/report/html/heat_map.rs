@@ -52,8 +52,8 @@ pub(super) fn section(overview: &OverviewRows) -> Markup {
             p { "No connection was seen." }
         } @else {
             p {
-                "Connections with RST by service (server port), in steps of " (length(steps.step_ns)) "; the darker, the more. An empty \
-                 cell had no connection at all, 0 had some without RST."
+                "Connections with RST by service (server port), in steps of " (length(steps.step_ns)) "; the redder, the more. "
+                "An empty cell had no connection at all, 0 had some without RST."
             }
             div .scroll role="region" tabindex="0" aria-labelledby="heat-map-caption" {
                 table #heat-map .heat {

@@ -23,7 +23,12 @@ pub(super) fn section(overview: &OverviewRows) -> Markup {
         @if overview.to_answer.count() == 0 {
             p { "No handshake was seen from its beginning: there is no handshake time." }
         } @else {
-            (figure("handshake-time", "Handshake time", "From the first SYN to the SYN-ACK, as seen here, of completed handshakes.", &[answers]))
+            (figure(
+                "handshake-time",
+                "Handshake time",
+                "From the first SYN to the SYN-ACK, as seen here, of completed handshakes.",
+                &[answers],
+            ))
         }
         @if resets.is_empty() {
             p { "No connection with a completed handshake was ended by an RST: there is no time to reset." }

@@ -167,7 +167,7 @@ fn footer(page: &Page<'_>) -> Markup {
     html! {
         footer {
             p {
-                "Made by rstprobe " (env!("CARGO_PKG_VERSION")) ", schema " code { (PAGE_SCHEMA) } ", from what was seen from "
+                "Made by rstprobe " (env!("CARGO_PKG_VERSION")) ", schema " code { (PAGE_SCHEMA) } ", of what was seen from "
                 (text::timestamp(page.snapshot.window.start_ns)) " to " (text::timestamp(page.snapshot.window.end_ns))
                 ". All times are UTC. A connection counts at the time when it began."
             }

@@ -25,8 +25,8 @@ pub(super) fn section(overview: &OverviewRows) -> Markup {
             p { "No connection was seen." }
         } @else {
             p {
-                "Steps of " (length(steps.step_ns)) ", " (steps.steps) " of them" (empty(&sums)) ". A connection counts in the step in which it began, \
-                 with all its segments."
+                "Steps of " (length(steps.step_ns)) ", " (steps.steps) " of them" (empty(&sums)) ". "
+                "A connection counts in the step in which it began, with all its segments."
             }
             (rst_per_connection(steps, &sums))
             (fin_and_rst(steps, &sums))

@@ -34,7 +34,10 @@ pub(super) fn header(page: &Page<'_>) -> Markup {
                 }
             }
             @if let Some(filter) = &page.snapshot.filter {
-                p { "Only what meets " code { (filter.expression) } "; " (count(filter.left_out)) " records do not. Losses are those of all." }
+                p {
+                    "Only what meets " code { (filter.expression) } "; " (count(filter.left_out)) " records do not. "
+                    "Losses are those of all."
+                }
             }
         }
     }
@@ -176,12 +179,15 @@ pub(super) fn impact(page: &Page<'_>) -> Markup {
             Cell::text(impact.meaning()),
         ])
     };
-    let caption = html! { "Impact of the " (count(all)) " connections with RST, and of those that lost something or failed without" };
+    let rows = order.into_iter().filter(|impact| impacts.count(*impact) > 0).map(row).collect();
+    let caption = html! {
+        "Impact of the " (count(all)) " connections with RST, and of those that lost something or failed without"
+    };
     html! {
         @if all == 0 {
             p { "No connection had an RST, lost something or failed." }
         } @else {
-            (Table { id: "impact-table", caption, columns: &columns, rows: order.into_iter().filter(|impact| impacts.count(*impact) > 0).map(row).collect() }.markup())
+            (Table { id: "impact-table", caption, columns: &columns, rows }.markup())
         }
     }
 }

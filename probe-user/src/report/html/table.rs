@@ -116,7 +116,9 @@ impl Table<'_> {
                     @if at == 0 {
                         th scope="row" .n[column.is_number] data-v=[cell.sort] { (cell.shown) }
                     } @else {
-                        td .n[column.is_number] .bad[cell.is_bad] .z[cell.sort == Some(0.0)] data-v=[cell.sort_beside_text()] { (cell.shown) }
+                        td .n[column.is_number] .bad[cell.is_bad] .z[cell.sort == Some(0.0)] data-v=[cell.sort_beside_text()] {
+                            (cell.shown)
+                        }
                     }
                 }
             }
@@ -155,7 +157,9 @@ pub(super) fn plain(caption: &str, headings: &[&str], rows: &[Vec<String>]) -> M
         div .scroll role="region" tabindex="0" aria-label=(caption) {
             table {
                 caption { (caption) }
-                thead { tr { @for (at, heading) in headings.iter().enumerate() { th scope="col" .n[at > 0] { (heading) } } } }
+                thead {
+                    tr { @for (at, heading) in headings.iter().enumerate() { th scope="col" .n[at > 0] { (heading) } } }
+                }
                 tbody {
                     @for row in rows {
                         tr {
