@@ -3,6 +3,7 @@
 mod capture;
 mod explain;
 pub mod help;
+pub mod report;
 pub mod show;
 mod texts;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use capture::CaptureArgs;
 pub use explain::{ExplainArgs, ExplainFormatArg, ExplainLiveArgs};
+pub use report::{PageArgs, ReportArgs};
 use texts::{DETACH, EXAMPLES, EXIT_CODES, READ, RUN, SNAPSHOT};
 
 /// Exit codes, as documented in `--help` and the README.
@@ -54,6 +56,8 @@ pub enum Command {
     Read(ReadArgs),
     /// The same of either source: `show -r FILE...` is read, `show -i IFACE` is snapshot, with their options
     Show,
+    /// Write a page (HTML, one file, no network) about everything: findings, charts over time, tables, causes
+    Report(ReportArgs),
     /// Say what this host and these interfaces can do, and what would be used
     Doctor(DoctorArgs),
     /// Remove what a killed rstprobe has left on interfaces
@@ -288,6 +292,9 @@ pub struct SnapshotArgs {
     /// Rows of each table.
     #[command(flatten)]
     pub rows: RowArgs,
+    /// A page instead of tables.
+    #[command(flatten)]
+    pub page: PageArgs,
     /// Also write the snapshot as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,
@@ -351,6 +358,9 @@ pub struct ReadArgs {
     /// Rows of each table.
     #[command(flatten)]
     pub rows: RowArgs,
+    /// A page instead of tables.
+    #[command(flatten)]
+    pub page: PageArgs,
     /// Also write everything as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,

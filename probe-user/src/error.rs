@@ -37,17 +37,21 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file of `--json-out` cannot be opened.
-    #[error("--json-out {path}: {source}")]
-    JsonOut {
+    /// The file of `--json-out` or `--output` cannot be opened.
+    #[error("{option} {path}: {source}")]
+    OutFile {
+        /// The option.
+        option: &'static str,
         /// As named on the command line.
         path: String,
         /// Why.
         source: std::io::Error,
     },
-    /// The file of `--json-out` would take the place of another one that is read or written.
-    #[error("--json-out {path}: this is {other}, {what}, and would be written over; name another file")]
-    JsonOutOver {
+    /// The file of `--json-out` or `--output` would take the place of another one that is read or written.
+    #[error("{option} {path}: this is {other}, {what}, and would be written over; name another file")]
+    OutFileOver {
+        /// The option.
+        option: &'static str,
         /// As named on the command line.
         path: String,
         /// The other file, as named there.
@@ -190,11 +194,11 @@ impl RunError {
             | Self::Unexplained { .. }
             | Self::NoSuchConnection { .. }
             | Self::Live(LiveError::NoInterface { .. })
-            | Self::JsonOut { .. }
+            | Self::OutFile { .. }
             | Self::Zones { .. }
             | Self::NoSuchName { .. }
             | Self::NoSuchTopic { .. }
-            | Self::JsonOutOver { .. }
+            | Self::OutFileOver { .. }
             | Self::Evidence { .. }
             | Self::EvidenceOverCapture { .. }
             | Self::Capture { source: CaptureError::Open { .. }, .. } => exit::USAGE,

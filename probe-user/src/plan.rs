@@ -5,7 +5,9 @@ mod encapsulation;
 mod error;
 mod evidence;
 mod explain;
+mod page;
 mod period;
+mod timers;
 mod view;
 
 use std::{
@@ -18,6 +20,7 @@ pub use capture::CapturePlan;
 pub use error::PlanError;
 pub use evidence::EvidencePlan;
 pub use explain::{ExplainFormat, ExplainLivePlan, ExplainPlan, Which};
+pub use page::{PagePlan, capture_name};
 pub use period::{Period, TimePoint};
 pub use view::{Format, ViewPlan};
 use view::{filter, query, rows, view};
@@ -259,6 +262,7 @@ impl TryFrom<SnapshotArgs> for WatchPlan {
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query: query(&args.query, args.rows.all, args.format)?,
+                page: args.page.output.map(|path| PagePlan::new(path, &[])),
                 ..view(args.format, rows(&args.rows), args.json_out, false)
             },
         })
@@ -295,6 +299,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
         refuse_stdin_twice(&args.file)?;
         let query = query(&args.query, args.rows.all, args.format)?;
         let follow = args.format == FormatArg::Ndjson && args.json_out.is_none() && query.is_none();
+        let page = args.page.output.map(|path| PagePlan::new(path, &args.file));
         Ok(Self {
             files: args.file,
             threads: args.threads.map_or(0, NonZeroUsize::get),
@@ -305,6 +310,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
                 filter: filter(args.filter)?,
                 query,
                 period: Period::read(args.period.since.as_deref(), args.period.until.as_deref())?,
+                page,
                 is_final: true,
                 ..view(args.format, rows(&args.rows), args.json_out, follow)
             },

@@ -43,6 +43,23 @@ impl Durations {
         }
     }
 
+    /// Adds another list or histogram.
+    pub(super) fn merge(&mut self, other: &Self) {
+        match other {
+            Self::Few(list) => self.extend(list.iter().map(|&us| us.into()), USUAL_US),
+            Self::Long(list) => self.extend(list.iter().copied(), u64::MAX),
+            Self::Many(theirs) => {
+                while !matches!(self, Self::Many(_)) {
+                    self.change_form(FEW + 1);
+                }
+                if let Self::Many(own) = self {
+                    // It grows to any value, so this adds all of them.
+                    own.add(theirs.as_ref()).expect("a histogram that resizes itself takes any other");
+                }
+            }
+        }
+    }
+
     #[inline]
     fn has_room(&self, more: usize, most: u64) -> bool {
         match self {
@@ -116,12 +133,19 @@ mod tests {
             for some in list.chunks(piece) {
                 durations[1].extend(some.iter().copied(), some.iter().copied().max().unwrap_or(0));
             }
+            let mut merged = Durations::default();
+            for some in list.chunks(piece * 4) {
+                let mut part = Durations::default();
+                part.extend(some.iter().copied(), some.iter().copied().max().unwrap_or(0));
+                merged.merge(&part);
+            }
             let mut sorted = list.clone();
             sorted.sort_unstable();
             for (share, rank) in [(0.0, 1), (0.5, list.len().div_ceil(2)), (1.0, list.len())] {
                 let exact = sorted[rank - 1];
                 let [one_by_one, at_once] = durations.each_ref().map(|durations| durations.quantile(share));
                 prop_assert_eq!(one_by_one, at_once);
+                prop_assert_eq!(one_by_one, merged.quantile(share));
                 let off = one_by_one.map_or(u64::MAX, |us| us.abs_diff(exact));
                 prop_assert!(off * 100 <= if list.len() <= FEW { 0 } else { exact }, "{} of {}", off, exact);
             }

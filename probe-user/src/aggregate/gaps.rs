@@ -58,6 +58,22 @@ impl Gaps {
         self.buckets.push(Bucket { power, resets: 1, sum_s: seconds });
     }
 
+    /// Adds those of another row.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.all += other.all;
+        for theirs in &other.buckets {
+            match self.buckets.iter_mut().find(|bucket| bucket.power == theirs.power) {
+                Some(bucket) => {
+                    bucket.resets += theirs.resets;
+                    bucket.sum_s += theirs.sum_s;
+                }
+                None => self.buckets.push(*theirs),
+            }
+        }
+        self.buckets.sort_unstable_by_key(|bucket| (std::cmp::Reverse(bucket.resets), bucket.power));
+        self.buckets.truncate(MAX_BUCKETS);
+    }
+
     /// The most frequent idle time with its two neighbours, when enough of all share it.
     pub(super) fn cluster(&self) -> Option<GapCluster> {
         let near = |center: i32| self.buckets.iter().filter(move |bucket| (bucket.power - center).abs() <= 1);
@@ -86,6 +102,10 @@ mod tests {
         let scattered = (0..10).map(|step| 3.0 * 1.7_f64.powi(step));
         let cluster = gaps(scattered.clone().chain(around_a_minute)).cluster().expect("20 of 30");
         assert!((cluster.seconds - 60.5).abs() < 1.0 && cluster.resets >= 20 && cluster.of == 30, "{cluster:?}");
+        let mut merged = gaps(scattered.clone());
+        merged.merge(&gaps([60.0; 20]));
+        let cluster = merged.cluster().expect("20 of 30");
+        assert!((cluster.seconds - 60.0).abs() < 0.1 && cluster.resets == 20 && cluster.of == 30, "{cluster:?}");
         assert_eq!(gaps(scattered).cluster(), None);
         assert_eq!(gaps([60.0; 4]).cluster(), None, "four are too few");
         assert_eq!(Gaps::default().cluster(), None);

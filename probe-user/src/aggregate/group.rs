@@ -63,6 +63,14 @@ impl Group {
         totals
     }
 
+    /// Adds another group's connections.
+    pub fn merge(&mut self, other: &Self) {
+        self.totals.merge(&other.totals);
+        self.durations.merge(&other.durations);
+        self.idle_gaps.merge(&other.idle_gaps);
+        self.causes.merge(&other.causes);
+    }
+
     /// Connections by cause.
     pub fn causes(&self) -> impl Iterator<Item = (Cause, u64)> {
         self.causes.of(Cause::ALL)

@@ -8,20 +8,26 @@ mod batch;
 mod capture_loss;
 mod contribution;
 mod duration;
+mod examples;
 mod gaps;
 mod group;
 mod habit;
 mod monitor;
 mod pending;
 mod tally;
+mod time_histogram;
 mod totals;
+mod worst;
 
 pub use capture_loss::CaptureLoss;
+pub use examples::Examples;
 pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
 pub use pending::Pending;
+pub use time_histogram::TimeHistogram;
 pub use totals::{FlagTotals, Impacts, Totals};
+pub use worst::Worst;
 
 use tally::Tally;
 

@@ -49,6 +49,17 @@ impl<const N: usize> Tally<N> {
         u64::from(high) << 32 | u64::from(self.low[word])
     }
 
+    /// Adds another tally.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for word in 0..N {
+            let count = self.count(word) + other.count(word);
+            self.low[word] = count as u32;
+            if count >> 32 > 0 {
+                self.high.get_or_insert_with(|| Box::new([0; N]))[word] = (count >> 32) as u32;
+            }
+        }
+    }
+
     /// The words that occurred, in their order.
     pub(super) fn of<W: Copy>(&self, words: &'static [W]) -> impl Iterator<Item = (W, u64)> {
         let counts = words.iter().enumerate().map(|(at, &word)| (word, self.count(at)));
@@ -81,5 +92,7 @@ mod tests {
         tally.change(0, 1);
         tally.change(0, 1);
         assert_eq!(tally.of(&WORDS).collect::<Vec<_>>(), [("a", u64::from(u32::MAX)), ("b", 2)]);
+        tally.merge(&tally.clone());
+        assert_eq!(tally.of(&WORDS).collect::<Vec<_>>(), [("a", 2 * u64::from(u32::MAX)), ("b", 4)]);
     }
 }

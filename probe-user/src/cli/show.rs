@@ -1,15 +1,17 @@
-//! `rstprobe show`: one command for both sources, which is `read` with `-r FILE` and `snapshot` with `-i IFACE`; and `explain`,
-//! which has a command of its own for interfaces.
+//! `rstprobe show` and `rstprobe report`: one command for both sources, which is `read` with `-r FILE` and `snapshot` with
+//! `-i IFACE`; and `explain`, which has a command of its own for interfaces.
 
 use std::ffi::OsString;
 
 use super::explain;
 
-/// Words of a command line, the program's name first; those of `show` are turned into those of `read` or `snapshot`. Files
-/// follow `-r` (`--read`), as many as there are until the next option.
+/// Words of a command line, the program's name first; those of `show` and `report` are turned into those of `read` or
+/// `snapshot`. Files follow `-r` (`--read`), as many as there are until the next option.
 pub fn expanded(words: Vec<OsString>) -> Vec<OsString> {
-    if words.get(1).is_none_or(|word| word != "show") {
-        return explain::expanded(words);
+    match words.get(1) {
+        Some(word) if word == "show" => {}
+        Some(word) if word == "report" && is_whole_report(&words) => {}
+        _ => return explain::expanded(words),
     }
     let (mut files, mut others, mut takes_files) = (Vec::new(), Vec::new(), false);
     for word in words.iter().skip(2) {
@@ -26,6 +28,23 @@ pub fn expanded(words: Vec<OsString>) -> Vec<OsString> {
     let command = if files.is_empty() && !takes_files { "snapshot" } else { "read" };
     let program = words.first().cloned().unwrap_or_default();
     [program, command.into()].into_iter().chain(others).chain(files).collect()
+}
+
+/// Whether a report has a source and a file to go to, and is not asked for its help; otherwise its own parser says what is
+/// missing.
+fn is_whole_report(words: &[OsString]) -> bool {
+    let starts = |options: &[&str]| {
+        let is_one = |word: &OsString| {
+            options.iter().any(|option| {
+                let (word, option) = (word.as_encoded_bytes(), option.as_bytes());
+                // Short ones may have their value in the same word, long ones behind `=`.
+                word.strip_prefix(option).is_some_and(|rest| rest.is_empty() || option.len() == 2 || rest[0] == b'=')
+            })
+        };
+        words.iter().skip(2).any(is_one)
+    };
+    let asks_help = words.iter().any(|word| word == "-h" || word == "--help");
+    starts(&["-o", "--output"]) && starts(&["-r", "--read", "-i", "--interface"]) && !asks_help
 }
 
 #[cfg(test)]
@@ -46,5 +65,17 @@ mod tests {
         assert_eq!(words("rstprobe show -i eth0 --for 3s"), "rstprobe snapshot -i eth0 --for 3s");
         assert_eq!(words("rstprobe show -r"), "rstprobe read", "which says that a file is missing");
         assert_eq!(words("rstprobe read show"), "rstprobe read show");
+    }
+
+    #[test]
+    fn a_report_is_expanded_when_it_is_whole() {
+        assert_eq!(words("rstprobe report -o p.html -r a b"), "rstprobe read -o p.html a b");
+        assert_eq!(words("rstprobe report -r a b --output=p.html"), "rstprobe read --output=p.html a b");
+        assert_eq!(words("rstprobe report -i e --for 3s -o -"), "rstprobe snapshot -i e --for 3s -o -");
+        for line in
+            ["rstprobe report", "rstprobe report -r a", "rstprobe report -o p", "rstprobe report -o p -r a --help"]
+        {
+            assert_eq!(words(line), line);
+        }
     }
 }

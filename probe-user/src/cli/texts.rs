@@ -51,3 +51,16 @@ pub(super) const RUN: &str = "Examples:
 
 A connection is printed when it is final: as in Zeek 5 seconds after its end (`rstprobe help output`).
 --help has every option; `rstprobe help` lists topics: filter, query, zones, evidence, output, live";
+
+pub(super) const REPORT_USAGE: &str = "rstprobe report -o FILE -r FILE... [OPTIONS]
+       rstprobe report -o FILE -i IFACE [--for TIME] [OPTIONS]";
+
+pub(super) const REPORT: &str = "Further options are those of `read` (with -r) or `snapshot` (with -i).
+
+Examples:
+  rstprobe report -o page.html -r capture.pcap             one self-contained page; open it in any browser
+  rstprobe report -o page.html -r a.pcap b.pcap --top 200  several captures as one stream, longer tables
+  rstprobe report -o page.html -i eth0 --for 5m            five minutes of eth0
+  rstprobe report -o - -r c.pcap --filter 'server.port = 443' | gzip > page.html.gz
+
+What each part of the page says: docs/report.md";

@@ -21,7 +21,6 @@ use crate::{
         search::Search,
     },
     output,
-    output::overwriting,
     plan::{DataPath, ExplainLivePlan, Which},
     record::Connection,
 };
@@ -39,7 +38,6 @@ pub(super) fn explain(plan: &ExplainLivePlan) -> Result<(), RunError> {
 }
 
 async fn watch(plan: &ExplainLivePlan) -> Result<(), RunError> {
-    overwriting::refuse_overwriting(None, plan.live.evidence.as_ref(), &[])?;
     let zones = zones::load(plan.zones.as_ref(), zones::of_interfaces(&plan.live))?;
     if let Which::Meets(filter) = &plan.which {
         zones::check(filter.as_ref(), &zones)?;

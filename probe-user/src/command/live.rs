@@ -41,7 +41,7 @@ pub(crate) fn watch(plan: &WatchPlan) -> Result<(), RunError> {
 }
 
 async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
-    overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.live.evidence.as_ref(), &[])?;
+    overwriting::refuse_overwriting(&plan.view, plan.live.evidence.as_ref(), &[])?;
     let zones = zones::load(plan.zones.as_ref(), zones::of_interfaces(&plan.live))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
     zones::check(plan.live.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;

@@ -66,8 +66,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
         Command::Detach(args) => detach::detach(&DetachPlan::from(args)),
         Command::Help(args) => help(args.topic.as_deref()),
-        // Its words have become those of another command.
-        Command::Show => Ok(()),
+        // Their words have become those of another command.
+        Command::Show | Command::Report(_) => Ok(()),
         Command::Explain(args) => explain::explain(args),
         Command::ExplainLive(args) => {
             ExplainLivePlan::try_from(args).map_err(RunError::from).and_then(|plan| explain_live::explain(&plan))

@@ -41,7 +41,7 @@ use with_evidence::WithEvidence;
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
 pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
-    overwriting::refuse_overwriting(plan.view.json_out.as_ref(), plan.evidence.as_ref(), &plan.files)?;
+    overwriting::refuse_overwriting(&plan.view, plan.evidence.as_ref(), &plan.files)?;
     let Some(first) = plan.files.first() else { return Ok(()) };
     let zones = zones::load(plan.zones.as_ref(), observation(plan))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
@@ -107,6 +107,9 @@ fn finish(done: HasRead, more: Vec<Loss>, more_books: Vec<(&'static str, u64)>) 
     }
     let window = Window { start_ns, end_ns, is_cut_short: read.is_err(), ..Window::default() };
     let not_understood = counters::not_understood(accounting);
+    if let Err(error) = &read {
+        view.cut_short(error);
+    }
     let finished = printed.and_then(|()| finish_view(view, window, &decoder, &tracker, (more, more_books)));
     finished.and(read).and(not_understood.map_or(Ok(()), |what| Err(RunError::LinkTypes(what))))
 }

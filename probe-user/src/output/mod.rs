@@ -8,6 +8,7 @@ pub(crate) mod evidence_writer;
 pub(crate) mod file_identity;
 pub(crate) mod offloaded_checksums;
 pub(crate) mod overwriting;
+pub(crate) mod page;
 pub(crate) mod selection;
 pub(crate) mod top_rows;
 pub(crate) mod view;
@@ -64,21 +65,21 @@ pub(crate) fn data_document(of: &impl Serialize) -> Result<(), RunError> {
     written_out(document(io::stdout().lock(), of))
 }
 
-/// The file of `--json-out`, open before there is anything to write.
-pub(crate) struct JsonFile {
+/// The file of `--json-out` or `--output`, open before there is anything to write.
+pub(crate) struct OutFile {
     path: PathBuf,
     file: File,
 }
 
-impl JsonFile {
+impl OutFile {
     /// Opens or creates it. What it holds stays until [`Self::write`].
     ///
     /// # Errors
-    /// [`RunError::JsonOut`] with the file's name.
-    pub(crate) fn open(path: &Path) -> Result<Self, RunError> {
+    /// [`RunError::OutFile`] with the file's name.
+    pub(crate) fn open(option: &'static str, path: &Path) -> Result<Self, RunError> {
         match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
             Ok(file) => Ok(Self { path: path.to_path_buf(), file }),
-            Err(source) => Err(RunError::JsonOut { path: path.display().to_string(), source }),
+            Err(source) => Err(RunError::OutFile { option, path: path.display().to_string(), source }),
         }
     }
 
@@ -87,12 +88,24 @@ impl JsonFile {
     /// # Errors
     /// [`RunError::Write`] with the file's name.
     pub(crate) fn write(self, of: &impl Serialize) -> Result<(), RunError> {
+        self.replace(|file| document(file, of))
+    }
+
+    /// The same by text.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub(crate) fn write_text(self, text: &str) -> Result<(), RunError> {
+        self.replace(|mut file| file.write_all(text.as_bytes()))
+    }
+
+    fn replace(self, write: impl FnOnce(&File) -> io::Result<()>) -> Result<(), RunError> {
         // A pipe or a terminal has no length.
         let emptied = match self.file.metadata() {
             Ok(metadata) if metadata.is_file() => self.file.set_len(0),
             other => other.map(drop),
         };
-        let written = emptied.and_then(|()| document(&self.file, of));
+        let written = emptied.and_then(|()| write(&self.file));
         written.map_err(|source| RunError::Write { what: self.path.display().to_string(), source })
     }
 }

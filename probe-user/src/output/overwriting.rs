@@ -2,35 +2,46 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::plan::EvidencePlan;
+use crate::plan::{EvidencePlan, ViewPlan};
 use crate::{
     error::RunError,
     output::{evidence_files as files, file_identity::place},
 };
 
-/// Refuses to write `--json-out` over a capture that is read, or over what `--evidence` writes or keeps.
+/// Refuses to write what a view writes over a capture that is read, or over what `--evidence` writes or keeps.
 ///
 /// # Errors
-/// [`RunError::JsonOutOver`].
+/// [`RunError::OutFileOver`].
 pub(crate) fn refuse_overwriting(
-    json_out: Option<&PathBuf>,
+    view: &ViewPlan,
     evidence: Option<&EvidencePlan>,
     captures: &[PathBuf],
 ) -> Result<(), RunError> {
-    let Some((path, Some(written))) = json_out.map(|path| (path, place(path))) else { return Ok(()) };
-    let over = |other: &Path, what| {
-        let [path, other] = [path.as_path(), other].map(|path| path.display().to_string());
-        Err(RunError::JsonOutOver { path, other, what })
-    };
+    refuse_one("--json-out", view.json_out.as_deref(), evidence, captures)?;
+    refuse_one("--output", view.page.as_ref().and_then(|page| page.file()), evidence, captures)
+}
+
+fn refuse_one(
+    option: &'static str,
+    path: Option<&Path>,
+    evidence: Option<&EvidencePlan>,
+    captures: &[PathBuf],
+) -> Result<(), RunError> {
+    let Some((path, Some(written))) = path.map(|path| (path, place(path))) else { return Ok(()) };
     if let Some(capture) = captures.iter().find(|capture| place(capture).as_ref() == Some(&written)) {
-        return over(capture, "which is to be read");
+        return Err(over(option, path, capture, "which is to be read"));
     }
     match evidence {
-        Some(evidence) if files::overwritten(evidence, std::slice::from_ref(path)).is_some() => {
-            over(&evidence.path, "where --evidence is written")
+        Some(evidence) if files::overwritten(evidence, &[path.to_path_buf()]).is_some() => {
+            Err(over(option, path, &evidence.path, "where --evidence is written"))
         }
         _ => Ok(()),
     }
+}
+
+fn over(option: &'static str, path: &Path, other: &Path, what: &'static str) -> RunError {
+    let [path, other] = [path, other].map(|path| path.display().to_string());
+    RunError::OutFileOver { option, path, other, what }
 }
 
 #[cfg(test)]
@@ -53,7 +64,7 @@ mod tests {
             max_age: Duration::from_hours(1),
             of: "rst.count > 0".parse().expect("a filter"),
         });
-        refuse_overwriting(Some(&json.to_path_buf()), plan.as_ref(), captures).is_err()
+        refuse_one("--json-out", Some(json), plan.as_ref(), captures).is_err()
     }
 
     #[test]

@@ -21,7 +21,9 @@ use crate::{
 use crate::{
     error::RunError,
     output,
-    output::{JsonFile, amendments::Amendments, selection::Selection, top_rows::TopRows, writer::Stdout},
+    output::{
+        OutFile, amendments::Amendments, page::PageFile, selection::Selection, top_rows::TopRows, writer::Stdout,
+    },
 };
 
 /// Servers and clients that get a row of their own.
@@ -41,7 +43,7 @@ pub(crate) struct View {
     stdout: Stdout,
     /// Of lines.
     style: Style,
-    json_out: Option<JsonFile>,
+    json_out: Option<OutFile>,
     selection: Selection,
     /// When connections start that are shown, nanoseconds since 1970.
     period: [Option<u64>; 2],
@@ -55,6 +57,8 @@ pub(crate) struct View {
     groups: Option<Rows>,
     /// Of what is in groups: what of it was never seen.
     group_loss: CaptureLoss,
+    /// The page that is written instead.
+    page: Option<PageFile>,
     unlisted: u64,
     /// Connections that were judged and added to their groups before all was known: too many were waiting.
     judged_early: u64,
@@ -74,14 +78,14 @@ impl View {
     pub(crate) fn open(plan: &ViewPlan, stdout: Stdout) -> Result<Self, RunError> {
         let selection = Selection::new(plan.filter.clone());
         // What may pass in the end only is kept whole until then.
-        let is_summed = plan.json_out.is_none() && plan.rows > 0 && !selection.asks_verdict();
+        let is_summed = plan.json_out.is_none() && plan.page.is_none() && plan.rows > 0 && !selection.asks_verdict();
         Ok(Self {
             plan: plan.clone(),
             stdout,
             style: output::style(plan.rows),
             selection,
             period: [None; 2],
-            json_out: plan.json_out.as_deref().map(JsonFile::open).transpose()?,
+            json_out: plan.json_out.as_deref().map(|path| OutFile::open("--json-out", path)).transpose()?,
             pending: Pending::new(MAX_GROUPS),
             habits: Habits::default(),
             amendments: Amendments::new(),
@@ -89,6 +93,7 @@ impl View {
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
             groups: plan.query.clone().map(Rows::new),
             group_loss: CaptureLoss::default(),
+            page: plan.page.as_ref().map(PageFile::open).transpose()?,
             unlisted: 0,
             judged_early: 0,
             not_printed: 0,
@@ -111,7 +116,7 @@ impl View {
 
     /// Takes connections that ended.
     pub(crate) fn take(&mut self, closed: &mut Vec<Connection>) -> Result<(), RunError> {
-        if self.groups.is_some() {
+        if self.groups.is_some() || self.page.is_some() {
             self.group(closed);
             return Ok(());
         }
@@ -166,7 +171,7 @@ impl View {
         self.stream(&text, lines)
     }
 
-    /// Adds connections to their groups; those that may be judged anew when all are known wait until then.
+    /// Adds connections to their groups, or to the page; those that may be judged anew when all are known wait until then.
     fn group(&mut self, closed: &mut Vec<Connection>) {
         for mut connection in closed.drain(..) {
             self.habits.observe(&connection);
@@ -178,9 +183,29 @@ impl View {
             }
             self.judged_early += u64::from(Habits::may_change(&connection));
             self.habits.judge(&mut connection);
-            if self.selection.passes(&connection) {
-                self.add_to_group(&connection);
-            }
+            self.add_judged(&connection);
+        }
+    }
+
+    /// Adds one connection to its groups, or to the page, if it passes.
+    fn add_judged(&mut self, connection: &Connection) {
+        if !self.selection.passes(connection) {
+            return;
+        }
+        if self.groups.is_some() {
+            self.add_to_group(connection);
+        }
+        if let Some(page) = self.page.as_mut() {
+            self.pending.add_judged(connection);
+            page.add(connection);
+        }
+    }
+
+    /// Adds those that waited until all was known.
+    fn add_waiting(&mut self) {
+        for mut connection in std::mem::take(&mut self.waiting) {
+            self.habits.judge(&mut connection);
+            self.add_judged(&connection);
         }
     }
 
@@ -193,19 +218,13 @@ impl View {
 
     /// Prints the groups, and what is in none of them.
     fn finish_groups(
-        mut self,
+        self,
+        mut groups: Rows,
         window: &Window,
         counted: &[Loss],
         flood: &Flood,
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
-        for mut connection in std::mem::take(&mut self.waiting) {
-            self.habits.judge(&mut connection);
-            if self.selection.passes(&connection) {
-                self.add_to_group(&connection);
-            }
-        }
-        let Some(mut groups) = self.groups.take() else { return Ok(()) };
         let quality = quality(&self.selection, self.group_loss, counted, stats);
         let [since, until] = self.period;
         let last_ns = until.map_or(window.end_ns, |until| window.end_ns.min(until.saturating_sub(1)));
@@ -291,6 +310,13 @@ impl View {
         }
     }
 
+    /// Notes that not everything could be read: a page is read by people who do not see standard error.
+    pub(crate) fn cut_short(&mut self, why: &RunError) {
+        if let Some(page) = self.page.as_mut() {
+            page.cut_short(why);
+        }
+    }
+
     /// Prints what is left: the whole snapshot, or the summary after a stream of connections.
     pub(crate) fn finish(
         mut self,
@@ -301,9 +327,12 @@ impl View {
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
         window.has_no_tcp = books.iter().any(|(name, count)| *name == "tcp" && *count == 0);
-        if self.groups.is_some() {
+        if self.groups.is_some() || self.page.is_some() {
+            self.add_waiting();
             losses.push(Loss { name: "judged_early", count: self.judged_early, matters: true });
-            return self.finish_groups(&window, &losses, &flood, stats);
+        }
+        if let Some(groups) = self.groups.take() {
+            return self.finish_groups(groups, &window, &losses, &flood, stats);
         }
         let mut aggregate = self.pending.settle(&self.habits);
         let is_added = self.shown.is_some();
@@ -324,10 +353,15 @@ impl View {
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
         let quality = quality(&self.selection, aggregate.capture_loss, &losses, stats);
         let filter = self.selection.filtered();
-        let snapshot = Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.waiting };
+        let mut snapshot =
+            Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.waiting };
+        let printed = match self.page {
+            Some(page) => page.write(&mut snapshot, self.plan.rows, &self.stdout),
+            None => print(&self.plan, &self.stdout, &snapshot),
+        };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
         let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
-        let printed = print(&self.plan, &self.stdout, &snapshot).and(self.stdout.close());
+        let printed = printed.and(self.stdout.close());
         file.and(printed)
     }
 }

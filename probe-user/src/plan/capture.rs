@@ -2,7 +2,7 @@
 
 use probe_ebpf::tunnel::Encapsulations;
 
-use super::{PlanError, encapsulation};
+use super::{PlanError, encapsulation, timers};
 use crate::{
     cli::{CaptureArgs, DomainArg},
     source::Domain,
@@ -45,7 +45,7 @@ impl TryFrom<CaptureArgs> for CapturePlan {
             encapsulations,
             vxlan_ports: args.encapsulation.vxlan_port,
             domain,
-            timers: timers(&args.timers)?,
+            timers: timers::timers(&args.timers)?,
             max_connections: args.max_connections,
             words,
         })
@@ -75,24 +75,4 @@ fn words(args: &CaptureArgs) -> Vec<String> {
         words.push(format!("--timers={}", timers.join(",")));
     }
     words
-}
-
-fn timers(settings: &[String]) -> Result<Timers, PlanError> {
-    let mut timers = Timers::default();
-    for setting in settings {
-        let refused = || PlanError::Timer(setting.clone());
-        let (name, time) = setting.split_once('=').ok_or_else(refused)?;
-        let time = humantime::parse_duration(time).map_err(|_| refused())?;
-        let ns = u64::try_from(time.as_nanos()).ok().filter(|ns| *ns > 0).ok_or_else(refused)?;
-        match name {
-            "attempt" => timers.attempt = ns,
-            "close" => timers.close = ns,
-            "linger" => timers.linger = ns,
-            "inactive" => timers.inactive = ns,
-            "inactive-handshake" => timers.inactive_handshake = ns,
-            "inactive-interactive" => timers.inactive_interactive = ns,
-            _ => return Err(refused()),
-        }
-    }
-    Ok(timers)
 }

@@ -17,6 +17,7 @@ fn plan(line: &str) -> Result<WatchPlan, PlanError> {
         | Command::Explain(_)
         | Command::ExplainLive(_)
         | Command::Help(_)
+        | Command::Report(_)
         | Command::Show => {
             unreachable!("not asked for")
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Period, PlanError};
+use super::{PagePlan, Period, PlanError};
 use crate::{
     cli::{FormatArg, QueryArgs, RowArgs},
     filter::Filter,
@@ -37,6 +37,8 @@ pub struct ViewPlan {
     pub json_out: Option<PathBuf>,
     /// Which connections are shown and counted; `None` for all.
     pub filter: Option<Filter>,
+    /// A page to write instead of printing.
+    pub page: Option<PagePlan>,
     /// When connections start that are shown and counted.
     pub period: Period,
     /// Groups to print instead of connections.
@@ -56,7 +58,7 @@ impl ViewPlan {
 
     /// Whether what verdicts rest on is shown anywhere.
     pub fn shows_facts(&self) -> bool {
-        self.json_out.is_some() || matches!(self.format, Format::Json | Format::Ndjson)
+        self.json_out.is_some() || self.page.is_some() || matches!(self.format, Format::Json | Format::Ndjson)
     }
 }
 
@@ -83,6 +85,7 @@ pub(super) fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, fo
         filter: None,
         period: Period::default(),
         query: None,
+        page: None,
         follow: follow || streamed,
         is_final: false,
     }

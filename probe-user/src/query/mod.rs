@@ -8,12 +8,16 @@
 mod by;
 mod group_field;
 mod having;
+mod overview;
 mod rows;
+mod time_steps;
 
 pub use by::{By, KeyPart};
 pub use group_field::{GROUP_FIELDS, GroupField, GroupRef};
 pub use having::Having;
+pub use overview::{Overview, OverviewRows};
 pub use rows::{Row, Rows};
+pub use time_steps::{StepRows, TimeSteps};
 
 use crate::filter::FilterError;
 

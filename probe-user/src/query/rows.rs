@@ -63,6 +63,22 @@ impl Row {
     }
 }
 
+impl Row {
+    /// Adds another row's connections.
+    pub fn merge(&mut self, other: &Self) {
+        self.records += other.records;
+        self.group.merge(&other.group);
+        self.control_only += other.control_only;
+        for (sum, side) in self.sides.iter_mut().zip(&other.sides) {
+            add_side(sum, side);
+        }
+        for (sum, count) in self.rst_of_completed.iter_mut().zip(other.rst_of_completed) {
+            *sum += count;
+        }
+        self.span_ns = (self.span_ns.0.min(other.span_ns.0), self.span_ns.1.max(other.span_ns.1));
+    }
+}
+
 fn add_side(sum: &mut Side, side: &Side) {
     sum.syn += side.syn;
     sum.syn_ack += side.syn_ack;
@@ -128,6 +144,29 @@ impl Rows {
             }
         }
         None
+    }
+
+    /// Puts what is grouped by time into longer steps; `step_ns` is a multiple of the step until now.
+    pub(super) fn lengthen_steps(&mut self, step_ns: u64) {
+        for by in self.query.by.iter_mut().filter(|by| matches!(by, By::Time(_))) {
+            *by = By::Time(step_ns);
+        }
+        self.places.clear();
+        for mut row in std::mem::take(&mut self.groups) {
+            let mut key = [KeyPart::Unknown; 2];
+            for (to, part) in key.iter_mut().zip(&mut row.key) {
+                if let KeyPart::Time(ns, _) = *part {
+                    *part = KeyPart::step(ns, step_ns);
+                }
+                *to = *part;
+            }
+            if let Some(&place) = self.places.get(&key) {
+                self.groups[place as usize].merge(&row);
+            } else {
+                self.places.insert(key, self.groups.len() as u32);
+                self.groups.push(row);
+            }
+        }
     }
 
     /// What was asked.

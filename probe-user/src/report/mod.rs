@@ -11,6 +11,7 @@ pub mod field_list;
 pub mod findings;
 pub mod flood;
 pub mod grouped;
+pub mod html;
 mod interface_counters;
 pub mod json;
 pub mod line;

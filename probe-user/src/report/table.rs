@@ -154,7 +154,7 @@ fn headline(snapshot: &Snapshot) -> String {
 }
 
 /// The first thing to know: that half of it was not seen, and what helps.
-fn half_seen(snapshot: &Snapshot) -> String {
+pub(super) fn half_seen(snapshot: &Snapshot) -> String {
     if snapshot.window.is_one_way {
         return HALF_SEEN.to_owned();
     }
