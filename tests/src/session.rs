@@ -131,6 +131,21 @@ pub fn run(cases: &[Case], plan: &Plan) -> io::Result<Report> {
     Ok(Report { snapshot, judgements, probe, miscounted, remains })
 }
 
+/// Plays `cases` under a probe that is asked `words` (of `rstprobe snapshot`), whatever they are; what it says.
+///
+/// # Errors
+/// When the network cannot be built, the probe does not run, or a scenario cannot be played.
+pub fn ask(cases: &[Case], words: &[OsString], settle: Duration) -> io::Result<Finished> {
+    let network = Network::build()?;
+    let limit = ["--for", LIMIT].map(OsString::from);
+    let probe = Probe::snapshot(&network.middle, &[&limit[..], words].concat())?;
+    let open_ends = scenario::play(&network, cases)?;
+    thread::sleep(settle);
+    let said = probe.stop()?;
+    drop(open_ends);
+    Ok(said)
+}
+
 fn read(file: &std::path::Path, probe: &Finished) -> io::Result<Value> {
     let text = fs::read_to_string(file)
         .map_err(|error| io::Error::new(error.kind(), format!("no snapshot: {error}; it said:\n{}", probe.stderr)))?;

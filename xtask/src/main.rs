@@ -65,7 +65,7 @@ enum Task {
     Test,
     /// Build, then check it inside the kernels that people have, booted in QEMU: `5.10 6.1 --only load`
     Vm(vm::Options),
-    /// Build, then show rstprobe at work
+    /// Build, then show rstprobe at work; or ask it something of the same traffic: `-- --by client --sort rst.count.srv`
     Demo(Passed),
     /// Build, then run the laboratory
     Lab(Passed),

@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{Snapshot, cells::Style, text};
-use crate::findings::{self, Finding, Observed, Subject, Weight};
+use crate::findings::{self, Finding, Kind, Observed, Subject, Weight};
 
 /// Findings that people see unless they ask for all.
 const SHOWN: usize = 8;
+/// Of one kind.
+const OF_A_KIND: usize = 2;
 
 /// All findings of a snapshot, worst first.
 pub fn of(snapshot: &Snapshot) -> Vec<Finding> {
@@ -30,12 +32,12 @@ pub(super) fn section(snapshot: &Snapshot, style: Style) -> String {
     let all = of(snapshot);
     let of_traffic = || all.iter().filter(|finding| finding.subject != Subject::Capture);
     let (benign, worth): (Vec<_>, Vec<_>) = of_traffic().partition(|finding| finding.kind.weight == Weight::Benign);
-    let shown = if style.rows == 0 { worth.len() } else { worth.len().min(SHOWN) };
+    let (shown, more) = if style.rows == 0 { (worth, Vec::new()) } else { first_of_each_kind(worth) };
     let mut out = String::new();
     if snapshot.filter.is_some() && !all.is_empty() {
         out.push_str("Of what meets the filter: shares are of these, not of everything.\n");
     }
-    for (at, finding) in worth.iter().take(shown).enumerate() {
+    for (at, finding) in shown.iter().enumerate() {
         let (mark, plain) = match (style.color, finding.kind.weight) {
             (true, Weight::Problem) => ("\u{1b}[31m", "\u{1b}[0m"),
             _ => ("", ""),
@@ -47,8 +49,10 @@ pub(super) fn section(snapshot: &Snapshot, style: Style) -> String {
             line(&mut out, format_args!("    {about}"));
         }
     }
-    if shown < worth.len() {
-        line(&mut out, format_args!("    and {} more (--format json has all)", worth.len() - shown));
+    if !more.is_empty() {
+        let all: usize = more.iter().map(|(_, count)| count).sum();
+        let kinds: Vec<_> = more.iter().map(|(kind, count)| format!("{} x{count}", kind.id)).collect();
+        line(&mut out, format_args!("    and {all} more: {} (--all shows all)", kinds.join(", ")));
     }
     if !benign.is_empty() {
         let sentences: Vec<_> = benign.iter().map(|finding| finding.sentence.as_str()).collect();
@@ -56,6 +60,22 @@ pub(super) fn section(snapshot: &Snapshot, style: Style) -> String {
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// The worst, a few of each kind, so that the many of one do not hide the others; and how many more there are, by kind.
+fn first_of_each_kind(worth: Vec<&Finding>) -> (Vec<&Finding>, Vec<(&'static Kind, usize)>) {
+    let (mut shown, mut more) = (Vec::new(), Vec::<(&'static Kind, usize)>::new());
+    for finding in worth {
+        let of_kind = shown.iter().filter(|known: &&&Finding| known.kind == finding.kind).count();
+        if of_kind < OF_A_KIND && shown.len() < SHOWN {
+            shown.push(finding);
+        } else if let Some((_, count)) = more.iter_mut().find(|(kind, _)| *kind == finding.kind) {
+            *count += 1;
+        } else {
+            more.push((finding.kind, 1));
+        }
+    }
+    (shown, more)
 }
 
 /// Writing to a string cannot fail.
@@ -115,4 +135,29 @@ impl From<Finding> for FindingJson {
 /// The findings of a snapshot in JSON.
 pub(super) fn json(snapshot: &Snapshot) -> Vec<FindingJson> {
     of(snapshot).into_iter().map(FindingJson::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::KINDS;
+
+    #[test]
+    fn the_many_of_a_kind_do_not_hide_the_others() {
+        let of = |kind: usize, count: u64| Finding {
+            kind: KINDS[kind],
+            subject: Subject::Traffic,
+            sentence: String::new(),
+            next_step: String::new(),
+            count,
+            of: 0,
+            since_ns: None,
+            examples: Vec::new(),
+        };
+        let all: Vec<Finding> = (0..40).map(|count| of(0, 100 - count)).chain([of(1, 5), of(2, 4)]).collect();
+        let (shown, more) = first_of_each_kind(all.iter().collect());
+        let kinds: Vec<&str> = shown.iter().map(|finding| finding.kind.id).collect();
+        assert_eq!(kinds, [KINDS[0].id, KINDS[0].id, KINDS[1].id, KINDS[2].id]);
+        assert_eq!(more, [(KINDS[0], 38)]);
+    }
 }

@@ -5,10 +5,15 @@
 //! played again, and that is said on stderr); then makes sure
 //! that nothing is left behind. Needs root. Results on stdout, progress on stderr.
 //!
+//! With words, such as `--by client --sort rst.count.srv`, the same is played, and the probe is asked that instead
+//! (`rstprobe snapshot` on both legs): its answer is printed, and nothing is judged.
+//!
 //! Exit codes: 0 every verdict and count right and nothing left; 1 otherwise; 2 it could not be run;
 //! 77 not root.
 
 use std::{
+    env,
+    ffi::OsString,
     io::{self, Write, stdout},
     process::ExitCode,
     time::Duration,
@@ -25,17 +30,38 @@ use probe_tests::{
 
 /// What automake and others take for "skipped".
 const NOT_ROOT: u8 = 77;
+/// The last segments are long drained then. Verdicts that wait for a timeout are given at the end anyway.
+const SETTLE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     if !sys::is_root() {
         say("demo: needs root (network namespaces, XDP); run it with sudo. Nothing was done.");
         return ExitCode::from(NOT_ROOT);
     }
-    // One second: the last segments are long drained. Verdicts that wait for a timeout are given at the end anyway.
-    let plan = Plan { settle: Duration::from_secs(1), words: ["--format", "table"].map(Into::into).into() };
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    if !words.is_empty() {
+        return ask(&words);
+    }
+    let plan = Plan { settle: SETTLE, words: ["--format", "table"].map(Into::into).into() };
     match session::run_settled(&scenario::cases(), &plan).and_then(|report| Ok((show(&report)?, report))) {
         Ok(((), report)) if is_right(&report) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("demo: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints what the probe answers.
+fn ask(words: &[OsString]) -> ExitCode {
+    let said = session::ask(&scenario::cases(), words, SETTLE);
+    let printed = said.and_then(|said| {
+        stdout().lock().write_all(said.stdout.as_bytes())?;
+        if said.status.success() { Ok(()) } else { Err(io::Error::other(said.stderr)) }
+    });
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("demo: {error}"));
             ExitCode::from(2)
