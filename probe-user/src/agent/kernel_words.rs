@@ -32,12 +32,13 @@ pub(super) fn join(host: &mut HostTap, tracker: &mut Tracker, offset_ns: u64, un
     }
     tracker.joined_kernel_resets(until_ns);
     let unknown = host.join_events(0, last, |report| {
-        let &HostReport { key, from_hi, word, .. } = report;
+        let &HostReport { key, from_hi, word, monotonic_ns } = report;
         let word = match word {
             HostWord::SocketError(errno) => KernelWord::SocketError(errno),
             HostWord::Dropped(reason) => KernelWord::Dropped(reason),
         };
-        tracker.kernel_report(&KernelReport { key, from_hi, word })
+        let time_ns = monotonic_ns.saturating_add(offset_ns);
+        tracker.kernel_report(&KernelReport { key, from_hi, word, time_ns })
     });
     tracker.count_unmatched_reports(unknown);
 }

@@ -56,11 +56,8 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
         return read_with_evidence(plan, (decoder, tracker, view), capture, evidence);
     }
     let on = if threads::is_one_better(plan.threads) { threads::on_one } else { threads::on_three };
-    let read = on(decoder, tracker, view, &plan.files, capture);
+    let read = on(decoder, tracker, view, &plan.files, capture)?;
     read.view.end_progress();
-    if is_broken(&read.read) || is_broken(&read.printed) {
-        return Err(RunError::BrokenPipe);
-    }
     finish(read, Vec::new(), Vec::new())
 }
 

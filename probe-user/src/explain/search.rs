@@ -33,10 +33,14 @@ impl<'a, T> Search<'a, T> {
         if self.id.is_some_and(|id| id != one.id) {
             return;
         }
-        if Habits::may_change(&one) {
+        if Habits::may_change(&one) && self.undecided.len() < UNDECIDED {
             let belongings = belongings(&one);
             self.undecided.push((one, belongings));
-        } else if self.is_better(&one) {
+            return;
+        }
+        let mut one = one;
+        self.habits.judge(&mut one);
+        if self.is_better(&one) {
             let belongings = belongings(&one);
             self.best = Some((one, belongings));
         }
@@ -58,6 +62,9 @@ impl<'a, T> Search<'a, T> {
         meets && self.best.as_ref().is_none_or(|(best, _)| rank(one) > rank(best))
     }
 }
+
+/// Connections that wait to be judged by all, at most; further ones are judged by those before them.
+const UNDECIDED: usize = 20_000;
 
 fn rank(one: &Connection) -> (bool, u64, bool, Reverse<u64>) {
     let lost = one.from_orig.lost_bytes.saturating_add(one.from_resp.lost_bytes);

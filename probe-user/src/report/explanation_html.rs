@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{explanation, explanation_words as words, text};
+use super::{explanation, explanation_words as words, text, visible::visible};
 use crate::{
     explain::{
         Explanation,
@@ -58,7 +58,7 @@ pub fn page(explained: &Explanation) -> String {
     rivals(&mut out, explained);
     steps(&mut out, explained);
     out.push_str("</main>\n</body>\n</html>\n");
-    out
+    visible(out)
 }
 
 /// Text in which nothing is markup, also within an attribute in double quotes.
@@ -106,7 +106,7 @@ fn verdict(out: &mut String, explained: &Explanation) {
         }
         out.push('\n');
     };
-    row("Impact", verdict.impact.to_string(), verdict.impact.meaning());
+    row("Impact", verdict.impact.to_string(), words::impact(one));
     row("Started", text::timestamp(one.start_ns), "");
     row("Duration", text::duration(one.duration_ns), "");
     row("Opening", one.opening.to_string(), one.opening.meaning());

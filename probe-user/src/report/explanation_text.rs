@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{explanation, explanation_words as words, text};
+use super::{explanation, explanation_words as words, text, visible::visible};
 use crate::{
     explain::{
         Explanation,
@@ -23,7 +23,8 @@ pub fn text(explanation: &Explanation) -> String {
     meaning(&mut out, explanation);
     rivals(&mut out, explanation);
     steps(&mut out, explanation);
-    out
+    // Names of files and the comments of evidence come from elsewhere.
+    visible(out)
 }
 
 /// Writing to a string cannot fail.
@@ -53,7 +54,7 @@ fn head(out: &mut String, explanation: &Explanation) {
         format_args!("  {} ({} confidence), {by}; impact {}", verdict.cause.id(), verdict.confidence, verdict.impact),
     );
     line(out, format_args!("  {}", verdict.cause.explanation()));
-    line(out, format_args!("  impact: {}", verdict.impact.meaning()));
+    line(out, format_args!("  impact: {}", words::impact(one)));
     if let Some(recorded) = &explanation.recorded {
         line(out, format_args!("  When its frames were kept it was: {}", recorded.replace("; ", "\n    ")));
     }

@@ -7,7 +7,7 @@ use crate::{
         end_states::Remark,
         ladder::{Completeness, Ladder, Note, Row},
     },
-    record::{Connection, Fact, ResetBy, fact_meaning},
+    record::{Connection, Fact, Impact, ResetBy, fact_meaning},
 };
 
 /// Rows that are shown of a long ladder: so many at its opening, and at its end.
@@ -18,6 +18,16 @@ pub(super) const STATES: [&str; 2] = [
     "States are those of RFC 9293 3.3.2, as far as they show here. `?` alone: nothing tells. `?` behind a state: what leads",
     "there was on its way, and its end has not shown that it arrived.",
 ];
+
+/// What the impact of a connection means, where something of it was never acknowledged, too.
+pub(super) fn impact(one: &Connection) -> &'static str {
+    let is_open = |fact: &Fact| fact.name.starts_with("unacked_bytes");
+    if one.verdict.impact == Impact::None && one.verdict.facts.iter().any(is_open) {
+        return "nothing is known to be lost: what was never acknowledged is a TLS close_notify, or was sent by who reset, and may \
+                have arrived";
+    }
+    one.verdict.impact.meaning()
+}
 
 /// Flags, numbers and length of a segment.
 pub(super) fn segment(row: &Row) -> String {

@@ -20,6 +20,7 @@ mod outcomes;
 pub mod quality;
 pub mod table;
 mod text;
+pub(crate) mod visible;
 pub mod zeek;
 
 pub use interface_counters::{DriverCounters, DriverLoss, QueueUse, Received};

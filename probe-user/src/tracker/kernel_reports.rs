@@ -28,6 +28,8 @@ pub struct KernelReport {
     pub from_hi: bool,
     /// What is said.
     pub word: KernelWord,
+    /// When, nanoseconds since 1970.
+    pub time_ns: u64,
 }
 
 /// What the kernel said of one side of a connection.
@@ -35,6 +37,8 @@ pub struct KernelReport {
 pub(crate) struct Said {
     /// The first error that its socket was given; 0 without one.
     pub(crate) errno: u16,
+    /// When it was.
+    pub(crate) error_ns: u64,
     /// Why the first of its segments that was dropped was.
     pub(crate) drop_reason: u8,
     /// Its segments that were dropped, for whatever reason.
@@ -63,13 +67,14 @@ impl KernelReports {
     }
 
     /// False when there is no room.
-    pub(crate) fn add(&mut self, id: u64, from_hi: bool, word: KernelWord) -> bool {
+    pub(crate) fn add(&mut self, id: u64, report: &KernelReport) -> bool {
+        let &KernelReport { from_hi, word, time_ns, .. } = report;
         if self.of.len() >= MOST && !self.of.contains_key(&id) {
             return false;
         }
         let said = &mut self.of.entry(id).or_default()[usize::from(from_hi)];
         match word {
-            KernelWord::SocketError(errno) if said.errno == 0 => said.errno = errno,
+            KernelWord::SocketError(errno) if said.errno == 0 => (said.errno, said.error_ns) = (errno, time_ns),
             KernelWord::SocketError(_) => {}
             KernelWord::Dropped(reason) => {
                 if said.dropped == 0 {
@@ -117,7 +122,8 @@ mod tests {
         let first = dialogue.segments[0];
         for &(is_client, word) in words {
             let from_hi = first.record.from_hi() == is_client;
-            assert!(tracker.kernel_report(&KernelReport { key: first.key, from_hi, word }));
+            let time_ns = dialogue.now + SECOND;
+            assert!(tracker.kernel_report(&KernelReport { key: first.key, from_hi, word, time_ns }));
         }
         tracker.finish(dialogue.now + 400 * SECOND);
         tracker.take_closed().remove(0)
@@ -147,6 +153,27 @@ mod tests {
     }
 
     #[test]
+    fn an_error_of_before_and_one_that_the_connection_outlived_decide_nothing() {
+        let dialogue = Dialogue::new().play("ShADadFafA");
+        let first = dialogue.segments[0];
+        let judged = |time_ns: u64| {
+            let mut tracker = Tracker::new(TrackerConfig::default());
+            for segment in &dialogue.segments {
+                tracker.observe(segment, Extra::default());
+            }
+            let word = KernelWord::SocketError(ETIMEDOUT);
+            let known =
+                tracker.kernel_report(&KernelReport { key: first.key, from_hi: first.record.from_hi(), word, time_ns });
+            tracker.finish(dialogue.now);
+            (known, tracker.take_closed().remove(0).verdict.cause)
+        };
+        // Of the connection that had these ports before.
+        assert_eq!(judged(first.record.time_ns - SECOND), (false, Cause::None));
+        // Closed in order.
+        assert_eq!(judged(dialogue.now), (true, Cause::None));
+    }
+
+    #[test]
     fn drops_are_facts_and_the_first_reason_counts() {
         let drops = [(true, KernelWord::Dropped(1)), (true, KernelWord::Dropped(0)), (true, KernelWord::Dropped(1))];
         let dropped = record("S", &drops);
@@ -160,11 +187,12 @@ mod tests {
     fn words_on_nobody_are_counted_and_what_is_written_is_forgotten() {
         let mut tracker = Tracker::new(TrackerConfig::default());
         let word = KernelWord::SocketError(ETIMEDOUT);
-        assert!(!tracker.kernel_report(&KernelReport { key: FlowKey::default(), from_hi: false, word }));
+        let report = KernelReport { key: FlowKey::default(), from_hi: true, word, time_ns: 1 };
+        assert!(!tracker.kernel_report(&report));
         tracker.count_unmatched_reports(1);
         assert_eq!(tracker.stats().kernel_reports, KernelReportCounts { unmatched: 1, ..Default::default() });
         let mut reports = KernelReports::default();
-        assert!(reports.add(7, true, word) && reports.of(7).is_some());
+        assert!(reports.add(7, &report) && reports.of(7).is_some());
         reports.forget(7);
         assert_eq!(reports.of(7), None);
     }

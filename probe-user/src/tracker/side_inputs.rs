@@ -22,6 +22,8 @@ use crate::{
     verdict::rst_form::Form,
 };
 
+/// The kernel speaks of a segment before the program has seen it, by no more than a queue on the way out holds it.
+const BEFORE_NS: u64 = 100_000_000;
 /// A window is no larger (RFC 7323 2.3): a genuine error quotes nothing older.
 const LARGEST_WINDOW: u32 = 1 << 30;
 
@@ -142,8 +144,12 @@ impl Tracker {
     /// not tracked: it may be once more segments have come.
     pub fn kernel_report(&mut self, report: &KernelReport) -> bool {
         let Some(track) = self.table.find(&report.key).and_then(|slot| self.table.get(slot)) else { return false };
+        // Of a connection that had these ports before.
+        if report.time_ns.saturating_add(BEFORE_NS) < track.start_ns {
+            return false;
+        }
         self.stats.kernel_reports.matched += 1;
-        if !self.kernel_reports.add(track.id, report.from_hi, report.word) {
+        if !self.kernel_reports.add(track.id, report) {
             self.stats.kernel_reports.unkept += 1;
         }
         true

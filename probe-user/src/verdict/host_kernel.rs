@@ -4,6 +4,8 @@
 use super::Case;
 use crate::record::{Cause, Closing, Confidence, Fact, Value};
 
+/// What comes this long after an error shows that it ended nothing; what is on the way comes sooner.
+const OUTLIVES_NS: u64 = 1_000_000_000;
 /// include/uapi/asm-generic/errno.h
 const ENETUNREACH: u16 = 101;
 const ETIMEDOUT: u16 = 110;
@@ -30,7 +32,12 @@ const ERRORS: [(u16, &str); 14] = [
 /// The cause, where the kernel's words give one.
 pub(super) fn cause(case: &Case<'_>) -> Option<(Cause, Confidence)> {
     let said = case.kernel_said?;
-    let is_given = |errno: u16| said.iter().any(|side| side.errno == errno);
+    if matches!(case.closing, Closing::TwoFins | Closing::OneSided) {
+        return None;
+    }
+    // A socket that asks for it (IP_RECVERR) is given errors that its connection outlives.
+    let is_last = |at_ns: u64| case.track.previous_ns() <= at_ns.saturating_add(OUTLIVES_NS);
+    let is_given = |errno: u16| said.iter().any(|side| side.errno == errno && is_last(side.error_ns));
     let never_answered = case.closing == Closing::NeverAnswered;
     if is_given(ENETUNREACH) || is_given(EHOSTUNREACH) {
         // A soft error while the connection lives (RFC 1122 4.2.3.9): the socket is given it when it gives up.

@@ -4,7 +4,12 @@ use probe_ebpf::{layout::ACK, parse::ENCRYPTED_ALERTS};
 
 use super::Case;
 use crate::{
-    tcp::{endpoint::SENT_FIN, payload_turns, payload_turns::LEAST_OF_TLS, track::Track},
+    tcp::{
+        endpoint::{Kind, SENT_FIN},
+        payload_turns,
+        payload_turns::LEAST_OF_TLS,
+        track::Track,
+    },
     verdict::rst_form::Form,
 };
 
@@ -57,7 +62,7 @@ fn unacked(case: &Case<'_>, side: usize) -> Option<u32> {
         return None;
     }
     let end = &track.ends[side];
-    let upper = payload_turns::payload_end(end);
+    let upper = payload_end(track, side);
     // Before anything is acknowledged, the SYN still is not: it is no payload.
     let first = end.start_seq.wrapping_add(1);
     let acked = of_abort(track, side).unwrap_or(end.ack_seq);
@@ -65,6 +70,26 @@ fn unacked(case: &Case<'_>, side: usize) -> Option<u32> {
     let open = u32::try_from(upper.wrapping_sub(acked).cast_signed()).unwrap_or(0);
     // Where acknowledgements are missed, FINs and RSTs may still tell that all has arrived, to the FIN of who sent it.
     (case.acks_seen || open == 0 && end.has(SENT_FIN)).then_some(open)
+}
+
+/// Sequence number after the payload of `side`, as far as it was sent: an RST moves its numbers, and a forged one to where nothing
+/// was ever sent.
+fn payload_end(track: &Track, side: usize) -> u32 {
+    let end = &track.ends[side];
+    let upper = payload_turns::payload_end(end);
+    let Some(rst) = track.rare().and_then(|rare| rare.rsts[side].as_ref()) else { return upper };
+    let sent = if end.has(SENT_FIN) && rst.sender.has_sent_fin() {
+        rst.sender.next_seq.wrapping_sub(1)
+    } else {
+        rst.sender.next_seq
+    };
+    let is_ahead = rst.sender.kind != Kind::Nothing && upper.wrapping_sub(sent).cast_signed() > 0;
+    if !is_ahead || rst.record.seq.wrapping_sub(rst.sender.next_seq).cast_signed() <= 0 {
+        return upper;
+    }
+    // What came after the RST is as far as it was acknowledged.
+    let acked = end.ack_seq;
+    if rst.sender_continued && acked.wrapping_sub(sent).cast_signed() > 0 { acked } else { sent }
 }
 
 /// What the other side's abort acknowledges, when that is more than its segments before: the kernel had received that much.

@@ -17,7 +17,7 @@ use crate::{
     command::RunError,
     output::view::View,
     source::capture::{CaptureFile, Decoder},
-    tracker::Tracker,
+    tracker::{Tracker, TrackerConfig},
 };
 
 /// Batches, and works of the printer, on their way from one thread to the next.
@@ -45,53 +45,77 @@ pub(super) struct HasRead {
 }
 
 /// Reads `files`, the first of which is open, on this thread alone.
-pub(super) fn on_one(decoder: Decoder, tracker: Tracker, view: View, files: &[PathBuf], first: CaptureFile) -> HasRead {
+///
+/// # Errors
+/// Nobody reads the output any more.
+pub(super) fn on_one(
+    decoder: Decoder,
+    tracker: Tracker,
+    view: View,
+    files: &[PathBuf],
+    first: CaptureFile,
+) -> Result<HasRead, RunError> {
     let printer = Printer::here(Printing::new(view));
     let mut decoding = Decoding::new(decoder, Tracking::new(tracker, printer));
     let read = decoding.read(files, first);
     let Decoding { decoder, to: mut tracking, start_ns, end_ns, .. } = decoding;
-    let printed = if is_broken(&read) { Ok(()) } else { tracking.take_left(end_ns) };
+    let printed = if is_broken(&read) { Err(RunError::BrokenPipe) } else { tracking.take_left(end_ns) };
     let Tracking { tracker, printer, .. } = tracking;
     let Some(Printing { view, .. }) = printer.into_printing() else { unreachable!("it prints here") };
-    HasRead { decoder, tracker, view, span_ns: [start_ns, end_ns], read, printed }
+    if is_broken(&printed) {
+        view.end_progress();
+        return Err(RunError::BrokenPipe);
+    }
+    Ok(HasRead { decoder, tracker, view, span_ns: [start_ns, end_ns], read, printed })
 }
 
 /// The same on three threads.
+///
+/// # Errors
+/// Nobody reads the output any more. Then the thread that decodes is left alone: it may be waiting for a capture that never
+/// goes on.
 pub(super) fn on_three(
     decoder: Decoder,
     tracker: Tracker,
     view: View,
     files: &[PathBuf],
     first: CaptureFile,
-) -> HasRead {
+) -> Result<HasRead, RunError> {
     let (steps_in, steps) = sync_channel(ON_THE_WAY);
     let (empty_in, empty) = channel();
     let (works_in, works) = sync_channel(ON_THE_WAY);
     let (emptied_in, emptied) = channel();
-    thread::scope(|scope| {
-        let decodes = scope.spawn(move || {
-            let mut decoding = Decoding::new(decoder, Handing { steps: steps_in, empty });
-            let read = decoding.read(files, first);
-            let Decoding { decoder, start_ns, end_ns, .. } = decoding;
-            (decoder, [start_ns, end_ns], read)
-        });
-        let prints = scope.spawn(move || {
-            let mut printing = Printing::new(view);
-            let printed = printing.run(works, &emptied_in);
-            (printing.view, printed)
-        });
-        let mut tracking = Tracking::new(tracker, Printer::there(works_in, emptied));
-        // Who prints says what went wrong there; nobody sends to who is not there.
-        let tracked = take_all(&mut tracking, steps, &empty_in);
-        let (decoder, span_ns, read) = joined(decodes);
-        if tracked.is_ok() {
-            drop(tracking.take_left(span_ns[1]));
-        }
-        let Tracking { tracker, printer, .. } = tracking;
-        drop(printer);
+    let files = files.to_vec();
+    let decodes = thread::spawn(move || {
+        let mut decoding = Decoding::new(decoder, Handing { steps: steps_in, empty });
+        let read = decoding.read(&files, first);
+        let Decoding { decoder, start_ns, end_ns, .. } = decoding;
+        (decoder, [start_ns, end_ns], read)
+    });
+    let prints = thread::spawn(move || {
+        let mut printing = Printing::new(view);
+        let printed = printing.run(works, &emptied_in);
+        (printing.view, printed)
+    });
+    let mut tracking = Tracking::new(tracker, Printer::there(works_in, emptied));
+    // Who prints says what went wrong there; nobody sends to who is not there.
+    if take_all(&mut tracking, steps, &empty_in).is_err() {
+        drop(tracking);
         let (view, printed) = joined(prints);
-        HasRead { decoder, tracker, view, span_ns, read: if tracked.is_ok() { read } else { Ok(()) }, printed }
-    })
+        if is_broken(&printed) {
+            view.end_progress();
+            return Err(RunError::BrokenPipe);
+        }
+        let (decoder, span_ns, _) = joined(decodes);
+        let tracker = Tracker::new(TrackerConfig::default());
+        return Ok(HasRead { decoder, tracker, view, span_ns, read: Ok(()), printed });
+    }
+    let (decoder, span_ns, read) = joined(decodes);
+    drop(tracking.take_left(span_ns[1]));
+    let Tracking { tracker, printer, .. } = tracking;
+    drop(printer);
+    let (view, printed) = joined(prints);
+    Ok(HasRead { decoder, tracker, view, span_ns, read, printed })
 }
 
 /// Whether nobody reads the output any more.
@@ -99,7 +123,7 @@ pub(super) fn is_broken(outcome: &Result<(), RunError>) -> bool {
     matches!(outcome, Err(RunError::BrokenPipe))
 }
 
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+fn joined<T>(thread: thread::JoinHandle<T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

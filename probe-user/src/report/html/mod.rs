@@ -19,17 +19,16 @@ mod over_time;
 mod summary;
 mod table;
 mod time_label;
-mod visible;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Snapshot, findings as all_findings, text};
+use crate::report::visible::visible;
 use crate::{
     findings::{Finding, Weight},
     query::OverviewRows,
     record::Connection,
 };
-use visible::visible;
 
 /// Schema of the page: the `id`s of its sections and tables, and the columns of these.
 pub const PAGE_SCHEMA: &str = "rstprobe.page/1";

@@ -83,3 +83,17 @@ fn a_syn_with_fin_that_is_acknowledged_is_not_stale() {
     let stale = Dialogue::new().play("S").with(SERVER, ACK, |record| record.ack = 777_777).record_of();
     assert_eq!(stale.verdict.cause, Cause::StaleConnectionSyn);
 }
+
+/// The number of a forged RST is no payload: nothing that was never sent is missing.
+#[test]
+fn numbers_of_an_rst_claim_no_payload() {
+    let mut dialogue = Dialogue::new().play("ShADa");
+    for ahead in [1460, 4380] {
+        dialogue = dialogue.with(SERVER, RST | ACK, |record| record.seq += ahead);
+    }
+    let record = dialogue.play("dA").record_of();
+    let unacked = record.verdict.facts.iter().find(|fact| fact.name == "unacked_bytes.srv");
+    assert_eq!((unacked, record.verdict.impact), (None, Impact::None), "{:?}", record.verdict);
+    let alone = Dialogue::new().play("ShADa").with(SERVER, RST | ACK, |record| record.seq += 2613).record_of();
+    assert_eq!(alone.from_resp.lost_bytes, 0, "{:?}", alone.verdict);
+}

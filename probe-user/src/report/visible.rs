@@ -3,8 +3,8 @@
 //! Names, notes and texts of RSTs come from the network: an override (U+202E) would write the rest of a line backwards, and an
 //! escape sequence would reach the terminal of whoever prints the page there.
 
-/// The page with every such character written as `\u{202e}`; line feeds stay.
-pub(super) fn visible(page: String) -> String {
+/// The text with every such character written as `\u{202e}`; line feeds stay.
+pub(crate) fn visible(page: String) -> String {
     if !page.contains(is_hidden) {
         return page;
     }
