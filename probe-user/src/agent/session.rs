@@ -400,6 +400,9 @@ fn host_tap(
 ) -> Result<HostTap, LiveError> {
     let devices = attachments.iter().map(|attachment| &attachment.device);
     let tap = HostTap::attach(engine, devices, plan.egress, with_reasons)?;
+    if let Some(why) = tap.events_refused() {
+        output::say(&format!("rstprobe: errors of sockets and dropped segments are not told: {why}; going on without"));
+    }
     if let Some(why) = tap.tcx_refused() {
         output::say(&format!(
             "rstprobe: this kernel has no tcx (Linux 6.6 and newer have it; {why}): what is sent is seen by a filter on the \

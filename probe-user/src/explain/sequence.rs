@@ -1,5 +1,7 @@
 //! Sequence numbers of one direction: relative to its first, and what of it is repeated, out of order or missing.
 
+use std::collections::BTreeMap;
+
 use probe_ebpf::layout::{ACK, FIN, RST, SYN, SegmentRecord};
 
 use super::note::Note;
@@ -19,8 +21,8 @@ pub(super) struct Sequence {
     all: Vec<(i64, i64)>,
     /// Number after the highest so far.
     next: Option<i64>,
-    /// Numbers below it that no segment has borne so far.
-    holes: Vec<(i64, i64)>,
+    /// Numbers below it that no segment has borne so far: where each hole begins, and where it ends.
+    holes: BTreeMap<i64, i64>,
     /// Highest of it that the other side has acknowledged.
     acknowledged: Option<i64>,
     /// It has sent a FIN, whose number this is.
@@ -93,7 +95,7 @@ impl Sequence {
             return Some(Note::KeepAlive);
         }
         if from > next {
-            self.holes.push((next, from));
+            self.holes.insert(next, from);
             return match self.missing(next, from) {
                 0 => None,
                 missing => Some(Note::Gap(u32::try_from(missing).unwrap_or(u32::MAX))),
@@ -108,17 +110,27 @@ impl Sequence {
 
     /// Numbers from `from` on, below `to`, that are in no segment.
     fn missing(&self, from: i64, to: i64) -> i64 {
-        let covered: i64 = self.all.iter().map(|&(start, end)| (end.min(to) - start.max(from)).max(0)).sum();
+        // Those before end before it begins, those behind begin after its end.
+        let first = self.all.partition_point(|&(_, end)| end <= from);
+        let touching = self.all[first..].iter().take_while(|&&(start, _)| start < to);
+        let covered: i64 = touching.map(|&(start, end)| (end.min(to) - start.max(from)).max(0)).sum();
         to - from - covered
     }
 
     /// Takes numbers out of the holes; whether any of them was in one.
     fn fills(&mut self, from: i64, to: i64) -> bool {
-        let is_in = |&(start, end): &(i64, i64)| start < to && from < end;
-        let hit: Vec<(i64, i64)> = self.holes.iter().copied().filter(is_in).collect();
-        self.holes.retain(|hole| !is_in(hole));
-        for &(start, end) in &hit {
-            self.holes.extend([(start, from), (to, end)].into_iter().filter(|(start, end)| start < end));
+        // They do not overlap: of those that begin before `to` only the last may reach into it, or several of them.
+        let hit: Vec<(i64, i64)> = self
+            .holes
+            .range(..to)
+            .rev()
+            .take_while(|&(_, &end)| from < end)
+            .map(|(&start, &end)| (start, end))
+            .collect();
+        for (start, end) in &hit {
+            self.holes.remove(start);
+            let left = [(*start, from), (to, *end)];
+            self.holes.extend(left.into_iter().filter(|(start, end)| start < end));
         }
         !hit.is_empty()
     }

@@ -1,7 +1,7 @@
 //! Findings about all traffic: floods, lost paths, the view itself, and patterns that cost nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -115,21 +115,25 @@ const SCATTERED: [Scattered; 2] = [
 /// What a few connections each of several servers show.
 fn scattered(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
     for Scattered { cause, kind, of_server, least, what, next_step } in SCATTERED {
-        let (mut count, mut of, mut servers) = (0, 0, Vec::new());
+        let (mut count, mut of, mut servers, mut further) = (0, 0, BTreeSet::new(), "");
         for (key, group) in observed.aggregate.servers.iter() {
-            let GroupKey::Server(server) = key else { continue };
             let its: u64 = group.causes().filter(|(found, _)| *found == cause).map(|(_, count)| count).sum();
-            if (1..of_server).contains(&its) {
-                (count, of) = (count + its, of + group.totals.connections);
-                servers.push(server);
+            match key {
+                GroupKey::Server(server) if (1..of_server).contains(&its) => {
+                    servers.insert(server);
+                }
+                // Those that have no row of their own.
+                GroupKey::Other if its > 0 => further = " and more",
+                _ => continue,
             }
+            (count, of) = (count + its, of + group.totals.connections);
         }
         if count < least {
             continue;
         }
-        let (subject, whose) = match servers[..] {
-            [server] => (Subject::Server(server), server.to_string()),
-            _ => (Subject::Traffic, format!("{} servers", servers.len())),
+        let (subject, whose) = match (servers.first(), servers.len()) {
+            (Some(&server), 1) if further.is_empty() => (Subject::Server(server), server.to_string()),
+            (_, number) => (Subject::Traffic, format!("{number}{further} servers")),
         };
         let Shown { since_ns, ids } = observed.examples(&[cause], count, |one| servers.contains(&one.resp));
         findings.push(Finding {
@@ -176,9 +180,7 @@ fn view(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
         let (why, next) = if observed.wrong_checksums >= one_sided {
             let left_out = observed.wrong_checksums;
             (
-                format!(
-                    "{left_out} segments with wrong checksums were left out, perhaps of a host that leaves them to its NIC"
-                ),
+                format!("{left_out} segments with wrong checksums were left out, perhaps those of the other direction"),
                 "read it again with --no-checksums",
             )
         } else {

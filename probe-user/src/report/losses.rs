@@ -92,9 +92,14 @@ fn unseen(window: &Window, quality: &Quality, has_unreadable: bool) -> Vec<Strin
         let noun = if connections == 1 { "connection" } else { "connections" };
         why.push(format!("{connections} {noun} in one direction only"));
     }
-    // Where data was deliberately not recorded, or left out for its checksum, missing bytes tell nothing.
-    if quality.whole.gapped > quality.wrong_checksums && !quality.shed {
-        why.push(format!("of {} connections bytes were acknowledged that never passed here", quality.whole.gapped));
+    // Where data was deliberately not recorded missing bytes tell nothing.
+    if quality.whole.gapped > 0 && !quality.shed {
+        let perhaps = if quality.whole.gapped > quality.wrong_checksums {
+            "never passed here"
+        } else {
+            "never passed here, or were left out for a wrong checksum"
+        };
+        why.push(format!("of {} connections bytes were acknowledged that {perhaps}", quality.whole.gapped));
     }
     if has_unreadable {
         why.push("some packets cannot be read as TCP, see below".to_owned());

@@ -97,7 +97,7 @@ impl Quality {
             // Each of them has a segment of which nothing was taken.
             let why = if self.wrong_checksums >= gapped {
                 format!(
-                    "{} segments with wrong checksums were left out; read it again with --no-checksums",
+                    "{} segments with wrong checksums were left out, perhaps these; read it again with --no-checksums",
                     self.wrong_checksums
                 )
             } else {
@@ -160,7 +160,9 @@ mod tests {
         assert!(jumped.notices()[0].starts_with("in 3 of 200 whole connections an ack"));
         assert_eq!(Quality { shed: true, ..many }.notices().len(), 1);
         let [_, damaged] = Quality { wrong_checksums: 2, ..many }.notices().try_into().expect("two");
-        assert!(damaged.ends_with("2 segments with wrong checksums were left out; read it again with --no-checksums"));
+        assert!(damaged.ends_with(
+            "2 segments with wrong checksums were left out, perhaps these; read it again with --no-checksums"
+        ));
         assert_eq!(Quality::default().capture_loss(), None);
     }
 

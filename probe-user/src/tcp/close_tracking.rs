@@ -262,6 +262,9 @@ fn kind_of(end: &Endpoint, flags: u16, record: &SegmentRecord) -> Kind {
     }
 }
 
+/// A segment that is overtaken on its way comes no later.
+const OVERTAKEN_NS: u64 = 5_000_000;
+
 /// Signs that an RST was not believed, or not genuine.
 #[inline(never)]
 fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
@@ -277,9 +280,11 @@ fn after_rst(track: &mut Track, side: usize, record: &SegmentRecord) {
         let closes = record.flags & FIN != 0
             && !rst.sender.has_sent_fin()
             && record.seq.wrapping_sub(rst.record.seq).cast_signed() >= 0;
+        // What the RST overtook on its way, or between two queues of a capture, comes at once.
+        let is_later = record.time_ns.saturating_sub(rst.record.time_ns) > OVERTAKEN_NS;
         let is_plain = record.flags & CONTROL == 0 && rst.sender.kind != Kind::Nothing && !rst.sender.has_sent_fin();
         let newer = record.ack.wrapping_sub(rst.peer.next_seq).cast_signed() > 0 && rst.peer.kind != Kind::Nothing;
-        let goes_on = is_plain && (from(rst.sender.next_seq) || record.flags & ACK != 0 && newer);
+        let goes_on = is_later && is_plain && (from(rst.sender.next_seq) || record.flags & ACK != 0 && newer);
         rst.sender_continued |= from(rst.record.seq) || in_vain || accepts || closes || goes_on;
     }
     if previous_side != side

@@ -49,7 +49,12 @@ pub(super) fn cause(case: &Case<'_>) -> Option<(Cause, Confidence)> {
         return Some((cause, Confidence::High));
     }
     // What the host's firewall, or a full buffer, took away was never answered for that reason.
-    let is_dropped = said[case.client()].dropped > 0;
+    let of_client = said[case.client()];
+    let is_dropped = of_client.dropped > 0;
+    let reason = case.drop_reasons.get(usize::from(of_client.drop_reason)).map_or("", String::as_str);
+    if is_dropped && matches!(reason, "TCP_LISTEN_OVERFLOW" | "TCP_REQQFULLDROP") {
+        return Some((Cause::AcceptQueueFull, Confidence::High));
+    }
     (never_answered && is_dropped).then_some((Cause::NeverAnswered, Confidence::High))
 }
 

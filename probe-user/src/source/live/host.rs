@@ -83,6 +83,7 @@ pub struct HostTap {
     /// Events that are none of this program's: 0 unless it is another version's.
     unreadable: u64,
     events: Option<HostEvents>,
+    events_refused: Option<String>,
     /// As `waiting`, of events.
     events_waiting: Vec<HostReport>,
 }
@@ -106,6 +107,7 @@ impl HostTap {
             waiting: Vec::new(),
             unreadable: 0,
             events: None,
+            events_refused: None,
             events_waiting: Vec::new(),
         };
         let mut egress = Egress::new(hook);
@@ -123,7 +125,11 @@ impl HostTap {
             tap.ring = engine.take_map("RESETS");
             tap.lost = engine.take_map("RESETS_LOST");
         }
-        tap.events = HostEvents::attach(engine)?;
+        // Without them the rest is seen all the same.
+        match HostEvents::attach(engine) {
+            Ok(events) => tap.events = events,
+            Err(error) => tap.events_refused = Some(error.to_string()),
+        }
         Ok(tap)
     }
 
@@ -135,6 +141,11 @@ impl HostTap {
     /// Why filters on clsact, which are no bpf_links, took the place of tcx links, if they did.
     pub fn tcx_refused(&self) -> Option<&str> {
         self.tcx_refused.as_deref()
+    }
+
+    /// Why errors of sockets and dropped segments are not told, if the kernel refused that.
+    pub fn events_refused(&self) -> Option<&str> {
+        self.events_refused.as_deref()
     }
 
     /// Detaches from egress, everywhere; the ring can still be read.

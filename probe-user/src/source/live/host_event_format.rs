@@ -8,7 +8,7 @@ use super::{btf::Btf, tracepoint_format::TracepointFormat};
 /// Reasons that are reported, where the kernel has them (include/net/dropreason-core.h): those that lose a segment which
 /// belongs to a connection. Left out are refusals that an RST or ICMP error tells of, and what TCP drops in normal work (old
 /// segments, copies).
-const REASONS: [&str; 33] = [
+const REASONS: [&str; 41] = [
     "NETFILTER_DROP",
     "SOCKET_FILTER",
     "SOCKET_RCVBUFF",
@@ -36,6 +36,14 @@ const REASONS: [&str; 33] = [
     "TCP_REQQFULLDROP",
     "CPU_BACKLOG",
     "QDISC_DROP",
+    "QDISC_OVERLIMIT",
+    "QDISC_CONGESTED",
+    "CAKE_FLOOD",
+    "FQ_BAND_LIMIT",
+    "FQ_HORIZON_LIMIT",
+    "FQ_FLOW_LIMIT",
+    "FULL_RING",
+    "SECURITY_HOOK",
     "TC_INGRESS",
     "TC_EGRESS",
     "NEIGH_CREATEFAIL",

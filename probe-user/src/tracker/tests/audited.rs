@@ -14,7 +14,7 @@ fn an_rst_whose_sender_goes_on_below_its_number_was_not_believed() {
         dialogue = dialogue.with(SERVER, RST | ACK, |record| record.seq += ahead);
     }
     // The client asks on, and the server acknowledges what came after the RSTs.
-    let record = dialogue.play("Da").record_of();
+    let record = dialogue.wait(20 * MILLISECOND).play("Da").record_of();
     assert_eq!((record.verdict.cause, record.reset_by), (Cause::InjectedSuspect, ResetBy::Middle));
     assert_eq!((record.verdict.impact, record.from_orig.lost_bytes), (Impact::None, 0));
 }
@@ -22,7 +22,7 @@ fn an_rst_whose_sender_goes_on_below_its_number_was_not_believed() {
 #[test]
 fn new_payload_below_the_number_of_the_rst_is_a_sign_of_life_as_well() {
     let forged = Dialogue::new().play("ShADadA").with(SERVER, RST | ACK, |record| record.seq += 5000);
-    let record = forged.play("dA").record_of();
+    let record = forged.wait(20 * MILLISECOND).play("dA").record_of();
     assert_eq!((record.verdict.cause, record.verdict.impact), (Cause::InjectedSuspect, Impact::None));
 }
 
@@ -91,9 +91,24 @@ fn numbers_of_an_rst_claim_no_payload() {
     for ahead in [1460, 4380] {
         dialogue = dialogue.with(SERVER, RST | ACK, |record| record.seq += ahead);
     }
-    let record = dialogue.play("dA").record_of();
+    let record = dialogue.wait(20 * MILLISECOND).play("dA").record_of();
     let unacked = record.verdict.facts.iter().find(|fact| fact.name == "unacked_bytes.srv");
     assert_eq!((unacked, record.verdict.impact), (None, Impact::None), "{:?}", record.verdict);
     let alone = Dialogue::new().play("ShADa").with(SERVER, RST | ACK, |record| record.seq += 2613).record_of();
     assert_eq!(alone.from_resp.lost_bytes, 0, "{:?}", alone.verdict);
+}
+
+/// A segment that its own RST overtakes is no sign of life.
+#[test]
+fn what_an_rst_overtakes_does_not_turn_the_verdict_round() {
+    let begun = || Dialogue::new().play("ShADadADD");
+    let in_order = begun().play("dr").record_of();
+    let mut overtaken = begun().play("dr");
+    let last = overtaken.segments.len() - 1;
+    overtaken.segments.swap(last, last - 1);
+    let times = [overtaken.segments[last].record.time_ns, overtaken.segments[last - 1].record.time_ns];
+    (overtaken.segments[last - 1].record.time_ns, overtaken.segments[last].record.time_ns) = (times[0], times[1]);
+    let overtaken = overtaken.record_of();
+    assert_ne!(overtaken.verdict.cause, Cause::InjectedSuspect, "{:?}", overtaken.verdict);
+    assert_eq!(overtaken.reset_by, in_order.reset_by);
 }
