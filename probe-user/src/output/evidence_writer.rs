@@ -164,7 +164,7 @@ impl Evidence {
         let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it panicked")));
         let not_written = unwritten.frames.load(Relaxed);
         let accounting = EvidenceAccounting { collected: collector.stats(), not_written, snapshots: (0, 0) };
-        (accounting, written.map_err(|source| RunError::Evidence { path, source }))
+        (accounting, written.map_err(|source| RunError::EvidenceEnded { path, source }))
     }
 }
 

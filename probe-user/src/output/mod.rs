@@ -2,6 +2,7 @@
 
 pub(crate) mod amendments;
 pub(crate) mod capture_evidence;
+pub(crate) mod closed_stdout;
 pub(crate) mod counters;
 pub(crate) mod evidence_files;
 pub(crate) mod evidence_writer;
@@ -9,6 +10,7 @@ pub(crate) mod file_identity;
 pub(crate) mod offloaded_checksums;
 pub(crate) mod overwriting;
 pub(crate) mod page;
+pub(crate) mod private_files;
 pub(crate) mod selection;
 pub(crate) mod top_rows;
 pub(crate) mod view;
@@ -34,8 +36,12 @@ const PIECE: usize = 64 << 10;
 /// # Errors
 /// [`RunError::BrokenPipe`] when the reader has gone, [`RunError::Write`] otherwise.
 pub(crate) fn data(text: &str) -> Result<(), RunError> {
+    if text.is_empty() {
+        return Ok(());
+    }
     let mut stdout = io::stdout().lock();
-    written_out(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+    let written = closed_stdout::refuse().and_then(|()| stdout.write_all(text.as_bytes()));
+    written_out(written.and_then(|()| stdout.flush()))
 }
 
 fn written_out(outcome: io::Result<()>) -> Result<(), RunError> {
@@ -62,7 +68,7 @@ pub(crate) fn document(into: impl Write, document: &impl Serialize) -> io::Resul
 /// # Errors
 /// As [`data`].
 pub(crate) fn data_document(of: &impl Serialize) -> Result<(), RunError> {
-    written_out(document(io::stdout().lock(), of))
+    written_out(closed_stdout::refuse().and_then(|()| document(io::stdout().lock(), of)))
 }
 
 /// The file of `--json-out` or `--output`, open before there is anything to write.
