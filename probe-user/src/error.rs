@@ -253,7 +253,11 @@ mod tests {
         ] {
             let source = || Error::from_raw_os_error(number);
             assert_eq!(RunError::Evidence { path: path(), source: source() }.exit_code(), code, "{number}");
-            assert_eq!(RunError::OutFile { option: "--json-out", path: path(), source: source() }.exit_code(), code, "{number}");
+            assert_eq!(
+                RunError::OutFile { option: "--json-out", path: path(), source: source() }.exit_code(),
+                code,
+                "{number}"
+            );
             let open = CaptureError::Open { path: path(), source: source() };
             assert_eq!(RunError::Capture { file: path(), source: open }.exit_code(), code, "{number}");
             assert_eq!(RunError::EvidenceEnded { path: path(), source: source() }.exit_code(), 1);

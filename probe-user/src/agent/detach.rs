@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::{error::RunError, output};
 use crate::{
     plan::DetachPlan,
+    printable,
     source::live::{
         LiveError,
         leftover::{self, Leftover, State},
@@ -57,7 +58,7 @@ pub(crate) fn detach(plan: &DetachPlan) -> Result<(), RunError> {
 }
 
 fn missing() -> RunError {
-    let binary = std::env::current_exe().map_or_else(|_| "rstprobe".to_string(), |path| path.display().to_string());
+    let binary = std::env::current_exe().map_or_else(|_| "rstprobe".to_string(), |path| printable::path(&path));
     LiveError::Privilege { missing: vec![Capability::NetAdmin], binary }.into()
 }
 

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, fs};
 use crate::{agent::detach, error::RunError, output};
 use crate::{
     plan::DoctorPlan,
+    printable,
     source::live::{
         LiveError,
         attach::{self, Mode},
@@ -45,7 +46,7 @@ pub(crate) fn doctor(plan: &DoctorPlan) -> Result<(), RunError> {
     output::data(&report.text)?;
     let missing = privilege::missing(false);
     if !missing.is_empty() {
-        let binary = std::env::current_exe().map_or_else(|_| "rstprobe".to_string(), |path| path.display().to_string());
+        let binary = std::env::current_exe().map_or_else(|_| "rstprobe".to_string(), |path| printable::path(&path));
         return Err(LiveError::Privilege { missing, binary }.into());
     }
     match report.obstacle {

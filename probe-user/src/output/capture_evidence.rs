@@ -10,6 +10,7 @@ use probe_ebpf::layout::{FIN, RST, SYN};
 use crate::{
     error::RunError,
     output::evidence_writer::{Evidence, EvidenceAccounting},
+    printable,
 };
 use crate::{
     evidence::{self, Direction, Interface},
@@ -123,7 +124,7 @@ fn describe(capture: &Path, on: &CapturedOn<'_>) -> Interface {
     Interface {
         index: 0,
         name: on.name.map_or_else(|| file.into_owned(), str::to_owned),
-        description: format!("interface{number} of {}", capture.display()),
+        description: format!("interface{number} of {}", printable::path(capture)),
         link_type: on.link_number,
     }
 }

@@ -76,7 +76,7 @@ fn a_directory_is_a_wrong_name_and_a_full_disk_is_none() {
         path: "/dev/full".into(),
         is_file: true,
         max_bytes: 1 << 20,
-        max_age: std::time::Duration::from_hours(1),
+        max_age: Duration::from_hours(1),
         of: "rst.count > 0".parse().expect("a filter"),
     };
     let full = CaptureEvidence::open(&plan, &[]).map(drop).expect_err("full");
