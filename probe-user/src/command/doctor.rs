@@ -43,7 +43,7 @@ pub(crate) fn doctor(plan: &DoctorPlan) -> Result<(), RunError> {
             }
         }
     }
-    output::data(&report.text)?;
+    output::data(&printable::lines(&report.text))?;
     let missing = privilege::missing(false);
     if !missing.is_empty() {
         let binary = std::env::current_exe().map_or_else(|_| "rstprobe".to_string(), |path| printable::path(&path));
@@ -208,7 +208,7 @@ fn native(device: &Netdev) -> String {
 
 /// Whether the driver will say what it lost.
 fn loss_counters(device: &Netdev) -> String {
-    match DriverCounters::read(&device.name) {
+    match DriverCounters::read(device.index) {
         Ok(counters) => format!("{} of the driver's own are watched", counters.len()),
         Err(why) => format!("none of the driver's own can be read: {why}"),
     }
