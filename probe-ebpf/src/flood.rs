@@ -118,7 +118,7 @@ mod tests {
     fn no_pattern_of_services_is_a_pattern_of_rows() {
         const SERVICES: u64 = 4096;
         let address = |last: u64| 0xffff_u64 << 32 | last << 56;
-        let sets: [fn(u64) -> (u64, u64, u64); 5] = [
+        let sets: [fn(u64) -> Service; 5] = [
             |i| (0, i << 48, ROW_USED + 443),
             |i| (0, 7, ROW_USED + i),
             |i| (0, 7, ROW_USED + 443 + (i << 32)),
@@ -128,13 +128,13 @@ mod tests {
         ];
         for (number, set) in sets.iter().enumerate() {
             for seed in (1..40).map(|seed: u64| seed.wrapping_mul(0x5851_f42d_4c95_7f2d)) {
-                let mut rows = [0_i64; SERVICE_ROWS];
+                let mut rows = [0_u64; SERVICE_ROWS];
                 for i in 0..SERVICES {
                     let (a, b, place) = set(i);
                     rows[first_row((a, b ^ address(9), place), seed) as usize] += 1;
                 }
-                let mean = SERVICES as i64 / SERVICE_ROWS as i64;
-                let chi = rows.iter().map(|&count| (count - mean) * (count - mean)).sum::<i64>() as f64 / mean as f64;
+                let mean = SERVICES / SERVICE_ROWS as u64;
+                let chi = rows.iter().map(|count| count.abs_diff(mean).pow(2)).sum::<u64>() as f64 / mean as f64;
                 // Degrees of freedom, and six standard deviations.
                 let bound = 255.0 + 6.0 * 22.6;
                 assert!(chi < bound, "set {number}, seed {seed:#x}: {chi}");

@@ -74,8 +74,8 @@ fn constructed() -> Vec<(String, Vec<FlowKey>)> {
             for shift in [0, 25, 57] {
                 let name = format!("words {one} and {other}, 7 bits each from bit {shift}");
                 let change = |i: u64, words: &mut [u64; 5]| {
-                    words[one] ^= i % 128 << shift;
-                    words[other] ^= i / 128 << shift;
+                    words[one] ^= (i % 128) << shift;
+                    words[other] ^= (i / 128) << shift;
                 };
                 sets.push((name, all(&change)));
             }

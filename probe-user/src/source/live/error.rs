@@ -255,7 +255,7 @@ fn list_known(names: &[String]) -> String {
     let listed = names.get(..LISTED).unwrap_or(names).join(", ");
     match names.len() {
         0 => String::new(),
-        ..=LISTED => format!("; there are {listed}"),
+        1..=LISTED => format!("; there are {listed}"),
         all => format!("; there are {listed} and {} more", all - LISTED),
     }
 }
