@@ -9,7 +9,7 @@
 use core::mem::{offset_of, size_of};
 
 /// Version of every layout in this module; the object carries it and the loader compares (`ABI_VERSION` global).
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 mod counters;
 mod flood;
@@ -37,7 +37,7 @@ const _: () = {
     assert!(offset_of!(EpochCounters, slots) == 72 && offset_of!(EpochCounters, seen) == 96);
     assert!(offset_of!(EpochCounters, rejected) == 192 && offset_of!(EpochCounters, flooded) == 384);
     assert!(size_of::<EpochCounters>() == 512 && size_of::<CpuCounters>() == 1024);
-    assert!(size_of::<ServiceRow>() == 64 && size_of::<OpeningSet>() == 64 && size_of::<Opening>() == 72);
+    assert!(size_of::<ServiceRow>() == 64 && size_of::<OpeningSet>() == 64 && size_of::<Opening>() == 80);
     assert!(size_of::<QueueRow>() == 32 && size_of::<Control>() == 64 && size_of::<ResetEvent>() == 104);
     assert!(size_of::<HostEvent>() == 56);
 };

@@ -144,7 +144,7 @@ pub struct PathArgs {
     /// UMEM frames per receive queue for --datapath afxdp
     #[arg(long, value_name = "FRAMES", default_value_t = 4096, hide_short_help = true)]
     pub umem: u32,
-    /// --datapath afxdp also where this host's own TCP then stops
+    /// --datapath afxdp or --action drop also where this host's own traffic then stops
     #[arg(long, hide_short_help = true)]
     pub force: bool,
 }

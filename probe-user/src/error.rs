@@ -91,6 +91,14 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// Evidence could not be written on. Everything measured has been printed.
+    #[error("--evidence {path}: {source}; the evidence ends there, and what was measured is printed")]
+    EvidenceEnded {
+        /// As named on the command line.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Evidence would take the place of what is read.
     #[error(
         "--evidence {path}: {capture}, which is to be read, would be written over or deleted to make room; name another \
@@ -190,27 +198,70 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::BrokenPipe => exit::OK,
+            Self::OutFile { source, .. }
+            | Self::Evidence { source, .. }
+            | Self::Capture { source: CaptureError::Open { source, .. }, .. } => of_opening(source),
             Self::Plan(_)
             | Self::Unexplained { .. }
             | Self::NoSuchConnection { .. }
             | Self::Live(LiveError::NoInterface { .. })
-            | Self::OutFile { .. }
             | Self::Zones { .. }
             | Self::NoSuchName { .. }
             | Self::NoSuchTopic { .. }
             | Self::OutFileOver { .. }
-            | Self::Evidence { .. }
-            | Self::EvidenceOverCapture { .. }
-            | Self::Capture { source: CaptureError::Open { .. }, .. } => exit::USAGE,
+            | Self::EvidenceOverCapture { .. } => exit::USAGE,
             Self::Live(LiveError::Privilege { .. } | LiveError::Promiscuous { .. }) => exit::PRIVILEGE,
             Self::Live(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,
             Self::Capture { .. }
+            | Self::EvidenceEnded { .. }
             | Self::LinkTypes(_)
             | Self::Frames(_)
             | Self::Write { .. }
             | Self::Runtime(_)
             | Self::Json(_)
             | Self::Unbalanced(_) => exit::FAILED,
+        }
+    }
+}
+
+/// Exit code of what could not be opened: another name may help, or none does while the disk is full.
+fn of_opening(error: &std::io::Error) -> u8 {
+    const LACKING: [i32; 7] =
+        [libc::ENOSPC, libc::EDQUOT, libc::EFBIG, libc::EIO, libc::EMFILE, libc::ENFILE, libc::ENOMEM];
+    match error.raw_os_error() {
+        Some(number) if LACKING.contains(&number) => exit::FAILED,
+        _ => exit::USAGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_name_is_told_from_a_full_disk() {
+        let (path, what) = (String::new, String::new);
+        for (number, code) in [
+            (libc::ENOSPC, 1),
+            (libc::EDQUOT, 1),
+            (libc::EMFILE, 1),
+            (libc::ENOENT, 2),
+            (libc::EISDIR, 2),
+            (libc::EACCES, 2),
+        ] {
+            let source = || Error::from_raw_os_error(number);
+            assert_eq!(RunError::Evidence { path: path(), source: source() }.exit_code(), code, "{number}");
+            assert_eq!(
+                RunError::OutFile { option: "--json-out", path: path(), source: source() }.exit_code(),
+                code,
+                "{number}"
+            );
+            let open = CaptureError::Open { path: path(), source: source() };
+            assert_eq!(RunError::Capture { file: path(), source: open }.exit_code(), code, "{number}");
+            assert_eq!(RunError::EvidenceEnded { path: path(), source: source() }.exit_code(), 1);
+            assert_eq!(RunError::Write { what: what(), source: source() }.exit_code(), 1);
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | [`explain`] | segments, connection records | clocks, I/O, how it is shown |
 //! | [`evidence`] | connection records, filters, frames | clocks, I/O, where frames come from |
 //! | [`report`] | connection records, aggregates | I/O, clocks, the terminal |
+//! | [`printable`] | paths and text | everything else |
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
 //! | [`agent`] | sources, the tracker, clocks, signals, threads | parsing, formatting |
 //! | [`output`] | reports, files, stdout and stderr | sources, the command line |
@@ -32,6 +33,7 @@ pub mod filter;
 pub mod findings;
 pub mod output;
 pub mod plan;
+pub mod printable;
 pub mod query;
 pub mod record;
 pub mod report;

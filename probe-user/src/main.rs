@@ -5,7 +5,7 @@ use std::{env, path::Path, process::ExitCode};
 use clap::{Parser as _, builder::StyledStr, error::ErrorKind};
 use probe_user::{
     cli::{Cli, help, show},
-    command,
+    command, printable,
 };
 
 fn main() -> ExitCode {
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Err(error) => match (full_help(&error), file_in_place_of_a_command()) {
             (Some(help), _) => command::print_help(&help),
             (None, Some(file)) => command::refuse_file(&file),
-            (None, None) => error.exit(),
+            (None, None) => printable_error(error).exit(),
         },
     }
 }
@@ -27,8 +27,15 @@ fn full_help(error: &clap::Error) -> Option<StyledStr> {
     help::command_asked(&words).filter(|_| is_help).and_then(help::options)
 }
 
+/// The same error of words that a terminal shows and does not obey: it repeats what was typed, or what a pattern matched.
+fn printable_error(error: clap::Error) -> clap::Error {
+    let words = show::expanded(env::args_os().collect());
+    let words = words.iter().map(|word| printable::path(Path::new(word)));
+    Cli::try_parse_from(words).err().unwrap_or(error)
+}
+
 /// The first word, where it names a file.
 fn file_in_place_of_a_command() -> Option<String> {
     let word = env::args_os().nth(1)?;
-    Path::new(&word).is_file().then(|| word.to_string_lossy().into_owned())
+    Path::new(&word).is_file().then(|| printable::path(Path::new(&word)))
 }

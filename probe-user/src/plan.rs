@@ -54,10 +54,7 @@ pub enum DataPath {
     /// Counted in the kernel.
     Count,
     /// Frames through AF_XDP sockets.
-    AfXdp {
-        /// Also where the host's own traffic stops.
-        force: bool,
-    },
+    AfXdp,
 }
 
 /// How to watch interfaces.
@@ -69,6 +66,8 @@ pub struct LivePlan {
     pub mode: Mode,
     /// How segments come to the agent.
     pub datapath: DataPath,
+    /// Also where this host's own traffic stops.
+    pub force: bool,
     /// UMEM frames per receive queue, a power of two.
     pub umem_frames: u32,
     /// Packets behind the verdicts.
@@ -224,8 +223,9 @@ impl TryFrom<LiveArgs> for LivePlan {
             },
             datapath: match args.path.datapath {
                 DatapathArg::Count => DataPath::Count,
-                DatapathArg::Afxdp => DataPath::AfXdp { force: args.path.force },
+                DatapathArg::Afxdp => DataPath::AfXdp,
             },
+            force: args.path.force,
             umem_frames: args.path.umem,
             evidence: evidence::plan(args.evidence)?,
             promiscuous: args.promisc,

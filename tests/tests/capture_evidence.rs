@@ -341,7 +341,8 @@ fn the_disk_is_bounded_and_what_has_no_room_is_counted() {
         assert!(finished.status.success(), "{}", finished.stderr);
         let document: Value = serde_json::from_str(&finished.stdout).expect("a document");
         let files: Vec<PathBuf> = if place.is_dir() {
-            fs::read_dir(&place).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
+            let all = fs::read_dir(&place).expect("a folder").map(|entry| entry.expect("an entry").path());
+            all.filter(|path| path.extension().is_some_and(|extension| extension == "pcapng")).collect()
         } else {
             vec![place]
         };

@@ -33,10 +33,10 @@ struct Packet {
     comment: String,
 }
 
-/// Files in a folder.
+/// Captures in a folder, which also holds a lock.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> =
-        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    let all = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = all.filter(|path| path.extension().is_some_and(|is| is == "pcapng")).collect();
     files.sort();
     files
 }

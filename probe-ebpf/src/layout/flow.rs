@@ -74,9 +74,12 @@ impl FlowKey {
     #[inline(always)]
     #[must_use]
     pub fn hash(&self, seed: u64) -> u64 {
-        // One product per word, independent of each other (a chain of them is what the first load of the table would
-        // wait for), rotated apart so that differences of two words cannot cancel, and a final avalanche. Collisions
-        // cost a key compare, never a wrong count.
+        // Each word and a secret of its own are added, and the halves of the sum multiplied with each other, as in NH
+        // (Black et al., UMAC, CRYPTO 1999): every bit of a word is multiplied by what nobody knows, so that no
+        // difference of two keys has the same effect for all seeds. Products by constants, of which the upper bits of a
+        // word reach upper bits only, had such differences. The products do not wait for each other (the first load of
+        // the table waits for the hash), and are joined by exclusive or: sums of them lie in lattices. A final avalanche
+        // brings all of it to the bits that choose the bucket. Collisions cost a key compare, never a wrong count.
         const K: [u64; 5] = [
             0x9e37_79b9_7f4a_7c15,
             0xbf58_476d_1ce4_e5b9,
@@ -84,13 +87,20 @@ impl FlowKey {
             0xd6e8_feb8_6659_fd93,
             0xa076_1d64_78bd_642f,
         ];
-        let mix = |word: usize| (seed ^ self.words[word]).wrapping_mul(K[word]);
-        let mut h =
-            mix(0) ^ mix(1).rotate_left(13) ^ mix(2).rotate_left(26) ^ mix(3).rotate_left(39) ^ mix(4).rotate_left(52);
+        let product = |word: usize| keyed_product(self.words[word], seed.wrapping_mul(K[word]));
+        let mut h = product(0) ^ product(1) ^ product(2) ^ product(3) ^ product(4);
         h ^= h >> 32;
         h = h.wrapping_mul(0xd6e8_feb8_6659_fd93);
         h ^ (h >> 29)
     }
+}
+
+/// A word and a secret added, and the halves of the sum multiplied: what the parts of a hash are made of.
+#[inline(always)]
+#[must_use]
+pub(crate) fn keyed_product(word: u64, secret: u64) -> u64 {
+    let sum = word.wrapping_add(secret);
+    (sum & 0xffff_ffff).wrapping_mul(sum >> 32)
 }
 
 /// One end of a flow: an IPv6 or IPv4-mapped address as two words in network byte order, and a port in host order.
@@ -135,3 +145,6 @@ impl Endpoint {
         Self { a: word(0), b: word(8), port }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,7 @@
 //! and of one service no more than its share; data at depth `auto` gets slots up to the mark. The rest belongs to
 //! everything else. What gets no room is counted by flag and by service; openings are also kept for a while.
 
-use core::{
-    hint::black_box,
-    ptr::write_volatile,
-    sync::atomic::{Ordering, compiler_fence},
-};
+use core::hint::black_box;
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, macros::map, maps::Array};
 use probe_ebpf::{
@@ -177,7 +173,7 @@ impl Region {
     #[inline(always)]
     fn recall_one(&mut self, set: u32, way: u32, key: &FlowKey) {
         let Some(opening) = OPENINGS.get_ptr_mut(set * OPENING_WAYS as u32 + way) else { return };
-        // SAFETY: one writer; the agent reads meanwhile, and believes what has a time, the same before and after.
+        // SAFETY: one writer; the agent reads meanwhile, and believes what has a time.
         let opening = unsafe { &mut *opening };
         let next = self.counters.log_entries;
         let size = global!(LOG_PER_CPU);
@@ -208,20 +204,11 @@ impl Region {
         set.next = way + 1;
         set.tags[way as usize] = OpeningSet::tag(self.hash);
         let Some(opening) = OPENINGS.get_ptr_mut(at * OPENING_WAYS as u32 + way) else { return };
-        // SAFETY: one writer; the agent may read meanwhile, and checks the time before and after. Stores stay in this
-        // order.
-        unsafe {
-            let time = &raw mut (*opening).record.time_ns;
-            write_volatile(time, 0);
-            compiler_fence(Ordering::SeqCst);
-            let opening = &mut *opening;
-            opening.key.copy_from(&segment.key);
-            let mut record = segment.record;
-            record.time_ns = 0;
-            opening.record.copy_from(&record);
-            compiler_fence(Ordering::SeqCst);
-            write_volatile(time, segment.record.time_ns);
-        }
+        // SAFETY: one writer; the agent may read meanwhile, whatever order stores have, and believes what its seal fits.
+        let opening = unsafe { &mut *opening };
+        opening.key.copy_from(&segment.key);
+        opening.record.copy_from(&segment.record);
+        opening.seal = Opening::seal_of(self.hash, &segment.record);
     }
 }
 

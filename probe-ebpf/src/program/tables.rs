@@ -65,9 +65,9 @@ static LINGER: u32 = 0;
 /// The layout this object was built with, in its name: a loader of another layout does not find its own and refuses.
 #[unsafe(no_mangle)]
 #[used]
-static RSTPROBE_ABI_5: u32 = ABI_VERSION;
+static RSTPROBE_ABI_6: u32 = ABI_VERSION;
 
-const _: () = assert!(ABI_VERSION == 5, "rename RSTPROBE_ABI_5 with the layout version");
+const _: () = assert!(ABI_VERSION == 6, "rename RSTPROBE_ABI_6 with the layout version");
 
 macro_rules! global {
     ($name:ident) => {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::{error::RunError, output};
 use crate::{
     plan::DetachPlan,
+    printable,
     source::live::{
         LiveError,
         leftover::{self, Leftover, State},
@@ -47,7 +48,7 @@ pub(crate) fn detach(plan: &DetachPlan) -> Result<(), RunError> {
         let on = if plan.interfaces.is_empty() { "any interface".to_string() } else { plan.interfaces.join(", ") };
         text = format!("nothing of rstprobe's is left on {on}\n");
     }
-    output::data(&text)?;
+    output::data(&printable::lines(&text))?;
     match errors.into_iter().next() {
         None => Ok(()),
         // Held, but not in the user namespace that owns the interface.
@@ -57,7 +58,7 @@ pub(crate) fn detach(plan: &DetachPlan) -> Result<(), RunError> {
 }
 
 fn missing() -> RunError {
-    let binary = std::env::current_exe().map_or_else(|_| "rstprobe".to_string(), |path| path.display().to_string());
+    let binary = std::env::current_exe().map_or_else(|_| "rstprobe".to_string(), |path| printable::path(&path));
     LiveError::Privilege { missing: vec![Capability::NetAdmin], binary }.into()
 }
 
@@ -73,7 +74,7 @@ fn owned(devices: &[Netdev]) -> Vec<Leftover> {
 /// # Errors
 /// The kernel does not list the interfaces.
 pub(crate) fn clear() -> Result<(), RunError> {
-    let (removed, errors, unknown) = leftover::remove_ownerless(&netdev::list()?);
+    let (removed, errors, unknown) = leftover::remove_ownerless(&netdev::list_without_drivers()?);
     for one in removed {
         output::say(&format!("rstprobe: {one}"));
     }

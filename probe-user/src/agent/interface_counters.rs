@@ -21,7 +21,7 @@ impl InterfaceMeters {
     pub(crate) fn read(attachments: &[Attachment]) -> Self {
         let links = Self::links(attachments);
         let driver =
-            |attachment: &Attachment| DriverCounters::read(&attachment.device.name).map_err(|error| error.to_string());
+            |attachment: &Attachment| DriverCounters::read(attachment.device.index).map_err(|error| error.to_string());
         Self { links, drivers: attachments.iter().map(driver).collect() }
     }
 

@@ -62,19 +62,14 @@ impl Interfaces {
     }
 
     fn states(&self) -> Result<Vec<State>, LiveError> {
-        let states = self.states_once()?;
-        // A dump that runs while interfaces come and go may leave one out: what is missing must be missing twice.
-        if states.contains(&State::Gone) { self.states_once() } else { Ok(states) }
-    }
-
-    fn states_once(&self) -> Result<Vec<State>, LiveError> {
-        let there = netdev::states()?;
-        let state = |watched: &Watched| match there.iter().find(|(index, _)| *index == watched.index) {
-            Some((_, true)) => State::Up,
-            Some((_, false)) => State::Down,
-            None => State::Gone,
+        let state = |watched: &Watched| {
+            Ok(match netdev::is_up(watched.index)? {
+                Some(true) => State::Up,
+                Some(false) => State::Down,
+                None => State::Gone,
+            })
         };
-        Ok(self.watched.iter().map(state).collect())
+        self.watched.iter().map(state).collect()
     }
 
     /// How many are gone.

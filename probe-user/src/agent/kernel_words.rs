@@ -2,7 +2,7 @@
 //! that it gives to sockets, segments that it drops.
 
 use crate::{
-    output,
+    output, printable,
     source::live::{
         engine::EngineConfig,
         host::{HostTap, KernelReset, ResetFormat},
@@ -20,8 +20,8 @@ pub(super) fn join(host: &mut HostTap, tracker: &mut Tracker, offset_ns: u64, un
         let time_ns = reset.monotonic_ns.saturating_add(offset_ns);
         let process = reset.process.as_ref().map(|process| Process {
             pid: process.pid,
-            name: process.name.clone(),
-            cgroup: process.cgroup.clone(),
+            name: printable::escaped(&process.name).into(),
+            cgroup: process.cgroup.as_deref().map(|cgroup| printable::escaped(cgroup).into()),
         });
         let &KernelReset { key, from_hi, reason, provoked, .. } = reset;
         tracker.kernel_reset(&ReportedReset { key, from_hi, reason, provoked, process: process.as_ref(), time_ns })

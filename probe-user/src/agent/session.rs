@@ -37,7 +37,7 @@ use crate::{
             LiveError,
             accounting::Accounting,
             attach::{self, Attachment},
-            engine::{Depth, Engine, EngineConfig},
+            engine::{Action, Depth, Engine, EngineConfig},
             host::HostTap,
             host_traffic,
             kernel_features::{Feature, KernelFeatures},
@@ -103,12 +103,15 @@ impl Session {
             detach::clear()?;
         }
         attach::preflight(&plan.interfaces, plan.promiscuous)?;
+        if plan.engine.action == Action::Drop && !plan.force {
+            host_traffic::refuse_to_drop(&plan.interfaces)?;
+        }
         let clock = Clock::start();
         let host_view = host_view::choose(plan)?;
         let reasons = if host_view.is_both() { kernel_words::reset_format() } else { None };
         let queues = match plan.datapath {
             DataPath::Count => Vec::new(),
-            DataPath::AfXdp { force } => xsk_maps::queues(&plan.interfaces, plan.mode, force)?,
+            DataPath::AfXdp => xsk_maps::queues(&plan.interfaces, plan.mode, plan.force)?,
         };
         let sockets = queues.len() as u32;
         let config = EngineConfig {

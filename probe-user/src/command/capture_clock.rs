@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use crate::printable;
+
 /// Going back by less is ordinary: frames of several queues, or of several interfaces, written as they are found. Kernels
 /// hand them over within a softirq and a poll, milliseconds at most.
 const ORDINARY_NS: u64 = 50_000_000;
@@ -64,7 +66,7 @@ impl CaptureClock {
 
     /// What is to be said of the file that `begin` began.
     pub(crate) fn notices(&self, file: &Path) -> Vec<String> {
-        let name = file.display().to_string();
+        let name = printable::path(file);
         let file = if name == "-" { "standard input" } else { &name };
         let mut notices = Vec::new();
         if let Some(early_ns) = self.first_ns.and_then(|first_ns| self.before_ns.checked_sub(first_ns))

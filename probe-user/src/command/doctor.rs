@@ -5,6 +5,7 @@ use std::{fmt::Write as _, fs};
 use crate::{agent::detach, error::RunError, output};
 use crate::{
     plan::DoctorPlan,
+    printable,
     source::live::{
         LiveError,
         attach::{self, Mode},
@@ -42,10 +43,10 @@ pub(crate) fn doctor(plan: &DoctorPlan) -> Result<(), RunError> {
             }
         }
     }
-    output::data(&report.text)?;
+    output::data(&printable::lines(&report.text))?;
     let missing = privilege::missing(false);
     if !missing.is_empty() {
-        let binary = std::env::current_exe().map_or_else(|_| "rstprobe".to_string(), |path| path.display().to_string());
+        let binary = std::env::current_exe().map_or_else(|_| "rstprobe".to_string(), |path| printable::path(&path));
         return Err(LiveError::Privilege { missing, binary }.into());
     }
     match report.obstacle {
@@ -207,7 +208,7 @@ fn native(device: &Netdev) -> String {
 
 /// Whether the driver will say what it lost.
 fn loss_counters(device: &Netdev) -> String {
-    match DriverCounters::read(&device.name) {
+    match DriverCounters::read(device.index) {
         Ok(counters) => format!("{} of the driver's own are watched", counters.len()),
         Err(why) => format!("none of the driver's own can be read: {why}"),
     }

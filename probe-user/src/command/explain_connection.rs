@@ -16,6 +16,7 @@ use crate::{
     output,
     output::{counters, offloaded_checksums},
     plan::{CapturePlan, ExplainFormat, ExplainPlan, Which},
+    printable,
     record::Connection,
     report::{explanation_html, explanation_text, json},
     source::{
@@ -84,7 +85,7 @@ impl<'a> Captures<'a> {
     fn open(plan: &'a ExplainPlan) -> Result<Self, RunError> {
         let spooled = plan.files.iter().map(|path| match Spool::of(path) {
             Ok(spool) => Ok((path, spool)),
-            Err(source) => Err(RunError::Capture { file: path.display().to_string(), source }),
+            Err(source) => Err(RunError::Capture { file: printable::path(path), source }),
         });
         let observation = Observation { has_vlans: plan.capture.domain == Domain::Vlan, interface: None };
         let zones = zones::load(plan.zones.as_ref(), observation)?;
@@ -173,7 +174,7 @@ impl<'a> Captures<'a> {
             neighbours.in_time |= seen.len() < all;
         }
         let files = self.files.iter().enumerate().filter(|(at, _)| seen.iter().any(|(file, _)| file == at));
-        let files = files.map(|(_, (path, _))| path.display().to_string()).collect();
+        let files = files.map(|(_, (path, _))| printable::path(path)).collect();
         let completeness = if recorded.is_some() { Completeness::Kept } else { Completeness::Captured };
         let seen = seen.into_iter().map(|(_, seen)| seen).collect();
         (Segments { seen, beyond, completeness, neighbours, recorded }, files)
@@ -189,7 +190,7 @@ impl<'a> Captures<'a> {
 
     fn frames_of(&self, decoder: &mut Decoder, mut take: impl FnMut(Seen<'_>)) -> Result<(), RunError> {
         for (file, (path, spool)) in self.files.iter().enumerate() {
-            let failed = |source| RunError::Capture { file: path.display().to_string(), source };
+            let failed = |source| RunError::Capture { file: printable::path(path), source };
             let mut capture = CaptureFile::open(&spool.path()).map_err(failed)?;
             while let Some((frame, comment)) = capture.next_with_comment().map_err(failed)? {
                 let decoded = decoder.decode(&frame);
@@ -244,7 +245,7 @@ fn seen_segment(decoded: &Decoded) -> SeenSegment {
 /// What the comments of an evidence file say of a connection.
 fn of_evidence(comment: &str) -> Option<String> {
     let at = comment.find("rstprobe connection ")?;
-    Some(comment[at..].to_owned())
+    Some(printable::escaped(&comment[at..]).into_owned())
 }
 
 fn same_ports(one: &Connection, decoded: &Decoded) -> bool {

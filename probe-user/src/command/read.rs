@@ -23,6 +23,7 @@ use crate::{
         capture_evidence::CaptureEvidence, counters, offloaded_checksums as checksums, overwriting, view::View,
         writer::Stdout,
     },
+    printable,
 };
 use crate::{
     plan::{Format, Period, PlanError, ReadPlan, TimePoint},
@@ -151,7 +152,7 @@ fn with_end(plan: &ReadPlan) -> Result<ReadPlan, RunError> {
     let mut plan = plan.clone();
     if plan.view.period.needs_end() {
         if let Some(file) = plan.files.iter().find(|file| !file.is_file()) {
-            return Err(RunError::Plan(PlanError::NoEnd(file.display().to_string())));
+            return Err(RunError::Plan(PlanError::NoEnd(printable::path(file))));
         }
         let [first_ns, last_ns] = span_of(&plan.files)?;
         let [since, until] = plan.view.period.resolved(first_ns, last_ns);
@@ -196,7 +197,7 @@ fn open(path: &Path) -> Result<CaptureFile, RunError> {
 }
 
 fn unreadable(path: &Path, source: CaptureError) -> RunError {
-    RunError::Capture { file: path.display().to_string(), source }
+    RunError::Capture { file: printable::path(path), source }
 }
 
 #[cfg(test)]

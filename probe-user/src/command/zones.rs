@@ -12,6 +12,7 @@ use crate::{
     filter::Filter,
     output,
     plan::LivePlan,
+    printable,
     source::Domain,
     zone::{self, Definitions, Observation, Zones},
 };
@@ -32,7 +33,7 @@ pub(super) fn load(named: Option<&PathBuf>, observation: Observation<'_>) -> Res
         None if usual.exists() => usual,
         None => return Ok(Arc::new(Zones::new(&Definitions::default(), None, observation))),
     };
-    let file = || path.display().to_string();
+    let file = || printable::path(path);
     let refused = |source| RunError::Zones { file: file(), source };
     let text = text_of(path).map_err(|source| refused(ZonesFileError::Read(source)))?;
     let definitions = zone::read(&text).map_err(|source| refused(ZonesFileError::Definition(source)))?;

@@ -1,6 +1,8 @@
 //! Blocks of a capture file (draft-ietf-opsawg-pcapng), little-endian, nanoseconds. Every block is whole in itself and a
 //! file needs no end: what was written of it can be read whenever its writer stops.
 
+use crate::printable;
+
 /// An interface as it is described in the file.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Interface {
@@ -84,8 +86,8 @@ pub(super) fn describe(blocks: &mut Vec<u8>, interface: &Interface) {
         body.extend(interface.link_type.to_le_bytes());
         body.extend([0, 0]);
         body.extend((super::SNAP_LEN as u32).to_le_bytes());
-        option(body, IF_NAME, interface.name.as_bytes());
-        option(body, IF_DESCRIPTION, interface.description.as_bytes());
+        option(body, IF_NAME, printable::escaped(&interface.name).as_bytes());
+        option(body, IF_DESCRIPTION, printable::escaped(&interface.description).as_bytes());
         option(body, IF_TSRESOL, &[9]);
         option(body, 0, &[]);
     });

@@ -13,8 +13,14 @@ const OPENING: usize = 4;
 const BEFORE: usize = 8;
 /// Frames from the first RST on, itself included.
 const AFTER: usize = 8;
-/// What a frame takes besides its bytes, and a connection besides its frames; about.
-const OVERHEAD: usize = 96;
+/// What the allocator adds to a piece of memory: its own word, and rounding to two of them.
+const ALLOCATION: usize = 16;
+/// Bytes that a frame takes besides its own: it lies in a vector that is as long as needed, and its bytes elsewhere.
+const PER_FRAME: usize = size_of::<StoredFrame>() + ALLOCATION;
+/// Bytes of the smallest map, at least.
+const FIRST_MAP: usize = 512;
+/// Bytes that a connection takes besides its frames and its place in the map: itself, and its two vectors and a queue.
+const PER_LIFE: usize = size_of::<Life>() + 4 * ALLOCATION;
 
 /// A frame that was kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,7 +31,34 @@ pub(super) struct StoredFrame {
     pub(super) wire_len: u32,
     pub(super) flags: u16,
     pub(super) from_hi: bool,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Box<[u8]>,
+}
+
+impl StoredFrame {
+    fn of(segment: &Segment, frame: &Frame<'_>, bytes: &[u8]) -> Self {
+        let record = &segment.record;
+        Self {
+            time_ns: record.time_ns,
+            interface: frame.interface,
+            direction: frame.direction,
+            wire_len: frame.wire_len,
+            flags: record.flags,
+            from_hi: record.from_hi(),
+            bytes: bytes.into(),
+        }
+    }
+}
+
+/// Where a frame goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Opening,
+    Before,
+    /// For that of the oldest frame before the end.
+    OldestBefore,
+    After,
+    /// Nowhere: as many as are kept from the end are there.
+    Beyond,
 }
 
 /// What is kept of one connection.
@@ -55,6 +88,34 @@ impl Life {
         }
     }
 
+    /// Where the frame of this segment goes, and what it says of the connection.
+    fn place(&mut self, segment: &Segment) -> Place {
+        let record = &segment.record;
+        if record.flags & (SYN | ACK) == SYN {
+            self.isn = Some(record.seq);
+        }
+        self.closing |= record.flags & (FIN | RST) != 0;
+        let is_end = record.flags & RST != 0 || !self.after.is_empty();
+        match (is_end, self.opening.len(), self.before.len(), self.after.len()) {
+            (true, _, _, AFTER) => Place::Beyond,
+            (true, ..) => Place::After,
+            (false, OPENING, BEFORE, _) => Place::OldestBefore,
+            (false, OPENING, ..) => Place::Before,
+            (false, ..) => Place::Opening,
+        }
+    }
+
+    /// Keeps a frame, in no more memory than it needs.
+    fn keep(&mut self, place: Place, frame: StoredFrame) {
+        if place == Place::Before {
+            self.before.reserve_exact(1);
+            return self.before.push_back(frame);
+        }
+        let frames = if place == Place::After { &mut self.after } else { &mut self.opening };
+        frames.reserve_exact(1);
+        frames.push(frame);
+    }
+
     /// In order of time.
     pub(super) fn frames(&self) -> impl Iterator<Item = &StoredFrame> {
         self.opening.iter().chain(&self.before).chain(&self.after)
@@ -72,7 +133,11 @@ impl Life {
 pub(super) struct Store {
     /// Nearly always one per key: a further one when its ports were taken anew before the record of the first was written.
     lives: HashMap<FlowKey, Vec<Life>, foldhash::fast::RandomState>,
+    /// Bound of everything that is kept, the map with its empty places included.
     memory: usize,
+    /// Keys that the map ever had places for.
+    most: usize,
+    /// Bytes in use beside the map.
     used: usize,
     /// Frames between opening and end.
     pub(super) between: u64,
@@ -82,63 +147,72 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(memory: usize) -> Self {
-        Self { lives: HashMap::default(), memory, used: 0, between: 0, no_memory: 0 }
+        Self { lives: HashMap::default(), memory, most: 0, used: 0, between: 0, no_memory: 0 }
     }
 
     pub(super) fn frame(&mut self, segment: &Segment, frame: &Frame<'_>) {
-        let lives = self.lives.entry(segment.key).or_default();
-        if lives.last().is_none_or(|life| life.is_over_with(segment)) {
-            lives.push(Life::new(segment));
-            self.used += OVERHEAD;
-        }
-        let Some(life) = lives.last_mut() else { return };
-        let record = &segment.record;
-        if record.flags & (SYN | ACK) == SYN {
-            life.isn = Some(record.seq);
-        }
-        let is_end = record.flags & RST != 0 || !life.after.is_empty();
-        life.closing |= record.flags & (FIN | RST) != 0;
         let bytes = &frame.bytes[..frame.bytes.len().min(SNAP_LEN)];
-        // A frame that takes the place of another needs no memory.
-        let replaces = !is_end && life.opening.len() == OPENING && life.before.len() == BEFORE;
-        let is_beyond = is_end && life.after.len() == AFTER;
-        if is_beyond {
-            self.between += 1;
-            life.left_out += 1;
-            return;
-        }
-        if !replaces && self.used + bytes.len() + OVERHEAD > self.memory {
-            self.no_memory += 1;
-            life.left_out += 1;
-            return;
-        }
-        let mut stored = StoredFrame {
-            time_ns: record.time_ns,
-            interface: frame.interface,
-            direction: frame.direction,
-            wire_len: frame.wire_len,
-            flags: record.flags,
-            from_hi: record.from_hi(),
-            bytes: Vec::new(),
+        let takes = PER_FRAME + bytes.len();
+        let has_room = self.has_room(takes);
+        let known = self.lives.get_mut(&segment.key).and_then(|lives| lives.last_mut());
+        let Some(life) = known.filter(|life| !life.is_over_with(segment)) else {
+            return self.begin(segment, StoredFrame::of(segment, frame, bytes), takes);
         };
-        if replaces && let Some(oldest) = life.before.pop_front() {
-            self.between += 1;
-            life.left_out += 1;
-            self.used -= oldest.bytes.len();
-            stored.bytes = oldest.bytes;
-        } else {
-            self.used += OVERHEAD;
+        match life.place(segment) {
+            Place::Beyond => {
+                self.between += 1;
+                life.left_out += 1;
+            }
+            // A frame that takes the place of another needs no memory, but for what it is longer by: 256 bytes at most.
+            Place::OldestBefore => {
+                let Some(oldest) = life.before.pop_front() else { return };
+                self.between += 1;
+                life.left_out += 1;
+                self.used += bytes.len();
+                self.used -= oldest.bytes.len();
+                life.before.push_back(StoredFrame::of(segment, frame, bytes));
+            }
+            _ if !has_room => {
+                self.no_memory += 1;
+                life.left_out += 1;
+            }
+            place => {
+                life.keep(place, StoredFrame::of(segment, frame, bytes));
+                self.used += takes;
+            }
         }
-        self.used += bytes.len();
-        stored.bytes.clear();
-        stored.bytes.extend_from_slice(bytes);
-        if is_end {
-            life.after.push(stored);
-        } else if life.opening.len() < OPENING {
-            life.opening.push(stored);
-        } else {
-            life.before.push_back(stored);
+    }
+
+    /// True when `bytes` more are within the bound.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.used() + bytes <= self.memory
+    }
+
+    /// Begins a connection with its first frame, if there is room for all of that: who opens connections without end must
+    /// not have a byte beyond the bound.
+    fn begin(&mut self, segment: &Segment, frame: StoredFrame, takes: usize) {
+        if !self.has_room(PER_LIFE + takes + self.growth()) {
+            self.no_memory += 1;
+            return;
         }
+        let mut life = Life::new(segment);
+        let place = life.place(segment);
+        life.keep(place, frame);
+        let lives = self.lives.entry(segment.key).or_default();
+        lives.reserve_exact(1);
+        lives.push(life);
+        self.used += PER_LIFE + takes;
+        self.most = self.most.max(self.lives.capacity());
+    }
+
+    /// Bytes by which the map may grow with the next key. Where it is full it is copied into one of twice its size, and for
+    /// that time there are both; unless half of it are places of what has gone, which it then makes use of.
+    fn growth(&self) -> usize {
+        let len = self.lives.len();
+        if len < self.lives.capacity() || len < self.most / 2 {
+            return 0;
+        }
+        2 * self.lives.allocation_size().max(FIRST_MAP)
     }
 
     /// Takes out what was kept of the connection that began at `start_ns`, and whatever came before it on the same
@@ -150,16 +224,23 @@ impl Store {
         let gone: Vec<Life> = lives.drain(..=place).collect();
         if lives.is_empty() {
             self.lives.remove(key);
+        } else {
+            lives.shrink_to_fit();
         }
         for life in &gone {
-            self.used -= OVERHEAD + life.frames().map(|frame| frame.bytes.len() + OVERHEAD).sum::<usize>();
+            self.used -= PER_LIFE + life.frames().map(|frame| frame.bytes.len() + PER_FRAME).sum::<usize>();
         }
         gone.into_iter().next_back().filter(|life| life.frames().next().is_some())
     }
 
     /// Bytes in use.
-    #[cfg(test)]
     pub(super) fn used(&self) -> usize {
-        self.used
+        self.used + self.lives.allocation_size()
+    }
+
+    /// True when nothing is kept.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.used == 0 && self.lives.is_empty()
     }
 }

@@ -69,7 +69,7 @@ impl Play {
     fn written(mut self) -> (Vec<u64>, CollectorStats) {
         self.tracker.finish(u64::MAX / 2);
         self.end();
-        assert_eq!(self.collector.store.used(), 0, "memory is given back");
+        assert!(self.collector.store.is_empty(), "memory is given back");
         let mut file = CaptureFile::from_reader(std::io::Cursor::new(self.blocks)).expect("a capture");
         let mut numbers = vec![];
         while let Some(frame) = file.next_frame().expect("whole blocks") {
@@ -163,11 +163,63 @@ fn ports_taken_anew_are_another_connection() {
 
 #[test]
 fn without_memory_frames_are_counted() {
-    let mut play = Play::new(300);
-    play.say(SYN_, true, 1);
-    play.say(RST | ACK, false, 0);
-    let (numbers, stats) = play.written();
-    assert_eq!((numbers, stats.no_memory), (vec![1], 1));
+    for memory in (0..4096).step_by(64) {
+        let mut play = Play::new(memory);
+        play.say(SYN_, true, 1);
+        assert!(play.collector.store.used() <= memory);
+        play.say(RST | ACK, false, 0);
+        assert!(play.collector.store.used() <= memory);
+        let (numbers, stats) = play.written();
+        assert_eq!(numbers.len() as u64 + stats.no_memory, 2, "{memory}");
+        let expected = if memory < 1200 { (0, 1) } else { (2, 0) };
+        assert!((numbers.len(), stats.without_frames) == expected || (1200..1500).contains(&memory), "{memory}");
+    }
+}
+
+/// The first segment of a connection of its own.
+fn opening(number: u32) -> Segment {
+    let mut segment = segment(u64::from(number), SYN_, true, number);
+    let client = Endpoint::v4((10 << 24 | number).to_be(), CLIENT);
+    (segment.key, _) = FlowKey::normalised(client, Endpoint::v4(u32::from_ne_bytes([192, 0, 2, 1]), 80), 0);
+    segment
+}
+
+#[test]
+fn connections_without_end_take_no_byte_beyond_the_bound() {
+    let (memory, count) = (1 << 20, 200_000);
+    let mut store = Store::new(memory);
+    let frame = Frame { interface: 7, direction: Direction::Unknown, wire_len: 60, bytes: &[0; 60] };
+    for number in 0..count {
+        store.frame(&opening(number), &frame);
+        assert!(store.used() <= memory, "{number}: {}", store.used());
+    }
+    let kept = u64::from(count) - store.no_memory;
+    // More than half of the bound is what is kept, and not places of the map.
+    assert!((1800..6000).contains(&kept), "{kept}");
+    // What ends makes room again, also where the map is full of places of what has gone.
+    for number in 0..count {
+        store.ended(&opening(number).key, u64::MAX);
+    }
+    assert!(store.is_empty());
+    let refused = store.no_memory;
+    for number in count..count + 1000 {
+        store.frame(&opening(number), &frame);
+    }
+    assert_eq!(store.no_memory, refused);
+}
+
+#[test]
+fn one_connection_after_the_other_on_the_same_ports_is_within_the_bound() {
+    let memory = 1 << 16;
+    let mut store = Store::new(memory);
+    let frame = Frame { interface: 7, direction: Direction::Unknown, wire_len: 60, bytes: &[0; 60] };
+    for number in 0..10_000 {
+        store.frame(&segment(number, SYN_, true, number as u32), &frame);
+        assert!(store.used() <= memory, "{number}: {}", store.used());
+    }
+    assert!(store.no_memory > 9000);
+    store.ended(&segment(0, SYN_, true, 0).key, u64::MAX);
+    assert!(store.is_empty());
 }
 
 #[test]

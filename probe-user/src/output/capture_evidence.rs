@@ -10,6 +10,7 @@ use probe_ebpf::layout::{FIN, RST, SYN};
 use crate::{
     error::RunError,
     output::evidence_writer::{Evidence, EvidenceAccounting},
+    printable,
 };
 use crate::{
     evidence::{self, Direction, Interface},
@@ -19,8 +20,9 @@ use crate::{
     tracker::Tracker,
 };
 
-/// Interfaces that are told apart: more than a merge of captures has, and little memory.
-const MAX_INTERFACES: usize = 1 << 16;
+/// Interfaces that are told apart: more than a merge of captures has. Each is kept with its name and that of its capture,
+/// at several places.
+const MAX_INTERFACES: usize = 1 << 12;
 
 /// Evidence of one capture after the other.
 pub(crate) struct CaptureEvidence {
@@ -115,17 +117,14 @@ impl CaptureEvidence {
     }
 }
 
-/// Letters of an interface's name: captures may claim names of 64 KiB.
-const LONGEST_NAME: usize = 256;
-
 /// By its own name, or that of the capture and its number.
 fn describe(capture: &Path, on: &CapturedOn<'_>) -> Interface {
     let file = capture.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy());
     let number = if on.name.is_none() { format!(" {}", on.number) } else { String::new() };
     Interface {
         index: 0,
-        name: on.name.map_or_else(|| file.into_owned(), |name| name.chars().take(LONGEST_NAME).collect()),
-        description: format!("interface{number} of {}", capture.display()),
+        name: on.name.map_or_else(|| file.into_owned(), str::to_owned),
+        description: format!("interface{number} of {}", printable::path(capture)),
         link_type: on.link_number,
     }
 }

@@ -2,18 +2,15 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Instant, SystemTime},
 };
 
-use crate::output::file_identity::place;
+use crate::output::{file_identity::place, private_files};
 use crate::plan::EvidencePlan;
-
-/// Mode of new files: packets hold what people sent, and only who runs the probe is to read them.
-const MODE: u32 = 0o600;
 
 /// Files that a folder's share is divided into: what is deleted at once is one of them.
 const PARTS: u64 = 8;
@@ -38,7 +35,7 @@ pub(crate) struct Files {
     is_full: bool,
     /// Files before the current one, oldest first, with their lengths.
     past: VecDeque<(PathBuf, u64)>,
-    /// The folder, held.
+    /// The folder's lock.
     held: Option<File>,
 }
 
@@ -59,11 +56,10 @@ impl Files {
             held: None,
         };
         if plan.is_file {
-            let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&plan.path)?;
+            let file = private_files::written_anew(&plan.path)?;
             files.begin(plan.path.clone(), file)?;
         } else {
-            fs::create_dir_all(&plan.path)?;
-            files.held = Some(hold(&plan.path)?);
+            files.held = Some(private_files::held_folder(&plan.path)?);
             files.past = ours(&plan.path)?;
             files.next()?;
         }
@@ -127,10 +123,14 @@ impl Files {
 
     fn append(&mut self, blocks: &[u8]) -> io::Result<()> {
         let Some(current) = &mut self.current else { return Err(io::Error::other("no file is open")) };
-        // In one call, so that a process that is killed leaves whole blocks.
-        current.file.write_all(blocks)?;
-        current.len += blocks.len() as u64;
-        Ok(())
+        // In one call, so that a process that is killed leaves whole blocks; and where the disk is full, too.
+        let written = current.file.write_all(blocks);
+        match written {
+            Ok(()) => current.len += blocks.len() as u64,
+            // A pipe cannot be shortened.
+            Err(_) => drop(current.file.set_len(current.len)),
+        }
+        written
     }
 
     fn begin(&mut self, path: PathBuf, mut file: File) -> io::Result<()> {
@@ -149,7 +149,7 @@ impl Files {
         // Never a number again, also when its file has gone: names are in the order of time.
         for number in self.next_number..1_000_000_000 {
             let path = self.plan.path.join(format!("rstprobe-{now}-{number:06}.pcapng"));
-            match OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path) {
+            match OpenOptions::new().write(true).create_new(true).mode(private_files::FILE_MODE).open(&path) {
                 Ok(file) => {
                     self.next_number = number + 1;
                     return self.begin(path, file);
@@ -220,19 +220,6 @@ pub(crate) fn overwritten<'a>(plan: &EvidencePlan, files: &'a [PathBuf]) -> Opti
     files.iter().find(|file| place(file).is_some_and(|place| places.contains(&place)))
 }
 
-/// Holds a folder for one writer: another one would delete what this one is writing.
-fn hold(folder: &Path) -> io::Result<File> {
-    let folder = File::open(folder)?;
-    match folder.try_lock() {
-        Ok(()) => Ok(folder),
-        Err(TryLockError::WouldBlock) => Err(io::Error::new(
-            io::ErrorKind::ResourceBusy,
-            "another rstprobe writes its evidence there; give this one a folder of its own",
-        )),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -264,7 +251,7 @@ mod tests {
             let is_evidence = entry.file_name().to_string_lossy().ends_with(".pcapng");
             is_evidence.then(|| entry.metadata().expect("a file").permissions().mode() & 0o777)
         });
-        assert_eq!(modes.next(), Some(MODE));
+        assert_eq!(modes.next(), Some(private_files::FILE_MODE));
         fs::remove_dir_all(&folder).expect("a folder");
     }
 

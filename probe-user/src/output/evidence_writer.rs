@@ -18,6 +18,7 @@ use probe_ebpf::layout::Segment;
 use crate::{
     error::RunError,
     output::{evidence_files as files, evidence_files::Files},
+    printable,
 };
 use crate::{
     evidence::{Collector, CollectorStats, Frame, Interface, head},
@@ -86,7 +87,7 @@ impl Evidence {
     /// # Errors
     /// [`RunError::Evidence`] when there is nowhere to write to.
     pub(crate) fn open(plan: &EvidencePlan, interfaces: Vec<Interface>) -> Result<Self, RunError> {
-        let path = plan.path.display().to_string();
+        let path = printable::path(&plan.path);
         let files = Files::open(plan, head(&interfaces));
         let files = files.map_err(|source| RunError::Evidence { path: path.clone(), source })?;
         let (sender, orders) = sync_channel(WAITING);
@@ -111,7 +112,7 @@ impl Evidence {
     /// As [`Self::open`], and when it would write over one of `captures`.
     pub(crate) fn beside(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<Self, RunError> {
         if let Some(capture) = files::overwritten(plan, captures) {
-            let [path, capture] = [&plan.path, capture].map(|path| path.display().to_string());
+            let [path, capture] = [&plan.path, capture].map(|path| printable::path(path));
             return Err(RunError::EvidenceOverCapture { path, capture });
         }
         Ok(Self { is_last: true, ..Self::open(plan, Vec::new())? })
@@ -164,7 +165,7 @@ impl Evidence {
         let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it panicked")));
         let not_written = unwritten.frames.load(Relaxed);
         let accounting = EvidenceAccounting { collected: collector.stats(), not_written, snapshots: (0, 0) };
-        (accounting, written.map_err(|source| RunError::Evidence { path, source }))
+        (accounting, written.map_err(|source| RunError::EvidenceEnded { path, source }))
     }
 }
 

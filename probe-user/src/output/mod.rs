@@ -2,6 +2,7 @@
 
 pub(crate) mod amendments;
 pub(crate) mod capture_evidence;
+pub(crate) mod closed_stdout;
 pub(crate) mod counters;
 pub(crate) mod evidence_files;
 pub(crate) mod evidence_writer;
@@ -9,6 +10,7 @@ pub(crate) mod file_identity;
 pub(crate) mod offloaded_checksums;
 pub(crate) mod overwriting;
 pub(crate) mod page;
+pub(crate) mod private_files;
 pub(crate) mod selection;
 pub(crate) mod top_rows;
 pub(crate) mod view;
@@ -24,6 +26,7 @@ use std::{
 use serde::Serialize;
 
 use crate::error::RunError;
+use crate::printable;
 use crate::report::table::Style;
 
 /// Bytes of a document that are written together.
@@ -34,8 +37,12 @@ const PIECE: usize = 64 << 10;
 /// # Errors
 /// [`RunError::BrokenPipe`] when the reader has gone, [`RunError::Write`] otherwise.
 pub(crate) fn data(text: &str) -> Result<(), RunError> {
+    if text.is_empty() {
+        return Ok(());
+    }
     let mut stdout = io::stdout().lock();
-    written_out(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+    let written = closed_stdout::refuse().and_then(|()| stdout.write_all(text.as_bytes()));
+    written_out(written.and_then(|()| stdout.flush()))
 }
 
 fn written_out(outcome: io::Result<()>) -> Result<(), RunError> {
@@ -52,7 +59,7 @@ fn written_out(outcome: io::Result<()>) -> Result<(), RunError> {
 /// What writing says.
 pub(crate) fn document(into: impl Write, document: &impl Serialize) -> io::Result<()> {
     let mut pieces = BufWriter::with_capacity(PIECE, into);
-    serde_json::to_writer_pretty(&mut pieces, document)?;
+    printable::json::write_indented(&mut pieces, document)?;
     pieces.write_all(b"\n")?;
     pieces.flush()
 }
@@ -62,7 +69,7 @@ pub(crate) fn document(into: impl Write, document: &impl Serialize) -> io::Resul
 /// # Errors
 /// As [`data`].
 pub(crate) fn data_document(of: &impl Serialize) -> Result<(), RunError> {
-    written_out(document(io::stdout().lock(), of))
+    written_out(closed_stdout::refuse().and_then(|()| document(io::stdout().lock(), of)))
 }
 
 /// The file of `--json-out` or `--output`, open before there is anything to write.
@@ -79,7 +86,7 @@ impl OutFile {
     pub(crate) fn open(option: &'static str, path: &Path) -> Result<Self, RunError> {
         match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
             Ok(file) => Ok(Self { path: path.to_path_buf(), file }),
-            Err(source) => Err(RunError::OutFile { option, path: path.display().to_string(), source }),
+            Err(source) => Err(RunError::OutFile { option, path: printable::path(path), source }),
         }
     }
 
@@ -106,13 +113,13 @@ impl OutFile {
             other => other.map(drop),
         };
         let written = emptied.and_then(|()| write(&self.file));
-        written.map_err(|source| RunError::Write { what: self.path.display().to_string(), source })
+        written.map_err(|source| RunError::Write { what: printable::path(&self.path), source })
     }
 }
 
 /// A line for people on stderr. That nobody may be listening there is no reason to stop measuring.
 pub(crate) fn say(line: &str) {
-    let _closed: Option<()> = writeln!(io::stderr().lock(), "{line}").ok();
+    let _closed: Option<()> = writeln!(io::stderr().lock(), "{}", printable::lines(line)).ok();
 }
 
 /// True when progress on stderr would be seen by a person.
@@ -123,7 +130,8 @@ pub(crate) fn progress_is_seen() -> bool {
 /// Replaces the current line on a terminal's stderr.
 pub(crate) fn progress(line: &str) {
     let mut stderr = io::stderr().lock();
-    let _closed: Option<()> = write!(stderr, "\r\u{1b}[K{line}").and_then(|()| stderr.flush()).ok();
+    let _closed: Option<()> =
+        write!(stderr, "\r\u{1b}[K{}", printable::escaped(line)).and_then(|()| stderr.flush()).ok();
 }
 
 /// Whether text is coloured.

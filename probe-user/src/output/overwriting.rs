@@ -6,6 +6,7 @@ use crate::plan::{EvidencePlan, ViewPlan};
 use crate::{
     error::RunError,
     output::{evidence_files as files, file_identity::place},
+    printable,
 };
 
 /// Refuses to write what a view writes over a capture that is read, or over what `--evidence` writes or keeps.
@@ -40,7 +41,7 @@ fn refuse_one(
 }
 
 fn over(option: &'static str, path: &Path, other: &Path, what: &'static str) -> RunError {
-    let [path, other] = [path, other].map(|path| path.display().to_string());
+    let [path, other] = [path, other].map(printable::path);
     RunError::OutFileOver { option, path, other, what }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     error::RunError,
     output,
     plan::{PagePlan, capture_name},
+    printable,
     query::Overview,
     record::Connection,
     report::{
@@ -81,7 +82,7 @@ impl PageFile {
         file.write_text(&html)?;
         output::say(&format!(
             "rstprobe: {}: {} KiB, {} findings, {} connections",
-            self.plan.path.display(),
+            printable::path(&self.plan.path),
             html.len().div_ceil(1024),
             findings,
             snapshot.aggregate.totals.connections

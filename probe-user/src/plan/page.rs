@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::printable;
+
 /// `rstprobe report`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PagePlan {
@@ -27,7 +29,7 @@ impl PagePlan {
 pub fn capture_name(capture: &Path) -> String {
     match capture.file_name() {
         _ if capture.as_os_str() == "-" => "standard input".to_owned(),
-        Some(name) => name.to_string_lossy().into_owned(),
-        None => capture.display().to_string(),
+        Some(name) => printable::path(Path::new(name)),
+        None => printable::path(capture),
     }
 }

@@ -11,6 +11,7 @@ use super::{
     text,
 };
 use crate::{
+    printable,
     query::{By, GroupRef, KeyPart, Query, Row},
     record::{FieldValue, Name, Unit},
 };
@@ -46,7 +47,7 @@ pub fn table_of(grouped: &Grouped<'_>, style: Style) -> String {
     let Grouped { query, rows, more, filter, .. } = *grouped;
     let mut out = String::new();
     if let Some(filter) = filter {
-        writeln!(out, "Only what meets `{filter}`").expect("a String takes everything");
+        writeln!(out, "Only what meets `{}`", printable::escaped(filter)).expect("a String takes everything");
     }
     if rows.is_empty() {
         return out + "no group\n";
@@ -231,7 +232,7 @@ pub fn document<'a>(grouped: &Grouped<'a>) -> impl Serialize + 'a {
 pub fn lines(grouped: &Grouped<'_>) -> serde_json::Result<String> {
     let mut text = String::new();
     for row in grouped.rows {
-        text += &serde_json::to_string(&RowJson { schema: Some(GROUP_SCHEMA), query: grouped.query, row })?;
+        text += &printable::json::line(&RowJson { schema: Some(GROUP_SCHEMA), query: grouped.query, row })?;
         text.push('\n');
     }
     Ok(text)

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     aggregate::{GapCluster, Group, GroupKey, Totals},
+    printable,
     record::Connection,
 };
 
@@ -299,5 +300,5 @@ struct SummaryLine<'a> {
 /// Never for this data.
 pub fn summary_line(snapshot: &Snapshot) -> serde_json::Result<String> {
     let line = SummaryLine { schema: SUMMARY_SCHEMA, window: (&snapshot.window).into(), summary: summary(snapshot) };
-    serde_json::to_string(&line).map(|text| text + "\n")
+    printable::json::line(&line).map(|text| text + "\n")
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Loss, Window, flood, interface_counters, quality::Quality};
+use crate::printable;
 
 /// Frames of long connections that evidence does without.
 const ON_PURPOSE: &str = "evidence.between";
@@ -53,12 +54,14 @@ pub fn loss_statement(losses: &[Loss], window: &Window, quality: &Quality) -> St
     }
     for interface in &window.interfaces {
         let driver = interface.received.as_ref().map(|received| &received.driver);
-        if let Some(notice) = driver.and_then(|driver| driver.notice(&interface.name, window.action)) {
+        if let Some(notice) =
+            driver.and_then(|driver| driver.notice(&printable::escaped(&interface.name), window.action))
+        {
             line(format_args!("{notice}"));
         }
     }
     for interface in &window.interfaces {
-        if let Some(queues) = interface_counters::queues(&interface.name, &interface.queues) {
+        if let Some(queues) = interface_counters::queues(&printable::escaped(&interface.name), &interface.queues) {
             line(format_args!("{queues}"));
         }
     }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     aggregate::{Group, GroupKey, Totals},
+    printable,
     record::{Basis, Cause, Connection, Impact},
 };
 
@@ -100,8 +101,11 @@ fn headline(snapshot: &Snapshot) -> String {
     let totals = &snapshot.aggregate.totals;
     let window = &snapshot.window;
     let seconds = window.end_ns.saturating_sub(window.start_ns) as f64 / 1e9;
-    let interfaces: Vec<_> =
-        window.interfaces.iter().map(|i| format!("{} ({} {})", i.name, i.driver, i.mode)).collect();
+    let interfaces: Vec<_> = window
+        .interfaces
+        .iter()
+        .map(|i| format!("{} ({} {})", printable::escaped(&i.name), i.driver, i.mode))
+        .collect();
     out.push_str(&half_seen(snapshot));
     push(out, format_args!("{} for {seconds:.1} s", text::timestamp(window.start_ns)));
     if !interfaces.is_empty() {
@@ -110,7 +114,7 @@ fn headline(snapshot: &Snapshot) -> String {
     if let Some(filter) = &snapshot.filter {
         let records = totals.connections + totals.rst_without_connection;
         let all = records + filter.left_out;
-        let of = &filter.expression;
+        let of = printable::escaped(&filter.expression);
         push(out, format_args!("\nOnly what meets `{of}`: {records} of {all} records; losses are those of all"));
     }
     push(

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use crate::printable;
 use crate::record::{Basis, Connection, Side};
 
 /// Fields and their Zeek types, in the order of Zeek 8.0's conn.log.
@@ -164,7 +165,7 @@ pub fn json_line(connection: &Connection) -> serde_json::Result<String> {
         resp_ip_bytes: counted(z.from_resp.ip_bytes),
         ip_proto: PROTOCOL_TCP,
     };
-    serde_json::to_string(&line).map(|mut text| {
+    printable::json::line(&line).map(|mut text| {
         text.push('\n');
         text
     })

@@ -60,6 +60,31 @@ fn no_output_is_written_over_a_capture() {
 }
 
 #[test]
+fn a_directory_is_a_wrong_name_and_a_full_disk_is_none() {
+    let folder = folder("kinds");
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (capture, linked) = (path("a.pcap"), path("full.pcapng"));
+    let header = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+    fs::write(&capture, header).expect("written");
+    let directory = folder.display().to_string();
+    assert_eq!(refused(&[&directory]), exit::USAGE);
+    assert_eq!(refused(&[&capture, &directory]), exit::USAGE, "any of them");
+    assert_eq!(refused(&[&capture, "--json-out", &directory]), exit::USAGE);
+    fs::create_dir(&linked).expect("made");
+    assert_eq!(refused(&[&capture, "--evidence", &linked]), exit::USAGE, "a folder in the place of a file");
+    let plan = crate::plan::EvidencePlan {
+        path: "/dev/full".into(),
+        is_file: true,
+        max_bytes: 1 << 20,
+        max_age: Duration::from_hours(1),
+        of: "rst.count > 0".parse().expect("a filter"),
+    };
+    let full = CaptureEvidence::open(&plan, &[]).map(drop).expect_err("full");
+    assert_eq!(full.exit_code(), exit::FAILED, "{full}");
+    fs::remove_dir_all(folder).expect("removed");
+}
+
+#[test]
 fn frames_that_are_not_understood_are_named_and_are_a_failure() {
     let mut decoder = Decoder::new(true, probe_ebpf::tunnel::NONE, Domain::None);
     for (number, times) in [(147, 2), (1, 1)] {

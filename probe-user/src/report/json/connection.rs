@@ -5,6 +5,7 @@ use std::{mem::discriminant, net::SocketAddr};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
+    printable,
     record::{Connection, Fact, Field, FieldValue, Json, Scope, Unit, Value, field_table::FIELDS},
     report::text,
 };
@@ -178,7 +179,7 @@ impl Serialize for Scalar<'_> {
 /// Never for this data.
 pub fn connection_line(connection: &Connection, provisional: bool) -> serde_json::Result<String> {
     let line = ConnectionJson::new(connection, Some(CONNECTION_SCHEMA), provisional);
-    serde_json::to_string(&line).map(|text| text + "\n")
+    printable::json::line(&line).map(|text| text + "\n")
 }
 
 #[derive(Serialize)]
@@ -203,7 +204,7 @@ pub fn amendment_line(connection: &Connection) -> serde_json::Result<String> {
         impact: connection.verdict.impact.as_str(),
         cause: CauseJson::alone(connection),
     };
-    serde_json::to_string(&line).map(|text| text + "\n")
+    printable::json::line(&line).map(|text| text + "\n")
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use super::compression::Compression;
 use super::error::CaptureError;
+use crate::printable;
 
 /// Small enough to stay in the second level cache, where the frames are looked at.
 const BUFFER: usize = 1 << 16;
@@ -26,11 +28,14 @@ pub(super) struct Input {
 impl Input {
     /// Opens a path; `-` is standard input.
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
-        if path.as_os_str() == "-" {
-            return Self::from_reader(Box::new(io::stdin()));
+        let not_open = |source| CaptureError::Open { path: printable::path(path), source };
+        let is_stdin = path.as_os_str() == "-";
+        let file = if is_stdin { io::stdin().as_fd().try_clone_to_owned().map(File::from) } else { File::open(path) };
+        let file = file.map_err(not_open)?;
+        // A directory can be opened, and only reading it fails.
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(not_open(io::ErrorKind::IsADirectory.into()));
         }
-        let file =
-            File::open(path).map_err(|source| CaptureError::Open { path: path.display().to_string(), source })?;
         Self::from_reader(Box::new(file))
     }
 

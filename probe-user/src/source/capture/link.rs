@@ -48,6 +48,9 @@ fn start_at(reader: &SliceReader<'_>, link: LinkType, at: usize) -> Result<Walk,
         LinkType::Ppi => return Err(Unsupported { kind: LINK_TYPE, number: 192 }.into()),
         LinkType::Erf => return Err(Unsupported { kind: LINK_TYPE, number: 197 }.into()),
         LinkType::Snoop(number) => return Err(Unsupported { kind: "snoop data link type", number }.into()),
+        LinkType::BeyondInterfaces(number) => {
+            return Err(Unsupported { kind: "interface after the first", number }.into());
+        }
         LinkType::Other(number) => return Err(Unsupported { kind: LINK_TYPE, number }.into()),
     })
 }

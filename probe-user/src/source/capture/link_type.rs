@@ -41,6 +41,8 @@ pub enum LinkType {
     NfLog,
     /// Data link types of snoop files that are not understood, by their number there.
     Snoop(u32),
+    /// That of an interface beyond the first ones of its section, of which so many are told apart.
+    BeyondInterfaces(u32),
     /// Anything else, by its number.
     Other(u32),
 }

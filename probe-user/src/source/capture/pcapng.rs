@@ -11,6 +11,12 @@ const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 
+/// Interfaces of a section that are told apart, as many as the older packet block has numbers for: a description takes 20
+/// bytes of a file, and much less where it is compressed. Frames of further ones are counted.
+const MAX_INTERFACES: usize = 1 << 16;
+/// Bytes of an interface's name that are kept, of up to 64 KiB: Linux allows 15, Windows about 80. What follows becomes `…`.
+const LONGEST_NAME: usize = 256;
+
 const OPTION_COMMENT: u16 = 1;
 const OPTION_IF_NAME: u16 = 2;
 const OPTION_TSRESOL: u16 = 9;
@@ -26,6 +32,16 @@ struct Interface {
     resolution: Resolution,
     offset_seconds: i64,
 }
+
+/// Any interface beyond [`MAX_INTERFACES`]. Times are read in the unit that most writers use.
+static LEFT_OUT: Interface = Interface {
+    link: LinkType::BeyondInterfaces(MAX_INTERFACES as u32),
+    link_number: 0,
+    name: None,
+    snap_len: 0,
+    resolution: Resolution::Decimal(6),
+    offset_seconds: 0,
+};
 
 /// Unit of an interface's timestamps.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +66,18 @@ impl Resolution {
     }
 }
 
+/// A name as it is kept.
+fn name_of(bytes: &[u8]) -> Box<str> {
+    let kept = bytes.get(..LONGEST_NAME).unwrap_or(bytes);
+    let mut name = String::from_utf8_lossy(kept).into_owned();
+    if kept.len() < bytes.len() || name.len() > LONGEST_NAME {
+        // Also a character that the cut went through, and what stands for bytes that are no UTF-8.
+        name.truncate(name.floor_char_boundary(LONGEST_NAME - '…'.len_utf8()));
+        name.push('…');
+    }
+    name.into()
+}
+
 fn block_of(len: usize, offset: u64) -> CaptureError {
     CaptureError::Damaged { offset, what: format!("a block of {len} bytes") }
 }
@@ -61,6 +89,8 @@ pub(super) struct Pcapng {
     /// Sections that have begun.
     sections: u32,
     interfaces: Vec<Interface>,
+    /// Descriptions of the section that found no room there.
+    left_out: u32,
     last_ns: u64,
 }
 
@@ -137,7 +167,9 @@ impl Pcapng {
             SECTION_HEADER => {
                 self.sections = self.sections.wrapping_add(1);
                 self.interfaces.clear();
+                self.left_out = 0;
             }
+            INTERFACE if self.interfaces.len() >= MAX_INTERFACES => self.left_out = self.left_out.saturating_add(1),
             INTERFACE => {
                 let interface = self.interface(body, offset)?;
                 self.interfaces.push(interface);
@@ -201,7 +233,7 @@ impl Pcapng {
             let Some(value) = options.get(4..4 + len) else { break };
             match (code, value) {
                 (0, _) => break,
-                (OPTION_IF_NAME, name) => interface.name = Some(String::from_utf8_lossy(name).into()),
+                (OPTION_IF_NAME, name) => interface.name = Some(name_of(name)),
                 (OPTION_TSRESOL, &[exponent]) if exponent & 0x80 != 0 => {
                     interface.resolution = Resolution::Binary(u32::from(exponent & 0x7f));
                 }
@@ -230,7 +262,7 @@ impl Pcapng {
             PACKET => usize::from(self.half(body, 0)),
             _ => self.word(body, 0) as usize,
         };
-        let Some(interface) = self.interfaces.get(number) else {
+        let Some(interface) = self.interfaces.get(number).or_else(|| self.left_out(number)) else {
             return Err(damaged(&format!("a packet of interface {number}, which was not described")));
         };
         let (time_ns, len, wire_len) = if kind == SIMPLE_PACKET {
@@ -248,6 +280,13 @@ impl Pcapng {
         }
         let found = Found { time_ns, wire_len, link: interface.link, interface: number as u32, back: 0, len };
         Ok((found, fields))
+    }
+
+    /// Stands for an interface that was described and found no room: where its frames end is known, and no more.
+    #[cold]
+    fn left_out(&self, number: usize) -> Option<&'static Interface> {
+        let is_described = number < self.interfaces.len() + self.left_out as usize;
+        is_described.then_some(&LEFT_OUT)
     }
 
     /// What the section says of one of its interfaces.

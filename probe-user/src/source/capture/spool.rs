@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::CaptureError;
+use crate::printable;
 
 /// A capture that can be read as often as wanted.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Spool {
             io::copy(&mut io::stdin().lock(), &mut copy)
         } else {
             let mut from =
-                File::open(path).map_err(|source| CaptureError::Open { path: path.display().to_string(), source })?;
+                File::open(path).map_err(|source| CaptureError::Open { path: printable::path(path), source })?;
             io::copy(&mut from, &mut copy)
         };
         copied.map_err(|source| CaptureError::Spool { source })?;

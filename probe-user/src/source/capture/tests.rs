@@ -291,6 +291,7 @@ fn tags_and_labels_beyond_the_kernel_parser() {
 
 mod encapsulations;
 mod formats;
+mod hostile;
 mod links;
 mod plain_frames;
 mod remarks;

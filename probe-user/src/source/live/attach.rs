@@ -16,6 +16,7 @@ use super::{
     privilege,
     xdp_trial::{self, Answer},
 };
+use crate::printable;
 
 /// One attached interface. Dropping it detaches.
 pub struct Attachment {
@@ -63,7 +64,7 @@ pub fn preflight(interfaces: &[String], promiscuous: bool) -> Result<(), LiveErr
         return Ok(());
     }
     let binary =
-        std::env::current_exe().map_or_else(|_| "$(which rstprobe)".to_string(), |path| path.display().to_string());
+        std::env::current_exe().map_or_else(|_| "$(which rstprobe)".to_string(), |path| printable::path(&path));
     Err(LiveError::Privilege { missing, binary })
 }
 

@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use super::ethtool;
+use super::{ethtool, netdev};
 
 /// A counter of frames lost on their way in, as its driver names it, and the queue if the name has one. The number of the
 /// queue stands as `N` in the name.
@@ -34,12 +34,21 @@ pub struct DriverLoss {
 }
 
 impl DriverCounters {
-    /// The counters of an interface as they are now.
+    /// The counters of the interface with this index as they are now. Drivers are asked by name, and while a run lasts a
+    /// name may go to another interface: it is looked up, and looked at again when the answer is there.
     ///
     /// # Errors
-    /// `Unsupported` when its driver has no statistics of its own; what the ioctl says.
-    pub fn read(interface: &str) -> io::Result<Self> {
-        ethtool::statistics(interface).map(Self::choose)
+    /// `Unsupported` when its driver has no statistics of its own; `NotFound` when it is gone; what the ioctl says.
+    pub fn read(index: u32) -> io::Result<Self> {
+        const TRIALS: usize = 3;
+        for _ in 0..TRIALS {
+            let name = netdev::name_at(index)?.ok_or_else(gone)?;
+            let counted = ethtool::statistics(&name);
+            if netdev::name_at(index)?.ok_or_else(gone)? == name {
+                return counted.map(Self::choose);
+            }
+        }
+        Err(io::Error::other("the interface is being renamed"))
     }
 
     fn choose(all: Vec<(String, u64)>) -> Self {
@@ -84,6 +93,10 @@ impl DriverCounters {
         }
         losses
     }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the interface is gone")
 }
 
 /// Parts of words that tell of loss. Beside the plain ones: what igb, ixgbe, mlx5, sfc, ena and gve call want of room.

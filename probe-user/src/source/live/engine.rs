@@ -272,27 +272,37 @@ impl Engine {
                 region,
                 cpu: control_block::cpu(region),
                 accounting,
-                slots: self.slots.quiescent(region * slots, accounting.slots as usize),
-                journal: self.journal.quiescent(region * slots * SLOT_SEGMENTS, accounting.journal_entries as usize),
-                log: self.log.quiescent(region * log, accounting.log_entries as usize),
+                slots: self.slots.quiescent(region * slots, within(accounting.slots, slots)),
+                journal: self.journal.quiescent(
+                    region * slots * SLOT_SEGMENTS,
+                    within(accounting.journal_entries, slots * SLOT_SEGMENTS),
+                ),
+                log: self.log.quiescent(region * log, within(accounting.log_entries, log)),
             }
         }
     }
 
     /// Empties the index, from end to end where many buckets are in use: that is cheaper than to look for them.
     fn clear(&mut self, region: usize) {
-        let used = self.control_block.accounting(region).slots as usize;
+        let used = within(self.control_block.accounting(region).slots, self.config.slots_per_cpu as usize);
         let (first, index) = (region * self.config.slots_per_cpu as usize, region * self.buckets_per_cpu);
         if used * 4 >= self.buckets_per_cpu {
             self.index.fill(index, self.buckets_per_cpu, Bucket::default());
         } else {
             // SAFETY: as in `left`.
             for slot in unsafe { self.slots.quiescent(first, used) } {
-                self.index.write(index + slot.bucket as usize, Bucket::default());
+                let bucket = (slot.bucket as usize).min(self.buckets_per_cpu - 1);
+                self.index.write(index + bucket, Bucket::default());
             }
         }
         self.control_block.clear(region);
     }
+}
+
+/// A length that the program has counted, as far as its region goes: what lies beyond is another CPU's, and perhaps being
+/// written. A count beyond it is a difference in the books.
+fn within(counted: u32, region: usize) -> usize {
+    (counted as usize).min(region)
 }
 
 fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, LiveError> {
@@ -305,4 +315,14 @@ fn grace(ebpf: &mut Ebpf) -> Result<ArrayOfMaps<MapData, Array<MapData, u32>>, L
     ArrayOfMaps::try_from(map).map_err(LiveError::map("GRACE"))
 }
 
-const _: () = assert!(ABI_VERSION == 5, "check the drain when the layout changes");
+const _: () = assert!(ABI_VERSION == 6, "check the drain when the layout changes");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_count_leads_out_of_its_region() {
+        assert_eq!([within(0, 64), within(64, 64), within(65, 64), within(u32::MAX, 64)], [0, 64, 64, 64]);
+    }
+}

@@ -194,6 +194,17 @@ pub enum LiveError {
         /// Why.
         source: io::Error,
     },
+    /// `--action drop` would take the host's own traffic away from it.
+    #[error(
+        "{name}: {why}, and --action drop lets no frame through to this host: all of its own traffic there would stop. Watch \
+         it with the default --action pass, which lets frames through; or, if that traffic may stop, add --force"
+    )]
+    DropsOwnTraffic {
+        /// Interface.
+        name: String,
+        /// What shows it.
+        why: String,
+    },
     /// AF_XDP would take the host's own traffic away from it.
     #[error(
         "{name}: {why}, and frames that go to AF_XDP sockets do not reach this host's stack: its own TCP connections would \
@@ -240,7 +251,13 @@ fn hint_of_any(name: &str) -> &'static str {
 }
 
 fn list_known(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) }
+    const LISTED: usize = 20;
+    let listed = names.get(..LISTED).unwrap_or(names).join(", ");
+    match names.len() {
+        0 => String::new(),
+        1..=LISTED => format!("; there are {listed}"),
+        all => format!("; there are {listed} and {} more", all - LISTED),
+    }
 }
 
 fn xsk_hint(source: &io::Error) -> &'static str {

@@ -1,8 +1,6 @@
 //! The agent's side of floods: reads the counts by service, and finds the openings of flows that turn out to be
 //! conversations.
 
-use std::sync::atomic::{Ordering, fence};
-
 use aya::Ebpf;
 use probe_ebpf::layout::{
     EpochCounters, FlagCounts, FlowKey, LogEntry, OPENING_WAYS, Opening, OpeningSet, SERVICE_ROWS, Segment, ServiceRow,
@@ -116,8 +114,14 @@ impl Flood {
     /// Notes an opening that the program has recalled by itself on CPU `cpu`; false when it was claimed before.
     pub(super) fn recalled(&mut self, cpu: usize, entry: &LogEntry) -> bool {
         let hash = entry.key.hash(self.seed);
-        let at = self.set_of(cpu, hash) * OPENING_WAYS + entry.way as usize;
-        if std::mem::replace(&mut self.claimed[at], entry.record.time_ns) == entry.record.time_ns {
+        let set = self.set_of(cpu, hash);
+        // A number out of mapped memory is believed as far as there are ways.
+        let way = entry.way as usize;
+        if way >= OPENING_WAYS {
+            return false;
+        }
+        let claimed = &mut self.claimed[set * OPENING_WAYS + way];
+        if std::mem::replace(claimed, entry.record.time_ns) == entry.record.time_ns {
             return false;
         }
         self.services.claim(&Segment { key: entry.key, record: entry.record, first_bytes: 0 });
@@ -137,8 +141,9 @@ impl Flood {
             let tags = self.sets.read(set).tags;
             for way in (0..OPENING_WAYS).filter(|&way| tags[way] == tag) {
                 let at = set * OPENING_WAYS + way;
-                let Some(opening) = self.read_whole(at).filter(|opening| opening.key == *key) else { continue };
-                if self.claimed[at] != opening.record.time_ns {
+                // One that is being replaced just now is none.
+                let opening = self.openings.read(at);
+                if opening.is_whole(key, hash) && self.claimed[at] != opening.record.time_ns {
                     self.claimed[at] = opening.record.time_ns;
                     let segment = Segment { key: *key, record: opening.record, first_bytes: 0 };
                     self.services.claim(&segment);
@@ -146,14 +151,5 @@ impl Flood {
                 }
             }
         }
-    }
-
-    /// The opening at `at`, unless it is being replaced just now. The program writes its time as 0, then the rest, then
-    /// its time: what is the same twice, with a time, was whole.
-    fn read_whole(&self, at: usize) -> Option<Opening> {
-        let before = self.openings.read(at);
-        fence(Ordering::Acquire);
-        let after = self.openings.read(at);
-        (before == after && before.record.time_ns != 0).then_some(before)
     }
 }

@@ -37,6 +37,19 @@ pub fn own_traffic(device: &Netdev) -> Result<Option<String>, LiveError> {
     Ok(found)
 }
 
+/// Refuses to drop what comes in where the host itself uses an interface: who may start this may then cut off the host.
+///
+/// # Errors
+/// [`LiveError::DropsOwnTraffic`]; an interface that is not there.
+pub fn refuse_to_drop(interfaces: &[String]) -> Result<(), LiveError> {
+    for name in interfaces {
+        if let Some(why) = own_traffic(&Netdev::find(name)?)? {
+            return Err(LiveError::DropsOwnTraffic { name: name.clone(), why });
+        }
+    }
+    Ok(())
+}
+
 /// The first address of this host on the interface that is more than link-local, in words; `None` on loopback, whose frames
 /// come in both ways.
 ///

@@ -109,7 +109,7 @@ impl<'a> Constants<'a> {
         let config = self.config;
         loader
             // Present only in an object of this very layout; see probe_ebpf::layout::ABI_VERSION.
-            .override_global("RSTPROBE_ABI_5", &ABI_VERSION, true)
+            .override_global("RSTPROBE_ABI_6", &ABI_VERSION, true)
             .override_global("SLOTS_PER_CPU", &config.slots_per_cpu, true)
             .override_global("BUCKETS_PER_CPU", &self.sizes.buckets_per_cpu, true)
             .override_global("LOG_PER_CPU", &config.log_per_cpu, true)

@@ -59,19 +59,17 @@ impl std::fmt::Display for XdpHolder {
 }
 
 impl Netdev {
-    /// The interface of that name.
+    /// The interface of that name: asks for that one alone, as there may be thousands.
     ///
     /// # Errors
     /// [`LiveError::NoInterface`] with the names there are; [`LiveError::Netlink`].
     pub fn find(name: &str) -> Result<Self, LiveError> {
-        let all = list()?;
-        match all.iter().find(|device| device.name == name) {
-            Some(found) => Ok(found.clone()),
-            None => Err(LiveError::NoInterface {
-                name: name.to_string(),
-                known: all.into_iter().map(|device| device.name).collect(),
-            }),
+        if let Some(link) = link_named(name).map_err(LiveError::Netlink)? {
+            return Ok(from_message(&link));
         }
+        let known = dump_links().map_err(LiveError::Netlink)?;
+        let known = known.iter().filter_map(name_of).map(str::to_owned).collect();
+        Err(LiveError::NoInterface { name: name.to_string(), known })
     }
 }
 
@@ -85,13 +83,31 @@ pub fn list() -> Result<Vec<Netdev>, LiveError> {
     Ok(devices)
 }
 
-/// Which interfaces there are, by index, and whether they are up: cheap enough to be asked every second.
+/// As [`list`], without what only drivers know: that is several questions for each, and there may be thousands.
 ///
 /// # Errors
 /// [`LiveError::Netlink`].
-pub fn states() -> Result<Vec<(u32, bool)>, LiveError> {
-    let links = dump_links().map_err(LiveError::Netlink)?;
-    Ok(links.iter().map(|link| (link.header.index, link.header.flags.contains(LinkFlags::Up))).collect())
+pub fn list_without_drivers() -> Result<Vec<Netdev>, LiveError> {
+    let mut devices: Vec<_> = dump_links().map_err(LiveError::Netlink)?.iter().map(without_driver).collect();
+    devices.sort_by_key(|device| device.index);
+    Ok(devices)
+}
+
+/// Whether the interface with this index is up; `None` when it is gone. Cheap enough to be asked every second.
+///
+/// # Errors
+/// [`LiveError::Netlink`].
+pub fn is_up(index: u32) -> Result<Option<bool>, LiveError> {
+    let link = link_at(index).map_err(LiveError::Netlink)?;
+    Ok(link.map(|link| link.header.flags.contains(LinkFlags::Up)))
+}
+
+/// The name that the interface with this index has now; `None` when it is gone.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn name_at(index: u32) -> io::Result<Option<String>> {
+    Ok(link_at(index)?.as_ref().and_then(name_of).map(str::to_owned))
 }
 
 /// What the kernel and the NIC have counted on one interface since it came up.
@@ -125,9 +141,8 @@ impl LinkCounters {
 /// # Errors
 /// [`LiveError::Netlink`].
 pub fn counters(indices: &[u32]) -> Result<Vec<Option<LinkCounters>>, LiveError> {
-    let links = dump_links().map_err(LiveError::Netlink)?;
-    let of = |index: &u32| links.iter().find(|link| link.header.index == *index).and_then(link_counters);
-    Ok(indices.iter().map(of).collect())
+    let of = |index: &u32| Ok(link_at(*index)?.as_ref().and_then(link_counters));
+    indices.iter().map(of).collect::<io::Result<_>>().map_err(LiveError::Netlink)
 }
 
 fn link_counters(link: &LinkMessage) -> Option<LinkCounters> {
@@ -153,7 +168,61 @@ fn dump_links() -> io::Result<Vec<LinkMessage>> {
     Ok(links)
 }
 
+/// The longest name that an interface can have, bytes (IFNAMSIZ without the zero at its end).
+const LONGEST_NAME: usize = 15;
+
+/// The interface of that name and no other; `None` where there is none.
+fn link_named(name: &str) -> io::Result<Option<LinkMessage>> {
+    if name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0') {
+        return Ok(None);
+    }
+    let mut wanted = LinkMessage::default();
+    wanted.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    // The kernel also finds names that an interface has besides (altname), which it is not called by here.
+    Ok(ask_for_link(wanted)?.filter(|link| name_of(link) == Some(name)))
+}
+
+/// The interface with this index; `None` where there is none.
+fn link_at(index: u32) -> io::Result<Option<LinkMessage>> {
+    // Of index 0 the kernel would want a name.
+    if index == 0 {
+        return Ok(None);
+    }
+    let mut wanted = LinkMessage::default();
+    wanted.header.index = index;
+    ask_for_link(wanted)
+}
+
+fn ask_for_link(wanted: LinkMessage) -> io::Result<Option<LinkMessage>> {
+    match rtnetlink::ask(RouteNetlinkMessage::GetLink(wanted)) {
+        Ok(RouteNetlinkMessage::NewLink(link)) => Ok(Some(link)),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "another answer than an interface")),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn name_of(message: &LinkMessage) -> Option<&str> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
 fn from_message(message: &LinkMessage) -> Netdev {
+    let mut device = Netdev { features: features::of(message.header.index), ..without_driver(message) };
+    if let Ok(driver) = ethtool::driver(&device.name) {
+        device.driver = driver;
+    }
+    if let Ok((strips_vlan, lro)) = ethtool::vlan_strip_and_lro(&device.name) {
+        device.strips_vlan = Some(strips_vlan);
+        device.lro = Some(lro);
+    }
+    device
+}
+
+/// What the kernel itself says.
+fn without_driver(message: &LinkMessage) -> Netdev {
     let mut device = Netdev {
         name: String::new(),
         index: message.header.index,
@@ -163,7 +232,7 @@ fn from_message(message: &LinkMessage) -> Netdev {
         driver: String::new(),
         xdp: None,
         strips_vlan: None,
-        features: features::of(message.header.index),
+        features: None,
         lro: None,
     };
     let mut kind = None;
@@ -182,12 +251,7 @@ fn from_message(message: &LinkMessage) -> Netdev {
         }
     }
     let loopback = || message.header.flags.contains(LinkFlags::Loopback).then(|| "loopback".to_string());
-    let driver = ethtool::driver(&device.name).ok().or(kind).or_else(loopback);
-    device.driver = driver.unwrap_or_else(|| "unknown".to_string());
-    if let Ok((strips_vlan, lro)) = ethtool::vlan_strip_and_lro(&device.name) {
-        device.strips_vlan = Some(strips_vlan);
-        device.lro = Some(lro);
-    }
+    device.driver = kind.or_else(loopback).unwrap_or_else(|| "unknown".to_string());
     device
 }
 

@@ -90,6 +90,18 @@ pub(super) fn dump<M: NetlinkDeserializable>(request: RouteNetlinkMessage, mut t
     }
 }
 
+/// Asks for one thing, which is one message.
+///
+/// # Errors
+/// What the kernel says, or an answer that cannot be read.
+pub(super) fn ask(request: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+    let socket = send(request, 0)?;
+    let (received, _) = socket.recv_from_full()?;
+    let mut answer = None;
+    collect(&received, &mut |message| answer = Some(message))?;
+    answer.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
 /// Requests a change, with further flags of a request (`NLM_F_CREATE` and the like).
 ///
 /// # Errors
