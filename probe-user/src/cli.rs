@@ -161,9 +161,9 @@ pub struct EvidenceArgs {
     /// Time after which the next file of a folder is begun
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration, hide_short_help = true)]
     pub evidence_age: std::time::Duration,
-    /// Connections whose packets are kept
-    #[arg(long, value_name = "EXPR", default_value = "rst.count > 0", requires = "evidence", hide_short_help = true)]
-    pub evidence_filter: String,
+    /// Connections whose packets are kept [default: those of --filter; without it rst.count > 0]
+    #[arg(long, value_name = "EXPR", requires = "evidence", hide_short_help = true)]
+    pub evidence_filter: Option<String>,
 }
 
 /// Options about groups of connections.
@@ -178,9 +178,9 @@ pub struct QueryArgs {
     /// Sort groups by a field, the greatest first, or with :asc the least
     #[arg(long, value_name = "FIELD[:asc]", requires = "by", hide_short_help = true)]
     pub sort: Option<String>,
-    /// Groups at most; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50, requires = "by", hide_short_help = true)]
-    pub limit: usize,
+    /// Groups at most; 0 for all [default: 50 in tables, else all]
+    #[arg(long, value_name = "N", requires = "by", hide_short_help = true)]
+    pub limit: Option<usize>,
     /// Columns of groups, in order (`rstprobe fields --groups`)
     #[arg(long, value_name = "FIELD,...", value_delimiter = ',', requires = "by", hide_short_help = true)]
     pub columns: Vec<String>,

@@ -9,6 +9,7 @@ pub(crate) mod file_identity;
 pub(crate) mod offloaded_checksums;
 pub(crate) mod overwriting;
 pub(crate) mod page;
+pub(crate) mod period_notice;
 pub(crate) mod selection;
 pub(crate) mod top_rows;
 pub(crate) mod view;
