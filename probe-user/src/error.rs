@@ -128,6 +128,25 @@ pub enum RunError {
         /// The id that was probably meant.
         closest: Option<&'static str>,
     },
+    /// A connection is meant by its number, and no capture is named.
+    #[error("`{0}` is the number of a connection; name its capture: `rstprobe explain -r FILE {0}`")]
+    NumberWithoutCapture(String),
+    /// Connections are meant by a condition, and no source is named.
+    #[error(
+        "`{0}` is a condition on connections; name a source: `rstprobe explain -r FILE '{0}'` or `rstprobe explain -i IFACE \
+         '{0}'`"
+    )]
+    ConditionWithoutSource(String),
+    /// What another command explains.
+    #[error("`{id}` is {of}: `rstprobe {by}` has it")]
+    ExplainedElsewhere {
+        /// As typed.
+        id: String,
+        /// What it is.
+        of: String,
+        /// The command, without the program's name.
+        by: String,
+    },
     /// No connection that was seen is meant.
     #[error("{}", no_such_connection(*of))]
     NoSuchConnection {
@@ -192,6 +211,9 @@ impl RunError {
             Self::BrokenPipe => exit::OK,
             Self::Plan(_)
             | Self::Unexplained { .. }
+            | Self::NumberWithoutCapture(_)
+            | Self::ConditionWithoutSource(_)
+            | Self::ExplainedElsewhere { .. }
             | Self::NoSuchConnection { .. }
             | Self::Live(LiveError::NoInterface { .. })
             | Self::OutFile { .. }
@@ -201,7 +223,10 @@ impl RunError {
             | Self::OutFileOver { .. }
             | Self::Evidence { .. }
             | Self::EvidenceOverCapture { .. }
-            | Self::Capture { source: CaptureError::Open { .. }, .. } => exit::USAGE,
+            | Self::Capture {
+                source: CaptureError::Open { .. } | CaptureError::UnknownFormat { .. } | CaptureError::TooShort { .. },
+                ..
+            } => exit::USAGE,
             Self::Live(LiveError::Privilege { .. } | LiveError::Promiscuous { .. }) => exit::PRIVILEGE,
             Self::Live(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,
             Self::Capture { .. }

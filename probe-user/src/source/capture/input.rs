@@ -29,8 +29,7 @@ impl Input {
         if path.as_os_str() == "-" {
             return Self::from_reader(Box::new(io::stdin()));
         }
-        let file =
-            File::open(path).map_err(|source| CaptureError::Open { path: path.display().to_string(), source })?;
+        let file = File::open(path).map_err(|source| CaptureError::Open { source })?;
         Self::from_reader(Box::new(file))
     }
 

@@ -34,8 +34,7 @@ impl Spool {
         let copied = if is_stdin {
             io::copy(&mut io::stdin().lock(), &mut copy)
         } else {
-            let mut from =
-                File::open(path).map_err(|source| CaptureError::Open { path: path.display().to_string(), source })?;
+            let mut from = File::open(path).map_err(|source| CaptureError::Open { source })?;
             io::copy(&mut from, &mut copy)
         };
         copied.map_err(|source| CaptureError::Spool { source })?;
