@@ -6,6 +6,7 @@ pub mod help;
 pub mod report;
 pub mod show;
 mod texts;
+pub mod wrong_source;
 
 use std::path::PathBuf;
 
@@ -28,6 +29,15 @@ pub mod exit {
     pub const PRIVILEGE: u8 = 4;
     /// Kernel, driver or interface cannot do it as asked.
     pub const UNABLE: u8 = 5;
+}
+
+/// A time as it is typed.
+///
+/// # Errors
+/// What would be one.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "no time; write a number and a unit, as in 500ms, 10s, 2m or 1h30m".to_owned())
 }
 
 /// How did this TCP connection end, who ended it, and why?
@@ -66,7 +76,7 @@ pub enum Command {
     Fields(FieldsArgs),
     /// Say what a cause or a finding means, how it looks and what to check next; without an id, list them
     Explain(ExplainArgs),
-    /// Explain a topic: filter, query, zones, evidence, output, capture, live; or the options of a command
+    /// Explain a topic: filter, query, zones, evidence, output, capture, confidence, limits, live; or the options of a command
     Help(HelpArgs),
     /// The same of interfaces: `explain -i IFACE` is turned into it
     #[command(hide = true, override_usage = "rstprobe explain -i <IFACE> [OPTIONS] [EXPR]")]
@@ -114,7 +124,7 @@ pub struct LiveArgs {
     #[arg(long, hide_short_help = true)]
     pub single_buffer: bool,
     /// Drain the kernel table this often (1ms to 10s), not as it fills
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, hide_short_help = true)]
+    #[arg(long, value_name = "TIME", value_parser = duration, hide_short_help = true)]
     pub drain: Option<std::time::Duration>,
     /// New flows of a service per second and CPU that are followed; 0: all
     #[arg(long, value_name = "N", default_value_t = 10_000, hide_short_help = true)]
@@ -159,11 +169,11 @@ pub struct EvidenceArgs {
     #[arg(long, value_name = "SIZE", default_value = "256M", hide_short_help = true)]
     pub evidence_max: String,
     /// Time after which the next file of a folder is begun
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration, hide_short_help = true)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration, hide_short_help = true)]
     pub evidence_age: std::time::Duration,
-    /// Connections whose packets are kept
-    #[arg(long, value_name = "EXPR", default_value = "rst.count > 0", requires = "evidence", hide_short_help = true)]
-    pub evidence_filter: String,
+    /// Connections whose packets are kept [default: those of --filter; without it rst.count > 0]
+    #[arg(long, value_name = "EXPR", requires = "evidence", hide_short_help = true)]
+    pub evidence_filter: Option<String>,
 }
 
 /// Options about groups of connections.
@@ -178,9 +188,9 @@ pub struct QueryArgs {
     /// Sort groups by a field, the greatest first, or with :asc the least
     #[arg(long, value_name = "FIELD[:asc]", requires = "by", hide_short_help = true)]
     pub sort: Option<String>,
-    /// Groups at most; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50, requires = "by", hide_short_help = true)]
-    pub limit: usize,
+    /// Groups at most; 0 for all [default: 50 in tables, else all]
+    #[arg(long, value_name = "N", requires = "by", hide_short_help = true)]
+    pub limit: Option<usize>,
     /// Columns of groups, in order (`rstprobe fields --groups`)
     #[arg(long, value_name = "FIELD,...", value_delimiter = ',', requires = "by", hide_short_help = true)]
     pub columns: Vec<String>,
@@ -272,7 +282,7 @@ pub struct SnapshotArgs {
     #[command(flatten)]
     pub live: LiveArgs,
     /// How long to watch (10s, 2m, 500ms)
-    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub duration: std::time::Duration,
     /// Only connections that meet it: 'rst.count > 0 and fin.count = 0'
     #[arg(long, value_name = "EXPR")]
@@ -320,7 +330,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub zones: ZoneArgs,
     /// Stop by itself after this time
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub duration: Option<std::time::Duration>,
 }
 

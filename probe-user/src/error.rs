@@ -136,6 +136,25 @@ pub enum RunError {
         /// The id that was probably meant.
         closest: Option<&'static str>,
     },
+    /// A connection is meant by its number, and no capture is named.
+    #[error("`{0}` is the number of a connection; name its capture: `rstprobe explain -r FILE {0}`")]
+    NumberWithoutCapture(String),
+    /// Connections are meant by a condition, and no source is named.
+    #[error(
+        "`{0}` is a condition on connections; name a source: `rstprobe explain -r FILE '{0}'` or `rstprobe explain -i IFACE \
+         '{0}'`"
+    )]
+    ConditionWithoutSource(String),
+    /// What another command explains.
+    #[error("`{id}` is {of}: `rstprobe {by}` has it")]
+    ExplainedElsewhere {
+        /// As typed.
+        id: String,
+        /// What it is.
+        of: String,
+        /// The command, without the program's name.
+        by: String,
+    },
     /// No connection that was seen is meant.
     #[error("{}", no_such_connection(*of))]
     NoSuchConnection {
@@ -203,13 +222,19 @@ impl RunError {
             | Self::Capture { source: CaptureError::Open { source, .. }, .. } => of_opening(source),
             Self::Plan(_)
             | Self::Unexplained { .. }
+            | Self::NumberWithoutCapture(_)
+            | Self::ConditionWithoutSource(_)
+            | Self::ExplainedElsewhere { .. }
             | Self::NoSuchConnection { .. }
             | Self::Live(LiveError::NoInterface { .. })
             | Self::Zones { .. }
             | Self::NoSuchName { .. }
             | Self::NoSuchTopic { .. }
             | Self::OutFileOver { .. }
-            | Self::EvidenceOverCapture { .. } => exit::USAGE,
+            | Self::EvidenceOverCapture { .. }
+            | Self::Capture { source: CaptureError::UnknownFormat { .. } | CaptureError::TooShort { .. }, .. } => {
+                exit::USAGE
+            }
             Self::Live(LiveError::Privilege { .. } | LiveError::Promiscuous { .. }) => exit::PRIVILEGE,
             Self::Live(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,
             Self::Capture { .. }
@@ -258,7 +283,7 @@ mod tests {
                 code,
                 "{number}"
             );
-            let open = CaptureError::Open { path: path(), source: source() };
+            let open = CaptureError::Open { source: source() };
             assert_eq!(RunError::Capture { file: path(), source: open }.exit_code(), code, "{number}");
             assert_eq!(RunError::EvidenceEnded { path: path(), source: source() }.exit_code(), 1);
             assert_eq!(RunError::Write { what: what(), source: source() }.exit_code(), 1);

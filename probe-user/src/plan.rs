@@ -255,16 +255,17 @@ impl TryFrom<SnapshotArgs> for WatchPlan {
         if args.json {
             args.format = FormatArg::Json;
         }
+        evidence::of_shown(&mut args.live.evidence, args.filter.as_deref());
         Ok(Self {
             duration: Some(window(args.duration)?),
-            live: args.live.try_into()?,
-            zones: args.zones.file,
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query: query(&args.query, args.rows.all, args.format)?,
                 page: args.page.output.map(|path| PagePlan::new(path, &[])),
                 ..view(args.format, rows(&args.rows), args.json_out, false)
             },
+            live: args.live.try_into()?,
+            zones: args.zones.file,
         })
     }
 }
@@ -276,15 +277,16 @@ impl TryFrom<RunArgs> for WatchPlan {
         if args.json {
             args.format = FormatArg::Ndjson;
         }
+        evidence::of_shown(&mut args.live.evidence, args.filter.as_deref());
         Ok(Self {
             duration: args.duration.map(window).transpose()?,
-            live: args.live.try_into()?,
-            zones: args.zones.file,
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query: query(&QueryArgs::default(), false, args.format)?,
                 ..view(args.format, 20, None, args.format != FormatArg::Json)
             },
+            live: args.live.try_into()?,
+            zones: args.zones.file,
         })
     }
 }
@@ -300,6 +302,8 @@ impl TryFrom<ReadArgs> for ReadPlan {
         let query = query(&args.query, args.rows.all, args.format)?;
         let follow = args.format == FormatArg::Ndjson && args.json_out.is_none() && query.is_none();
         let page = args.page.output.map(|path| PagePlan::new(path, &args.file));
+        evidence::of_shown(&mut args.evidence, args.filter.as_deref());
+        let filter = filter(args.filter)?;
         Ok(Self {
             files: args.file,
             threads: args.threads.map_or(0, NonZeroUsize::get),
@@ -307,7 +311,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
             evidence: evidence::plan(args.evidence)?,
             zones: args.zones.file,
             view: ViewPlan {
-                filter: filter(args.filter)?,
+                filter,
                 query,
                 period: Period::read(args.period.since.as_deref(), args.period.until.as_deref())?,
                 page,

@@ -10,7 +10,7 @@ use super::{CaptureArgs, LiveArgs, ZoneArgs, texts::EXPLAIN};
 #[derive(Args, Debug)]
 #[command(after_help = EXPLAIN)]
 pub struct ExplainArgs {
-    /// Id of a cause or of a finding, such as app_abort; with -r the id that `read FILE`, with the same options about what is
+    /// Id of a cause or of a finding, such as app_abort, or a fact, such as rst.mark; with -r the id that `read FILE`, with the same options about what is
     /// seen, gives a connection, or a condition: of those that meet it the one that lost most
     #[arg(value_name = "ID|EXPR")]
     pub id: Option<String>,
@@ -47,7 +47,7 @@ pub struct ExplainLiveArgs {
     #[command(flatten)]
     pub zones: ZoneArgs,
     /// How long to watch (10s, 2m, 500ms)
-    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = super::duration)]
     pub duration: std::time::Duration,
     /// How to print it
     #[arg(long, value_enum, default_value_t = ExplainFormatArg::Table)]

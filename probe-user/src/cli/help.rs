@@ -9,7 +9,7 @@ use crate::filter;
 type Topic = (&'static str, &'static str, Option<&'static str>);
 
 /// All topics, in the order in which they are listed.
-const TOPICS: [Topic; 7] = [
+const TOPICS: [Topic; 9] = [
     ("filter", "the language of --filter, --evidence-filter and --having, and every field", None),
     (
         "query",
@@ -20,6 +20,8 @@ const TOPICS: [Topic; 7] = [
     ("evidence", "the packets behind each reset: --evidence", Some(include_str!("help/evidence.txt"))),
     ("output", "formats, streams, width, colours, exit codes", Some(include_str!("help/output.txt"))),
     ("capture", "reading captures: formats, encapsulations, checksums, timers", Some(include_str!("help/capture.txt"))),
+    ("confidence", "how sure a verdict is, and how often each was right", Some(include_str!("help/confidence.txt"))),
+    ("limits", "what is not seen, estimated or only counted", Some(include_str!("help/limits.txt"))),
     ("live", "watching interfaces: modes, depth, datapath, hosts, floods", Some(include_str!("help/live.txt"))),
 ];
 
@@ -32,7 +34,7 @@ pub fn on(topic: &str) -> Option<String> {
 
 /// Every topic with one line, and how to come to the options of commands.
 pub fn topics() -> String {
-    let line = |(name, meaning, _): &Topic| format!("  {name:10}{meaning}\n");
+    let line = |(name, meaning, _): &Topic| format!("  {name:12}{meaning}\n");
     let all: String = TOPICS.iter().map(line).collect();
     format!(
         "Topics, as in `rstprobe help filter`:\n{all}\n`rstprobe help COMMAND` has the options of a command, `rstprobe --help` the commands.\n"

@@ -23,6 +23,7 @@ What a running rstprobe uses is never removed.";
 pub(super) const EXPLAIN: &str = "Examples:
   rstprobe explain                     every cause and every finding, with one line each
   rstprobe explain keepalive_race      what happened, how it looks, what to check next
+  rstprobe explain rst.mark            a fact that verdicts rest on, and its values
   rstprobe explain -r c.pcap 17        connection 17: its segments, its verdict and what that rests on
   rstprobe explain -r c.pcap 'cause = app_abort'      the one that lost most of those that meet a condition
   rstprobe explain -r c.pcap 17 --format html > 17.html

@@ -11,7 +11,7 @@ use crate::{
         Explanation, Segments,
         ladder::{Completeness, SeenSegment, key},
         next_step::{Neighbours, Origin},
-        search::Search,
+        search::{Found, Search},
     },
     output,
     output::{counters, offloaded_checksums},
@@ -38,13 +38,23 @@ const LATE_NS: u64 = 5_000_000_000;
 /// A connection that is not there; a capture that cannot be read to its end, after the explanation has been printed.
 pub(super) fn explain(plan: &ExplainPlan) -> Result<(), RunError> {
     let captures = Captures::open(plan)?;
-    let (found, of, read) = captures.find(&plan.which);
-    let Some(one) = found else { return read.and(Err(RunError::NoSuchConnection { of })) };
+    let (found, read) = captures.find(&plan.which);
+    say_choice(&found);
+    let Found { best: Some((one, ())), .. } = found else {
+        return read.and(Err(RunError::NoSuchConnection { of: found.seen }));
+    };
     let (segments, files) = captures.segments(&one);
     let from_stdin = files.iter().any(|file| file == "-");
     let CapturePlan { words: options, vxlan_ports, .. } = plan.capture.clone();
     let origin = if from_stdin { Origin::StandardInput } else { Origin::Files { names: files, options, vxlan_ports } };
     print(&Explanation::new(one, segments, &origin), plan.format).and(read)
+}
+
+/// Says of how many it was chosen.
+pub(super) fn say_choice<T>(found: &Found<T>) {
+    if let Some(choice) = found.choice() {
+        output::say(&format!("rstprobe: {choice}"));
+    }
 }
 
 /// Prints it as asked.
@@ -104,8 +114,8 @@ impl<'a> Captures<'a> {
         })
     }
 
-    /// The connection that is meant, how many there are, and whether the captures could be read to their end.
-    fn find(&self, which: &Which) -> (Option<Connection>, usize, Result<(), RunError>) {
+    /// The connection that is meant, and whether the captures could be read to their end.
+    fn find(&self, which: &Which) -> (Found<()>, Result<(), RunError>) {
         let mut search = match which {
             Which::Id(id) => Search::by_id(*id),
             Which::Meets(filter) => Search::by_filter(filter.as_ref()),
@@ -128,8 +138,7 @@ impl<'a> Captures<'a> {
         let not_understood =
             counters::not_understood(&accounting).map_or(Ok(()), |what| Err(RunError::LinkTypes(what)));
         let read = read.and(not_understood);
-        let (found, of) = search.finish();
-        (found.map(|(one, ())| one), of, read)
+        (search.finish(), read)
     }
 
     /// The segments of its flow, from its start until late ones cannot come any more or another connection takes its ports;

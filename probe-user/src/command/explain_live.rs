@@ -70,9 +70,10 @@ async fn watch(plan: &ExplainLivePlan) -> Result<(), RunError> {
     if refused > 0 {
         output::say(&format!("rstprobe: {refused} segments found no room; ladders may lack some of theirs"));
     }
-    let (found, of) = search.finish();
+    let found = search.finish();
     outcome.and(closed.drained)?;
-    let (one, (seen, beyond)) = found.ok_or(RunError::NoSuchConnection { of })?;
+    explain_connection::say_choice(&found);
+    let (one, (seen, beyond)) = found.best.ok_or(RunError::NoSuchConnection { of: found.seen })?;
     let completeness = match plan.live.datapath {
         DataPath::Count => Completeness::Counted,
         DataPath::AfXdp { .. } => Completeness::Captured,

@@ -28,6 +28,12 @@ pub fn refuse_file(file: &str) -> ExitCode {
     ExitCode::from(exit::USAGE)
 }
 
+/// Says what was meant by a source, or a format, that the command has not.
+pub fn refuse_source(meant: &str) -> ExitCode {
+    output::say(&format!("rstprobe: {meant}"));
+    ExitCode::from(exit::USAGE)
+}
+
 /// Prints help, in colour where people look.
 pub fn print_help(help: &StyledStr) -> ExitCode {
     let text = if output::style(0).color { help.ansi().to_string() } else { help.to_string() };

@@ -16,12 +16,14 @@ Comparisons, joined by and, or, not and parentheses (also && || !):
   rst.count > 0 and ct.count = 0               RST without a connection
   rst.count.srv > 0 and server.port in {80, 443, 8000..8999}
   cause = app_abort and confidence >= medium
+  lossy and server = 192.0.2.7:443             lost a request, a response or part of a transfer of this server
   client = 10.0.0.0/8 and not server.ip in {10.0.0.0/8, fd00::/8}
   duration > 30s or idle_gap >= 5m
   history contains \"Rr\"
 
 Relations: = (or ==), !=, <, <=, >, >=, in {A, B, FIRST..LAST}, not in, contains. ip and port are those of either side; \
-ip != A means that neither is A. .clt and .srv are the client's and the server's, without them a count is the sum. What a \
+ip != A means that neither is A. An address as it is printed, 192.0.2.7:443 or [2001:db8::1]:443, is that address and \
+that port of one end. lossy alone is impact in {request_lost, response_lost, transfer_cut}. .clt and .srv are the client's and the server's, without them a count is the sum. What a \
 record has no value of (idle_gap of one that was not idle) fits no comparison; not and not in turn that round. Bytes may have K, M, G or T, times have \
 ns, us, ms, s, m, h or d.
 
@@ -94,7 +96,7 @@ mod tests {
     fn every_example_of_the_help_is_one() {
         let examples = LANGUAGE.lines().filter(|line| line.starts_with("  "));
         let examples: Vec<_> = examples.map(|line| line.trim().split("   ").next().expect("a part")).collect();
-        assert_eq!(examples.len(), 7);
+        assert_eq!(examples.len(), 8);
         for example in examples {
             example.parse::<Filter>().unwrap_or_else(|error| panic!("{error}"));
         }

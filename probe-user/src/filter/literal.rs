@@ -1,7 +1,7 @@
 //! Literals: numbers, times, prefixes and text as they are written in expressions.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -114,6 +114,12 @@ pub(super) fn prefix(text: &str) -> Option<IpNet> {
     };
     let net = mapped.and_then(|(four, len)| Ipv4Net::new(four, len).ok()).map_or(net, IpNet::V4);
     Some(net.trunc())
+}
+
+/// An address and its port, as both are printed: `10.0.0.1:443`, `[2001:db8::1]:443`.
+pub(super) fn endpoint(text: &str) -> Option<(IpNet, u16)> {
+    let endpoint: SocketAddr = text.parse().ok()?;
+    Some((IpNet::from(endpoint.ip().to_canonical()), endpoint.port()))
 }
 
 /// A prefix as [`prefix`] reads it; an address without its length.

@@ -4,6 +4,7 @@ use super::error::{FilterError, closest, listed};
 use super::expr::{Comparison, Expr, Relation, Values};
 use super::literal;
 use super::schema::{Schema, ValueKind};
+use super::span::Span;
 use super::token::{Kind as Token, Token as Placed, tokens};
 use crate::record::{Unit, Word};
 
@@ -110,7 +111,13 @@ impl<'a> Parser<'a> {
     }
 
     fn comparison<S: Schema>(&mut self) -> Result<Expr<S>, FilterError> {
-        let field = self.field()?;
+        if let Token::Word(word) = self.peek().kind
+            && let Some(expression) = S::shorthand(word)
+        {
+            self.pass();
+            return parse(expression);
+        }
+        let field: S = self.field()?;
         self.pass();
         // `x not in {..}` as people say it.
         let is_negated = self.is_word("not") && {
@@ -122,8 +129,10 @@ impl<'a> Parser<'a> {
         };
         let relation = self.relation(field)?;
         self.pass();
-        let values = self.values(field, relation)?;
-        let comparison = Expr::Comparison(Comparison { field, relation, values });
+        let comparison = match field.value_kind() {
+            ValueKind::Address => self.addresses(field, relation)?,
+            _ => Expr::Comparison(Comparison { field, relation, values: self.values(field, relation)? }),
+        };
         Ok(if is_negated { Expr::Not(Box::new(comparison)) } else { comparison })
     }
 
@@ -167,17 +176,40 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// A comparison of addresses. One with its port, as both are printed, is compared as two fields of one end.
+    fn addresses<S: Schema>(&mut self, field: S, relation: Relation) -> Result<Expr<S>, FilterError> {
+        let one = |this: &Self, text: &str| {
+            let known = literal::prefix(text).map(|prefix| (prefix, None));
+            known.or_else(|| literal::endpoint(text).map(|(ip, port)| (ip, Some(port)))).ok_or_else(|| {
+                this.expected(
+                    "an address, with a port or without, or a prefix such as 10.0.0.1, 10.0.0.0/8 or fd00::/8",
+                )
+            })
+        };
+        let values = self.each(relation, field, one)?;
+        let plain: Vec<_> = values.iter().filter(|(_, port)| port.is_none()).map(|(prefix, _)| *prefix).collect();
+        if plain.len() == values.len() {
+            return Ok(Expr::Comparison(Comparison { field, relation, values: Values::Prefixes(plain) }));
+        }
+        let equal = |field, values| Expr::Comparison(Comparison { field, relation: Relation::Equal, values });
+        let mut any: Vec<_> = plain.into_iter().map(|prefix| equal(field, Values::Prefixes(vec![prefix]))).collect();
+        for (ip, port) in values.iter().filter_map(|(ip, port)| Some((*ip, u64::from((*port)?)))) {
+            let port = Values::Numbers(Unit::Count, vec![Span { first: port, last: port }]);
+            let of_end = |[of_ip, of_port]: [S; 2]| {
+                Expr::And(vec![equal(of_ip, Values::Prefixes(vec![ip])), equal(of_port, port.clone())])
+            };
+            any.extend(field.ends().into_iter().map(of_end));
+        }
+        let expr = if any.len() == 1 { any.swap_remove(0) } else { Expr::Or(any) };
+        Ok(if relation == Relation::NotEqual { Expr::Not(Box::new(expr)) } else { expr })
+    }
+
     /// What stands to the right of the relation.
     fn values<S: Schema>(&mut self, field: S, relation: Relation) -> Result<Values, FilterError> {
         match field.value_kind() {
             ValueKind::Number(unit, most) => self.numbers(field, relation, unit, most),
-            ValueKind::Address => {
-                let one = |this: &Self, text: &str| {
-                    literal::prefix(text)
-                        .ok_or_else(|| this.expected("an address or prefix such as 10.0.0.1, 10.0.0.0/8 or fd00::/8"))
-                };
-                self.each(relation, field, one).map(Values::Prefixes)
-            }
+            // Of these [`Self::addresses`] makes more than one comparison.
+            ValueKind::Address => Err(self.expected("an address")),
             ValueKind::Words { all, .. } => {
                 let all = all();
                 let one = |this: &Self, text: &str| {

@@ -8,6 +8,9 @@ use crate::record::{
     field_table::{FieldRef, all_names},
 };
 
+/// The word for connections that lost something, as `lossy.count` of groups counts them, and what it stands for.
+const LOSSY: (&str, &str) = ("lossy", "impact in {request_lost, response_lost, transfer_cut}");
+
 /// What a field is compared with.
 #[derive(Clone, Copy)]
 pub(crate) enum ValueKind {
@@ -40,6 +43,15 @@ pub(crate) trait Schema: Copy + PartialEq + fmt::Debug + 'static {
     fn names() -> Vec<&'static str>;
     /// The command that lists them.
     const LISTED_BY: &'static str;
+    /// Address and port of the same end, for each end that an address field is about: both of `ip`, one of `server.ip`. None
+    /// where addresses have no ports.
+    fn ends(self) -> Vec<[Self; 2]> {
+        Vec::new()
+    }
+    /// The expression that a word alone stands for.
+    fn shorthand(_word: &str) -> Option<&'static str> {
+        None
+    }
     /// How a word of another tool would be written.
     fn translated(_word: &str) -> Option<&'static str> {
         None
@@ -52,6 +64,21 @@ impl Schema for FieldRef {
 
     fn translated(word: &str) -> Option<&'static str> {
         translated(word)
+    }
+
+    fn ends(self) -> Vec<[Self; 2]> {
+        let names: &[[&str; 2]] = match self.name() {
+            "ip" => &[["client.ip", "client.port"], ["server.ip", "server.port"]],
+            "client.ip" => &[["client.ip", "client.port"]],
+            "server.ip" => &[["server.ip", "server.port"]],
+            _ => &[],
+        };
+        let end = |[ip, port]: &[&str; 2]| Some([Self::find(ip)?, Self::find(port)?]);
+        names.iter().filter_map(end).collect()
+    }
+
+    fn shorthand(word: &str) -> Option<&'static str> {
+        word.eq_ignore_ascii_case(LOSSY.0).then_some(LOSSY.1)
     }
 
     fn find(name: &str) -> Option<Self> {
@@ -75,5 +102,18 @@ impl Schema for FieldRef {
 
     fn names() -> Vec<&'static str> {
         all_names().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Impact;
+
+    #[test]
+    fn lossy_names_every_impact_that_is_a_loss() {
+        let words: Vec<&str> =
+            Impact::ALL.iter().filter(|impact| impact.is_loss()).map(|impact| impact.as_str()).collect();
+        assert_eq!(LOSSY.1, format!("impact in {{{}}}", words.join(", ")));
     }
 }

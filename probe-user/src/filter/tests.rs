@@ -10,7 +10,7 @@ use crate::record::{
 };
 use crate::{
     aggregate::tests::connection,
-    record::{Basis, Cause, Closing, Confidence, ConnState, Opening, ResetBy, Side},
+    record::{Basis, Cause, Closing, Confidence, ConnState, Impact, Opening, ResetBy, Side},
 };
 use expr::{Comparison, Expr, Relation, Values};
 use span::Span;
@@ -104,6 +104,49 @@ fn addresses_of_both_families() {
     one.resp = "[fd00::2]:443".parse().expect("an address");
     holds("server = fd00::/8 and ip = fd00::2 and client = 10.0.0.0/8", &one);
     fails("server = 0.0.0.0/0", &one);
+}
+
+#[test]
+fn an_address_as_it_is_printed_is_address_and_port_of_one_end() {
+    let mut one = reset();
+    (one.orig, one.resp) = ("10.0.0.1:4000".parse().expect("an end"), "10.0.0.2:80".parse().expect("an end"));
+    for text in [
+        "server = 10.0.0.2:80",
+        "client.ip = 10.0.0.1:4000 and ip = 10.0.0.2:80",
+        "ip in {10.0.0.9, 10.0.0.1:4000}",
+        "server in {10.0.0.2:81, 10.0.0.0/8}",
+        "server != 10.0.0.2:81 and server = [::ffff:10.0.0.2]:80",
+        "server not in {10.0.0.2:81}",
+    ] {
+        holds(text, &one);
+    }
+    // Address of the one end, port of the other.
+    for text in ["ip = 10.0.0.2:4000", "server = 10.0.0.2:81", "client = 10.0.0.2:80", "server != 10.0.0.2:80"] {
+        fails(text, &one);
+    }
+    one.orig = "[2001:db8::1]:443".parse().expect("an end");
+    holds("client = [2001:db8::1]:443", &one);
+    let shown = |text: &str| text.parse::<Filter>().expect(text).to_string();
+    assert_eq!(shown("server=10.0.0.2:80"), "server.ip = 10.0.0.2 and server.port = 80");
+    assert_eq!(
+        shown("ct.count=1 and ip != 10.0.0.2:80"),
+        "ct.count = 1 and not (client.ip = 10.0.0.2 and client.port = 80 or server.ip = 10.0.0.2 and server.port = 80)"
+    );
+    for text in ["server = 10.0.0.0/8:80", "server = [2001:db8::1]", "server = 10.0.0.2:99999"] {
+        assert!(text.parse::<Filter>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn lossy_stands_for_the_impacts_that_are_losses() {
+    let mut one = reset();
+    for (impact, is_lossy) in [(Impact::RequestLost, true), (Impact::TransferCut, true), (Impact::None, false)] {
+        one.verdict.impact = impact;
+        assert_eq!("lossy".parse::<Filter>().expect("a filter").matches(&one), is_lossy);
+        assert_eq!("ct.count < 9 and not LOSSY".parse::<Filter>().expect("a filter").matches(&one), !is_lossy);
+    }
+    let error = "lossy > 0".parse::<Filter>().expect_err("no number").to_string();
+    assert!(error.starts_with("expected `and`, `or` or the end, found `>`"), "{error}");
 }
 
 #[test]
@@ -239,7 +282,7 @@ fn errors_name_the_thing_its_place_and_what_would_be_right() {
         (
             "ip = 10.0.0",
             "10.0.0",
-            "expected an address or prefix such as 10.0.0.1, 10.0.0.0/8 or fd00::/8, found `10.0.0`",
+            "expected an address, with a port or without, or a prefix such as 10.0.0.1, 10.0.0.0/8 or fd00::/8, found `10.0.0`",
         ),
         ("port in {80 443}", "443", "expected `,` or `}`, found `443`"),
         ("port in {}", "}", "expected a value for `port`, found `}`"),

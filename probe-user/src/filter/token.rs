@@ -82,7 +82,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
 
 /// Characters of names, numbers, addresses, prefixes and points in time.
 fn is_of_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '/' | '-' | '+' | '%' | '^')
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '/' | '-' | '+' | '%' | '^' | '[' | ']')
 }
 
 #[cfg(test)]

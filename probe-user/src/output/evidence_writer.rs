@@ -17,6 +17,7 @@ use probe_ebpf::layout::Segment;
 
 use crate::{
     error::RunError,
+    output,
     output::{evidence_files as files, evidence_files::Files},
     printable,
 };
@@ -164,9 +165,20 @@ impl Evidence {
         drop(sender);
         let written = writer.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it panicked")));
         let not_written = unwritten.frames.load(Relaxed);
-        let accounting = EvidenceAccounting { collected: collector.stats(), not_written, snapshots: (0, 0) };
+        let stats = collector.stats();
+        if written.is_ok() {
+            let (packets, connections) = (stats.frames.saturating_sub(not_written), stats.connections);
+            output::say(&format!("rstprobe: {path}: {}", contents(packets, connections)));
+        }
+        let accounting = EvidenceAccounting { collected: stats, not_written, snapshots: (0, 0) };
         (accounting, written.map_err(|source| RunError::EvidenceEnded { path, source }))
     }
+}
+
+/// What the evidence holds, for people.
+fn contents(packets: u64, connections: u64) -> String {
+    let plural = |count: u64| if count == 1 { "" } else { "s" };
+    format!("{packets} packet{} of {connections} connection{}", plural(packets), plural(connections))
 }
 
 /// The thread: writes until nothing more comes. After an error everything is counted as unwritten.
@@ -189,4 +201,16 @@ fn write(mut files: Files, orders: &Receiver<Order>, unwritten: &Unwritten) -> i
         }
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_packet_is_no_packets() {
+        assert_eq!(contents(1, 1), "1 packet of 1 connection");
+        assert_eq!(contents(0, 0), "0 packets of 0 connections");
+        assert_eq!(contents(33, 2), "33 packets of 2 connections");
+    }
 }

@@ -10,6 +10,7 @@ pub(crate) mod file_identity;
 pub(crate) mod offloaded_checksums;
 pub(crate) mod overwriting;
 pub(crate) mod page;
+pub(crate) mod period_notice;
 pub(crate) mod private_files;
 pub(crate) mod selection;
 pub(crate) mod top_rows;

@@ -81,12 +81,19 @@ impl PageFile {
         let Some(file) = self.file else { return stdout.print(&html) };
         file.write_text(&html)?;
         output::say(&format!(
-            "rstprobe: {}: {} KiB, {} findings, {} connections",
+            "rstprobe: {}: {} KiB, {} finding{}, {} connection{}",
             printable::path(&self.plan.path),
             html.len().div_ceil(1024),
             findings,
-            snapshot.aggregate.totals.connections
+            plural(findings as u64),
+            snapshot.aggregate.totals.connections,
+            plural(snapshot.aggregate.totals.connections)
         ));
         Ok(())
     }
+}
+
+/// The ending of what is so many.
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     aggregate::{CaptureLoss, Habits, Pending},
-    plan::{Format, ViewPlan},
+    plan::{Format, PlanError, ViewPlan},
     query::Rows,
     record::Connection,
     report::{
@@ -22,7 +22,8 @@ use crate::{
     error::RunError,
     output,
     output::{
-        OutFile, amendments::Amendments, page::PageFile, selection::Selection, top_rows::TopRows, writer::Stdout,
+        OutFile, amendments::Amendments, page::PageFile, period_notice, selection::Selection, top_rows::TopRows,
+        writer::Stdout,
     },
 };
 
@@ -106,6 +107,12 @@ impl View {
     /// What comes before the first connection; `begin_ns` is the time of the first frame.
     pub(crate) fn begin(&mut self, begin_ns: u64) -> Result<(), RunError> {
         self.period = self.plan.period.resolved(begin_ns, begin_ns);
+        if let [Some(since), Some(until)] = self.period
+            && since >= until
+        {
+            let [since, until] = [since, until].map(period_notice::shown);
+            return Err(RunError::Plan(PlanError::EmptyPeriod { since, until }));
+        }
         self.selection.restrict(self.period);
         match self.plan.format {
             Format::Table if self.plan.follow => self.stdout.print(&line::heading(self.style)),
@@ -253,6 +260,9 @@ impl View {
                 self.stdout.print(&(grouped::table_of(&grouped, style) + &table::prose(&lost, style)))
             }
         };
+        if more > 0 && self.plan.format != Format::Table {
+            output::say(&format!("rstprobe: {more} more groups are not printed (--limit {}; 0 has all)", query.limit));
+        }
         let is_whole = lost.trim_start().starts_with(losses::NOTHING_LOST) && quality.notices().is_empty();
         if self.plan.format != Format::Table && !is_whole {
             output::say(lost.trim());
@@ -328,6 +338,9 @@ impl View {
         flood: Flood,
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
+        if let Some(notice) = period_notice::outside(self.period, window.start_ns, window.end_ns) {
+            output::say(&notice);
+        }
         window.has_no_tcp = books.iter().any(|(name, count)| *name == "tcp" && *count == 0);
         if self.groups.is_some() || self.page.is_some() {
             self.add_waiting();

@@ -70,7 +70,10 @@ pub enum PlanError {
     )]
     NoEnd(String),
     /// A period without any time in it.
-    #[error("--since {since} is not before --until {until}: no connection starts in between")]
+    #[error(
+        "--since {since} is not before --until {until}: no connection starts in between. Beyond midnight, write \
+         both with their day, such as 2026-11-21T23:00:00Z"
+    )]
     EmptyPeriod {
         /// From then on.
         since: String,

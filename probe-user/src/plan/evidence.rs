@@ -23,6 +23,16 @@ pub struct EvidencePlan {
     pub of: Filter,
 }
 
+/// Connections whose packets are kept where neither `--evidence-filter` nor `--filter` says which.
+const RESETS: &str = "rst.count > 0";
+
+/// Keeps the packets of those connections that are shown, unless others are asked for.
+pub(super) fn of_shown(args: &mut EvidenceArgs, filter: Option<&str>) {
+    if args.evidence_filter.is_none() {
+        args.evidence_filter = filter.map(str::to_owned);
+    }
+}
+
 pub(super) fn plan(args: EvidenceArgs) -> Result<Option<EvidencePlan>, PlanError> {
     let Some(path) = args.evidence else { return Ok(None) };
     let Some(max_bytes) = parse_bytes(&args.evidence_max).filter(|size| (64 << 10..=1 << 40).contains(size)) else {
@@ -32,7 +42,7 @@ pub(super) fn plan(args: EvidenceArgs) -> Result<Option<EvidencePlan>, PlanError
         return Err(PlanError::EvidenceAge(args.evidence_age));
     }
     let refused = |source| PlanError::Filter { option: "--evidence-filter", source };
-    let of = args.evidence_filter.parse().map_err(refused)?;
+    let of = args.evidence_filter.as_deref().unwrap_or(RESETS).parse().map_err(refused)?;
     let is_file = path.extension().is_some_and(|extension| extension == "pcapng");
     Ok(Some(EvidencePlan { path, is_file, max_bytes, max_age: args.evidence_age, of }))
 }
@@ -61,6 +71,15 @@ mod tests {
         assert_eq!((folder.is_file, folder.max_bytes), (false, 1 << 30));
         assert_eq!(folder.of.to_string(), "rst.count > 0");
         assert!(evidence(&["x.pcapng"]).expect("valid").is_file);
+    }
+
+    #[test]
+    fn packets_are_those_of_what_is_shown_unless_others_are_asked_for() {
+        let of = |more: &[&str]| evidence(more).expect("valid").of.to_string();
+        assert_eq!(of(&["d", "--filter", "client = 10.0.0.1"]), "client.ip = 10.0.0.1");
+        assert_eq!(of(&["d", "--filter", "ct.count = 1", "--evidence-filter", "fin.count > 0"]), "fin.count > 0");
+        let error = evidence(&["d", "--filter", "rst"]).expect_err("refused").to_string();
+        assert!(error.starts_with("--filter: "), "named as it was typed: {error}");
     }
 
     #[test]

@@ -62,13 +62,21 @@ impl Period {
     /// Reads what was typed.
     ///
     /// # Errors
-    /// [`PlanError::TimePoint`] for what is no point in time.
+    /// [`PlanError::TimePoint`] for what is no point in time, [`PlanError::EmptyPeriod`] for two times of day of which the second
+    /// is not later.
     pub(super) fn read(since: Option<&str>, until: Option<&str>) -> Result<Self, PlanError> {
         let one = |option, text: Option<&str>| {
             let refused = |text: &str| PlanError::TimePoint { option, text: text.to_owned() };
             text.map(|text| TimePoint::read(text).ok_or_else(|| refused(text))).transpose()
         };
-        Ok(Self { since: one("--since", since)?, until: one("--until", until)? })
+        let period = Self { since: one("--since", since)?, until: one("--until", until)? };
+        if let (Some(TimePoint::OfDay(from)), Some(TimePoint::OfDay(to))) = (period.since, period.until)
+            && from >= to
+        {
+            let [since, until] = [since, until].map(|text| format!("{} of one day", text.unwrap_or_default()));
+            return Err(PlanError::EmptyPeriod { since, until });
+        }
+        Ok(period)
     }
 
     /// Whether it takes the end of the capture to know it.
@@ -76,8 +84,13 @@ impl Period {
         [self.since, self.until].iter().flatten().any(|one| matches!(one, TimePoint::BeforeEnd(_)))
     }
 
-    /// Nanoseconds since 1970 from which on, and before which, for a capture that begins and ends then.
+    /// Nanoseconds since 1970 from which on, and before which, for a capture that begins and ends then. Two times of day are of
+    /// one day, that on which the capture begins.
     pub fn resolved(&self, begin_ns: u64, end_ns: u64) -> [Option<u64>; 2] {
+        if let (Some(TimePoint::OfDay(since)), Some(TimePoint::OfDay(until))) = (self.since, self.until) {
+            let day = begin_ns / DAY * DAY;
+            return [since, until].map(|of_day| Some(day.saturating_add(of_day)));
+        }
         [self.since, self.until].map(|one| one.map(|one| one.resolved(begin_ns, end_ns)))
     }
 }
@@ -104,6 +117,20 @@ mod tests {
         }
         let error = Period::read(None, Some("noon")).expect_err("refused").to_string();
         assert!(error.starts_with("--until noon: ") && error.contains("14:05"), "{error}");
+    }
+
+    #[test]
+    fn two_times_of_day_are_of_the_day_on_which_the_capture_begins() {
+        let hour = DAY / 24;
+        let period = Period::read(Some("08:00"), Some("11:00")).expect("a period");
+        assert_eq!(
+            period.resolved(10 * DAY + 22 * hour, 11 * DAY),
+            [Some(10 * DAY + 8 * hour), Some(10 * DAY + 11 * hour)]
+        );
+        for (since, until) in [("11:00", "10:00"), ("10:00", "10:00"), ("23:00", "01:00")] {
+            let error = Period::read(Some(since), Some(until)).expect_err("refused").to_string();
+            assert!(error.starts_with(&format!("--since {since} of one day is not before --until {until}")), "{error}");
+        }
     }
 
     #[test]

@@ -69,3 +69,14 @@ fn run_follows_unless_one_document_is_wanted() {
     assert!(!plan("rstprobe run -i a --format json").expect("valid").view.follow);
     assert_eq!(plan("rstprobe run -i a").expect("valid").duration, None);
 }
+
+#[test]
+fn tables_have_fifty_groups_and_what_programs_read_has_all() {
+    let limit = |line: &str| plan(line).expect("valid").view.query.expect("asked for").limit;
+    assert_eq!(limit("rstprobe snapshot -i a --by client"), 50);
+    assert_eq!(limit("rstprobe snapshot -i a --by client --all"), 0);
+    for format in ["csv", "json", "ndjson"] {
+        assert_eq!(limit(&format!("rstprobe snapshot -i a --by client --format {format}")), 0, "{format}");
+        assert_eq!(limit(&format!("rstprobe snapshot -i a --by client --format {format} --limit 7")), 7, "{format}");
+    }
+}

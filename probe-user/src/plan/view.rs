@@ -9,6 +9,9 @@ use crate::{
     query::Query,
 };
 
+/// Groups of a table unless `--limit` says how many.
+const GROUPS_OF_A_TABLE: usize = 50;
+
 /// What to print.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
@@ -111,12 +114,9 @@ pub(super) fn query(args: &QueryArgs, is_all: bool, format: FormatArg) -> Result
         _ => {}
     }
     let Some(by) = &args.by else { return Ok(None) };
-    let query = Query::read(
-        by,
-        args.having.as_deref(),
-        args.sort.as_deref(),
-        if is_all { 0 } else { args.limit },
-        &args.columns,
-    )?;
+    // Programs read the other formats: they get all unless they ask for fewer.
+    let usual = if format == FormatArg::Table { GROUPS_OF_A_TABLE } else { 0 };
+    let limit = if is_all { 0 } else { args.limit.unwrap_or(usual) };
+    let query = Query::read(by, args.having.as_deref(), args.sort.as_deref(), limit, &args.columns)?;
     Ok(Some(query))
 }

@@ -12,8 +12,8 @@ use crate::record::{
     field_table::{FIELDS, FieldRef},
 };
 
-/// Step of `--by time` when none is named.
-const STEP: Duration = Duration::from_mins(1);
+/// Step of `--by time` when none is named, nanoseconds.
+const STEP_NS: u64 = 60_000_000_000;
 
 /// What is grouped by.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -57,18 +57,17 @@ impl By {
     /// Reads a key, such as `client`, `cause` or `time:10s`.
     ///
     /// # Errors
-    /// [`QueryError::By`] when nothing is grouped by that.
+    /// [`QueryError::By`] when nothing is grouped by that, [`QueryError::Step`] for a step that is no time.
     pub(super) fn read(text: &str) -> Result<Self, QueryError> {
         let text = text.trim();
         let unknown = || QueryError::By { key: text.to_owned(), known: known().join(", ") };
         if let Some(step) = text.strip_prefix("time") {
             let step = match step.strip_prefix(':') {
-                Some(step) => humantime::parse_duration(step).map_err(|_| unknown())?,
-                None if step.is_empty() => STEP,
+                Some(step) => step_ns(step).ok_or_else(|| QueryError::Step(step.to_owned()))?,
+                None if step.is_empty() => STEP_NS,
                 None => return Err(unknown()),
             };
-            let ns = u64::try_from(step.as_nanos()).ok().filter(|ns| *ns > 0).ok_or_else(unknown)?;
-            return Ok(Self::Time(ns));
+            return Ok(Self::Time(step));
         }
         match text {
             "client" => Ok(Self::Client),
@@ -163,6 +162,12 @@ impl fmt::Display for KeyPart {
             Self::Word(word) => f.write_str(word),
         }
     }
+}
+
+/// A step as it is typed, nanoseconds; `None` for what is no time, or none at all.
+fn step_ns(text: &str) -> Option<u64> {
+    let ns = humantime::parse_duration(text).ok()?.as_nanos();
+    u64::try_from(ns).ok().filter(|ns| *ns > 0)
 }
 
 /// Digits of a second that steps of so many nanoseconds differ in.

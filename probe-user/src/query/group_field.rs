@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{By, Row};
+use super::{By, Row, group_field_hint};
 use crate::{
     aggregate::Totals,
     filter::{Schema, ValueKind},
@@ -87,6 +87,10 @@ impl Schema for GroupRef {
         }
     }
 
+    fn translated(word: &str) -> Option<&'static str> {
+        group_field_hint::meant(word)
+    }
+
     fn names() -> Vec<&'static str> {
         GROUP_FIELDS.iter().map(|field| field.name).collect()
     }
@@ -95,16 +99,6 @@ impl Schema for GroupRef {
 fn causes() -> Vec<Word> {
     let word = |cause: &Cause| Word { name: cause.id(), number: *cause as u8, meaning: cause.meaning() };
     Cause::ALL.iter().map(word).collect()
-}
-
-/// What helps who typed an unknown name.
-pub(super) fn hint(name: &str) -> String {
-    let distance = |known: &&&str| strsim::osa_distance(&name.to_ascii_lowercase(), known);
-    let names = GroupRef::names();
-    match names.iter().min_by_key(distance).filter(|known| distance(known) <= name.len() / 3 + 1) {
-        Some(known) => format!("did you mean `{known}`?"),
-        None => format!("it can be {}", names.join(", ")),
-    }
 }
 
 /// Columns unless others are named.

@@ -7,6 +7,7 @@
 
 mod by;
 mod group_field;
+mod group_field_hint;
 mod having;
 mod overview;
 mod rows;
@@ -19,7 +20,7 @@ pub use overview::{Overview, OverviewRows};
 pub use rows::{Row, Rows};
 pub use time_steps::{StepRows, TimeSteps};
 
-use crate::filter::FilterError;
+use crate::filter::{FilterError, Schema};
 
 /// What a query asks.
 #[derive(Clone, PartialEq, Debug)]
@@ -47,6 +48,11 @@ pub enum QueryError {
         /// What it can be.
         known: String,
     },
+    /// A step of time that is none.
+    #[error(
+        "--by time:{0}: the step is no time; write a number and a unit, from 1ns on, as in time:10s, time:5m or time:1h"
+    )]
+    Step(String),
     /// More keys than two.
     #[error("--by {0}: one key, or two with a comma between them")]
     Keys(String),
@@ -138,7 +144,7 @@ fn field(option: &'static str, name: &str) -> Result<GroupRef, QueryError> {
     GroupRef::of_name(name).ok_or_else(|| QueryError::Field {
         option,
         name: name.to_owned(),
-        hint: group_field::hint(name),
+        hint: group_field_hint::hint(name, &<GroupRef as Schema>::names()),
     })
 }
 

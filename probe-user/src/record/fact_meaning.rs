@@ -87,6 +87,11 @@ pub fn word_meaning(name: &str, value: &str) -> Option<&'static str> {
     WORDS.iter().find(is_it).map(|(_, _, meaning)| *meaning)
 }
 
+/// Each word that this fact may have for a value, with what it says; none where values are no words.
+pub fn words_of(name: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    WORDS.iter().filter(move |(fact, ..)| *fact == name).map(|(_, word, meaning)| (*word, *meaning))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,13 +4,94 @@
 
 use std::fmt::Write as _;
 
-use crate::{findings::KINDS, record::Cause};
+use crate::{
+    findings::KINDS,
+    record::{Cause, Confidence, Impact, fact_meaning},
+};
 
 const PAGES: [&str; 2] = [include_str!("../../docs/causes.md"), include_str!("../../docs/findings.md")];
 
 /// What the documentation says of a cause or a kind of finding, without its heading's mark; `None` where there is no such.
 pub fn of(id: &str) -> Option<String> {
     PAGES.iter().find_map(|page| section(page, id))
+}
+
+/// The same at length, for who asks for it by its id: with the usual impact of a cause, and commands that find it. Of a fact its
+/// meaning and that of each of its values; of a word of `impact` or `confidence` its meaning. `None` where nothing has this id.
+pub fn page(id: &str) -> Option<String> {
+    let cause = Cause::ALL.iter().find(|cause| cause.id() == id);
+    match (cause, of(id)) {
+        (Some(cause), Some(text)) => Some(text + &of_cause(*cause)),
+        (None, Some(text)) => {
+            Some(text + "\nWhere it is found: `rstprobe read FILE`, at its top; `--all` shows every finding.\n")
+        }
+        (_, None) => of_fact(id).or_else(|| of_word(id)),
+    }
+}
+
+fn of_cause(cause: Cause) -> String {
+    let (id, meaning, impact) = (cause.id(), cause.explanation(), usual_impact(cause));
+    format!(
+        "\nIn short: {meaning}.\nUsual impact: {impact}.\n\nExamples:\n  \
+         rstprobe read FILE --filter 'cause = {id}'               those of a capture\n  \
+         rstprobe read FILE --filter 'cause = {id}' --by server   which servers have them\n  \
+         rstprobe explain -r FILE 'cause = {id}'                  the costliest of them, segment by segment\n"
+    )
+}
+
+/// What connections of this cause lose as a rule, as `verdict::impact` judges them.
+fn usual_impact(cause: Cause) -> &'static str {
+    match cause {
+        Cause::RefusedClosedPort
+        | Cause::HalfOpenScan
+        | Cause::SynThenRst
+        | Cause::NeverAnswered
+        | Cause::SynAckUnanswered
+        | Cause::StaleConnectionSyn
+        | Cause::TlsAlert => "attempt_failed",
+        Cause::IcmpUnreachable | Cause::RefusedByFirewall => {
+            "attempt_failed; of an established connection what was lost of it, as request_lost"
+        }
+        Cause::AcceptQueueFull => "attempt_failed; request_lost where the client had sent something",
+        Cause::CloseNotifyAfterClose => "none; response_lost where a request was still unanswered",
+        Cause::None | Cause::RstInsteadOfFin | Cause::RstAfterClose | Cause::HealthCheck | Cause::AbortNoData => "none",
+        Cause::ClientGaveUp => "response_lost",
+        Cause::ClientAbortDownload | Cause::ClientAbortUpload => "transfer_cut",
+        Cause::ServerReplyThenReset | Cause::KeepAliveRace => "request_lost",
+        Cause::InjectedSuspect | Cause::DeviceResetBoth => {
+            "response_lost or transfer_cut; none where both ends ignored the RST"
+        }
+        Cause::RstWithoutConnection => "unknown: the connection was not seen",
+        _ => {
+            "none where all was acknowledged; otherwise request_lost, response_lost or transfer_cut, by whose payload was lost"
+        }
+    }
+}
+
+/// A fact that verdicts rest on, with its values where these are words.
+fn of_fact(name: &str) -> Option<String> {
+    let meaning = fact_meaning::meaning(name)?;
+    let words: Vec<_> = fact_meaning::words_of(name).collect();
+    let width = words.iter().map(|(word, _)| word.len()).max().unwrap_or(0);
+    let mut text = format!("{name}: a fact that verdicts rest on\n\n{meaning}\n");
+    if !words.is_empty() {
+        text.push_str("\nValues:\n");
+    }
+    for (word, meaning) in words {
+        writeln!(text, "  {word:width$}  {meaning}").expect("a String takes everything");
+    }
+    text.push_str("\n`rstprobe explain -r FILE ID` lists the facts of one connection, weightiest first.\n");
+    Some(text)
+}
+
+/// A word of `impact` or `confidence`.
+fn of_word(word: &str) -> Option<String> {
+    let impact = Impact::ALL.iter().find(|one| one.as_str() == word).map(|one| ("impact", one.meaning()));
+    let sure = || Confidence::ALL.iter().find(|one| one.as_str() == word).map(|one| ("confidence", one.meaning()));
+    let (field, meaning) = impact.or_else(sure)?;
+    Some(format!(
+        "{word}: a value of `{field}`\n\n{meaning}\n\nThese: rstprobe read FILE --filter '{field} = {word}'\n"
+    ))
 }
 
 fn section(page: &str, id: &str) -> Option<String> {
@@ -52,7 +133,33 @@ mod tests {
             let text = of(id).unwrap_or_else(|| panic!("{id} is not explained"));
             assert!(text.starts_with(id) && text.len() > id.len() + 40 && !text.contains("###"), "{text}");
         }
-        assert_eq!(of("no_such_cause"), None);
+        assert_eq!((of("no_such_cause"), page("no_such_cause")), (None, None));
         assert_eq!(list().lines().count(), ids().count() + 3);
+    }
+
+    #[test]
+    fn a_cause_has_its_usual_impact_and_commands_that_are_right() {
+        for cause in Cause::ALL {
+            let text = page(cause.id()).unwrap_or_else(|| panic!("{cause:?}"));
+            assert!(text.contains("\nUsual impact: ") && text.contains("\nExamples:\n"), "{text}");
+            let filter = text.split("--filter '").nth(1).and_then(|rest| rest.split('\'').next()).expect("a filter");
+            filter.parse::<crate::filter::Filter>().unwrap_or_else(|error| panic!("{error}"));
+            let impact = usual_impact(*cause);
+            assert!(Impact::ALL.iter().any(|word| impact.starts_with(word.as_str())), "{impact}");
+        }
+        let text = page("data_after_close").expect("a cause");
+        assert!(text.contains("How it looks:") && text.contains("Check "), "{text}");
+    }
+
+    #[test]
+    fn facts_and_words_have_pages() {
+        let mark = page("rst.mark").expect("a fact");
+        assert!(
+            mark.starts_with("rst.mark: a fact") && mark.contains("\n  ttl_differs ") && mark.contains("ip_id_jump"),
+            "{mark}"
+        );
+        assert!(!page("rst.idle_ms").expect("a fact").contains("Values:"));
+        assert!(page("request_lost").expect("a word").contains("'impact = request_lost'"));
+        assert!(page("medium").expect("a word").contains("rivals remain"));
     }
 }

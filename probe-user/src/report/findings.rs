@@ -34,7 +34,7 @@ pub(super) fn section(snapshot: &Snapshot, style: Style) -> String {
     let (benign, worth): (Vec<_>, Vec<_>) = of_traffic().partition(|finding| finding.kind.weight == Weight::Benign);
     let (shown, more) = if style.rows == 0 { (worth, Vec::new()) } else { first_of_each_kind(worth) };
     let mut out = String::new();
-    if snapshot.filter.is_some() && !all.is_empty() {
+    if snapshot.filter.is_some() && !(shown.is_empty() && benign.is_empty()) {
         out.push_str("Of what meets the filter: shares are of these, not of everything.\n");
     }
     for (at, finding) in shown.iter().enumerate() {

@@ -34,7 +34,7 @@ fn outputs_begin_when_there_is_something_to_read() {
     assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 0, "nothing was made");
     fs::write(&evidence, "precious").expect("written");
     fs::write(&capture, "no capture at all").expect("written");
-    assert_eq!(refused(&words), exit::FAILED);
+    assert_eq!(refused(&words), exit::USAGE, "another file was meant");
     assert_eq!(fs::read_to_string(&evidence).expect("a file"), "precious");
     fs::remove_dir_all(folder).expect("removed");
 }

@@ -6,10 +6,8 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The file could not be opened.
-    #[error("cannot open {path}: {source}")]
+    #[error("cannot be opened: {source}")]
     Open {
-        /// As given.
-        path: String,
         /// What the system said.
         source: io::Error,
     },

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::compression::Compression;
 use super::error::CaptureError;
-use crate::printable;
 
 /// Small enough to stay in the second level cache, where the frames are looked at.
 const BUFFER: usize = 1 << 16;
@@ -28,7 +27,7 @@ pub(super) struct Input {
 impl Input {
     /// Opens a path; `-` is standard input.
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
-        let not_open = |source| CaptureError::Open { path: printable::path(path), source };
+        let not_open = |source| CaptureError::Open { source };
         let is_stdin = path.as_os_str() == "-";
         let file = if is_stdin { io::stdin().as_fd().try_clone_to_owned().map(File::from) } else { File::open(path) };
         let file = file.map_err(not_open)?;

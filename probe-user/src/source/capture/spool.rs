@@ -10,7 +10,6 @@ use std::{
 };
 
 use super::CaptureError;
-use crate::printable;
 
 /// A capture that can be read as often as wanted.
 #[derive(Debug)]
@@ -35,8 +34,7 @@ impl Spool {
         let copied = if is_stdin {
             io::copy(&mut io::stdin().lock(), &mut copy)
         } else {
-            let mut from =
-                File::open(path).map_err(|source| CaptureError::Open { path: printable::path(path), source })?;
+            let mut from = File::open(path).map_err(|source| CaptureError::Open { source })?;
             io::copy(&mut from, &mut copy)
         };
         copied.map_err(|source| CaptureError::Spool { source })?;
