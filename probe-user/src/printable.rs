@@ -17,14 +17,17 @@ pub fn is_escaped(character: char) -> bool {
             character,
             '\u{ad}'
                 | '\u{61c}'
-                | '\u{180e}'
+                | '\u{180b}'..='\u{180e}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
+                | '\u{fe00}'..='\u{fe0f}'
                 | '\u{feff}'
                 | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
+                | '\u{e0000}'..='\u{e0fff}'
         )
+        // Stands for no character (the last two of each plane).
+        || character as u32 & 0xfffe == 0xfffe
 }
 
 /// A name or value from outside within a line: `\n`, `\u{1b}`, `\u{202e}` for what is not to be written.

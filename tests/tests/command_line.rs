@@ -1,5 +1,4 @@
-//! What the command line answers to who reads a capture for the first time: pasted addresses, times beside the capture, groups for
-//! programs, wrong sources, and which connection was chosen.
+//! Command line: mistakes and their answers; each has a next step and its exit code.
 
 use std::{
     fs::File,

@@ -76,7 +76,7 @@ async fn watch(plan: &ExplainLivePlan) -> Result<(), RunError> {
     let (one, (seen, beyond)) = found.best.ok_or(RunError::NoSuchConnection { of: found.seen })?;
     let completeness = match plan.live.datapath {
         DataPath::Count => Completeness::Counted,
-        DataPath::AfXdp { .. } => Completeness::Captured,
+        DataPath::AfXdp => Completeness::Captured,
     };
     let neighbours = Neighbours::default();
     let segments = Segments { seen, beyond, completeness, neighbours, recorded: None };

@@ -4,12 +4,13 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{explanation, explanation_words as words, text, visible::visible};
+use super::{explanation, explanation_words as words, text};
 use crate::{
     explain::{
         Explanation,
         ladder::{Ladder, Row},
     },
+    printable,
     record::Cause,
 };
 
@@ -58,7 +59,7 @@ pub fn page(explained: &Explanation) -> String {
     rivals(&mut out, explained);
     steps(&mut out, explained);
     out.push_str("</main>\n</body>\n</html>\n");
-    visible(out)
+    printable::lines(&out).into_owned()
 }
 
 /// Text in which nothing is markup, also within an attribute in double quotes.

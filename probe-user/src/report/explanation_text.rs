@@ -5,12 +5,13 @@
 
 use std::fmt::Write as _;
 
-use super::{explanation, explanation_words as words, text, visible::visible};
+use super::{explanation, explanation_words as words, text};
 use crate::{
     explain::{
         Explanation,
         ladder::{Ladder, Row},
     },
+    printable,
     record::Cause,
 };
 
@@ -24,7 +25,7 @@ pub fn text(explanation: &Explanation) -> String {
     rivals(&mut out, explanation);
     steps(&mut out, explanation);
     // Names of files and the comments of evidence come from elsewhere.
-    visible(out)
+    printable::lines(&out).into_owned()
 }
 
 /// Writing to a string cannot fail.

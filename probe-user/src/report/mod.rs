@@ -20,7 +20,7 @@ mod outcomes;
 pub mod quality;
 pub mod table;
 mod text;
-pub(crate) mod visible;
+mod time_bars;
 pub mod zeek;
 
 pub use interface_counters::{DriverCounters, DriverLoss, QueueUse, Received};

@@ -3,7 +3,7 @@
 //! * [`page`]: the document. [`Page`]: what it is made from.
 //! * `table`, `chart`, `time_label`: the parts that sections are made of. The other files are a section each.
 //!
-//! Text is escaped by the template (maud), and [`visible`] takes control characters and those that turn the direction of
+//! Text is escaped by the template (maud), and [`printable::lines`] takes control characters and those that turn the direction of
 //! writing out of the finished page: no section can forget it. Pure: data in, text out.
 
 mod causes;
@@ -23,9 +23,9 @@ mod time_label;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Snapshot, findings as all_findings, text};
-use crate::report::visible::visible;
 use crate::{
     findings::{Finding, Weight},
+    printable,
     query::OverviewRows,
     record::Connection,
 };
@@ -84,7 +84,8 @@ pub fn page(page: &Page<'_>) -> Made {
     let all = all_findings::of(page.snapshot);
     let listed = connections::listed(page, &all);
     let findings = all.iter().filter(|one| one.kind.weight != Weight::Benign).count();
-    Made { html: visible(document(page, &all, &listed).into_string()), findings }
+    let html = printable::lines(&document(page, &all, &listed).into_string()).into_owned();
+    Made { html, findings }
 }
 
 impl Page<'_> {
