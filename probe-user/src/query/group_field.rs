@@ -32,7 +32,7 @@ pub struct GroupRef(usize);
 
 impl GroupRef {
     /// By its name, in any case.
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    pub fn of_name(name: &str) -> Option<Self> {
         GROUP_FIELDS.iter().position(|field| field.name.eq_ignore_ascii_case(name)).map(Self)
     }
 
@@ -101,22 +101,22 @@ fn causes() -> Vec<Word> {
     Cause::ALL.iter().map(word).collect()
 }
 
-/// Columns unless others are named.
+/// Columns unless others are named, the most important first: a narrow terminal does without the last ones.
 pub(super) fn usual(by: &[By]) -> Vec<GroupRef> {
     let names: &[&str] = if matches!(by.first(), Some(By::Time(_))) {
         &["connections", "rst.count.clt", "rst.count.srv", "rst.per_conn.clt", "rst.per_conn.srv", "lossy.count"]
     } else {
         &[
             "connections",
-            "ct.count",
-            "syn.per_conn",
-            "fin.count.clt",
-            "fin.count.srv",
             "rst.count.clt",
             "rst.count.srv",
             "rst.per_conn",
             "lossy.count",
             "main_cause",
+            "ct.count",
+            "syn.per_conn",
+            "fin.count.clt",
+            "fin.count.srv",
         ]
     };
     names.iter().filter_map(|name| GroupRef::of_name(name)).collect()

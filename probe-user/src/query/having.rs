@@ -22,6 +22,11 @@ impl Having {
     pub fn holds(&self, row: &Row) -> bool {
         holds(&self.0, row)
     }
+
+    /// Whether it compares the field.
+    pub(super) fn names(&self, field: GroupRef) -> bool {
+        self.0.any_field(|one| one == field)
+    }
 }
 
 fn holds(expr: &Expr<GroupRef>, row: &Row) -> bool {

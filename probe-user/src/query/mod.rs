@@ -35,6 +35,8 @@ pub struct Query {
     pub limit: usize,
     /// Columns, in order.
     pub columns: Vec<GroupRef>,
+    /// The columns are those that were asked for, and not the usual ones.
+    pub is_chosen: bool,
 }
 
 /// Why words of the command line are no query.
@@ -97,6 +99,7 @@ impl Query {
         }
         let having = having.map(|text| text.parse().map_err(QueryError::Having)).transpose()?;
         let sort = sort.map(read_sort).transpose()?;
+        let is_chosen = !columns.is_empty();
         let mut columns: Vec<GroupRef> = if columns.is_empty() {
             group_field::usual(&by)
         } else {
@@ -110,12 +113,18 @@ impl Query {
             seen.push(name);
             is_new
         });
-        Ok(Self { by, having, sort, limit, columns })
+        Ok(Self { by, having, sort, limit, columns, is_chosen })
     }
 
     /// Whether a key is the name of a zone or a service.
     pub fn asks_labels(&self) -> bool {
         self.by.iter().any(By::asks_labels)
+    }
+
+    /// Whether `--columns`, `--sort` or `--having` names the field: such a column is never left out.
+    pub fn names(&self, column: GroupRef) -> bool {
+        let is_sorted_by = self.sort.is_some_and(|(field, _)| field == column);
+        self.is_chosen || is_sorted_by || self.having.as_ref().is_some_and(|having| having.names(column))
     }
 
     /// Whether the first key is the time.

@@ -46,7 +46,7 @@ pub struct OverviewRows {
 }
 
 fn rows(by: &str) -> Rows {
-    Rows::new(Query { by: keys(by), having: None, sort: None, limit: 0, columns: Vec::new() })
+    Rows::new(Query { by: keys(by), having: None, sort: None, limit: 0, columns: Vec::new(), is_chosen: false })
 }
 
 fn keys(by: &str) -> Vec<By> {

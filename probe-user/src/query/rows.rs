@@ -188,9 +188,18 @@ impl Rows {
     }
 }
 
-/// All others last; then as asked, or times in order and everything else by its RSTs; then by key.
+impl Row {
+    /// Whether it is RSTs that belong to no connection, of which a key is not known for that reason.
+    pub fn is_without_connection(&self) -> bool {
+        self.records > 0 && self.group.totals.connections == 0 && self.key.contains(&KeyPart::Unknown)
+    }
+}
+
+/// All others last, and before them what is in no connection (of what is in steps of time within its step); then as asked, or times in order and everything else by its RSTs; then by key.
 fn order(query: &Query, one: &Row, other: &Row) -> Ordering {
-    let others_last = one.key.is_empty().cmp(&other.key.is_empty());
+    let is_late = |row: &Row| row.is_without_connection() && !query.is_by_time();
+    let kind = |row: &Row| (row.key.is_empty(), is_late(row));
+    let others_last = kind(one).cmp(&kind(other));
     let rst = |row: &Row| row.sides[0].rst + row.sides[1].rst;
     let asked = match query.sort {
         Some((field, ascending)) => {

@@ -70,7 +70,7 @@ impl TimeSteps {
     /// By time and perhaps another key, in either order; at most `most` steps, not less than 42.
     pub(super) fn new(other: &[By], most: u64) -> Self {
         let by = other.iter().copied().chain([By::Time(STEPS_NS[0])]).collect();
-        let query = Query { by, having: None, sort: None, limit: 0, columns: Vec::new() };
+        let query = Query { by, having: None, sort: None, limit: 0, columns: Vec::new(), is_chosen: false };
         Self { rows: Rows::new(query), most, step: 0, span_ns: (u64::MAX, 0) }
     }
 

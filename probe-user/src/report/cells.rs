@@ -31,20 +31,51 @@ pub(super) fn table(style: Style, headings: &[&str]) -> Table {
     table
 }
 
-/// Leaves out columns, in the given order of headings, until the rows fit the terminal.
-pub(super) fn fit(table: &mut Table, style: Style, order: &[&str]) {
-    let Some(width) = style.width.map(usize::from) else { return };
+/// Leaves out columns, in the given order of headings, until the rows fit the terminal; returns the headings left out, and
+/// whether the rows fit.
+pub(super) fn fit(table: &mut Table, style: Style, order: &[&str]) -> Fit {
+    let Some(width) = style.width.map(usize::from) else { return Fit::default() };
     let headings: Vec<String> = table.header().into_iter().flat_map(|row| row.cell_iter().map(Cell::content)).collect();
     let columns: Vec<usize> = (table.column_max_content_widths().into_iter().zip(table.column_iter()))
         .map(|(content, column)| usize::from(content + column.padding_width()))
         .collect();
     // Blanks at the end of a line are trimmed.
     let mut taken = columns.iter().sum::<usize>().saturating_sub(1);
+    let mut left_out = Vec::new();
     for name in order {
         let Some(at) = headings.iter().position(|heading| heading == name).filter(|_| taken > width) else { continue };
         if let Some(column) = table.column_mut(at) {
             column.set_constraint(ColumnConstraint::Hidden);
             taken -= columns[at];
+            left_out.push(at);
+        }
+    }
+    left_out.sort_unstable();
+    Fit {
+        left_out: left_out.into_iter().map(|at| headings[at].clone()).collect(),
+        free: width.saturating_sub(taken),
+        beyond: taken.saturating_sub(width),
+    }
+}
+
+/// How the columns of a table fit the terminal.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Fit {
+    /// Headings of columns left out, from left to right.
+    pub left_out: Vec<String>,
+    /// Columns of the terminal that no column takes.
+    pub free: usize,
+    /// Columns of the terminal that are missing all the same.
+    pub beyond: usize,
+}
+
+impl Fit {
+    /// What is said below the table of what was left out, with an end of line; empty where every column is there.
+    pub(super) fn notice(&self) -> String {
+        match self.left_out.len() {
+            0 => String::new(),
+            1 => format!("1 column does not fit: {}; --wide shows it\n", self.left_out[0]),
+            count => format!("{count} columns do not fit: {}; --wide shows them\n", self.left_out.join(", ")),
         }
     }
 }

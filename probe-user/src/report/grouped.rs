@@ -6,9 +6,10 @@ use comfy_table::Cell;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    cells::{Style, emphasised, fit, number, rendered, table},
+    cells::{Style, emphasised, fit, number, rendered, table, wrapped},
     quality::{Quality, QualityJson},
     text,
+    time_bars::{TimeBars, float},
 };
 use crate::{
     printable,
@@ -22,11 +23,6 @@ pub const GROUP_SCHEMA: &str = "rstprobe.group/1";
 pub const GROUPS_SCHEMA: &str = "rstprobe.groups/1";
 /// Key of the name of a service, beside its port.
 const SERVICE_NAME: &str = "service_name";
-/// Columns of a bar.
-const BAR: usize = 20;
-/// Eighths of a column, fullest last.
-const BLOCKS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
-
 /// Rows, and what they are of.
 #[derive(Clone, Copy, Debug)]
 pub struct Grouped<'a> {
@@ -42,74 +38,61 @@ pub struct Grouped<'a> {
     pub quality: &'a Quality,
 }
 
-/// The table; with `--by time` RSTs per connection are drawn, from clients and from servers.
+/// The table; with `--by time` RSTs per connection are drawn, from clients and from servers. A narrow terminal does without
+/// columns that nobody named, which is said below.
 pub fn table_of(grouped: &Grouped<'_>, style: Style) -> String {
     let Grouped { query, rows, more, filter, .. } = *grouped;
     let mut out = String::new();
     if let Some(filter) = filter {
-        writeln!(out, "Only what meets `{}`", printable::escaped(filter)).expect("a String takes everything");
+        out += &wrapped(&format!("Only what meets `{}`\n", printable::escaped(filter)), style, 2);
     }
     if rows.is_empty() {
         return out + "no group\n";
     }
-    let drawn = drawn(query);
-    let keys = query.by.iter().map(By::name);
     let columns = query.columns.iter().map(|column| column.field().name);
-    let headings: Vec<&str> = keys.chain(columns).chain(drawn.iter().map(|(heading, _)| *heading)).collect();
-    let mut table = table(style, &headings);
-    let most: Vec<f64> =
-        drawn.iter().map(|(_, field)| rows.iter().map(|row| float(*field, row)).fold(0.0, f64::max)).collect();
-    for row in rows {
-        let mut cells = key_cells(query, row);
-        cells.extend(query.columns.iter().map(|&column| cell(column, row, style)));
-        cells.extend(drawn.iter().zip(&most).map(|((_, field), most)| Cell::new(bar(float(*field, row), *most))));
-        table.add_row(cells);
+    let headings: Vec<&str> = query.by.iter().map(By::name).chain(columns).collect();
+    let filled = || {
+        let mut table = table(style, &headings);
+        for row in rows {
+            let mut cells = key_cells(query, row);
+            cells.extend(query.columns.iter().map(|&column| cell(column, row, style)));
+            table.add_row(cells);
+        }
+        table
+    };
+    let mut table = filled();
+    let bars = TimeBars::of(query, rows);
+    let drawn = bars.draw(&mut table, rows, style, &left_out_before_bars(query));
+    if drawn.is_none() {
+        table = filled();
     }
-    fit(&mut table, style, &left_out_first(query));
-    out += &rendered(&table, style);
+    let has_bars = drawn.is_some();
+    let mut fitted = drawn.unwrap_or_else(|| fit(&mut table, style, &left_out_first(query)));
+    // Columns that were asked for are there whole, as the terminal breaks them.
+    let is_cut = query.columns.iter().any(|column| query.names(*column)) && fitted.beyond > 0;
+    out += &rendered(&table, if is_cut { Style { width: None, ..style } } else { style });
     out.push('\n');
+    if has_bars {
+        out += &wrapped(&bars.scale(), style, 2);
+    } else if bars.is_any() {
+        fitted.left_out.push("bars".to_owned());
+    }
     if more > 0 {
         writeln!(out, "... and {more} more (--limit 0 shows all)").expect("a String takes everything");
     }
-    out
+    out + &wrapped(&fitted.notice(), style, 2)
 }
 
-/// Columns that a narrow terminal does without, first those that come last.
+/// Columns that a narrow terminal does without, first those that come last; never one that was named.
 fn left_out_first(query: &Query) -> Vec<&'static str> {
-    query.columns.iter().rev().map(|column| column.field().name).collect()
+    let unnamed = query.columns.iter().rev().filter(|column| !query.names(**column));
+    unnamed.map(|column| column.field().name).collect()
 }
 
-/// What is drawn beside the numbers.
-fn drawn(query: &Query) -> Vec<(&'static str, GroupRef)> {
-    if !query.is_by_time() {
-        return Vec::new();
-    }
-    let is_drawn = |column: &&GroupRef| matches!(column.field().name, "rst.per_conn.clt" | "rst.per_conn.srv");
-    let heading =
-        |column: &GroupRef| if column.field().name.ends_with("clt") { "from clients" } else { "from servers" };
-    query.columns.iter().filter(is_drawn).map(|column| (heading(column), *column)).collect()
-}
-
-fn float(field: GroupRef, row: &Row) -> f64 {
-    match field.value(row) {
-        Some(FieldValue::Number(Unit::PerSecond, bits)) => f64::from_bits(bits),
-        Some(FieldValue::Number(_, number)) => number as f64,
-        _ => 0.0,
-    }
-}
-
-/// A bar as long as its part of the greatest value.
-fn bar(value: f64, most: f64) -> String {
-    if value <= 0.0 || most <= 0.0 {
-        return String::new();
-    }
-    let is_reached = |eighths: &usize| *eighths as f64 - 0.5 <= value / most * (BAR * 8) as f64;
-    let eighths = (1..=BAR * 8).take_while(is_reached).count().max(1);
-    let mut bar: String = std::iter::repeat_n(BLOCKS[7], eighths / 8).collect();
-    if !eighths.is_multiple_of(8) {
-        bar.push(BLOCKS[eighths % 8 - 1]);
-    }
-    bar
+/// Columns that make room for bars: what the bars show, and what is less important than they are.
+fn left_out_before_bars(query: &Query) -> Vec<&'static str> {
+    let is_less = |name: &&str| !matches!(*name, "connections" | "rst.count.clt" | "rst.count.srv");
+    left_out_first(query).into_iter().filter(is_less).collect()
 }
 
 fn key_cells(query: &Query, row: &Row) -> Vec<Cell> {
@@ -117,7 +100,9 @@ fn key_cells(query: &Query, row: &Row) -> Vec<Cell> {
         let rest = std::iter::repeat_n(String::new(), query.by.len().saturating_sub(1));
         return std::iter::once("(all others)".to_owned()).chain(rest).map(Cell::new).collect();
     }
-    row.key.iter().map(|part| Cell::new(part.to_string())).collect()
+    let unknown = if row.is_without_connection() { "(no connection)" } else { "-" };
+    let text = |part: &KeyPart| if *part == KeyPart::Unknown { unknown.to_owned() } else { part.to_string() };
+    row.key.iter().map(|part| Cell::new(text(part))).collect()
 }
 
 fn cell(column: GroupRef, row: &Row, style: Style) -> Cell {
@@ -316,24 +301,54 @@ mod tests {
         (query, rows.finish().0)
     }
 
+    fn shown(by: &str, sort: Option<&str>, columns: &[String], width: u16) -> String {
+        let query = Query::read(by, None, sort, 0, columns).expect("a query");
+        let (_, rows) = rows(by);
+        let quality = Quality::default();
+        let grouped = Grouped { query: &query, rows: &rows, more: 2, filter: Some("rst.count > 0"), quality: &quality };
+        table_of(&grouped, Style { width: Some(width), ..Style::default() })
+    }
+
     #[test]
-    fn time_is_drawn_with_the_greatest_value_as_the_longest_bar() {
-        let (query, rows) = rows("time");
-        let grouped = Grouped {
-            query: &query,
-            rows: &rows,
-            more: 2,
-            filter: Some("rst.count > 0"),
-            quality: &Quality::default(),
-        };
-        let text = table_of(&grouped, Style::default());
+    fn a_narrow_terminal_does_without_the_least_important_columns_and_says_so() {
+        let text = shown("server", None, &[], 80);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!((lines.len(), lines[0]), (6, "Only what meets `rst.count > 0`"));
+        assert_eq!(lines[0], "Only what meets `rst.count > 0`");
+        assert!(lines[1].contains("connections  rst.count.clt  rst.count.srv  rst.per_conn"), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{text}");
         assert!(
-            lines[4].contains(&"█".repeat(BAR)) && !lines[2].contains('█') && lines[3].contains("██████████"),
+            text.contains("\n... and 2 more (--limit 0 shows all)\n6 columns do not fit: lossy.count, main_cause,"),
             "{text}"
         );
-        assert_eq!(lines[5], "... and 2 more (--limit 0 shows all)");
+        assert!(!shown("server", None, &[], 300).contains("fit"), "everything fits");
+    }
+
+    #[test]
+    fn columns_that_were_named_stay() {
+        let columns = ["records", "bytes", "fin.count.clt", "syn.per_conn", "rst.per_conn", "duration.p99", "last"];
+        let text = shown("server", None, &columns.map(str::to_owned), 60);
+        assert!(
+            columns.iter().all(|name| text.contains(name)) && !text.contains('…') && !text.contains("fit"),
+            "{text}"
+        );
+        let sorted = shown("server", Some("fin.count.srv"), &[], 60);
+        let heading = sorted.lines().nth(1).expect("a heading");
+        assert!(heading.contains("fin.count.srv") && !heading.contains("fin.count.clt"), "{sorted}");
+    }
+
+    #[test]
+    fn resets_without_a_connection_are_called_so_and_come_last() {
+        let query = Query::read("server", None, None, 0, &[]).expect("a query");
+        let mut rows = Rows::new(query.clone());
+        let with_rst = |rst| Side { rst, ..Side::default() };
+        let closing = Closing::RstWithoutConnection;
+        rows.add(&connection("10.0.0.2:80", Opening::NotSeen, closing, Side::default(), with_rst(9)));
+        rows.add(&connection("10.0.0.2:80", Opening::Completed, Closing::RstOnly, Side::default(), with_rst(1)));
+        let (rows, more) = rows.finish();
+        let grouped = Grouped { query: &query, rows: &rows, more, filter: None, quality: &Quality::default() };
+        let text = table_of(&grouped, Style::default());
+        let first: Vec<&str> = text.lines().filter_map(|line| line.split("  ").map(str::trim).next()).collect();
+        assert_eq!(first, ["server", "10.0.0.2:80", "(no connection)"], "{text}");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::record::{Cause, Connection};
 type Column = (&'static str, usize, bool, fn(&Connection) -> String);
 
 /// All columns, in order; the last has no width.
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 13] = [
+    ("ID", 7, true, |one| one.id.to_string()),
     ("START", 12, false, |one| text::time_of_day(one.start_ns)),
     ("CLIENT", 21, false, |one| text::endpoint(one.orig)),
     ("SERVER", 21, false, |one| text::endpoint(one.resp)),
@@ -23,7 +24,7 @@ const COLUMNS: [Column; 12] = [
 ];
 
 /// Columns that a narrow terminal does without, the least important first.
-const EXTRAS: [&str; 8] = ["HISTORY", "BYTES", "DURATION", "STATE", "FIN", "START", "IMPACT", "RESET BY"];
+const EXTRAS: [&str; 9] = ["HISTORY", "BYTES", "DURATION", "STATE", "FIN", "RESET BY", "IMPACT", "RST", "START"];
 
 /// The cause, or how it ended where there is nothing to explain.
 fn cause(connection: &Connection) -> String {
@@ -82,6 +83,11 @@ mod tests {
             let style = Style { width: Some(width), ..Style::default() };
             for line in [heading(style), connection(&one, style)] {
                 assert!(line.trim_end().len() <= usize::from(width), "{width}: {line}");
+                assert!(width < 100 || line.contains("START ") || line.contains("00:00:00.000"), "{width}: {line}");
+                assert!(
+                    line.starts_with("     ID ") || line.starts_with(&format!("{:>7} ", one.id)),
+                    "{width}: {line}"
+                );
                 assert!(line.contains("CAUSE") || line.contains("192.168.100.200:50000"), "{line}");
             }
         }

@@ -20,6 +20,7 @@ mod outcomes;
 pub mod quality;
 pub mod table;
 mod text;
+mod time_bars;
 pub(crate) mod visible;
 pub mod zeek;
 

@@ -2,16 +2,17 @@
 
 use comfy_table::Cell;
 
-use super::cells::{Style, emphasised, fit, limit, more, number, rendered, table};
+use super::cells::{Style, emphasised, fit, limit, more, number, rendered, table, wrapped};
 use crate::{
     aggregate::{Aggregate, Outcome},
     record::{Cause, Impact, ResetBy},
 };
 
-/// Columns of words below which the id of the cause goes first.
-const FEW: usize = 32;
-/// Columns of words at least.
+/// Columns of words at least; where fewer are left, the id alone says which cause it is.
 const FEWEST: usize = 16;
+
+/// Columns that a narrow terminal does without: what `rstprobe explain` says of an id, and who reset.
+const LEFT_OUT_FIRST: [&str; 2] = ["CAUSE", "RESET BY"];
 
 /// Title, with the denominator of the shares.
 pub(super) fn title(aggregate: &Aggregate, is_filtered: bool) -> String {
@@ -43,10 +44,10 @@ pub(super) fn section(aggregate: &Aggregate, style: Style) -> String {
             Cell::new(id),
         ]);
     }
-    if !words.has_ids {
-        fit(&mut table, Style { width: Some(0), ..style }, &["ID"]);
-    }
-    more(rendered(&table, style), shown, rows.len())
+    let fitted = fit(&mut table, style, &LEFT_OUT_FIRST);
+    let text = more(rendered(&table, style), shown, rows.len());
+    let notice = fitted.notice();
+    if notice.is_empty() { text } else { text + "\n" + wrapped(&notice, style, 2).trim_end() }
 }
 
 /// What is worse comes first.
@@ -88,12 +89,11 @@ fn cells(Outcome { cause, by, impact }: Outcome, count: u64, all: u64) -> [Strin
 #[derive(Clone, Copy)]
 struct Words {
     most: usize,
-    has_ids: bool,
 }
 
 impl Words {
     fn fitting(rows: &[(Outcome, u64)], all: u64, style: Style) -> Self {
-        let Some(width) = style.width.map(usize::from) else { return Self { most: usize::MAX, has_ids: true } };
+        let Some(width) = style.width.map(usize::from) else { return Self { most: usize::MAX } };
         let headings = ["CAUSE", "RESET BY", "IMPACT", "CONNECTIONS", "SHARE", "ID"];
         let mut widths = headings.map(str::len);
         for (outcome, count) in rows {
@@ -102,11 +102,8 @@ impl Words {
             }
         }
         // A blank on either side of each column, the last of a line trimmed.
-        let beside =
-            |columns: &[usize]| width.saturating_sub(columns.iter().map(|column| column + 2).sum::<usize>() + 1);
-        let (with_ids, without) = (beside(&widths[1..]), beside(&widths[1..5]));
-        let has_ids = with_ids >= FEW.min(widths[0]);
-        Self { most: if has_ids { with_ids } else { without }.max(FEWEST), has_ids }
+        let beside = width.saturating_sub(widths[1..].iter().map(|column| column + 2).sum::<usize>() + 1);
+        Self { most: beside.max(FEWEST) }
     }
 
     fn cut(self, words: &str) -> String {
@@ -165,6 +162,8 @@ mod tests {
             let text = section(&aggregate, Style { width: Some(width), ..Style::default() });
             assert!(text.lines().all(|line| line.chars().count() <= usize::from(width)), "{width}\n{text}");
             assert!(text.contains("30.0 %") && text.contains("failed to connect"), "{width}\n{text}");
+            assert!(text.contains("rst_instead_of_fin") && text.contains("refused_closed_port"), "{width}\n{text}");
+            assert!(width < 100 || text.contains("CAUSE"), "{width}\n{text}");
         }
         let rows = section(&aggregate, Style { rows: 1, ..Style::default() });
         assert!(rows.ends_with("... and 2 more (--all shows all)") && rows.contains("refused_closed_port"), "{rows}");

@@ -2,12 +2,12 @@
 
 use std::{cmp::Reverse, fmt::Write as _};
 
-use comfy_table::{Cell, CellAlignment};
+use comfy_table::{Cell, CellAlignment, Table};
 
 pub use super::cells::Style;
 use super::{
     Snapshot,
-    cells::{emphasised, fit, limit, more, number, rendered, table, wrapped},
+    cells::{Fit, emphasised, fit, limit, more, number, rendered, table, wrapped},
     findings, flood,
     losses::{HALF_SEEN, loss_statement},
     outcomes, text,
@@ -61,7 +61,7 @@ Columns: A/B is client/server; SYN/ATTEMPT is SYNs of clients / attempts, REFUSE
 connection with a completed handshake.
 LOSSES counts connections that lost a request, a response or part of a transfer; STATE and HISTORY are Zeek's. A dot is zero or \
 none, a dash no value.
-`rstprobe explain ID` says what a cause means; `--all` shows every row.
+one connection: `rstprobe explain -r FILE ID`; a cause: `rstprobe explain CAUSE`; every row: `--all`.
 ";
 
 /// Totals and losses only.
@@ -120,8 +120,9 @@ fn headline(snapshot: &Snapshot) -> String {
     push(
         out,
         format_args!(
-            "\n{} connections: {} attempts, {} completed handshakes, {} refused, {} never answered; {} with RST\n",
+            "\n{} connections{}: {} attempts, {} completed handshakes, {} refused, {} never answered; {} with RST\n",
             totals.connections,
+            without_connection(totals).map_or_else(String::new, |resets| format!(" and {resets}")),
             totals.attempts,
             totals.completed_handshakes,
             totals.refused,
@@ -179,9 +180,16 @@ pub(super) fn half_seen(snapshot: &Snapshot) -> String {
     )
 }
 
+/// `124 RSTs without one (110 records)`, of RSTs that belong to no connection; `None` without any.
+fn without_connection(totals: &Totals) -> Option<String> {
+    let (records, resets) = (totals.rst_without_connection, totals.rst_unattributed);
+    let s = if resets == 1 { "" } else { "s" };
+    let counted = if records == resets { String::new() } else { format!(" (in {records} records)") };
+    (records > 0).then(|| format!("{resets} RST{s} without one{counted}"))
+}
+
 /// What the resets cost, worst first: `1,204 resets: 1,150 harmless, 41 lost a request`.
 fn impact_line(totals: &Totals) -> String {
-    let with_rst = totals.with_rst + totals.rst_without_connection;
     let order = [
         Impact::RequestLost,
         Impact::ResponseLost,
@@ -196,7 +204,12 @@ fn impact_line(totals: &Totals) -> String {
     if listed.is_empty() {
         return String::new();
     }
-    format!("Impact of {with_rst} connections with RST, and of those that failed without: {}\n", listed.join(", "))
+    let stray = without_connection(totals).map_or_else(String::new, |resets| format!(", of {resets}"));
+    let with_rst = totals.with_rst;
+    format!(
+        "Impact of {with_rst} connections with RST{stray}, and of those that failed without: {}\n",
+        listed.join(", ")
+    )
 }
 
 /// What a row's connections lost, worst first; a dot when nothing was.
@@ -208,10 +221,13 @@ fn lost(totals: &Totals) -> String {
 /// Columns of groups that a narrow terminal does without, the least important first.
 const GROUP_EXTRAS: [&str; 7] =
     ["SYN/ATTEMPT", "DURATION P99", "DURATION P50", "REFUSED", "HANDSHAKES", "FIN CLT/SRV", "RST/HANDSHAKE"];
-/// The same for connections.
-const CONNECTION_EXTRAS: [&str; 13] = [
-    "START", "SYN", "PACKETS", "BYTES", "CLOSING", "DURATION", "HISTORY", "FIN", "STATE", "RST", "ID", "RESET BY",
-    "IMPACT",
+/// The same for connections; the confidence of a cause goes after these.
+const CONNECTION_EXTRAS: [&str; 12] =
+    ["START", "SYN", "PACKETS", "BYTES", "CLOSING", "DURATION", "HISTORY", "FIN", "STATE", "RST", "RESET BY", "IMPACT"];
+/// Headings of connections.
+const CONNECTION_HEADINGS: [&str; 16] = [
+    "ID", "START", "CLIENT", "SERVER", "STATE", "HISTORY", "SYN", "FIN", "RST", "PACKETS", "BYTES", "DURATION",
+    "CLOSING", "RESET BY", "IMPACT", "CAUSE",
 ];
 
 /// The rows that are shown, of `all`.
@@ -263,8 +279,8 @@ fn groups(shown: &[(GroupKey, &Group)], all: usize, heading: &str, style: Style)
             Cell::new(cause + &idle),
         ]);
     }
-    fit(&mut table, style, &GROUP_EXTRAS);
-    more(rendered(&table, style), shown.len(), all)
+    let fitted = fit(&mut table, style, &GROUP_EXTRAS);
+    below(more(rendered(&table, style), shown.len(), all), &fitted, style)
 }
 
 /// Connections and RSTs without one; not all of them need be in the snapshot.
@@ -284,24 +300,40 @@ fn connections(all: &[Connection], records: usize, style: Style) -> String {
         rows.sort_by_key(|one| (Reverse((one.lost_if_loss(), one.rst_count() > 0)), one.start_ns, one.id));
         rows.truncate(shown);
     }
-    let mut table = table(
-        style,
-        &[
-            "ID", "START", "CLIENT", "SERVER", "STATE", "HISTORY", "SYN", "FIN", "RST", "PACKETS", "BYTES", "DURATION",
-            "CLOSING", "RESET BY", "IMPACT", "CAUSE",
-        ],
-    );
-    for connection in rows {
-        table.add_row(connection_row(connection, style));
-    }
-    fit(&mut table, style, &CONNECTION_EXTRAS);
-    more(rendered(&table, style), shown, records)
+    let (table, fitted) = connection_table(style, |has_confidence| {
+        rows.iter().map(|connection| connection_row(connection, has_confidence, style)).collect()
+    });
+    below(more(rendered(&table, style), shown, records), &fitted, style)
 }
 
-fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
+/// The table and how it fits; the rows are made anew without confidence where only that makes them fit.
+fn connection_table(style: Style, rows: impl Fn(bool) -> Vec<Vec<Cell>>) -> (Table, Fit) {
+    let filled = |has_confidence| {
+        let mut table = table(style, &CONNECTION_HEADINGS);
+        table.add_rows(rows(has_confidence));
+        let fitted = fit(&mut table, style, &CONNECTION_EXTRAS);
+        (table, fitted)
+    };
+    let (table, fitted) = filled(true);
+    if fitted.beyond == 0 {
+        return (table, fitted);
+    }
+    let (table, mut fitted) = filled(false);
+    fitted.left_out.push("confidence".to_owned());
+    (table, fitted)
+}
+
+/// A table with what is said below it of columns left out.
+fn below(text: String, fitted: &Fit, style: Style) -> String {
+    let notice = fitted.notice();
+    if notice.is_empty() { text } else { text + "\n" + wrapped(&notice, style, 2).trim_end() }
+}
+
+fn connection_row(connection: &Connection, has_confidence: bool, style: Style) -> Vec<Cell> {
     let (orig, resp) = (&connection.from_orig, &connection.from_resp);
     let cause = match connection.verdict.cause {
         Cause::None => ".".to_string(),
+        cause if !has_confidence => cause.id().to_string(),
         cause => format!("{} ({})", cause.id(), connection.verdict.confidence.as_str()),
     };
     let impact = match connection.verdict.impact {
@@ -335,10 +367,6 @@ fn connection_row(connection: &Connection, style: Style) -> Vec<Cell> {
 mod tests {
     use super::*;
 
-    const HEADINGS: [&str; 16] = [
-        "ID", "START", "CLIENT", "SERVER", "STATE", "HISTORY", "SYN", "FIN", "RST", "PACKETS", "BYTES", "DURATION",
-        "CLOSING", "RESET BY", "IMPACT", "CAUSE",
-    ];
     /// As wide as IPv4 and the names of causes can be.
     const ROW: [&str; 16] = [
         "1234567",
@@ -361,31 +389,47 @@ mod tests {
 
     fn shown(width: Option<u16>) -> String {
         let style = Style { width, ..Style::default() };
-        let mut table = table(style, &HEADINGS);
-        table.add_row(ROW);
-        fit(&mut table, style, &CONNECTION_EXTRAS);
-        rendered(&table, style)
+        let cell = |has_confidence: bool, text: &str| match text.split_once(" (") {
+            Some((cause, _)) if !has_confidence => Cell::new(cause),
+            _ => Cell::new(text),
+        };
+        let (table, fitted) =
+            connection_table(style, |has_confidence| vec![ROW.iter().map(|text| cell(has_confidence, text)).collect()]);
+        below(rendered(&table, style), &fitted, style)
     }
 
     #[test]
     fn rows_fit_the_terminal_and_are_never_wrapped() {
         for width in 80..220 {
             let text = shown(Some(width));
-            let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-            assert_eq!(lines.len(), 2, "{width}:\n{text}");
+            let lines: Vec<_> = text.lines().collect();
             assert!(lines.iter().all(|line| line.len() <= usize::from(width)), "{width}:\n{text}");
-            for cell in [2, 3, 15] {
-                assert!(text.contains(ROW[cell]), "{width}:\n{text}");
+            for cell in [ROW[0], ROW[2], ROW[3], "server_reply_then_reset"] {
+                assert!(lines[1].contains(cell), "{width}:\n{text}");
             }
         }
-        assert!(!shown(Some(150)).contains("START"));
+        let notice = "1 column does not fit: START; --wide shows it";
+        assert!(shown(Some(180)).ends_with(notice) || shown(Some(190)).ends_with(notice), "{}", shown(Some(185)));
+        let narrow = shown(Some(80));
+        assert!(narrow.contains("13 columns do not fit: START, ") && narrow.contains("confidence; --wide"), "{narrow}");
+        assert!(shown(Some(100)).contains(ROW[15]), "{}", shown(Some(100)));
+    }
+
+    #[test]
+    fn connections_and_resets_without_one_add_up() {
+        let mut totals = Totals { with_rst: 2038, ..Totals::default() };
+        assert_eq!(without_connection(&totals), None);
+        (totals.rst_without_connection, totals.rst_unattributed) = (110, 110);
+        assert_eq!(without_connection(&totals).as_deref(), Some("110 RSTs without one"));
+        totals.rst_unattributed = 112;
+        assert_eq!(without_connection(&totals).as_deref(), Some("112 RSTs without one (in 110 records)"));
     }
 
     #[test]
     fn files_and_wide_terminals_get_every_column() {
         for width in [None, Some(240)] {
             let text = shown(width);
-            assert!(HEADINGS.iter().chain(&ROW).all(|cell| text.contains(cell)), "{text}");
+            assert!(CONNECTION_HEADINGS.iter().chain(&ROW).all(|cell| text.contains(cell)), "{text}");
         }
         assert!(shown(Some(20)).contains("CLIENT") && shown(Some(20)).contains('…'), "some columns always stay");
     }
