@@ -8,7 +8,7 @@ use crate::{
     output,
     plan::ExplainPlan,
     record::field_table::FieldRef,
-    report::explanation,
+    report::{explanation, prose},
 };
 
 /// Prints the explanation of one id, or the list of all; of a capture that of one connection.
@@ -19,9 +19,11 @@ pub(super) fn explain(args: ExplainArgs) -> Result<(), RunError> {
     if !args.read.is_empty() {
         return explain_connection::explain(&ExplainPlan::try_from(args)?);
     }
-    let Some(id) = args.id.as_deref().or(args.cause.as_deref()) else { return output::data(&explanation::list()) };
+    let Some(id) = args.id.as_deref().or(args.cause.as_deref()) else {
+        return output::data(&prose::reflowed(&explanation::list(), output::style(0)));
+    };
     match explanation::page(id) {
-        Some(text) => output::data(&text),
+        Some(text) => output::data(&prose::reflowed(&text, output::style(0))),
         None => Err(refusal(id)),
     }
 }

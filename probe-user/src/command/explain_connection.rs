@@ -67,7 +67,7 @@ pub(super) fn print(explanation: &Explanation, format: ExplainFormat) -> Result<
         output::say(&format!("rstprobe: {beyond} later segments of this connection are not in the ladder"));
     }
     match format {
-        ExplainFormat::Table => output::data(&explanation_text::text(explanation)),
+        ExplainFormat::Table => output::data(&explanation_text::text(explanation, output::style(0))),
         ExplainFormat::Json => output::data_document(&json::explanation_document(explanation)),
         ExplainFormat::Html => output::data(&explanation_html::page(explanation)),
     }

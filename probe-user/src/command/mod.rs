@@ -20,6 +20,7 @@ use crate::{
     error::RunError,
     output::{self, Colors},
     plan::{DetachPlan, DoctorPlan, ExplainLivePlan, ReadPlan, WatchPlan},
+    report::prose,
 };
 
 /// Says what was meant by a file in the place of a command.
@@ -47,7 +48,7 @@ pub fn print_help(help: &StyledStr) -> ExitCode {
 fn help(topic: Option<&str>) -> Result<(), RunError> {
     let Some(topic) = topic else { return output::data(&cli::help::topics()) };
     match cli::help::on(topic) {
-        Some(text) => output::data(&text),
+        Some(text) => output::data(&prose::reflowed(&text, output::style(0))),
         None => Err(RunError::NoSuchTopic { topic: topic.to_owned(), known: cli::help::names().join(", ") }),
     }
 }

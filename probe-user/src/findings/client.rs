@@ -30,6 +30,8 @@ pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
             of,
             since_ns,
             examples: ids,
+            // The next step has it.
+            filter: None,
         });
     }
 }

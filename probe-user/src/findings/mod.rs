@@ -85,8 +85,10 @@ pub struct Finding {
     pub of: u64,
     /// Start of the first of them, nanoseconds since 1970; `None` where not all of them are listed.
     pub since_ns: Option<u64>,
-    /// Ids of up to three of them.
+    /// Ids of up to three of them, the earliest.
     pub examples: Vec<u64>,
+    /// A condition that these connections meet, as `--filter` takes it; `None` where no field tells them from others.
+    pub filter: Option<String>,
 }
 
 /// All findings, worst first.
@@ -125,6 +127,19 @@ impl Observed<'_> {
         }
         Shown { since_ns: (listed > 0 && listed >= count).then_some(first_ns), ids }
     }
+}
+
+/// Condition of connections with one of these causes: `cause = app_abort`.
+fn cause_condition(causes: &[Cause]) -> String {
+    match causes {
+        [cause] => format!("cause = {}", cause.id()),
+        _ => format!("cause in {{{}}}", causes.iter().map(|cause| cause.id()).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Condition of connections to a server.
+fn server_condition(server: SocketAddr) -> String {
+    format!("server.ip = {} and server.port = {}", server.ip(), server.port())
 }
 
 /// `12 of 130 (9 %)`.

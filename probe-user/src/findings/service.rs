@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 
 use super::{
-    Finding, Observed, Shown, Subject, is_enough,
+    Finding, Observed, Shown, Subject, cause_condition, is_enough,
     kinds::{
         ACCEPT_QUEUE_FULL, CLIENTS_GIVE_UP, DEVICE_RESETS, DOWNLOADS_CUT, FORGED_RESETS, HALF_OPEN, IDLE_TIMEOUT,
         KEEPALIVE_RACES, Kind, SERVER_RESETS, SERVICE_FIREWALLED, SERVICE_REFUSES, SERVICE_SILENT, SERVICE_UNREACHABLE,
         STALE_PORTS, TLS_REFUSED, UPLOADS_REJECTED,
     },
-    share,
+    server_condition, share,
 };
 use crate::{
     aggregate::{Group, GroupKey},
@@ -87,7 +87,8 @@ impl Service<'_> {
     ) -> Finding {
         let Shown { since_ns, ids } = self.shown(causes, count);
         let subject = Subject::Server(self.server);
-        Finding { kind, subject, sentence, next_step, count, of, since_ns, examples: ids }
+        let filter = Some(format!("{} and {}", cause_condition(causes), server_condition(self.server)));
+        Finding { kind, subject, sentence, next_step, count, of, since_ns, examples: ids, filter }
     }
 
     /// A finding of attempts with one cause.
@@ -186,7 +187,8 @@ fn resets(service: &Service<'_>) -> Option<Finding> {
         );
         let next =
             "on the server: `rstprobe run -i IFACE --host` names the process and the kernel's reason; then its log";
-        service.finding(SERVER_RESETS, &OWN_RESETS, (count, of), sentence, next.to_owned())
+        let finding = service.finding(SERVER_RESETS, &OWN_RESETS, (count, of), sentence, next.to_owned());
+        Finding { filter: finding.filter.map(|filter| filter + " and reset_by = server"), ..finding }
     })
 }
 
@@ -229,7 +231,20 @@ fn idle_timeout(service: &Service<'_>) -> Option<Finding> {
     let examples = shown.take(super::EXAMPLES).map(|one| one.id).collect();
     let subject = Subject::Server(service.server);
     let (count, of) = (cluster.resets, cluster.of);
-    Some(Finding { kind: IDLE_TIMEOUT, subject, sentence, next_step: next, count, of, since_ns: None, examples })
+    let (least_ms, most_ms) = (seconds * 900.0, seconds * 1100.0);
+    let filter =
+        format!("idle_gap > {least_ms:.0}ms and idle_gap < {most_ms:.0}ms and {}", server_condition(service.server));
+    Some(Finding {
+        kind: IDLE_TIMEOUT,
+        subject,
+        sentence,
+        next_step: next,
+        count,
+        of,
+        since_ns: None,
+        examples,
+        filter: Some(filter),
+    })
 }
 
 fn clients_give_up(service: &Service<'_>) -> Option<Finding> {

@@ -245,3 +245,22 @@ fn every_kind_has_a_section_in_the_docs() {
     }
     assert_eq!(docs.matches("\n### `").count(), KINDS.len(), "a section on no kind");
 }
+
+#[test]
+fn the_filter_of_a_finding_is_met_by_its_connections_alone() {
+    let mut all = staged(SERVER, Cause::AppAbort, Impact::ResponseLost, 5);
+    for one in &mut all {
+        one.reset_by = ResetBy::Server;
+    }
+    all.extend(staged("10.0.0.9:80", Cause::RefusedClosedPort, Impact::AttemptFailed, 4));
+    all.extend(staged("10.0.0.8:80", Cause::InjectedSuspect, Impact::None, 1));
+    all.extend(staged("10.0.3.7:80", Cause::Vanished, Impact::Unknown, 3));
+    let findings = found(&all);
+    let filtered: Vec<_> = findings.iter().filter_map(|one| one.filter.as_ref().map(|filter| (one, filter))).collect();
+    assert!(filtered.len() >= 4, "{findings:?}");
+    for (finding, filter) in filtered {
+        let condition: crate::filter::Filter = filter.parse().unwrap_or_else(|error| panic!("{filter}: {error}"));
+        let count = all.iter().filter(|one| condition.matches(one)).count();
+        assert_eq!(count as u64, finding.count, "{filter}");
+    }
+}

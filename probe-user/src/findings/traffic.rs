@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    Finding, Observed, Shown, Subject,
+    Finding, Observed, Shown, Subject, cause_condition,
     kinds::{
         CAPTURE, FORGED_RESETS, HABITUAL_RST, HALF_VIEW, HEALTH_CHECKS, Kind, LATE_CLOSE_NOTIFY, PATH_LOST,
         RST_AFTER_CLOSE, SERVICE_UNREACHABLE, SYN_FLOOD,
     },
-    share,
+    server_condition, share,
 };
 use crate::{aggregate::GroupKey, record::Cause};
 
@@ -52,6 +52,7 @@ fn flood(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
             of: 0,
             since_ns: None,
             examples: Vec::new(),
+            filter: None,
         });
     }
 }
@@ -77,6 +78,7 @@ fn lost_paths(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
             of,
             since_ns,
             examples: ids,
+            filter: Some(format!("{} and server.ip = {prefix}/{len}", cause_condition(&LOST_PATH))),
         });
     }
 }
@@ -135,6 +137,11 @@ fn scattered(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
             (Some(&server), 1) if further.is_empty() => (Subject::Server(server), server.to_string()),
             (_, number) => (Subject::Traffic, format!("{number}{further} servers")),
         };
+        let its_server = if let Subject::Server(server) = subject {
+            format!(" and {}", server_condition(server))
+        } else {
+            String::new()
+        };
         let Shown { since_ns, ids } = observed.examples(&[cause], count, |one| servers.contains(&one.resp));
         findings.push(Finding {
             kind,
@@ -145,6 +152,7 @@ fn scattered(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
             of,
             since_ns,
             examples: ids,
+            filter: Some(cause_condition(&[cause]) + &its_server),
         });
     }
 }
@@ -169,6 +177,7 @@ fn view(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
         of,
         since_ns: None,
         examples: Vec::new(),
+        filter: None,
     };
     let (one_sided, of) = (totals.one_sided, totals.connections);
     if observed.is_one_way {
@@ -219,6 +228,7 @@ fn benign(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
             of: 0,
             since_ns,
             examples: ids,
+            filter: Some(cause_condition(&[cause])),
         });
     }
 }

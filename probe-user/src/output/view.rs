@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    aggregate::{CaptureLoss, Habits, Pending},
+    aggregate::{CaptureLoss, Examples, Habits, Pending},
     plan::{Format, PlanError, ViewPlan},
     query::Rows,
     record::Connection,
@@ -54,6 +54,8 @@ pub(crate) struct View {
     waiting: Vec<Connection>,
     /// For a table with a limited number of rows: what it may show.
     shown: Option<TopRows>,
+    /// For such a table: what findings name, as they do where everything is listed.
+    examples: Examples,
     /// Groups that are printed instead of connections.
     groups: Option<Rows>,
     /// Of what is in groups: what of it was never seen.
@@ -92,6 +94,7 @@ impl View {
             amendments: Amendments::new(),
             waiting: Vec::new(),
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
+            examples: Examples::default(),
             groups: plan.query.clone().map(Rows::new),
             group_loss: CaptureLoss::default(),
             page: plan.page.as_ref().map(PageFile::open).transpose()?,
@@ -134,6 +137,7 @@ impl View {
             self.pending.add(closed, &mut self.habits);
             for connection in &*closed {
                 shown.offer(connection);
+                self.examples.offer(connection);
             }
             closed.clear();
         }
@@ -352,7 +356,9 @@ impl View {
         let mut aggregate = self.pending.settle(&self.habits);
         let is_added = self.shown.is_some();
         self.waiting.extend(self.shown.take().into_iter().flat_map(TopRows::into_connections));
+        self.waiting.extend(std::mem::take(&mut self.examples).into_connections());
         self.waiting.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
+        self.waiting.dedup_by_key(|connection| connection.id);
         self.waiting.retain_mut(|connection| {
             self.habits.judge(connection);
             if is_added {

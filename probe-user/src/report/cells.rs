@@ -90,7 +90,7 @@ pub(super) fn rendered(table: &Table, style: Style) -> String {
 }
 
 /// A line of at most so many columns; sequences that colour it take none.
-fn cut(line: &str, width: usize) -> String {
+pub(super) fn cut(line: &str, width: usize) -> String {
     let seen = |part: (usize, &str)| match part {
         (0, text) => text.to_owned(),
         (_, sequence) => sequence.split_once('m').map_or("", |(_, text)| text).to_owned(),

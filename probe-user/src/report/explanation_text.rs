@@ -5,7 +5,12 @@
 
 use std::fmt::Write as _;
 
-use super::{explanation, explanation_words as words, text};
+use super::{
+    cells::{Style, cut, wrapped},
+    explanation, explanation_words as words,
+    prose::reflowed,
+    text,
+};
 use crate::{
     explain::{
         Explanation,
@@ -15,18 +20,34 @@ use crate::{
     record::Cause,
 };
 
-/// The whole of it.
-pub fn text(explanation: &Explanation) -> String {
-    let mut out = String::new();
-    head(&mut out, explanation);
-    facts(&mut out, explanation);
-    ladder(&mut out, explanation);
-    meaning(&mut out, explanation);
-    rivals(&mut out, explanation);
-    steps(&mut out, explanation);
-    // Names of files and the comments of evidence come from elsewhere.
-    printable::lines(&out).into_owned()
+/// The whole of it, in lines that fit the terminal: prose is broken, segments are cut, and commands stay whole.
+pub fn text(explanation: &Explanation, style: Style) -> String {
+    let written = |write: fn(&mut String, &Explanation)| {
+        let mut out = String::new();
+        write(&mut out, explanation);
+        // Names of files and the comments of evidence come from elsewhere.
+        printable::lines(&out).into_owned()
+    };
+    let broken = |write| reflowed(&written(write), style);
+    let each_line = |write, line: &dyn Fn(&str) -> String| -> String {
+        written(write).lines().map(|text| line(text).trim_end().to_owned() + "\n").collect()
+    };
+    let cut_line = |line: &str| style.width.map_or_else(|| line.to_owned(), |width| cut(line, width.into()));
+    let step_line = |line: &str| if line.starts_with(COMMAND) { line.to_owned() } else { wrapped(line, style, 4) };
+    [
+        broken(head),
+        broken(facts),
+        each_line(ladder, &cut_line),
+        broken(completeness),
+        broken(meaning),
+        broken(rivals),
+        each_line(steps, &step_line),
+    ]
+    .concat()
 }
+
+/// Begins a line that is a command.
+const COMMAND: &str = "      ";
 
 /// Writing to a string cannot fail.
 fn line(out: &mut String, arguments: std::fmt::Arguments<'_>) {
@@ -96,6 +117,13 @@ fn ladder(out: &mut String, explanation: &Explanation) {
     for row in last {
         step(out, row, ladder);
     }
+}
+
+fn completeness(out: &mut String, explanation: &Explanation) {
+    let ladder = &explanation.ladder;
+    if ladder.rows.is_empty() {
+        return;
+    }
     for sentence in words::completeness(ladder) {
         line(out, format_args!("{sentence}"));
     }
@@ -143,6 +171,6 @@ fn steps(out: &mut String, explanation: &Explanation) {
     }
     for step in &explanation.steps {
         line(out, format_args!("  {}: {}", step.place.words(), step.why));
-        line(out, format_args!("      {}", step.command));
+        line(out, format_args!("{COMMAND}{}", step.command));
     }
 }

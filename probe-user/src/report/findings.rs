@@ -48,6 +48,9 @@ pub(super) fn section(snapshot: &Snapshot, style: Style) -> String {
         if !about.is_empty() {
             line(&mut out, format_args!("    {about}"));
         }
+        if let Some(filter) = &finding.filter {
+            line(&mut out, format_args!("    Its connections: --filter '{filter}'"));
+        }
     }
     if !more.is_empty() {
         let all: usize = more.iter().map(|(_, count)| count).sum();
@@ -153,6 +156,7 @@ mod tests {
             of: 0,
             since_ns: None,
             examples: Vec::new(),
+            filter: None,
         };
         let all: Vec<Finding> = (0..40).map(|count| of(0, 100 - count)).chain([of(1, 5), of(2, 4)]).collect();
         let (shown, more) = first_of_each_kind(all.iter().collect());

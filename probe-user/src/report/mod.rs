@@ -17,6 +17,7 @@ pub mod json;
 pub mod line;
 pub mod losses;
 mod outcomes;
+pub mod prose;
 pub mod quality;
 pub mod table;
 mod text;
