@@ -95,7 +95,10 @@ impl Copies {
             | u64::from(record.flags) << 32
             | u64::from(record.window) << 16
             | u64::from(record.payload_len as u16);
-        let hash = fold(key ^ numbers, key.rotate_left(32) ^ rest) & HASH | u64::from(record.ttl);
+        // Numbers of one flow grow evenly; so would products of them, and lie in a few places.
+        let product = fold(key ^ numbers, key.rotate_left(32) ^ rest);
+        let mixed = (product ^ product >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let hash = (mixed ^ mixed >> 29) & HASH | u64::from(record.ttl);
         let place = &mut self.recent[(hash >> 8) as usize % PLACES];
         let (before, before_ns) = std::mem::replace(place, (hash, record.time_ns));
         let within = match (record.ip_id, record.flags & RST != 0) {
