@@ -101,6 +101,11 @@ pub struct KernelReportCounts {
 
 #[cfg(test)]
 mod tests {
+    use probe_ebpf::{
+        layout::Endpoint,
+        parse::{IcmpError, IcmpQuote},
+    };
+
     use super::*;
     use crate::{
         record::{Cause, Closing, Confidence, Connection},
@@ -181,6 +186,24 @@ mod tests {
         assert_eq!(fact(&dropped, "kernel.drop_reason.clt").as_deref(), Some("NETFILTER_DROP"));
         assert_eq!(fact(&dropped, "kernel.dropped_segments.clt").as_deref(), Some("3"));
         assert_eq!(fact(&dropped, "kernel.drop_reason.srv"), None);
+    }
+
+    #[test]
+    fn a_firewall_that_rejects_drops_as_well() {
+        let dialogue = Dialogue::new().play("S");
+        let syn = dialogue.segments[0];
+        let (key, from_hi) = (syn.key, syn.record.from_hi());
+        let mut tracker = Tracker::new(TrackerConfig::default());
+        tracker.observe(&syn, Extra::default());
+        let reporter = Endpoint::v4(u32::from_ne_bytes([10, 0, 0, 9]), 0);
+        let error = IcmpError { version: 4, kind: 3, code: 13 };
+        let quote = IcmpQuote { error, key, from_hi, seq: syn.record.seq, reporter };
+        assert!(tracker.unreachable(&quote, dialogue.now));
+        let word = KernelWord::Dropped(0);
+        assert!(tracker.kernel_report(&KernelReport { key, from_hi, word, time_ns: dialogue.now }));
+        tracker.finish(dialogue.now + SECOND);
+        let verdict = tracker.take_closed().remove(0).verdict;
+        assert_eq!((verdict.cause, verdict.confidence), (Cause::IcmpUnreachable, Confidence::High));
     }
 
     #[test]

@@ -48,6 +48,10 @@ pub(super) fn cause(case: &Case<'_>) -> Option<(Cause, Confidence)> {
         let cause = if never_answered { Cause::NeverAnswered } else { Cause::RetransmissionTimeout };
         return Some((cause, Confidence::High));
     }
+    // A firewall that rejects drops what it has answered by ICMP: that decides.
+    if case.icmp.is_some_and(|report| report.errors > 0) {
+        return None;
+    }
     // What the host's firewall, or a full buffer, took away was never answered for that reason.
     let of_client = said[case.client()];
     let is_dropped = of_client.dropped > 0;
