@@ -116,7 +116,14 @@ struct Shown {
 impl Observed<'_> {
     /// Examples of `count` connections with these causes.
     fn examples(&self, causes: &[Cause], count: u64, its: impl Fn(&Connection) -> bool) -> Shown {
-        let fitting = self.connections.iter().filter(|one| causes.contains(&one.verdict.cause) && its(one));
+        Shown::of(self.connections.iter().filter(|one| its(one)), causes, count)
+    }
+}
+
+impl Shown {
+    /// Examples of `count` connections with these causes, among `its` that are listed.
+    fn of<'a>(its: impl Iterator<Item = &'a Connection>, causes: &[Cause], count: u64) -> Self {
+        let fitting = its.filter(|one| causes.contains(&one.verdict.cause));
         let (mut ids, mut first_ns, mut listed) = (Vec::new(), u64::MAX, 0);
         for one in fitting {
             listed += 1;

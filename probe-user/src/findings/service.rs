@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use hashbrown::HashMap;
+
 use super::{
     Finding, Observed, Shown, Subject, cause_condition, is_enough,
     kinds::{
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     aggregate::{Group, GroupKey},
-    record::Cause,
+    record::{Cause, Connection},
 };
 
 /// Causes of which the server's own application or kernel resets what was established.
@@ -22,9 +24,14 @@ const OWN_RESETS: [Cause; 5] =
 
 /// Findings of every server.
 pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
+    // Once for all: there may be as many servers as connections.
+    let mut listed: HashMap<SocketAddr, Vec<&Connection>, foldhash::fast::RandomState> = HashMap::default();
+    for one in observed.connections {
+        listed.entry(one.resp).or_default().push(one);
+    }
     for (key, group) in observed.aggregate.servers.iter() {
         let GroupKey::Server(server) = key else { continue };
-        let service = Service { observed, server, group };
+        let service = Service { observed, listed: listed.get(&server).map_or(&[], Vec::as_slice), server, group };
         for rule in RULES {
             findings.extend(rule(&service));
         }
@@ -33,6 +40,8 @@ pub(super) fn all(observed: &Observed<'_>, findings: &mut Vec<Finding>) {
 
 struct Service<'a> {
     observed: &'a Observed<'a>,
+    /// Its connections that are listed.
+    listed: &'a [&'a Connection],
     server: SocketAddr,
     group: &'a Group,
 }
@@ -74,7 +83,7 @@ impl Service<'_> {
     }
 
     fn shown(&self, causes: &[Cause], count: u64) -> Shown {
-        self.observed.examples(causes, count, |one| one.resp == self.server)
+        Shown::of(self.listed.iter().copied(), causes, count)
     }
 
     fn finding(
@@ -226,7 +235,7 @@ fn idle_timeout(service: &Service<'_>) -> Option<Finding> {
         seconds_text(seconds * 0.8)
     );
     let is_near = |gap_ns: u64| (gap_ns as f64 / 1e9 / seconds - 1.0).abs() < 0.1;
-    let its = service.observed.connections.iter().filter(|one| one.resp == service.server);
+    let its = service.listed.iter();
     let shown = its.filter(|one| one.idle_gap_ns.is_some_and(is_near));
     let examples = shown.take(super::EXAMPLES).map(|one| one.id).collect();
     let subject = Subject::Server(service.server);

@@ -31,7 +31,8 @@ struct Printable<F>(F);
 
 impl<F: Formatter> Formatter for Printable<F> {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        if fragment.bytes().all(|byte| byte < 0x7f) {
+        // Without an early end, so that many bytes are looked at together.
+        if fragment.bytes().fold(0, u8::max) < 0x7f {
             return self.0.write_string_fragment(writer, fragment);
         }
         let mut rest = fragment;
