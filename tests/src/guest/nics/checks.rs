@@ -194,7 +194,7 @@ fn settled(probe: Probe) -> io::Result<Value> {
 /// Says how many connections there are instead of `expected`, and describes each: which of them should not be there, or
 /// which is missing, is known only from their addresses and histories.
 fn unequal(found: &[Value], expected: u64) -> String {
-    let end = |one: &Value, side: &str| format!("{}:{}", one[side]["address"], one[side]["port"]);
+    let end = |one: &Value, side: &str| format!("{}:{}", one[side]["addr"].as_str().unwrap_or("?"), one[side]["port"]);
     let brief = |one: &Value| {
         let (client, server) = (end(one, "client"), end(one, "server"));
         format!("{client} > {server} VLAN {} {} from {}", one["domain"], one["history"], one["start"])

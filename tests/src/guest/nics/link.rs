@@ -15,6 +15,8 @@ const PORT: u16 = 8080;
 const SCRIPT: &str = ">S >A >A100 >A100 >FA >A";
 /// And how many that are.
 pub(super) const SEGMENTS: u64 = 6;
+/// Between two frames of a conversation: longer than any queue on their way holds one.
+const ROUND: Duration = Duration::from_millis(50);
 /// A link that was down takes so long to come back at most.
 const CARRIER: Duration = Duration::from_secs(5);
 
@@ -117,28 +119,34 @@ impl Pair {
         })
     }
 
-    /// `count` conversations as frames, [`SEGMENTS`] each, written onto the wire by the peer, with a VLAN tag or without.
+    /// `count` conversations as frames, [`SEGMENTS`] each, written onto the wire by the peer, with a VLAN tag or without: the
+    /// first frame of each, then the second of each. On its way a frame passes a queue of whichever CPU of the host QEMU runs
+    /// on just then, so that frames which follow each other closely may change places.
     pub(super) fn send(&self, count: u16, first_port: u16, vlan: Option<u16>) -> io::Result<()> {
         let [near, far] = self.macs;
-        let mut frames = vec![];
+        let mut rounds: Vec<Vec<Vec<u8>>> = vec![vec![]; SEGMENTS as usize];
         for port in first_port..first_port + count {
             let client = Station { mac: far, ip: Ipv4Addr::new(10, 81, 0, 2).into(), port };
             let server = Station { mac: near, ip: Ipv4Addr::new(10, 81, 0, 1).into(), port: 80 };
-            frames.extend(Conversation::new(client, server, [u32::from(port), 0]).frames(SCRIPT)?);
+            let frames = Conversation::new(client, server, [u32::from(port), 0]).frames(SCRIPT)?;
+            rounds.iter_mut().zip(frames).for_each(|(round, frame)| round.push(frame));
         }
         if let Some(vlan) = vlan {
             let [high, low] = vlan.to_be_bytes();
             let tag = [0x81, 0, high, low];
-            for frame in &mut frames {
+            for frame in rounds.iter_mut().flatten() {
                 drop(frame.splice(12..12, tag));
             }
         }
         self.far.enter(|| {
             let outlet = Outlet::open(&self.peer)?;
-            for burst in frames.chunks(16) {
-                burst.iter().try_for_each(|frame| outlet.send(frame))?;
-                // Rings of emulated cards are short, and one machine plays both ends.
-                thread::sleep(Duration::from_millis(5));
+            for round in rounds {
+                for burst in round.chunks(16) {
+                    burst.iter().try_for_each(|frame| outlet.send(frame))?;
+                    // Rings of emulated cards are short, and one machine plays both ends.
+                    thread::sleep(Duration::from_millis(5));
+                }
+                thread::sleep(ROUND);
             }
             Ok(())
         })
