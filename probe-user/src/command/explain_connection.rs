@@ -50,8 +50,14 @@ pub(super) fn explain(plan: &ExplainPlan) -> Result<(), RunError> {
     print(&Explanation::new(one, segments, &origin), plan.format).and(read)
 }
 
-/// Says of how many it was chosen.
+/// Says of how many it was chosen, and of how many the verdicts may not be the last.
 pub(super) fn say_choice<T>(found: &Found<T>) {
+    if found.judged_early > 0 {
+        output::say(&format!(
+            "rstprobe: {} connections were judged before all were known (too many waited): another one may be meant",
+            found.judged_early
+        ));
+    }
     if let Some(choice) = found.choice() {
         output::say(&format!("rstprobe: {choice}"));
     }

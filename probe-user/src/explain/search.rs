@@ -17,6 +17,8 @@ pub struct Search<'a, T> {
     /// What may be judged otherwise once all connections are known.
     undecided: Vec<(Connection, T)>,
     seen: usize,
+    /// How many were judged before all were known: too many were waiting.
+    judged_early: usize,
     /// How many meet the condition.
     meeting: usize,
     /// The lowest ids of these.
@@ -30,6 +32,8 @@ pub struct Found<T> {
     pub best: Option<(Connection, T)>,
     /// How many connections there were.
     pub seen: usize,
+    /// How many were judged before all were known, so that another one might be meant.
+    pub judged_early: usize,
     /// How many of them meet the condition; of a search by number the one, if it is there.
     pub meeting: usize,
     /// Ids of others that meet it, the lowest first, a few.
@@ -71,6 +75,7 @@ impl<'a, T> Search<'a, T> {
             best: None,
             undecided: Vec::new(),
             seen: 0,
+            judged_early: 0,
             meeting: 0,
             lowest: BTreeSet::new(),
         }
@@ -89,6 +94,7 @@ impl<'a, T> Search<'a, T> {
             return;
         }
         let mut one = one;
+        self.judged_early += usize::from(Habits::may_change(&one));
         self.habits.judge(&mut one);
         if self.meets(&one) && self.is_better(&one) {
             let belongings = belongings(&one);
@@ -106,7 +112,7 @@ impl<'a, T> Search<'a, T> {
         }
         let chosen = self.best.as_ref().map(|(best, _)| best.id);
         let others = self.lowest.into_iter().filter(|id| Some(*id) != chosen).take(NAMED).collect();
-        Found { best: self.best, seen: self.seen, meeting: self.meeting, others }
+        Found { best: self.best, seen: self.seen, judged_early: self.judged_early, meeting: self.meeting, others }
     }
 
     /// Whether one, judged, meets the condition; it is counted then.
@@ -140,7 +146,7 @@ mod tests {
     use super::*;
     use crate::{
         aggregate::tests::connection,
-        record::{Closing, Impact, Opening, Side},
+        record::{Cause, Closing, Impact, Opening, Side},
     };
 
     #[test]
@@ -200,5 +206,22 @@ mod tests {
         search.take(of(7, Opening::Completed), |_| ());
         search.take(of(8, Opening::Completed), |_| ());
         assert_eq!(search.finish().choice(), None, "it was named");
+    }
+
+    #[test]
+    fn what_does_not_wait_until_all_are_known_is_counted() {
+        let side = || Side { rst: 1, rst_ttl: 64, ttl: 64, packets: 1, ..Side::default() };
+        let waits = |id| {
+            let mut one = connection("10.0.0.2:80", Opening::Refused, Closing::Refused, Side::default(), side());
+            (one.id, one.verdict.cause) = (id, Cause::RefusedClosedPort);
+            assert!(Habits::may_change(&one));
+            one
+        };
+        let mut search = Search::by_filter(None);
+        for id in 0..UNDECIDED as u64 + 3 {
+            search.take(waits(id), |_| ());
+        }
+        let found = search.finish();
+        assert_eq!((found.seen, found.judged_early), (UNDECIDED + 3, 3));
     }
 }

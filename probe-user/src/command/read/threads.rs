@@ -17,7 +17,7 @@ use crate::{
     command::RunError,
     output::view::View,
     source::capture::{CaptureFile, Decoder},
-    tracker::{Tracker, TrackerConfig},
+    tracker::Tracker,
 };
 
 /// Batches, and works of the printer, on their way from one thread to the next.
@@ -100,14 +100,14 @@ pub(super) fn on_three(
     let mut tracking = Tracking::new(tracker, Printer::there(works_in, emptied));
     // Who prints says what went wrong there; nobody sends to who is not there.
     if take_all(&mut tracking, steps, &empty_in).is_err() {
-        drop(tracking);
+        let Tracking { tracker, printer, .. } = tracking;
+        drop(printer);
         let (view, printed) = joined(prints);
         if is_broken(&printed) {
             view.end_progress();
             return Err(RunError::BrokenPipe);
         }
         let (decoder, span_ns, _) = joined(decodes);
-        let tracker = Tracker::new(TrackerConfig::default());
         return Ok(HasRead { decoder, tracker, view, span_ns, read: Ok(()), printed });
     }
     let (decoder, span_ns, read) = joined(decodes);

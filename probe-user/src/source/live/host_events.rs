@@ -35,6 +35,8 @@ pub struct HostReport {
 pub struct HostEvents {
     ring: RingBuf<MapData>,
     lost: Option<Array<MapData, u64>>,
+    /// Events that are none of this program's, or bear a number beyond those that have names.
+    unreadable: u64,
 }
 
 impl HostEvents {
@@ -51,23 +53,24 @@ impl HostEvents {
             attach(engine, "rstprobe_drop", "skb", "kfree_skb")?;
         }
         let ring = engine.take_map("HOST_EVENTS");
-        Ok(ring.map(|ring| Self { ring, lost: engine.take_map("HOST_EVENTS_LOST") }))
+        Ok(ring.map(|ring| Self { ring, lost: engine.take_map("HOST_EVENTS_LOST"), unreadable: 0 }))
     }
 
     /// Takes the next event.
     pub(super) fn next(&mut self, domain: u32) -> Option<HostReport> {
         loop {
             let item = self.ring.next()?;
-            // Anything else is another version's.
-            if let Some(report) = decode(&item, domain) {
-                return Some(report);
+            match decode(&item, domain) {
+                Some(report) => return Some(report),
+                // Another version's, or a number that no name is known of.
+                None => self.unreadable += 1,
             }
         }
     }
 
-    /// Events that the programs could not report.
+    /// Events that the programs could not report, and those that could not be read.
     pub(super) fn lost(&self) -> u64 {
-        self.lost.as_ref().and_then(|lost| lost.get(&0, 0).ok()).unwrap_or(0)
+        self.unreadable + self.lost.as_ref().and_then(|lost| lost.get(&0, 0).ok()).unwrap_or(0)
     }
 }
 
