@@ -7,6 +7,7 @@ mod bpf;
 mod caps;
 mod ci;
 mod daemons;
+mod disk;
 mod ebpf;
 mod elf;
 mod lab;

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    caps, object,
+    caps, disk, object,
     outcome::{self, Outcome},
     setup::{self, Scope},
     sh, vm,
@@ -32,6 +32,11 @@ pub(crate) const BINARY: &str = "RSTPROBE_BIN";
 /// And the one that logs, so that the feature does not rot.
 const TRACED_BINARY: &str = "RSTPROBE_TRACE_BIN";
 
+/// Every package by itself; the tests of this one's modules, without the tiers.
+const UNITS: [&[&str]; 2] = [&["--workspace", "--exclude", TESTS], &["--package", TESTS, "--lib"]];
+/// All tiers that are targets.
+const INTEGRATION: &[&str] = &["--package", TESTS, "--tests"];
+
 struct Tier {
     name: String,
     outcome: Outcome,
@@ -43,7 +48,7 @@ struct Tier {
 pub(crate) fn test(workspace: &Workspace, guests: vm::Extent) -> Result<ExitCode> {
     let mut tiers = vec![timed("build", || build(workspace))];
     let built = tiers[0].outcome.failed == 0;
-    tiers.push(timed("unit", || unit(workspace)));
+    tiers.push(timed("unit", || if built { unit(workspace) } else { not_built() }));
     let (privileged, plain): (Vec<_>, Vec<_>) =
         workspace.targets(TESTS, "test").into_iter().partition(|t| is_privileged(t));
     for target in plain {
@@ -88,21 +93,31 @@ fn not_built() -> (Outcome, String) {
     (Outcome { skipped: vec![why.clone()], ..Outcome::default() }, why)
 }
 
+/// Object, programs, and every test. What does not compile is one failure here, and not one in each tier.
 fn build(workspace: &Workspace) -> (Outcome, String) {
+    if let Some(why) = disk::obstacle(workspace.root()) {
+        return broken(why);
+    }
     // Lacking test tools are no reason to stop: tests that need them say so.
-    if let Err(error) = setup::ensure(workspace, Scope::All) {
+    if let Err(error) = setup::ensure(workspace, Scope::Zoo) {
         sh::say(format_args!("{error:#}"));
     }
-    match object::build_traced(workspace, false) {
-        Ok(_) => (Outcome::default(), String::new()),
+    let built = object::build_traced(workspace, false).and_then(|_| {
+        sh::step("tests");
+        UNITS
+            .into_iter()
+            .chain([INTEGRATION])
+            .try_for_each(|which| sh::run(workspace.cargo(&["test", "--locked", "--no-run", "--quiet"]).args(which)))
+    });
+    match built {
+        Ok(()) => (Outcome::default(), String::new()),
         Err(error) => broken(format!("{error:#}")),
     }
 }
 
 fn unit(workspace: &Workspace) -> (Outcome, String) {
     let mut all = Outcome::default();
-    let only_tests: &[&str] = &["--package", TESTS, "--lib"];
-    for which in [&["--workspace", "--exclude", TESTS][..], only_tests] {
+    for which in UNITS {
         let mut cargo = workspace.cargo(&["test", "--locked", "--no-fail-fast"]);
         match watch(cargo.args(which)) {
             Ok(outcome) => all.add(outcome),

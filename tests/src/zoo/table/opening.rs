@@ -7,6 +7,8 @@ use crate::zoo::{
 
 const REFUSED: Truth = Truth::new(View::is_refused, &["refused_closed_port"], &["server"], &["attempt_failed"]);
 const ANSWERED: Truth = ORDERLY.aside();
+/// Known only where the server was seen to answer from farther away than the router.
+const BY_ROUTER: Truth = Truth::new(View::is_refused, &["refused_by_firewall"], &["middle"], &["attempt_failed"]);
 const CANCELLED: Truth = Truth::new(View::is_reset_by_client, &["half_open_scan"], &["client"], &["attempt_failed"]);
 const UNANSWERED: Truth = Truth::new(View::has_no_rst, &["never_answered"], &["none"], &["attempt_failed"]);
 const CHECK: Truth = Truth::new(
@@ -18,6 +20,7 @@ const CHECK: Truth = Truth::new(
 const ABORTED_EMPTY: Truth =
     Truth::new(View::is_reset_by_client, &["abort_no_data", "health_check"], &["client"], &["none"]);
 const NGINX: &str = "nginx_run";
+const PY: &str = "py 'serve(lambda s: (header(s), answer(s, b\"here\")))'";
 
 /// The situations.
 pub(super) fn situations() -> Vec<Situation> {
@@ -46,12 +49,14 @@ fn firewalls() -> Vec<Situation> {
     let new = Situation::new;
     vec![
         new("fw_router_reset", "the router rejects by tcp reset")
-            .client("router_rule tcp dport $PORT reject with tcp reset; curl $U/")
-            .truth([Truth::new(View::is_refused, &["refused_by_firewall"], &["middle"], &["attempt_failed"])])
+            .server(PY)
+            .client("curl $U/; router_rule tcp dport $PORT1 reject with tcp reset; curl http://$S:$PORT1/")
+            .truth([BY_ROUTER, ANSWERED])
             .needs(&["nft"]),
         new("fw_router_reset6", "the same over IPv6")
-            .client("router_rule tcp dport $PORT reject with tcp reset; curl \"http://[$S6]:$PORT/\"")
-            .truth([Truth::new(View::is_refused, &["refused_by_firewall"], &["middle"], &["attempt_failed"])])
+            .server(PY)
+            .client("curl \"http://[$S6]:$PORT/\"; router_rule tcp dport $PORT1 reject with tcp reset; curl \"http://[$S6]:$PORT1/\"")
+            .truth([BY_ROUTER, ANSWERED])
             .needs(&["nft"]),
         new("fw_server_reset", "the server's own firewall rejects by tcp reset")
             .client("server_rule tcp dport $PORT reject with tcp reset; curl $U/")
