@@ -6,6 +6,8 @@ pub(crate) const ORIG: usize = 0;
 pub(crate) const RESP: usize = 1;
 /// Coarse times within a connection count units of 2^20 ns, about a millisecond.
 pub(crate) const TICK_SHIFT: u32 = 20;
+/// What a time that is kept in ticks may lack, nanoseconds.
+pub(crate) const TIME_LEFT_OUT_NS: u64 = 1 << TICK_SHIFT;
 
 /// `Track::marks`: it began without SYN, a while after another of the same 5-tuple had ended.
 pub(crate) const AFTER_END: u8 = 1;

@@ -387,7 +387,7 @@ impl Track {
         self.noted & seen::BACKDATED != 0
     }
 
-    /// Time of the segment before, to about a millisecond once both sides have closed.
+    /// Time of the segment before; once both sides have closed, up to [`crate::tcp::marks::TIME_LEFT_OUT_NS`] too early.
     pub(crate) fn previous_ns(&self) -> u64 {
         let tick = self.ends[ORIG].last_tick.max(self.ends[RESP].last_tick);
         self.last_ns.max(self.start_ns.saturating_add(u64::from(tick) << TICK_SHIFT))

@@ -9,7 +9,7 @@ use probe_ebpf::{
 };
 
 use crate::{
-    tcp::{close_details::KernelReason, track::Track},
+    tcp::{close_details::KernelReason, marks::TIME_LEFT_OUT_NS, track::Track},
     tracker::{
         icmp::IcmpReport,
         kernel_reports::KernelReport,
@@ -110,7 +110,7 @@ impl Tracker {
         let is_other = if provoked { form == Form::Abort } else { matches!(form, Form::Reply | Form::Refuse) };
         if rst.kernel.is_some() || is_other {
             // Of a further RST, such as a reply after an abort, or of a connection that takes these ports in the next epoch.
-            if seen_until_ns < time_ns {
+            if seen_until_ns.saturating_add(TIME_LEFT_OUT_NS) < time_ns {
                 return Err(Unmatched::NotSeen);
             }
             let source = if from_hi { key.hi() } else { key.lo() };

@@ -136,11 +136,10 @@ impl Reset<'_> {
         if self.case.is_half_seen() || self.case.sides[client].fin > 0 || !both_spoke {
             return None;
         }
-        let time_ns = self.rst.record.time_ns;
-        let since_reply_ns = self.case.since_tick(self.rst.order.data_ticks[self.side], time_ns);
-        if since_reply_ns > self.case.soon_ns() {
+        if !self.has_just_replied() {
             return None;
         }
+        let time_ns = self.rst.record.time_ns;
         let asked_soon = self.case.since_tick(self.rst.order.data_ticks[client], time_ns) <= self.case.soon_ns() * 2;
         let acknowledges_more = self.rst.record.ack.wrapping_sub(self.rst.peer.acked).cast_signed() > 0;
         if self.rst.order.last() == Some(client) {
@@ -161,18 +160,26 @@ impl Reset<'_> {
             let at_once = after_fin_ns <= (self.case.round_trip_ns() / 2).max(FIN_AND_RST_NS);
             return (at_once && self.form == Form::Abort).then_some("closed_after_fin");
         }
-        // Half a round trip: who waits for the reply to be acknowledged takes a whole one.
-        let half_ns = self.case.round_trip_ns() / 2;
-        let at_once = self.rst.sender.kind == Kind::Data && since_reply_ns < half_ns && half_ns >= TELLING_NS;
-        (at_once && asked_soon && self.was_before_acknowledgement()).then_some("no_time_to_acknowledge")
+        let at_once = self.rst.sender.kind == Kind::Data && self.was_before_acknowledgement();
+        (at_once && asked_soon).then_some("no_time_to_acknowledge")
     }
 
-    /// The reply's acknowledgement cannot have reached the server before it sent the RST: it had not come by here, or the server
-    /// answered it by another RST (RFC 9293 3.10.7.1). Otherwise the handshake took long for other reasons than the path, as
-    /// on a busy host.
+    /// The server's last payload came just before its RST.
+    pub(crate) fn has_just_replied(&self) -> bool {
+        let (reset_ns, reply_tick) = (self.rst.record.time_ns, self.rst.order.data_ticks[self.side]);
+        self.case.sides[self.side].payload_bytes > 0
+            && self.case.since_tick(reply_tick, reset_ns) <= self.case.soon_ns()
+    }
+
+    /// The reply's acknowledgement cannot have reached the server before it sent the RST: within half a round trip, since who
+    /// waits for it takes a whole one, it had not come by here, or the server answered it by another RST (RFC 9293 3.10.7.1).
+    /// Otherwise the handshake took long for other reasons than the path, as on a busy host.
     fn was_before_acknowledgement(&self) -> bool {
         let sender = &self.rst.sender;
-        let acknowledged = sender.next_seq.wrapping_sub(sender.acked).cast_signed() <= 0;
-        !acknowledged || self.case.sides[self.side].rst > 1
+        let since_reply_ns = self.case.since_tick(self.rst.order.data_ticks[self.side], self.rst.record.time_ns);
+        let is_acknowledged = sender.next_seq.wrapping_sub(sender.acked).cast_signed() <= 0;
+        let half_ns = self.case.round_trip_ns() / 2;
+        let at_once = half_ns >= TELLING_NS && since_reply_ns < half_ns;
+        at_once && (!is_acknowledged || self.case.sides[self.side].rst > 1)
     }
 }

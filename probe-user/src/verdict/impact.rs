@@ -92,7 +92,10 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
         (false, false) if !reset.is_by_client() && reset.form != Form::Reply && reset.awaits_answer() => {
             if cause == Cause::AbortNoData { Impact::None } else { Impact::RequestLost }
         }
-        // Its own kernel says that it closed with something unread.
+        // Its own kernel says that it closed with something unread: of a server's, what the client had sent.
+        (false, false) if reset.left_unread() && !reset.is_by_client() && cause != Cause::AbortNoData => {
+            Impact::RequestLost
+        }
         (false, false) if reset.left_unread() && reset.is_by_client() && reset.had_much_of_answer() => {
             Impact::TransferCut
         }
@@ -101,6 +104,7 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
         // All that was sent has arrived; somebody may have waited for more.
         (false, false) if reset.awaits_answer() && cause != Cause::AbortNoData => Impact::ResponseLost,
         (false, false) if reset.was_streaming(1 - reset.side) && cause != Cause::AbortNoData => Impact::TransferCut,
+        (false, false) if reset.left_unread_what_is_not_known() => Impact::Unknown,
         (false, false) => Impact::None,
     }
 }

@@ -1,9 +1,10 @@
 //! Kernel reasons in verdicts: the resetting host's own kernel (`tcp:tcp_send_reset`, `enum sk_rst_reason`, Linux 6.10) breaks
 //! ties and overrules.
 
-use super::Reset;
+use super::{Case, Reset};
 use crate::{
     record::{Cause, Confidence, ResetBy},
+    tcp::close_details::{KernelReason, Rst},
     verdict::outcome,
 };
 
@@ -83,6 +84,14 @@ const AFTER_CLOSE: &[Cause] = &[
     Cause::ServerReplyThenReset,
 ];
 
+impl Case<'_> {
+    /// The kernel of its sender says that the application closed with payload unread (`tcp_close`).
+    pub(crate) fn has_left_unread(&self, rst: &Rst) -> bool {
+        let name = |kernel: KernelReason| self.kernel_reasons.get(usize::from(kernel.reason)).map(String::as_str);
+        rst.kernel.and_then(name) == Some("TCP_ABORT_ON_CLOSE")
+    }
+}
+
 impl Reset<'_> {
     /// Name of the reason that the sender's own kernel gave (`enum sk_rst_reason`), and whether a segment provoked it.
     pub(crate) fn kernel_reason(&self) -> Option<(&str, bool)> {
@@ -101,9 +110,9 @@ impl Reset<'_> {
         if self.is_unsent_by_tcp() { self.sender() } else { outcome::reset_by(self.case, self.sender(), cause) }
     }
 
-    /// The kernel says that the application closed with payload unread (`tcp_close`).
+    /// See [`Case::has_left_unread`].
     pub(crate) fn left_unread(&self) -> bool {
-        self.kernel_reason().is_some_and(|(reason, _)| reason == "TCP_ABORT_ON_CLOSE")
+        self.case.has_left_unread(self.rst)
     }
 
     /// The kernel's word decides between what packets leave open, overrules what contradicts it, and makes sure of what it
@@ -118,6 +127,10 @@ impl Reset<'_> {
         }
         if cause == Cause::AppAbort && self.left_unread() && self.is_by_client() && self.had_much_of_answer() {
             return (Cause::ClientAbortDownload, Confidence::Medium);
+        }
+        // What the client sends after such a reply, or before it, is what lay unread.
+        if cause == Cause::AppAbort && self.left_unread() && !self.is_by_client() && self.has_just_replied() {
+            return (Cause::ServerReplyThenReset, Confidence::Medium);
         }
         let Some(word) = WORDS.iter().find(|word| word.reason == reason) else { return (cause, confidence) };
         let is_refusal = reason == "NO_SOCKET" && cause == Cause::RefusedByFirewall;

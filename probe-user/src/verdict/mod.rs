@@ -284,7 +284,8 @@ impl<'a> Case<'a> {
             // Nothing of the answer had reached the client.
             Some(ack) if side == client && order.last() != Some(client) && self.knows_answers() => {
                 let begins = self.track.answer_seq;
-                begins != 0 && ack.wrapping_sub(begins).cast_signed() <= 0
+                let is_before = begins != 0 && ack.wrapping_sub(begins).cast_signed() <= 0;
+                is_before && !self.has_left_counted_unread(rst)
             }
             // The request had reached the server.
             Some(ack) if side != client => {
@@ -299,6 +300,12 @@ impl<'a> Case<'a> {
     /// Answers are those of Zeek's responder: known where that is the server.
     fn knows_answers(&self) -> bool {
         self.client() == crate::tcp::marks::ORIG
+    }
+
+    /// Segments were only counted, so that what is taken for the begin of an answer may be that of its last segment, and the
+    /// kernel of who closed says that something lay unread.
+    fn has_left_counted_unread(&self, rst: &Rst) -> bool {
+        self.track.counting != Counting::Whole && self.has_left_unread(rst)
     }
 
     /// Payload of the server had reached the client when `side` decided to end the connection, or had been sent by then where
@@ -384,6 +391,16 @@ impl Reset<'_> {
         let (time_ns, order) = self.decision();
         let is_recent = self.case.since_tick(order.data_ticks[side], time_ns) <= self.case.soon_ns();
         order.last() == Some(side) && is_recent && self.case.sides[side].bytes > 0 && self.in_flight(side)
+    }
+
+    /// The server's last payload, which was only counted, came just before its client closed with something unread, as the
+    /// client's kernel says: that may be a part of an answer, or what a TLS server sends of its own accord.
+    fn left_unread_what_is_not_known(&self) -> bool {
+        let server = 1 - self.case.client();
+        let (time_ns, order) = self.decision();
+        let is_recent = self.case.since_tick(order.data_ticks[server], time_ns) <= self.case.soon_ns();
+        let has_left = self.is_by_client() && self.case.has_left_counted_unread(self.rst);
+        has_left && is_recent && self.case.sides[server].bytes > 0
     }
 
     /// Where segments are only counted, on a CPU for each direction: the RST itself tells of payload that came after its

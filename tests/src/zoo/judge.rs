@@ -211,6 +211,10 @@ fn contradiction(judged: &[Judged], truths: &[Option<Truth>; 2]) -> Option<Strin
     };
     let compared = || (0..PLACES.len()).filter_map(|place| judged.iter().find(|judged| judged.place == place));
     let opinions: BTreeSet<_> = compared().filter_map(opinion).collect();
+    let causes: BTreeSet<_> = opinions.iter().map(|(cause, by, _)| (cause, by)).collect();
+    // Who does not know what was lost contradicts nobody.
+    let impacts: BTreeSet<_> =
+        opinions.iter().map(|(.., impact)| impact).filter(|impact| *impact != "unknown").collect();
     let show = |one: &Judged| format!("{}: {}", PLACES[one.place], one.words());
-    (opinions.len() > 1).then(|| compared().map(show).collect::<Vec<_>>().join("; "))
+    (causes.len() > 1 || impacts.len() > 1).then(|| compared().map(show).collect::<Vec<_>>().join("; "))
 }

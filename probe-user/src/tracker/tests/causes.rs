@@ -168,3 +168,64 @@ fn the_kernels_word_is_joined_by_flow_side_and_time() {
     assert_eq!(word_of(last.from_hi(), last.time_ns + 2 * SECOND), (false, false), "its segment is still to come");
     assert_eq!(word_of(!last.from_hi(), last.time_ns - 1000), (false, false), "this side sent none");
 }
+
+/// A dialogue whose RSTs the kernel of their sender, the server, had spoken of, each a little before; how many words were joined.
+fn with_words(dialogue: &Dialogue, reason: &str, provoked: &[bool]) -> (usize, Connection) {
+    let mut tracker = Tracker::new(TrackerConfig { kernel_reasons: vec![reason.into()], ..Default::default() });
+    for segment in &dialogue.segments {
+        tracker.observe(segment, Extra::default());
+    }
+    let rsts = dialogue.segments.iter().filter(|segment| segment.record.has(RST));
+    let joined = rsts.zip(provoked).filter(|&(rst, &provoked)| {
+        let (key, from_hi, time_ns) = (rst.key, rst.record.from_hi(), rst.record.time_ns - 1000);
+        tracker.kernel_reset(&ReportedReset { key, from_hi, reason: 0, provoked, process: None, time_ns }).is_ok()
+    });
+    let joined = joined.count();
+    tracker.finish(dialogue.now);
+    (joined, tracker.take_closed().remove(0))
+}
+
+/// Times are kept to a millisecond once both sides have closed: a word on the second of two RSTs is no word on one to come.
+#[test]
+fn each_of_two_rsts_within_a_millisecond_has_its_word() {
+    let dialogue = Dialogue::new().play("ShADadFAf").wait(300_000).play("D").reply(1).wait(30_000).play("D").reply(1);
+    let (joined, record) = with_words(&dialogue, "NO_SOCKET", &[true, true]);
+    assert_eq!((joined, record.from_resp.rst), (2, 2));
+}
+
+/// The server's kernel says that its application closed with something unread.
+#[test]
+fn what_a_server_left_unread_is_lost() {
+    // All was acknowledged, so that packets alone tell of no loss.
+    let dialogue = Dialogue::new().play("ShADadAr");
+    let (_, record) = with_words(&dialogue, "TCP_STATE", &[false]);
+    assert_eq!((record.verdict.cause, record.verdict.impact), (Cause::AppAbort, Impact::None));
+    let (_, record) = with_words(&dialogue, "TCP_ABORT_ON_CLOSE", &[false]);
+    assert_eq!((record.verdict.cause, record.verdict.impact), (Cause::ServerReplyThenReset, Impact::RequestLost));
+    let late = Dialogue::new().play("ShADadA").wait(30 * SECOND).play("r");
+    let (_, record) = with_words(&late, "TCP_ABORT_ON_CLOSE", &[false]);
+    assert_eq!((record.verdict.cause, record.verdict.impact), (Cause::AppAbort, Impact::RequestLost));
+}
+
+/// The client's kernel says that its application closed with something unread; segments are counted.
+#[test]
+fn of_counted_segments_a_client_left_what_is_not_known_unread() {
+    let judged = |dialogue: &Dialogue| {
+        let reasons = vec!["TCP_ABORT_ON_CLOSE".into()];
+        let mut tracker = Tracker::new(TrackerConfig { kernel_reasons: reasons, ..Default::default() });
+        let end = epochs::run(&dialogue.segments, &mut tracker, epochs::Spread::OneCpu, Basis::BeforeSegmentation);
+        let rst = dialogue.segments.iter().find(|segment| segment.record.has(RST)).expect("an RST");
+        let (key, from_hi, time_ns) = (rst.key, rst.record.from_hi(), rst.record.time_ns);
+        let word = ReportedReset { key, from_hi, reason: 0, provoked: false, process: None, time_ns };
+        assert_eq!(tracker.kernel_reset(&word), Ok(()));
+        tracker.finish(end);
+        let verdict = tracker.take_closed().remove(0).verdict;
+        (verdict.cause, verdict.impact)
+    };
+    let asked = || Dialogue::new().play("ShADadA").wait(300 * MILLISECOND).play("Ddd");
+    // All had come: an answer, or a part of one, or what a TLS server sends of its own accord.
+    assert_eq!(judged(&asked().play("R")), (Cause::AppAbort, Impact::Unknown));
+    // Something had come, and the rest was on its way.
+    let half = asked().with(0, RST | ACK, |record| record.ack -= 100);
+    assert_eq!(judged(&half), (Cause::ClientAbortDownload, Impact::TransferCut));
+}
