@@ -3,7 +3,8 @@
 //!
 //! `--only NAME` (several; the beginning of a name is enough) plays these situations, `--core` those of the test tier;
 //! `--keep DIRECTORY` keeps captures, documents and scripts, and below `wrong` the packets of each wrong verdict;
-//! `--markdown` prints for a document.
+//! `--loss PERCENT` has the line between router and server lose frames: then not all goes as foreseen, and what is shown as
+//! wrong is to be read with its packets. `--markdown` prints for a document.
 //!
 //! Exit codes: 0 sound; 1 a confident verdict is wrong, or less than 97 % right; 2 it could not be run; 77 not root.
 
@@ -50,6 +51,7 @@ struct Options {
     core: bool,
     keep: Option<PathBuf>,
     markdown: bool,
+    loss_percent: u8,
 }
 
 impl Options {
@@ -59,9 +61,13 @@ impl Options {
             match word.as_str() {
                 "--core" => options.core = true,
                 "--markdown" => options.markdown = true,
-                "--only" | "--keep" => {
+                "--only" | "--keep" | "--loss" => {
                     let Some(value) = words.next() else { return Err(wrong_usage(&format!("{word} needs a value"))) };
-                    if word == "--only" { options.only.push(value) } else { options.keep = Some(value.into()) }
+                    match word.as_str() {
+                        "--only" => options.only.push(value),
+                        "--keep" => options.keep = Some(value.into()),
+                        _ => options.loss_percent = percent(&value)?,
+                    }
                 }
                 _ => return Err(wrong_usage(&format!("not understood: {word}"))),
             }
@@ -75,8 +81,13 @@ impl Options {
     }
 }
 
+fn percent(value: &str) -> io::Result<u8> {
+    let percent = value.parse().ok().filter(|percent| *percent <= 100);
+    percent.ok_or_else(|| wrong_usage(&format!("--loss {value}: not a number from 0 to 100")))
+}
+
 fn wrong_usage(what: &str) -> io::Error {
-    let usage = "use --only NAME, --core, --keep DIRECTORY, --markdown";
+    let usage = "use --only NAME, --core, --keep DIRECTORY, --loss PERCENT, --markdown";
     io::Error::new(io::ErrorKind::InvalidInput, format!("{what}; {usage}"))
 }
 
@@ -92,7 +103,7 @@ fn run(options: &Options) -> io::Result<bool> {
         return Err(wrong_usage("no situation has such a name"));
     }
     say(&format!("zoo: {} situations", situations.len()));
-    let played = play::play(situations, directory)?;
+    let played = play::play(situations, directory, options.loss_percent)?;
     let outcomes = judge::judge(&played)?;
     if options.keep.is_some() {
         report::keep_wrong(&outcomes, &played.captures, &directory.join("wrong"))?;

@@ -28,6 +28,7 @@ use std::{
 
 use crate::{
     netns::{self, ENDPOINT_INTERFACE, Namespace},
+    pcap::Random,
     sys::{self, Outlet, Tap},
     tier,
 };
@@ -60,11 +61,11 @@ pub struct ZooNetwork {
 }
 
 impl ZooNetwork {
-    /// Builds it, after removing what dead processes left behind.
+    /// Builds it, after removing what dead processes left behind. The line loses so many of a hundred frames each way.
     ///
     /// # Errors
     /// When a program of iproute2 or ethtool is missing or refuses.
-    pub fn build() -> io::Result<Self> {
+    pub fn build(loss_percent: u8) -> io::Result<Self> {
         netns::sweep()?;
         let [client, router, line, server] = ["zc", "zr", "zl", "zs"].map(Namespace::create);
         let mut network = Self {
@@ -82,7 +83,9 @@ impl ZooNetwork {
         network.wire()?;
         network.address()?;
         network.route()?;
-        network.delays = vec![Delay::between(&network, "near", "far")?, Delay::between(&network, "far", "near")?];
+        let line = |from, to| Delay::between(&network, from, to, loss_percent);
+        let delays = vec![line("near", "far")?, line("far", "near")?];
+        network.delays = delays;
         Ok(network)
     }
 
@@ -180,7 +183,7 @@ struct Delay {
 }
 
 impl Delay {
-    fn between(network: &ZooNetwork, from: &str, to: &str) -> io::Result<Self> {
+    fn between(network: &ZooNetwork, from: &str, to: &str, loss_percent: u8) -> io::Result<Self> {
         let cpu = network.cpu;
         let (tap, outlet) = network.line.enter(|| Ok((Tap::open(from)?, Outlet::open(to)?)))?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -188,8 +191,10 @@ impl Delay {
         let stopped = Arc::clone(&stop);
         let receive = thread::spawn(move || {
             let mut buffer = [0; FRAME];
+            let mut random = Random::new(u64::from(loss_percent));
             while !stopped.load(Ordering::Relaxed) {
                 match tap.receive(&mut buffer) {
+                    Ok(Some(_)) if random.below(100) < usize::from(loss_percent) => {}
                     Ok(Some(frame)) if sender.send((Instant::now() + ONE_WAY, frame.to_vec())).is_err() => return,
                     Ok(_) => {}
                     Err(error) => return tier::say(&format!("the line does not receive: {error}")),

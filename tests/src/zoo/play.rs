@@ -57,13 +57,14 @@ pub struct Played {
     pub documents: [Value; 4],
 }
 
-/// Plays `situations` (with their numbers), everything that is kept goes to `directory`.
+/// Plays `situations` (with their numbers) over a line that loses so many of a hundred frames each way; everything that is
+/// kept goes to `directory`.
 ///
 /// # Errors
 /// When the network cannot be built, or a capture or a probe does not run.
-pub fn play(situations: Vec<(usize, Situation)>, directory: &Path) -> io::Result<Played> {
+pub fn play(situations: Vec<(usize, Situation)>, directory: &Path, loss_percent: u8) -> io::Result<Played> {
     prepare(directory)?;
-    let network = ZooNetwork::build()?;
+    let network = ZooNetwork::build(loss_percent)?;
     let ends = [("client", &network.client), ("server", &network.server)];
     let mut recorders = vec![];
     let mut probes = vec![];
