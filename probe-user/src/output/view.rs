@@ -302,7 +302,7 @@ impl View {
 
     fn append(&self, text: &mut String, connection: &Connection, provisional: bool) -> Result<(), RunError> {
         match self.plan.format {
-            Format::Ndjson => *text += &json::connection_line(connection, provisional)?,
+            Format::Ndjson => json::append_connection_line(text, connection, provisional)?,
             Format::Zeek => zeek::append_line(text, connection),
             Format::ZeekJson => *text += &zeek::json_line(connection)?,
             Format::Table | Format::Json | Format::Csv => *text += &line::connection(connection, self.style),
@@ -409,7 +409,7 @@ fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), Ru
         Format::Ndjson => {
             let mut text = String::new();
             for connection in &snapshot.connections {
-                text += &json::connection_line(connection, false)?;
+                json::append_connection_line(&mut text, connection, false)?;
                 if text.len() >= CHUNK {
                     stdout.print(&text)?;
                     text.clear();
