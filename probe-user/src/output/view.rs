@@ -355,8 +355,11 @@ impl View {
         }
         let mut aggregate = self.pending.settle(&self.habits);
         let is_added = self.shown.is_some();
-        self.waiting.extend(self.shown.take().into_iter().flat_map(TopRows::into_connections));
-        self.waiting.extend(std::mem::take(&mut self.examples).into_connections());
+        if let Some(shown) = self.shown.take() {
+            // Nothing waits there beside these.
+            self.waiting = std::mem::take(&mut self.examples).into_connections();
+            self.waiting.extend(shown.into_connections());
+        }
         self.waiting.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         self.waiting.dedup_by_key(|connection| connection.id);
         self.waiting.retain_mut(|connection| {
