@@ -2,10 +2,9 @@
 //!
 //! What is listed by start alone has no example of what began late.
 
-use std::net::SocketAddr;
-
 use hashbrown::HashMap;
 
+use super::key::Key;
 use crate::record::{Cause, Connection};
 
 /// Examples of each server and cause.
@@ -16,33 +15,70 @@ const PAIRS: usize = 4096;
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Examples {
-    kept: HashMap<(SocketAddr, Cause), Vec<Connection>, foldhash::fast::RandomState>,
+    pairs: HashMap<Key, Pair, foldhash::fast::RandomState>,
+    /// Apart, so that most connections are turned down without a look at another one.
+    kept: Vec<Connection>,
 }
+
+/// Examples of one server and cause.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    /// What starts later is none.
+    until_ns: u64,
+    /// Their numbers among all, the earliest first.
+    numbers: [u32; OF_EACH],
+    count: u32,
+}
+
+const NO_PAIR: Pair = Pair { until_ns: u64::MAX, numbers: [0; OF_EACH], count: 0 };
 
 impl Examples {
     /// Keeps a connection, judged, if its server and cause have few examples yet, or later ones.
+    #[inline]
     pub fn offer(&mut self, connection: &Connection) {
         let cause = connection.verdict.cause;
         if cause == Cause::None {
             return;
         }
-        let key = (connection.resp, cause);
-        if self.kept.len() >= PAIRS && !self.kept.contains_key(&key) {
-            return;
-        }
-        let kept = self.kept.entry(key).or_default();
-        let place = kept.partition_point(|one| order(one) < order(connection));
-        if place < OF_EACH {
-            kept.truncate(OF_EACH - 1);
-            kept.insert(place, connection.clone());
+        let key = Key::server(connection.resp).with_cause(cause);
+        let until_ns = match self.pairs.get(&key) {
+            Some(pair) => pair.until_ns,
+            None if self.pairs.len() < PAIRS => u64::MAX,
+            None => return,
+        };
+        if connection.start_ns <= until_ns {
+            self.keep(key, connection);
         }
     }
 
-    /// All that were kept, by start.
+    #[cold]
+    fn keep(&mut self, key: Key, connection: &Connection) {
+        let Self { pairs, kept } = self;
+        let pair = pairs.entry(key).or_insert(NO_PAIR);
+        let count = pair.count as usize;
+        let place = pair.numbers[..count].partition_point(|&number| order(&kept[number as usize]) < order(connection));
+        if place == OF_EACH {
+            return;
+        }
+        let number = if count < OF_EACH {
+            pair.count += 1;
+            kept.push(connection.clone());
+            kept.len() as u32 - 1
+        } else {
+            let number = pair.numbers[OF_EACH - 1];
+            kept[number as usize] = connection.clone();
+            number
+        };
+        pair.numbers[place..].rotate_right(1);
+        pair.numbers[place] = number;
+        if pair.count as usize == OF_EACH {
+            pair.until_ns = kept[pair.numbers[OF_EACH - 1] as usize].start_ns;
+        }
+    }
+
+    /// All that were kept, in no order.
     pub fn into_connections(self) -> Vec<Connection> {
-        let mut all: Vec<Connection> = self.kept.into_values().flatten().collect();
-        all.sort_unstable_by_key(order);
-        all
+        self.kept
     }
 }
 
@@ -74,7 +110,8 @@ mod tests {
             examples.offer(&one(20 + id, 443, Cause::AppAbort));
             examples.offer(&one(30 + id, 443, Cause::None));
         }
-        let ids: Vec<_> = examples.clone().into_connections().iter().map(|one| one.id).collect();
+        let mut ids: Vec<_> = examples.clone().into_connections().iter().map(|one| one.id).collect();
+        ids.sort_unstable();
         assert_eq!(ids, [0, 1, 2, 10, 11, 12, 20, 21, 22]);
         for port in 1000..20_000 {
             examples.offer(&one(port, port, Cause::AppAbort));

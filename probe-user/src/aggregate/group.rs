@@ -5,13 +5,14 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use indexmap::IndexSet;
+use hashbrown::HashMap;
 
 use super::{
     Causes, Totals,
     contribution::{Contribution, Sums, duration_us},
     duration::Durations,
     gaps::{GapCluster, Gaps},
+    key::Key,
 };
 use crate::record::{Cause, Connection};
 
@@ -101,10 +102,12 @@ impl Group {
 /// Rows by key, bounded.
 #[derive(Clone, Debug)]
 pub struct Groups {
-    /// Apart from the rows, so that looking for one fetches no row. Who makes connections chooses their addresses: without
-    /// the seed of the hash he could choose them to collide.
-    places: IndexSet<GroupKey, foldhash::fast::RandomState>,
-    /// Those with a place, and the one for all others where it came to be.
+    /// Numbers of rows. Who makes connections chooses their addresses: without the seed of the hash he could choose them to
+    /// collide.
+    numbers: HashMap<Key, u32, foldhash::fast::RandomState>,
+    /// By number; apart from the rows, so that looking for one fetches no row.
+    keys: Vec<GroupKey>,
+    /// Those with a number of their own, and the one for all others where it came to be.
     rows: Vec<Group>,
     max: usize,
 }
@@ -112,13 +115,13 @@ pub struct Groups {
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        Self { places: IndexSet::default(), rows: Vec::new(), max }
+        Self { numbers: HashMap::default(), keys: Vec::new(), rows: Vec::new(), max }
     }
 
-    /// Number of the row of `key`, made when there is none.
+    /// Number of the row of `key`, made when there is none; `full` is that key for people.
     #[inline(always)]
-    pub(super) fn row_of(&mut self, key: &GroupKey) -> u32 {
-        self.places.get_index_of(key).map_or_else(|| self.place(*key), |number| number as u32)
+    pub(super) fn row_of(&mut self, key: Key, full: impl FnOnce() -> GroupKey) -> u32 {
+        self.numbers.get(&key).copied().unwrap_or_else(|| self.place(key, full()))
     }
 
     /// Whether the row is that of one key.
@@ -129,10 +132,13 @@ impl Groups {
 
     /// The row for all others comes last: no key gets a row of its own once there is one.
     #[cold]
-    fn place(&mut self, key: GroupKey) -> u32 {
+    fn place(&mut self, key: Key, full: GroupKey) -> u32 {
         if self.len() < self.max {
+            let number = self.keys.len() as u32;
             self.rows.push(Group::default());
-            return self.places.insert_full(key).0 as u32;
+            self.keys.push(full);
+            self.numbers.insert(key, number);
+            return number;
         }
         if self.len() == self.max {
             self.rows.push(Group::default());
@@ -162,7 +168,7 @@ impl Groups {
 
     /// All rows with their keys, the one for others last; in the order in which they were begun.
     pub fn iter(&self) -> impl Iterator<Item = (GroupKey, &Group)> {
-        self.places.iter().copied().chain([GroupKey::Other]).zip(self.rows.iter())
+        self.keys.iter().copied().chain([GroupKey::Other]).zip(self.rows.iter())
     }
 
     /// The `most` rows with the most losses first, then with the most RSTs of servers (then of clients, then by connections,

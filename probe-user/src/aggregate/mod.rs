@@ -12,6 +12,7 @@ mod examples;
 mod gaps;
 mod group;
 mod habit;
+mod key;
 mod monitor;
 mod pending;
 mod tally;
@@ -29,6 +30,7 @@ pub use time_histogram::TimeHistogram;
 pub use totals::{FlagTotals, Impacts, Totals};
 pub use worst::Worst;
 
+use key::Key;
 use tally::Tally;
 
 use crate::record::{Cause, Closing, Connection, Impact, ResetBy};
@@ -170,8 +172,11 @@ impl Aggregate {
 
     #[inline(always)]
     fn rows_of(&mut self, connection: &Connection) -> Rows {
-        let (server, client) = (GroupKey::Server(connection.resp), GroupKey::Client(connection.orig.ip()));
-        [self.servers.row_of(&server), self.clients.row_of(&client)]
+        let (server, client) = (connection.resp, connection.orig.ip());
+        [
+            self.servers.row_of(Key::server(server), || GroupKey::Server(server)),
+            self.clients.row_of(Key::client(client), || GroupKey::Client(client)),
+        ]
     }
 
     fn groups(&mut self, rows: Option<Rows>) -> impl Iterator<Item = &mut Group> {

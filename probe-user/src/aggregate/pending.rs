@@ -92,8 +92,13 @@ impl Pending {
 
     /// Adds one connection, judged.
     pub fn add_judged(&mut self, connection: &Connection) {
-        self.connections += u64::from(connection.closing != Closing::RstWithoutConnection);
-        self.aggregate.add(connection);
+        if connection.closing == Closing::RstWithoutConnection {
+            self.aggregate.add(connection);
+            return;
+        }
+        let rows = self.aggregate.rows_of(connection);
+        self.connections += 1;
+        self.add_to_rows(connection, rows);
     }
 
     /// Adds connections, each after `habits` has observed it; [`Self::settle`] will judge them by what is known then.
@@ -128,6 +133,11 @@ impl Pending {
         if let Some(question) = habits.ask(connection, self.service(rows)) {
             self.leave_open(question, connection, habits, rows);
         }
+        self.add_to_rows(connection, rows);
+    }
+
+    #[inline]
+    fn add_to_rows(&mut self, connection: &Connection, rows: Rows) {
         self.aggregate.add_words(connection);
         if !self.batch.push(connection, rows) {
             self.aggregate.add_sums(connection, Some(rows));

@@ -310,7 +310,7 @@ fn zones_and_services_are_compared_by_name_and_nothing_holds_of_no_name() {
         fails(text, &one);
     }
     holds("service = tcp/443 and service != https and not zone = private", &one);
-    one.labels = crate::zone::Zones::default().labels(&one);
+    one.labels = crate::zone::Zones::default().labels(one.orig.ip(), one.resp, one.domain);
     holds("client.zone = Private and server_zone = private and zone.srv in {dmz, private}", &one);
     holds("service = https and not service = tcp/443 and zone = private", &one);
     one.labels.client_zone = None;

@@ -302,7 +302,7 @@ impl View {
 
     fn append(&self, text: &mut String, connection: &Connection, provisional: bool) -> Result<(), RunError> {
         match self.plan.format {
-            Format::Ndjson => *text += &json::connection_line(connection, provisional)?,
+            Format::Ndjson => json::append_connection_line(text, connection, provisional)?,
             Format::Zeek => zeek::append_line(text, connection),
             Format::ZeekJson => *text += &zeek::json_line(connection)?,
             Format::Table | Format::Json | Format::Csv => *text += &line::connection(connection, self.style),
@@ -355,8 +355,11 @@ impl View {
         }
         let mut aggregate = self.pending.settle(&self.habits);
         let is_added = self.shown.is_some();
-        self.waiting.extend(self.shown.take().into_iter().flat_map(TopRows::into_connections));
-        self.waiting.extend(std::mem::take(&mut self.examples).into_connections());
+        if let Some(shown) = self.shown.take() {
+            // Nothing waits there beside these.
+            self.waiting = std::mem::take(&mut self.examples).into_connections();
+            self.waiting.extend(shown.into_connections());
+        }
         self.waiting.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         self.waiting.dedup_by_key(|connection| connection.id);
         self.waiting.retain_mut(|connection| {
@@ -409,7 +412,7 @@ fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), Ru
         Format::Ndjson => {
             let mut text = String::new();
             for connection in &snapshot.connections {
-                text += &json::connection_line(connection, false)?;
+                json::append_connection_line(&mut text, connection, false)?;
                 if text.len() >= CHUNK {
                     stdout.print(&text)?;
                     text.clear();

@@ -18,6 +18,21 @@ pub fn line(value: &impl Serialize) -> serde_json::Result<String> {
     String::from_utf8(text).map_err(serde::ser::Error::custom)
 }
 
+/// Appends a string, quotes included, as [`line`] has it.
+///
+/// # Errors
+/// As [`serde_json::to_string`].
+pub fn push_string(out: &mut String, text: &str) -> serde_json::Result<()> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&line(&text)?);
+    }
+    Ok(())
+}
+
 /// Indented, into a writer.
 ///
 /// # Errors
@@ -119,6 +134,9 @@ mod tests {
                 proptest::prop_assert!(!text.contains(|character| is_escaped(character) && character != '\n'));
                 proptest::prop_assert!(!is_plain || text == &other);
             }
+            let mut pushed = String::new();
+            push_string(&mut pushed, &text).expect("text");
+            proptest::prop_assert_eq!(pushed, line(&text).expect("text"));
         }
     }
 }

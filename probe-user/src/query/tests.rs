@@ -128,7 +128,7 @@ fn groups_by_zone_and_service_have_the_names_of_their_connections() {
     let shown = |by: &str| {
         let mut rows = Rows::new(Query::read(by, None, None, 0, &[]).expect("a query"));
         for mut one in all() {
-            one.labels = zones.labels(&one);
+            one.labels = zones.labels(one.orig.ip(), one.resp, one.domain);
             rows.add(&one);
         }
         shown(&rows.finish())

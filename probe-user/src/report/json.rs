@@ -2,12 +2,15 @@
 
 mod connection;
 mod explanation;
+mod layout;
+mod line;
 
 use serde::{Serialize, Serializer};
 
-pub use connection::{AMENDMENT_SCHEMA, CONNECTION_SCHEMA, amendment_line, connection_line};
+pub use connection::{AMENDMENT_SCHEMA, amendment_line};
 use connection::{ConnectionJson, EndpointJson};
 pub use explanation::{EXPLANATION_SCHEMA, explanation_document};
+pub use line::{CONNECTION_SCHEMA, append_connection_line};
 
 use super::{
     Snapshot, Window,
@@ -267,7 +270,7 @@ struct SnapshotJson<'a> {
 
 /// One after the other: a snapshot may hold hundreds of thousands.
 fn each_connection<S: Serializer>(connections: &&[Connection], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(connections.iter().map(|connection| ConnectionJson::new(connection, None, false)))
+    serializer.collect_seq(connections.iter().map(ConnectionJson::new))
 }
 
 fn each_group<S: Serializer>(rows: &[(GroupKey, &Group)], serializer: S) -> Result<S::Ok, S::Error> {

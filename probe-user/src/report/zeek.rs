@@ -2,11 +2,11 @@
 //!
 //! Pure functions. Fields that Zeek fills from payload (`service`) or from tunnels stay unset.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use super::text::{push_address, push_number};
 use crate::printable;
 use crate::record::{Basis, Connection, Side};
 
@@ -72,29 +72,44 @@ impl<'a> Zeek<'a> {
 pub fn append_line(out: &mut String, connection: &Connection) {
     let c = connection;
     let z = Zeek::of(c);
-    let timed = has_duration(c);
-    push(out, format_args!("{}\t{}", seconds(start_us(c)), uid(c)));
-    push(out, format_args!("\t{}\t{}\t{}\t{}", z.orig.ip(), z.orig.port(), z.resp.ip(), z.resp.port()));
+    push_seconds(out, start_us(c));
+    out.push('\t');
+    push_uid(out, c);
+    for end in [z.orig, z.resp] {
+        out.push('\t');
+        push_address(out, end.ip());
+        push_column(out, end.port().into());
+    }
     out.push_str("\ttcp\t-\t");
-    if timed {
-        push(out, format_args!("{}\t{}\t{}", seconds(duration_us(c)), z.from_orig.bytes, z.from_resp.bytes));
+    if has_duration(c) {
+        push_seconds(out, duration_us(c));
+        push_column(out, z.from_orig.bytes);
+        push_column(out, z.from_resp.bytes);
     } else {
         out.push_str("-\t-\t-");
     }
-    push(out, format_args!("\t{}\t{}\t{}", c.conn_state, flag(is_local(z.orig.ip())), flag(is_local(z.resp.ip()))));
-    let history = if c.history.is_empty() { "-" } else { c.history.as_str() };
-    push(out, format_args!("\t{}\t{history}", z.from_orig.missed_bytes + z.from_resp.missed_bytes));
-    if c.basis == Basis::ControlOnly {
-        push(out, format_args!("\t-\t-\t-\t-\t-\t{PROTOCOL_TCP}\n"));
-        return;
+    for text in [c.conn_state.as_str(), flag(is_local(z.orig.ip())), flag(is_local(z.resp.ip()))] {
+        out.push('\t');
+        out.push_str(text);
     }
-    push(out, format_args!("\t{}\t{}", z.from_orig.packets, z.from_orig.ip_bytes));
-    push(out, format_args!("\t{}\t{}\t-\t{PROTOCOL_TCP}\n", z.from_resp.packets, z.from_resp.ip_bytes));
+    push_column(out, z.from_orig.missed_bytes + z.from_resp.missed_bytes);
+    out.push('\t');
+    out.push_str(if c.history.is_empty() { "-" } else { c.history.as_str() });
+    if c.basis == Basis::ControlOnly {
+        out.push_str("\t-\t-\t-\t-");
+    } else {
+        for count in [z.from_orig.packets, z.from_orig.ip_bytes, z.from_resp.packets, z.from_resp.ip_bytes] {
+            push_column(out, count);
+        }
+    }
+    out.push_str("\t-");
+    push_column(out, PROTOCOL_TCP.into());
+    out.push('\n');
 }
 
-fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _infallible = out.write_fmt(arguments);
+fn push_column(out: &mut String, number: u64) {
+    out.push('\t');
+    push_number(out, number);
 }
 
 /// The JSON object of Zeek's JSON writer.
@@ -177,8 +192,12 @@ fn has_duration(connection: &Connection) -> bool {
 }
 
 /// Seconds with six digits.
-fn seconds(us: u64) -> String {
-    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+fn push_seconds(out: &mut String, us: u64) {
+    push_number(out, us / 1_000_000);
+    let point = out.len();
+    // Six digits after a first one, in whose place the point comes.
+    push_number(out, 1_000_000 + us % 1_000_000);
+    out.replace_range(point..=point, ".");
 }
 
 /// Zeek reads captures with microsecond timestamps: finer ones are cut off, start and end each for itself.
@@ -190,27 +209,40 @@ fn duration_us(connection: &Connection) -> u64 {
     connection.start_ns.saturating_add(connection.duration_ns) / 1000 - start_us(connection)
 }
 
-fn flag(value: bool) -> char {
-    if value { 'T' } else { 'F' }
+fn flag(value: bool) -> &'static str {
+    if value { "T" } else { "F" }
 }
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// So many digits of 62 fit a word.
+const DIGITS_OF_WORD: u32 = 10;
+const DIGITS: u32 = 17;
+
+fn uid(connection: &Connection) -> String {
+    let mut text = String::with_capacity(1 + DIGITS as usize);
+    push_uid(&mut text, connection);
+    text
+}
 
 /// A Zeek-like connection id: the same connection of the same input has the same one in every run.
-fn uid(connection: &Connection) -> String {
+fn push_uid(out: &mut String, connection: &Connection) {
     let mut hash = mix(connection.start_ns, connection.id);
     let Zeek { orig, resp, .. } = Zeek::of(connection);
     for end in [orig, resp] {
         hash = mix(hash, ip_bits(end) ^ u64::from(end.port()) << 48);
     }
-    let mut value = u128::from(hash) << 32 | u128::from(mix(hash, 1) as u32);
-    let mut text = String::with_capacity(18);
-    text.push('C');
-    while text.len() < 18 {
-        text.push(char::from(BASE62[(value % 62) as usize]));
-        value /= 62;
+    let value = u128::from(hash) << 32 | u128::from(mix(hash, 1) as u32);
+    // Two words of digits, the low ones first: a wide division for each digit would take longer than all the rest.
+    let word = 62_u128.pow(DIGITS_OF_WORD);
+    out.push('C');
+    for (mut word, digits) in
+        [((value % word) as u64, DIGITS_OF_WORD), ((value / word) as u64, DIGITS - DIGITS_OF_WORD)]
+    {
+        for _ in 0..digits {
+            out.push(char::from(BASE62[(word % 62) as usize]));
+            word /= 62;
+        }
     }
-    text
 }
 
 fn ip_bits(end: SocketAddr) -> u64 {

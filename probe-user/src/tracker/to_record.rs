@@ -1,6 +1,9 @@
 //! Connection records: makes the record of a connection from its state.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use probe_ebpf::layout;
 
@@ -15,9 +18,10 @@ use crate::tracker::kernel_resets::KernelResets;
 use crate::tracker::process::Process;
 use crate::tracker::reset_options::ResetOptions;
 use crate::{
-    record::{Basis, ConnState, Connection, Labels, Opening, Orientation, Side, Stage, Written},
+    record::{Basis, ConnState, Connection, Opening, Orientation, Side, Stage, Written},
     verdict,
     verdict::outcome,
+    zone::Zones,
 };
 
 /// What is known of a connection besides its own state.
@@ -85,18 +89,21 @@ pub(crate) fn connection(
         (orig, resp) = (resp, orig);
         (from_orig, from_resp) = (from_resp, from_orig);
     }
-    [from_orig.lost_bytes, from_resp.lost_bytes] = lost;
-    let mut connection = Connection {
+    let [lost_of_orig, lost_of_resp] = lost;
+    let (orig, resp) = (socket(orig), socket(resp));
+    let labels = |zones: &Arc<Zones>| zones.labels(orig.ip(), resp, track.key.domain());
+    Connection {
         id: track.id,
-        orig: socket(orig),
-        resp: socket(resp),
+        orig,
+        resp,
         domain: track.key.domain(),
         orientation,
         is_reversed: reversed,
         start_ns: track.start_ns,
         duration_ns: track.last_ns.saturating_sub(track.start_ns),
-        from_orig,
-        from_resp,
+        // Not assigned before: what is written and read at once, in other pieces, is waited for.
+        from_orig: Side { lost_bytes: lost_of_orig, ..from_orig },
+        from_resp: Side { lost_bytes: lost_of_resp, ..from_resp },
         conn_state,
         history,
         opening,
@@ -108,12 +115,8 @@ pub(crate) fn connection(
         verdict,
         written,
         basis: track.counting.basis(),
-        labels: Labels::default(),
-    };
-    if let Some(zones) = &config.zones {
-        connection.labels = zones.labels(&connection);
+        labels: config.zones.as_ref().map(labels).unwrap_or_default(),
     }
-    connection
 }
 
 /// How far it had come when the first RST was sent (Cloudflare Radar, `TCP resets and timeouts`).
@@ -159,13 +162,17 @@ fn rst(track: &Track, side: usize) -> Option<&Rst> {
     track.rare()?.rsts[side].as_deref()
 }
 
+/// Compiled into a record as well: what is returned would be copied.
+#[inline(always)]
 fn side(track: &Track, side: usize) -> Side {
     let end: &Endpoint = &track.ends[side];
-    let mut sent = Side {
+    let rare = track.rare();
+    let (fin, rst) = rare.map_or((0, 0), |rare| (rare.sides[side].fins.into(), rare.sides[side].rsts.into()));
+    let sent = Side {
         syn: end.syn.into(),
         syn_ack: end.syn_ack.into(),
-        fin: 0,
-        rst: 0,
+        fin,
+        rst,
         packets: end.packets.into(),
         ip_bytes: end.payload_bytes + u64::from(end.header_bytes),
         bytes: end.size(track.ends[1 - side].state),
@@ -174,21 +181,17 @@ fn side(track: &Track, side: usize) -> Side {
         missed_bytes: 0,
         lost_bytes: 0,
         ttl: end.ttl,
-        rst_ttl: 0,
+        rst_ttl: rare.and_then(|rare| rare.rsts[side].as_ref()).map_or(0, |rst| rst.record.ttl),
     };
-    if let Some(rare) = track.rare() {
-        (sent.fin, sent.rst) = (rare.sides[side].fins.into(), rare.sides[side].rsts.into());
-        sent.rst_ttl = rare.rsts[side].as_ref().map_or(0, |rst| rst.record.ttl);
-        if let Some(odd) = &rare.odd {
-            add_odd(&mut sent, &odd.sides[side]);
-        }
+    match rare.and_then(|rare| rare.odd.as_ref()) {
+        Some(odd) => with_odd(sent, &odd.sides[side]),
+        None => sent,
     }
-    sent
 }
 
-/// Adds what few connections have.
+/// With what few connections have. By value, so that those of most need not be in memory for it.
 #[cold]
-fn add_odd(sent: &mut Side, odd: &OddSide) {
+fn with_odd(mut sent: Side, odd: &OddSide) -> Side {
     let Beyond { syn, syn_ack, retransmits, fins, rsts } = odd.beyond;
     sent.syn += syn;
     sent.syn_ack += syn_ack;
@@ -198,6 +201,7 @@ fn add_odd(sent: &mut Side, odd: &OddSide) {
     sent.packets |= u64::from(odd.packets_high) << 32;
     sent.ip_bytes += u64::from(odd.header_bytes_high) << 32;
     sent.missed_bytes = odd.missed_bytes;
+    sent
 }
 
 /// Zeek's conn_state (base/protocols/conn/main.zeek), in its order of tests.

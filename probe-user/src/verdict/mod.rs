@@ -12,6 +12,8 @@
 //! 2009). What packets cannot separate is named as a group (`AppAbort`), with a confidence that says so. A rule that does not
 //! hold says nothing: the last resort is `Unknown`.
 
+#![expect(clippy::inline_always, reason = "a record and its verdict are compiled as one")]
+
 pub(crate) mod abort;
 mod closing;
 mod facts;
@@ -146,7 +148,9 @@ const PATIENCE_NS: u64 = 800_000_000;
 /// Acknowledgements lag behind by a few segments where segments are only counted, bytes.
 const COUNTED_LAG: i32 = 4096;
 
-/// The verdict, and the payload bytes of client and server that were lost.
+/// The verdict, and the payload bytes of client and server that were lost. Compiled into the making of records: what is
+/// returned would be copied.
+#[inline(always)]
 pub(crate) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
     case.unacknowledged = Unacknowledged::of(case);
     let case = &*case;

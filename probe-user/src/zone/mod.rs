@@ -13,14 +13,17 @@ mod definitions;
 mod prefix_table;
 mod services;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub use definitions::{Definitions, ZoneError, read};
 pub use prefix_table::PrefixTable;
 
-use crate::record::{Connection, Labels, Name};
+use crate::record::{Labels, Name};
 
 /// Zones of addresses that no zones file names: RFC 1918 and 4193, 6598, 3927 and 4291, and the rest.
 pub static DEFAULTS: &[(&str, &str)] = &[
@@ -112,13 +115,12 @@ impl Zones {
         }
     }
 
-    /// The names of a connection's ends and of its service.
-    pub fn labels(&self, connection: &Connection) -> Labels {
-        let vlan = u16::try_from(connection.domain).unwrap_or_default();
-        let server = connection.resp;
+    /// The names of a connection's ends and of its service; `domain` is that of its record.
+    pub fn labels(&self, client: IpAddr, server: SocketAddr, domain: u32) -> Labels {
+        let vlan = u16::try_from(domain).unwrap_or_default();
         let server_zone = self.zone(server.ip(), vlan);
         Labels {
-            client_zone: self.zone(connection.orig.ip(), vlan),
+            client_zone: self.zone(client, vlan),
             server_zone,
             service: self.service(server.ip(), server.port(), server_zone),
         }

@@ -44,7 +44,7 @@ fn zones(text: &str, observation: Observation<'_>) -> Zones {
 fn labels(zones: &Zones, client: &str, server: &str, vlan: u32) -> [&'static str; 3] {
     let mut one = connection(server, Opening::Completed, Closing::TwoFins, Side::default(), Side::default());
     (one.orig, one.domain) = (client.parse().expect("an address"), vlan);
-    let Labels { client_zone, server_zone, service } = zones.labels(&one);
+    let Labels { client_zone, server_zone, service } = zones.labels(one.orig.ip(), one.resp, one.domain);
     [client_zone, server_zone, service].map(|name| name.map_or("-", Name::as_str))
 }
 

@@ -1,17 +1,16 @@
-//! One connection in JSON: an element of a snapshot, a line of a stream, and the line that corrects one.
+//! One connection in JSON: an element of a snapshot, and the line that corrects one of a stream.
 
-use std::{mem::discriminant, net::SocketAddr};
+use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::layout::{ITEMS, What};
 use crate::{
     printable,
-    record::{Connection, Fact, Field, FieldValue, Json, Scope, Unit, Value, field_table::FIELDS},
+    record::{Connection, Fact, FieldValue, Unit, Value},
     report::text,
 };
 
-/// Schema of one connection line of `ndjson`.
-pub const CONNECTION_SCHEMA: &str = "rstprobe.connection/1";
 /// Schema of a line of `ndjson` that corrects an earlier one.
 pub const AMENDMENT_SCHEMA: &str = "rstprobe.amendment/1";
 #[derive(Serialize)]
@@ -44,38 +43,6 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// The fields of `cause`, the text of the cause after its id, and at the end what the verdict rests on.
-struct CauseJson<'a> {
-    connection: &'a Connection,
-    fields: &'static [Field],
-}
-
-impl<'a> CauseJson<'a> {
-    /// Of a line that has no other fields of the table.
-    fn alone(connection: &'a Connection) -> Self {
-        let fields = FIELDS.chunk_by(|one, next| discriminant(&one.json) == discriminant(&next.json));
-        let fields = fields.into_iter().find(|fields| matches!(fields[0].json, Json::Cause(_)));
-        Self { connection, fields: fields.unwrap_or_default() }
-    }
-}
-
-impl Serialize for CauseJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let verdict = &self.connection.verdict;
-        let mut map = serializer.serialize_map(None)?;
-        for (at, field) in self.fields.iter().enumerate() {
-            if let Some(key) = key(field) {
-                map.serialize_entry(key, &Scalar(field.value(self.connection, Scope::Both)))?;
-            }
-            if at == 0 {
-                map.serialize_entry("text", verdict.cause.explanation())?;
-            }
-        }
-        map.serialize_entry("evidence", &Facts(&verdict.facts))?;
-        map.end()
-    }
-}
-
 /// What a verdict rests on.
 struct Facts<'a>(&'a [Fact]);
 
@@ -87,71 +54,44 @@ impl Serialize for Facts<'_> {
 
 /// A connection with every field that has a key, in the order of the table.
 pub(super) struct ConnectionJson<'a> {
-    schema: Option<&'static str>,
     connection: &'a Connection,
-    /// A later line may correct cause and impact: more may become known of the service or the client.
-    provisional: bool,
 }
 
 impl<'a> ConnectionJson<'a> {
-    pub(super) fn new(connection: &'a Connection, schema: Option<&'static str>, provisional: bool) -> Self {
-        Self { schema, connection, provisional }
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self { connection }
     }
 }
 
 impl Serialize for ConnectionJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let connection = self.connection;
         let mut map = serializer.serialize_map(None)?;
-        if let Some(schema) = self.schema {
-            map.serialize_entry("schema", schema)?;
+        for item in ITEMS.iter() {
+            map.serialize_entry(item.key, &Shown { connection: self.connection, what: &item.what })?;
         }
-        for fields in FIELDS.chunk_by(|one, next| discriminant(&one.json) == discriminant(&next.json)) {
-            let object = |scope| Object { connection, fields, scope };
-            match fields[0].json {
-                Json::Absent => (),
-                Json::Line(_) => {
-                    for field in fields {
-                        if let Some(key) = key(field) {
-                            map.serialize_entry(key, &Scalar(field.value(connection, Scope::Both)))?;
-                        }
-                    }
-                }
-                Json::Cause(_) => map.serialize_entry("cause", &CauseJson { connection, fields })?,
-                Json::End(_) => {
-                    map.serialize_entry("client", &object(Scope::Client))?;
-                    map.serialize_entry("server", &object(Scope::Server))?;
-                }
-                Json::Side(_) => {
-                    map.serialize_entry("from_client", &object(Scope::Client))?;
-                    map.serialize_entry("from_server", &object(Scope::Server))?;
-                }
-            }
-        }
-        map.serialize_entry("provisional", &self.provisional)?;
+        // A document's verdicts are the last word.
+        map.serialize_entry("provisional", &false)?;
         map.end()
     }
 }
 
-/// What JSON calls a field within its object.
-fn key(field: &Field) -> Option<&'static str> {
-    match field.json {
-        Json::Absent => None,
-        Json::Line(key) | Json::End(key) | Json::Cause(key) | Json::Side(key) => Some(key),
-    }
-}
-
-/// Fields of one side.
-struct Object<'a> {
+/// One value of a connection.
+struct Shown<'a> {
     connection: &'a Connection,
-    fields: &'static [Field],
-    scope: Scope,
+    what: &'a What,
 }
 
-impl Serialize for Object<'_> {
+impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let named = self.fields.iter().filter_map(|field| Some((key(field)?, field)));
-        serializer.collect_map(named.map(|(key, field)| (key, Scalar(field.value(self.connection, self.scope)))))
+        let Self { connection, what } = *self;
+        match what {
+            What::Field(field, scope) => Scalar(field.value(connection, *scope)).serialize(serializer),
+            What::CauseText => serializer.serialize_str(connection.verdict.cause.explanation()),
+            What::Facts => Facts(&connection.verdict.facts).serialize(serializer),
+            What::Object(items) => {
+                serializer.collect_map(items.iter().map(|item| (item.key, Shown { connection, what: &item.what })))
+            }
+        }
     }
 }
 
@@ -173,15 +113,6 @@ impl Serialize for Scalar<'_> {
     }
 }
 
-/// One connection as one line.
-///
-/// # Errors
-/// Never for this data.
-pub fn connection_line(connection: &Connection, provisional: bool) -> serde_json::Result<String> {
-    let line = ConnectionJson::new(connection, Some(CONNECTION_SCHEMA), provisional);
-    printable::json::line(&line).map(|text| text + "\n")
-}
-
 #[derive(Serialize)]
 struct AmendmentJson<'a> {
     schema: &'static str,
@@ -189,7 +120,7 @@ struct AmendmentJson<'a> {
     id: u64,
     reset_by: &'static str,
     impact: &'static str,
-    cause: CauseJson<'a>,
+    cause: Option<Shown<'a>>,
 }
 
 /// What is to be said of a connection that was printed before, as one line.
@@ -202,31 +133,7 @@ pub fn amendment_line(connection: &Connection) -> serde_json::Result<String> {
         id: connection.id,
         reset_by: connection.reset_by.as_str(),
         impact: connection.verdict.impact.as_str(),
-        cause: CauseJson::alone(connection),
+        cause: ITEMS.iter().find(|item| item.key == "cause").map(|item| Shown { connection, what: &item.what }),
     };
     printable::json::line(&line).map(|text| text + "\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        aggregate::tests::connection,
-        record::{Basis, Closing, Opening, Side},
-    };
-
-    #[test]
-    fn what_depth_control_does_not_count_is_null() {
-        let side = Side { rst: 1, packets: 3, bytes: 7, ..Side::default() };
-        let mut one = connection("10.0.0.2:80", Opening::Completed, Closing::RstOnly, side, side);
-        for (basis, packets) in [(Basis::AllSegments, Some(3)), (Basis::ControlOnly, None)] {
-            one.basis = basis;
-            let line = connection_line(&one, false).expect("a line");
-            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-            let server = &line["from_server"];
-            assert_eq!((server["packets"].as_u64(), server["rst"].as_u64()), (packets, Some(1)));
-            assert_eq!(server["ip_bytes"].is_null(), packets.is_none());
-            assert_eq!((server["bytes"].as_u64(), server["ttl"].is_null()), (Some(7), true));
-        }
-    }
 }

@@ -112,7 +112,7 @@ pub fn explanation_document(explained: &Explanation) -> impl Serialize {
     let ladder = &explained.ladder;
     ExplanationJson {
         schema: EXPLANATION_SCHEMA,
-        connection: ConnectionJson::new(&explained.connection, None, false),
+        connection: ConnectionJson::new(&explained.connection),
         about: explanation::of(explained.connection.verdict.cause.id()),
         recorded: explained.recorded.as_deref(),
         facts: explained.connection.verdict.facts.iter().map(fact).collect(),
