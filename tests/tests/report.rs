@@ -253,3 +253,25 @@ fn a_file_that_ends_in_the_middle_is_not_called_whole() {
     assert!(said.contains("Not everything could be read: ") && said.contains("cut.pcap"), "{said}");
     assert!(!said.contains("Nothing was lost"), "{said}");
 }
+
+/// What cannot be watched or read leaves no page: neither an empty new one nor an old one emptied.
+#[test]
+fn nothing_stays_where_nothing_was_reported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [page, text, missing] = ["page.html", "no-capture.pcap", "missing.pcap"].map(|name| folder.path().join(name));
+    fs::write(&text, "this is no capture at all").expect("written");
+    let names = [&page, &text, &missing].map(|path| path.to_str().expect("UTF-8"));
+    for source in [["-i", "no-such-interface"], ["-r", names[1]], ["-r", names[2]]] {
+        let report = || run(&[&["report", "-o", names[0]], &source[..]].concat(), &[]);
+        let refused = report();
+        assert_ne!(refused.status.code(), Some(0), "{source:?}: {}", refused.stderr);
+        assert!(!page.exists(), "{source:?} leaves a page of {} bytes", fs::metadata(&page).expect("there").len());
+        fs::write(&page, "the page of yesterday").expect("written");
+        assert_eq!(report().status.code(), refused.status.code());
+        assert_eq!(fs::read_to_string(&page).expect("readable"), "the page of yesterday", "{source:?}");
+        fs::remove_file(&page).expect("removed");
+    }
+    let words = ["read", names[1], "--json-out", names[0]];
+    assert_ne!(run(&words, &[]).status.code(), Some(0));
+    assert!(!page.exists(), "the same of --json-out");
+}
