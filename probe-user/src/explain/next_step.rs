@@ -113,6 +113,16 @@ fn of_opening(one: &Connection, add: &mut Add<'_>) {
             add(Place::Server, "whether a rule rejects by tcp reset instead", RULES.into());
             add(Place::Server, "whether the service ended or restarted then", journal(one));
         }
+        Cause::RefusedByFirewall if one.is_established() => {
+            add(Place::Path, "the rules that reject with tcp reset", RULES.into());
+            add(
+                Place::Path,
+                "whether a device still has the connection: one that forgot it may reject it",
+                conntrack(client, server),
+            );
+            add(Place::Server, "whether the server still has it, and knows of no reset", sockets(server, client));
+            add(Place::Client, "the way there, for the device that answers", path(server));
+        }
         Cause::RefusedByFirewall => {
             add(Place::Path, "the rules that reject with tcp reset", RULES.into());
             add(Place::Server, "whether the service listens at all", listeners(port));
@@ -121,7 +131,7 @@ fn of_opening(one: &Connection, add: &mut Add<'_>) {
         Cause::NeverAnswered | Cause::SynAckUnanswered => {
             add(
                 Place::Server,
-                "whether the SYN arrives and an answer leaves",
+                "whether the next SYN arrives and an answer leaves, until interrupted",
                 watch(client, server),
             );
             add(Place::Server, "the way back to the client", format!("ip route get {}", client.ip()));
@@ -133,7 +143,7 @@ fn of_opening(one: &Connection, add: &mut Add<'_>) {
             );
         }
         Cause::AcceptQueueFull => {
-            add(Place::Server, "the accept queue: Recv-Q has reached Send-Q", listeners(port));
+            add(Place::Server, "the accept queue, while it is full: Recv-Q has reached Send-Q", listeners(port));
             add(Place::Server, "how often it was full", nstat("TcpExtListenOverflows TcpExtListenDrops"));
             add(Place::Server, "the limits, and whether a full queue resets", sysctl(QUEUE));
         }
@@ -169,19 +179,19 @@ fn of_path(one: &Connection, add: &mut Add<'_>) {
             add(Place::Path, "whether a device still has it, and for how long", conntrack(client, server));
             add(
                 Place::Client,
-                "when keep-alive probes begin (must be below the device's timeout)",
+                "when keep-alive probes begin by default (must be below the device's timeout)",
                 sysctl(KEEP_ALIVE),
             );
         }
         Cause::KeepAliveTimeout => {
             add(
                 place,
-                "keep-alive timers and what they cost",
+                "how many probes were sent, and connections given up",
                 nstat("TcpExtTCPKeepAlive TcpExtTCPAbortOnTimeout"),
             );
             add(
                 place,
-                "how long until the kernel gives up",
+                "how long until the kernel gives up, where the application has not set its own times",
                 sysctl(KEEP_ALIVE),
             );
             add(place, "the way to the peer", path(receiver));
@@ -199,7 +209,7 @@ fn of_path(one: &Connection, add: &mut Add<'_>) {
         _ => {
             add(
                 place,
-                "whether this host sent it: compare with a capture there",
+                "whether this host sends such RSTs: the next connections as seen there, until interrupted",
                 watch(client, server),
             );
             add(Place::Path, "rules that reject with tcp reset", RULES.into());
@@ -255,8 +265,12 @@ fn of_application(one: &Connection, add: &mut Add<'_>) {
                     server.ip(),
                     server.port()
                 );
-                let command = format!("rstprobe run -i INTERFACE --host --filter {}", quoted(&filter));
-                add(place, "the process, and the kernel's own reason, the next time", command);
+                let command = format!("rstprobe explain -i INTERFACE --host --for 5m {}", quoted(&filter));
+                add(
+                    place,
+                    "the process, and the kernel's own reason, of the next one; Ctrl-C once it has come",
+                    command,
+                );
             }
         }
     }
@@ -375,6 +389,30 @@ mod tests {
                 assert!(!step.command.contains('\n') && !step.why.ends_with('.'), "{step:?}");
             }
         }
+    }
+
+    /// Who had a connection need not be asked whether it listens.
+    #[test]
+    fn a_firewall_that_resets_what_it_had_let_through_is_another_matter() {
+        let mut refused = one(Cause::RefusedByFirewall, "10.0.0.2:80");
+        let commands = |one: &Connection| -> String {
+            steps(one, "tcp", &files("c.pcap")).into_iter().map(|step| step.command + "\n").collect()
+        };
+        let established = commands(&refused);
+        assert!(established.contains("conntrack -L ") && established.contains("ss -tanoi 'src 10.0.0.2:80 and dst "));
+        assert!(!established.contains("ss -ltnp"), "{established}");
+        refused.opening = Opening::Refused;
+        assert!(commands(&refused).contains("ss -ltnp 'sport = :80'"));
+    }
+
+    /// `run` prints neither process nor reason in its table.
+    #[test]
+    fn who_asks_for_the_process_is_told_it() {
+        let all = steps(&one(Cause::AppAbort, "10.0.0.2:80"), "tcp", &files("c.pcap"));
+        let of_process = all.iter().find(|step| step.why.starts_with("the process")).expect("a step");
+        let filter =
+            of_process.command.strip_prefix("rstprobe explain -i INTERFACE --host --for 5m '").expect("explain");
+        assert!(filter.trim_end_matches('\'').parse::<crate::filter::Filter>().is_ok(), "{filter}");
     }
 
     #[test]

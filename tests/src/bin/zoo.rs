@@ -2,8 +2,8 @@
 //! against it. Needs root, and the packages that `cargo xtask setup` installs; what is missing is skipped and said.
 //!
 //! `--only NAME` (several; the beginning of a name is enough) plays these situations, `--core` those of the test tier;
-//! `--keep DIRECTORY` keeps captures, documents and scripts, and below `wrong` the packets of each wrong verdict;
-//! `--markdown` prints for a document.
+//! `--keep DIRECTORY` keeps captures, documents and scripts, and below `wrong` the packets of each wrong verdict; `--stay`
+//! leaves network and servers until standard input ends, to look at both ends; `--markdown` prints for a document.
 //!
 //! Exit codes: 0 sound; 1 a confident verdict is wrong, or less than 97 % right; 2 it could not be run; 77 not root.
 
@@ -15,10 +15,13 @@ use std::{
 };
 
 use probe_tests::{
+    netns::Namespace,
     sys,
     tier::say,
     zoo::{
-        judge, kernel_words, play,
+        judge, kernel_words,
+        network::ZooNetwork,
+        play, port_of,
         report::{self, Account},
         situation::Situation,
         table,
@@ -50,6 +53,7 @@ struct Options {
     core: bool,
     keep: Option<PathBuf>,
     markdown: bool,
+    stay: bool,
 }
 
 impl Options {
@@ -59,6 +63,7 @@ impl Options {
             match word.as_str() {
                 "--core" => options.core = true,
                 "--markdown" => options.markdown = true,
+                "--stay" => options.stay = true,
                 "--only" | "--keep" => {
                     let Some(value) = words.next() else { return Err(wrong_usage(&format!("{word} needs a value"))) };
                     if word == "--only" { options.only.push(value) } else { options.keep = Some(value.into()) }
@@ -76,7 +81,7 @@ impl Options {
 }
 
 fn wrong_usage(what: &str) -> io::Error {
-    let usage = "use --only NAME, --core, --keep DIRECTORY, --markdown";
+    let usage = "use --only NAME, --core, --keep DIRECTORY, --stay, --markdown";
     io::Error::new(io::ErrorKind::InvalidInput, format!("{what}; {usage}"))
 }
 
@@ -92,7 +97,16 @@ fn run(options: &Options) -> io::Result<bool> {
         return Err(wrong_usage("no situation has such a name"));
     }
     say(&format!("zoo: {} situations", situations.len()));
-    let played = play::play(situations, directory)?;
+    let ports: Vec<_> =
+        situations.iter().map(|(number, situation)| format!("{} {}", port_of(*number), situation.name)).collect();
+    let wait = |network: &ZooNetwork| {
+        let [client, router, server] = [&network.client, &network.router, &network.server].map(Namespace::name);
+        say(&format!("zoo: ports {}", ports.join(", ")));
+        say(&format!("zoo: client {client}, router {router}, server {server} stay until standard input ends"));
+        // What comes, and whether it can be read, does not matter: that it ends does.
+        let _ended: io::Result<u64> = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    };
+    let played = play::play_and_stay(situations, directory, options.stay.then_some(&wait))?;
     let outcomes = judge::judge(&played)?;
     if options.keep.is_some() {
         report::keep_wrong(&outcomes, &played.captures, &directory.join("wrong"))?;
