@@ -275,3 +275,33 @@ fn nothing_stays_where_nothing_was_reported() {
     assert_ne!(run(&words, &[]).status.code(), Some(0));
     assert!(!page.exists(), "the same of --json-out");
 }
+
+/// What a finding is about can be listed: its condition, in JSON and in the page, holds of so many connections as it counts.
+#[test]
+fn findings_have_a_filter_that_lists_their_connections() {
+    let mut held = 0;
+    for capture in CAPTURES.map(case) {
+        let json = |filter: &str| -> Value {
+            let words = ["read", "--format", "json", "--filter", filter];
+            serde_json::from_str(&run(&words, std::slice::from_ref(&capture)).stdout).expect("JSON")
+        };
+        let findings = json("packets >= 0")["summary"]["findings"].as_array().expect("findings").clone();
+        let page = page(std::slice::from_ref(&capture));
+        let codes: Vec<String> = all(&page, "#findings dd code").into_iter().map(text).collect();
+        for finding in &findings {
+            let is_of_capture = finding["subject"] == "the capture";
+            let Some(filter) = finding["filter"].as_str() else {
+                assert!(finding["filter"].is_null() && is_of_capture, "{finding}");
+                continue;
+            };
+            assert!(codes.contains(&format!("--filter '{filter}'")), "{filter} is not in {codes:?}");
+            let listed = json(filter)["connections"].as_array().expect("connections").clone();
+            assert_eq!(listed.len() as u64, finding["count"].as_u64().expect("a count"), "{filter}: {finding}");
+            for id in finding["examples"].as_array().expect("examples") {
+                assert!(listed.iter().any(|one| one["id"] == *id), "{filter}: {id}");
+            }
+            held += 1;
+        }
+    }
+    assert!(held >= 5, "{held}");
+}
