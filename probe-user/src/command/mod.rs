@@ -7,6 +7,7 @@ mod explain_connection;
 mod explain_live;
 mod fields;
 mod live;
+mod live_losses;
 mod read;
 mod zones;
 
