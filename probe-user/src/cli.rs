@@ -210,7 +210,7 @@ pub struct RowArgs {
 /// When connections start.
 #[derive(Args, Debug)]
 pub struct PeriodArgs {
-    /// Only connections that start at or after: 14:05, RFC 3339 (UTC), or -5m before the end
+    /// Only connections that start at or after, --evidence too: 14:05, RFC 3339 (UTC), or -5m before the end
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
     /// Only connections that start before

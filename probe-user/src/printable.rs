@@ -6,6 +6,7 @@
 //! same characters are `\u` escapes, and the value stays what it is.
 
 pub mod json;
+pub mod shell;
 
 use std::{borrow::Cow, path::Path};
 

@@ -385,3 +385,33 @@ fn a_reader_that_leaves_ends_the_evidence_and_that_is_said() {
     assert!(finished.stderr.contains("--evidence ends where the output does"), "{}", finished.stderr);
     assert!(!packets(&evidence).is_empty());
 }
+
+/// `--since` and `--until` cut the evidence as they cut what is shown.
+#[test]
+fn evidence_is_of_the_period_that_is_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join("ka_race_client_view.pcap");
+    let kept = |words: &[&str]| {
+        let file = folder.path().join(format!("e{}.pcapng", words.concat().replace([':', '/'], "")));
+        let words: Vec<&str> = ["--format", "json"].iter().chain(words).copied().collect();
+        let done = read(&words, &file, &[&capture]);
+        assert!(done.status.success(), "{}", done.stderr);
+        let shown: Value = serde_json::from_str(&done.stdout).expect("JSON");
+        let shown = shown["connections"].as_array().expect("connections").clone();
+        let ids: BTreeSet<String> = packets(&file)
+            .iter()
+            .map(|packet| between(&packet.comment, "rstprobe connection ", ":").to_owned())
+            .collect();
+        (shown, ids)
+    };
+    let (all, every) = kept(&[]);
+    let with_rst = |shown: &[Value]| -> BTreeSet<String> {
+        shown.iter().filter(|one| rsts(one) != [0, 0]).map(|one| one["id"].to_string()).collect()
+    };
+    assert!(every.len() > 1 && every == with_rst(&all), "{every:?}");
+    let middle = all[all.len() / 2]["start"].as_str().expect("a time").to_owned();
+    let [(late, since), (early, until)] = ["--since", "--until"].map(|option| kept(&[option, &middle]));
+    assert_eq!((&since, &until), (&with_rst(&late), &with_rst(&early)));
+    assert!(since.len() < every.len() && until.len() < every.len(), "{since:?} {until:?}");
+    assert_eq!(since.union(&until).cloned().collect::<BTreeSet<_>>(), every);
+}

@@ -37,10 +37,11 @@ fn a_taken_hook_is_told_with_its_holder() {
         let probe = start(&network, "run", &["--format", "ndjson"]);
         let programs = leftover::attached(&network.middle).expect("ip works");
         let id = format!("id {}", programs.first().expect("attached"));
+        let [whose, step] = ["another rstprobe, pid", "kill -INT"].map(|before| format!("{before} {}", probe.pid()));
         for mode in ["native", "generic"] {
             let second = one_shot(&network, &words("run", &["--mode", mode]));
             assert_eq!(second.status.code(), Some(5), "{}", second.stderr);
-            for text in ["the XDP hook is taken by program", &id, CLIENT_LEG] {
+            for text in ["the XDP hook is taken by program", &id, &whose, &step, CLIENT_LEG] {
                 assert!(second.stderr.contains(text), "`{text}` is not in: {}", second.stderr);
             }
             assert_calm(&second);
@@ -130,10 +131,11 @@ fn doctor_tells_the_facts() {
         let network = network();
         let finished = one_shot(&network, &["doctor", "-i", CLIENT_LEG]);
         refused(&network, &finished, 0, &[]);
-        let fact = |name: &str| {
-            let line = finished.stdout.lines().find(|line| line.trim_start().starts_with(name));
-            line.unwrap_or_else(|| panic!("no {name} in {}", finished.stdout)).trim().to_owned()
+        let fact_of = |stdout: &str, name: &str| {
+            let line = stdout.lines().find(|line| line.trim_start().starts_with(name));
+            line.unwrap_or_else(|| panic!("no {name} in {stdout}")).trim().to_owned()
         };
+        let fact = |name: &str| fact_of(&finished.stdout, name);
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("procfs");
         assert!(fact("kernel ").ends_with(release.trim()), "{}", fact("kernel "));
         assert!(fact("verifier").ends_with("accepts the program"));
@@ -148,7 +150,13 @@ fn doctor_tells_the_facts() {
         let taken = one_shot(&network, &["doctor", "-i", CLIENT_LEG]);
         assert!(taken.stdout.contains("taken by program"), "{}", taken.stdout);
         assert_eq!(taken.status.code(), Some(5), "{}", taken.stderr);
-        assert!(taken.stderr.contains("bpftool link"), "{}", taken.stderr);
+        let whose = format!("of another rstprobe, pid {}", probe.pid());
+        assert!(taken.stdout.contains(&whose) && taken.stderr.contains(&whose), "{}{}", taken.stdout, taken.stderr);
+        assert!(
+            fact_of(&taken.stdout, "would use").contains(&format!("kill -INT {}", probe.pid())),
+            "{}",
+            taken.stdout
+        );
         assert_calm(&taken);
         drop(probe);
         network.middle.ip(&format!("link set {CLIENT_LEG} down")).expect("ip works");

@@ -253,3 +253,55 @@ fn a_file_that_ends_in_the_middle_is_not_called_whole() {
     assert!(said.contains("Not everything could be read: ") && said.contains("cut.pcap"), "{said}");
     assert!(!said.contains("Nothing was lost"), "{said}");
 }
+
+/// What cannot be watched or read leaves no page: neither an empty new one nor an old one emptied.
+#[test]
+fn nothing_stays_where_nothing_was_reported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [page, text, missing] = ["page.html", "no-capture.pcap", "missing.pcap"].map(|name| folder.path().join(name));
+    fs::write(&text, "this is no capture at all").expect("written");
+    let names = [&page, &text, &missing].map(|path| path.to_str().expect("UTF-8"));
+    for source in [["-i", "no-such-interface"], ["-r", names[1]], ["-r", names[2]]] {
+        let report = || run(&[&["report", "-o", names[0]], &source[..]].concat(), &[]);
+        let refused = report();
+        assert_ne!(refused.status.code(), Some(0), "{source:?}: {}", refused.stderr);
+        assert!(!page.exists(), "{source:?} leaves a page of {} bytes", fs::metadata(&page).expect("there").len());
+        fs::write(&page, "the page of yesterday").expect("written");
+        assert_eq!(report().status.code(), refused.status.code());
+        assert_eq!(fs::read_to_string(&page).expect("readable"), "the page of yesterday", "{source:?}");
+        fs::remove_file(&page).expect("removed");
+    }
+    let words = ["read", names[1], "--json-out", names[0]];
+    assert_ne!(run(&words, &[]).status.code(), Some(0));
+    assert!(!page.exists(), "the same of --json-out");
+}
+
+/// What a finding is about can be listed: its condition, in JSON and in the page, holds of so many connections as it counts.
+#[test]
+fn findings_have_a_filter_that_lists_their_connections() {
+    let mut held = 0;
+    for capture in CAPTURES.map(case) {
+        let json = |filter: &str| -> Value {
+            let words = ["read", "--format", "json", "--filter", filter];
+            serde_json::from_str(&run(&words, std::slice::from_ref(&capture)).stdout).expect("JSON")
+        };
+        let findings = json("packets >= 0")["summary"]["findings"].as_array().expect("findings").clone();
+        let page = page(std::slice::from_ref(&capture));
+        let codes: Vec<String> = all(&page, "#findings dd code").into_iter().map(text).collect();
+        for finding in &findings {
+            let is_of_capture = finding["subject"] == "the capture";
+            let Some(filter) = finding["filter"].as_str() else {
+                assert!(finding["filter"].is_null() && is_of_capture, "{finding}");
+                continue;
+            };
+            assert!(codes.contains(&format!("--filter '{filter}'")), "{filter} is not in {codes:?}");
+            let listed = json(filter)["connections"].as_array().expect("connections").clone();
+            assert_eq!(listed.len() as u64, finding["count"].as_u64().expect("a count"), "{filter}: {finding}");
+            for id in finding["examples"].as_array().expect("examples") {
+                assert!(listed.iter().any(|one| one["id"] == *id), "{filter}: {id}");
+            }
+            held += 1;
+        }
+    }
+    assert!(held >= 5, "{held}");
+}

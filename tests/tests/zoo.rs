@@ -25,7 +25,7 @@ const AT_FIRST: usize = 97;
 fn run(wanted: impl Fn(&Situation) -> bool) -> Vec<Outcome> {
     let directory = tempfile::tempdir().expect("a directory");
     let situations = table::all().into_iter().enumerate().filter(|(_, situation)| wanted(situation)).collect();
-    let played = play::play(situations, directory.path(), 0).expect("the zoo runs");
+    let played = play::play(situations, directory.path()).expect("the zoo runs");
     judge::judge(&played).expect("captures can be read")
 }
 

@@ -1,13 +1,19 @@
 //! Wrong source: what was meant by a command line that names a source, or a format, which another command has.
 
+use std::path::Path;
+
+use crate::printable::shell;
+
 /// The command that was probably meant, in a sentence; `None` where the words do not tell. `words` are those of the command line,
 /// the program's name first, that could not be parsed.
 pub fn meant(words: &[String]) -> Option<String> {
     let command = words.get(1)?.as_str();
     let words: Vec<&str> = words.iter().skip(2).take_while(|word| *word != "--").map(String::as_str).collect();
-    let (interface, file) = (value_of(&words, "-i", "--interface"), value_of(&words, "-r", "--read"));
+    let interface = value_of(&words, "-i", "--interface").map(shell::word);
+    let file = value_of(&words, "-r", "--read").map(|file| shell::path(Path::new(file)));
     let is_html = value_of(&words, "--format", "--format") == Some("html") || words.contains(&"--html");
-    let first = words.iter().find(|word| !word.starts_with('-')).copied();
+    let first = words.iter().find(|word| !word.starts_with('-')).map(|file| shell::path(Path::new(file)));
+    let (interface, file, first) = (interface.as_deref(), file.as_deref(), first.as_deref());
     match (command, interface, file) {
         ("show" | "report" | "explain", Some(interface), Some(file)) => Some(format!(
             "-r and -i: one source at a time: `rstprobe {command} -r {file}` is of a capture, `rstprobe {command} -i {interface}` of \
@@ -76,6 +82,8 @@ mod tests {
             ("rstprobe snapshot -r F", "`rstprobe read F`"),
             ("rstprobe run --read=F", "`rstprobe read F`"),
             ("rstprobe read -r F", "`rstprobe read F`"),
+            ("rstprobe snapshot -r it's", "`rstprobe read 'it'\\''s'`"),
+            ("rstprobe run --read=-x", "`rstprobe read ./-x`"),
             ("rstprobe read F --format html", "`rstprobe report -o page.html -r F`"),
             ("rstprobe snapshot -i lo --format html", "`rstprobe report -o page.html -i lo`"),
             ("rstprobe explain -r F 20 --html", "`rstprobe explain -r F ID --format html > page.html`"),

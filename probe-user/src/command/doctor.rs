@@ -11,6 +11,7 @@ use crate::{
         attach::{self, Mode},
         driver_losses::DriverCounters,
         engine::{Engine, EngineConfig},
+        hook_holder,
         host::ResetFormat,
         host_event_format::HostEventFormat,
         kernel_features::{Feature, KernelFeatures},
@@ -120,7 +121,7 @@ fn obstacle(report: &mut Report, device: &Netdev) -> bool {
     let found = if !device.link_layer.is_understood() {
         LiveError::LinkType { name, link_layer: device.link_layer }
     } else if let Some(holder) = &device.xdp {
-        LiveError::HookTaken { name, holder: holder.to_string() }
+        hook_holder::refusal(&name, holder)
     } else if !device.up {
         LiveError::InterfaceDown { name }
     } else {
@@ -251,7 +252,10 @@ fn interface(report: &mut Report, device: &Netdev, engine: Option<&Engine>) {
     report.fact("loss counters", &loss_counters(device));
     report.fact("native XDP", &native(device));
     match &device.xdp {
-        Some(holder) => report.fact("XDP hook", &format!("taken by {holder}")),
+        Some(holder) => {
+            let whose = hook_holder::rival(holder).map_or_else(String::new, |rival| format!(" of {}", rival.words()));
+            report.fact("XDP hook", &format!("taken by {holder}{whose}"));
+        }
         None => report.fact("XDP hook", "free"),
     }
     for left in detach::described(device) {
@@ -267,9 +271,10 @@ fn verdict(device: &Netdev, engine: Option<&Engine>) -> String {
     if !device.link_layer.is_understood() {
         return "nothing: frames of this link type are not understood".to_string();
     }
-    if device.xdp.is_some() {
-        return "nothing: the hook is taken; stop its owner first (`bpftool link` and `bpftool prog` show whose it is)"
-            .to_string();
+    if let Some(holder) = &device.xdp {
+        let usual = || "stop its owner first (`bpftool link` and `bpftool prog` show whose it is)".to_owned();
+        let step = hook_holder::rival(holder).map_or_else(usual, |rival| rival.step(name));
+        return format!("nothing: the hook is taken; {step}");
     }
     if !device.up {
         return format!("nothing until it is up (`ip link set {name} up`)");

@@ -22,8 +22,8 @@ pub(super) fn explain(args: ExplainArgs) -> Result<(), RunError> {
     let Some(id) = args.id.as_deref().or(args.cause.as_deref()) else {
         return output::data(&prose::reflowed(&explanation::list(), output::style(0)));
     };
-    match explanation::page(id) {
-        Some(text) => output::data(&prose::reflowed(&text, output::style(0))),
+    match explanation::page(id, output::style(0)) {
+        Some(text) => output::data(&text),
         None => Err(refusal(id)),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reads the captures twice: once for the records, as `rstprobe read` does, and once for the segments of one.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use super::zones;
 use crate::{
@@ -10,18 +10,19 @@ use crate::{
     explain::{
         Explanation, Segments,
         ladder::{Completeness, SeenSegment, key},
-        next_step::{Neighbours, Origin},
+        next_step::Neighbours,
+        packets::{Files, Origin, Part},
         search::{Found, Search},
     },
     output,
     output::{counters, offloaded_checksums},
     plan::{CapturePlan, ExplainFormat, ExplainPlan, Which},
-    printable,
+    printable::{self, shell},
     record::Connection,
     report::{explanation_html, explanation_text, json},
     source::{
         Domain,
-        capture::{Accounting, CaptureFile, Decoded, Decoder, Header, Remark, Spool},
+        capture::{Accounting, CaptureFile, CommentedFrame, Decoded, Decoder, Header, Remark, Spool},
     },
     tracker::{self, Extra, Tracker, TrackerConfig},
     zone::{Observation, Zones},
@@ -43,10 +44,8 @@ pub(super) fn explain(plan: &ExplainPlan) -> Result<(), RunError> {
     let Found { best: Some((one, ())), .. } = found else {
         return read.and(Err(RunError::NoSuchConnection { of: found.seen }));
     };
-    let (segments, files) = captures.segments(&one);
-    let from_stdin = files.iter().any(|file| file == "-");
-    let CapturePlan { words: options, vxlan_ports, .. } = plan.capture.clone();
-    let origin = if from_stdin { Origin::StandardInput } else { Origin::Files { names: files, options, vxlan_ports } };
+    let (segments, parts) = captures.segments(&one);
+    let origin = captures.origin(parts);
     print(&Explanation::new(one, segments, &origin), plan.format).and(read)
 }
 
@@ -87,10 +86,17 @@ struct Captures<'a> {
     files: Vec<(&'a PathBuf, Spool)>,
 }
 
+/// How a file is laid out.
+struct Layout {
+    /// Where captures begin in it that were joined to the first.
+    joined_at: Vec<u64>,
+    decompressor: Option<&'static str>,
+}
+
 /// One frame of the captures.
 struct Seen<'a> {
-    /// Number of its file.
-    file: usize,
+    /// Number of its file, and of the capture in it.
+    part: (usize, usize),
     time_ns: u64,
     decoded: Option<&'a Decoded>,
     remark: Option<Remark>,
@@ -128,7 +134,7 @@ impl<'a> Captures<'a> {
         };
         let mut tracker = self.tracker();
         let mut last_ns = 0;
-        let (read, accounting) = self.each_frame(|frame| {
+        let (read, accounting) = self.each_frame(&mut Vec::new(), |frame| {
             last_ns = frame.time_ns.max(last_ns);
             track(&mut tracker, &frame);
             if tracker.closed_len() > 0 {
@@ -148,19 +154,20 @@ impl<'a> Captures<'a> {
     }
 
     /// The segments of its flow, from its start until late ones cannot come any more or another connection takes its ports;
-    /// and the captures that hold them, as named.
-    fn segments(&self, one: &Connection) -> (Segments, Vec<String>) {
+    /// and the captures that hold them.
+    fn segments(&self, one: &Connection) -> (Segments, Vec<Part>) {
         let (flow, _) = key(one);
         let end_ns = one.start_ns.saturating_add(one.duration_ns).saturating_add(LATE_NS);
-        let mut seen: Vec<(usize, SeenSegment)> = Vec::new();
+        let mut seen: Vec<((usize, usize), SeenSegment)> = Vec::new();
         let (mut beyond, mut recorded) = (0, None);
         let vlan = (self.plan.domain == Domain::Vlan && one.domain != 0).then_some(one.domain);
         let mut neighbours = Neighbours { vlan, ..Neighbours::default() };
         // Tells where the next connection of the same ports begins.
         let mut tracker = self.tracker();
         let (mut last_ns, mut has_begun) = (0, false);
+        let mut layouts = Vec::new();
         // What can be read was read before; how it ends has been noted.
-        let _read_before: (Result<(), RunError>, Accounting) = self.each_frame(|frame| {
+        let _read_before: (Result<(), RunError>, Accounting) = self.each_frame(&mut layouts, |frame| {
             let Some(decoded) = frame.decoded else { return };
             let segment = &decoded.segment;
             neighbours.swapped |= is_swapped(one, decoded);
@@ -176,7 +183,7 @@ impl<'a> Captures<'a> {
                 neighbours.in_time = true;
             } else if seen.len() < MOST {
                 recorded = recorded.take().or_else(|| of_evidence(frame.comment?));
-                seen.push((frame.file, seen_segment(decoded)));
+                seen.push((frame.part, seen_segment(decoded)));
             } else {
                 beyond += 1;
             }
@@ -188,30 +195,63 @@ impl<'a> Captures<'a> {
             seen.retain(|(_, seen)| seen.segment.record.time_ns < next_ns);
             neighbours.in_time |= seen.len() < all;
         }
-        let files = self.files.iter().enumerate().filter(|(at, _)| seen.iter().any(|(file, _)| file == at));
-        let files = files.map(|(_, (path, _))| printable::path(path)).collect();
+        let parts: BTreeSet<_> = seen.iter().map(|(part, _)| *part).collect();
+        let parts = parts.into_iter().filter_map(|part| self.part(part, &layouts)).collect();
         let completeness = if recorded.is_some() { Completeness::Kept } else { Completeness::Captured };
         let seen = seen.into_iter().map(|(_, seen)| seen).collect();
-        (Segments { seen, beyond, completeness, neighbours, recorded }, files)
+        (Segments { seen, beyond, completeness, neighbours, recorded }, parts)
     }
 
-    /// Decodes every frame of the captures, in order.
-    fn each_frame(&self, take: impl FnMut(Seen<'_>)) -> (Result<(), RunError>, Accounting) {
+    /// A capture by the numbers of its file and of its place there.
+    fn part(&self, (file, number): (usize, usize), layouts: &[Layout]) -> Option<Part> {
+        let whole = Part::whole(self.files.get(file)?.0);
+        let Layout { joined_at, decompressor } = layouts.get(file)?;
+        if joined_at.is_empty() {
+            return Some(whole);
+        }
+        let from = number.checked_sub(1).map_or(Some(0), |before| joined_at.get(before).copied())?;
+        Some(Part { decompressor: *decompressor, bytes: Some((from, joined_at.get(number).copied())), ..whole })
+    }
+
+    /// Where the segments of a connection came from, which are in these captures.
+    fn origin(&self, parts: Vec<Part>) -> Origin {
+        if self.files.iter().any(|(_, spool)| matches!(spool, Spool::Copy(_))) {
+            return Origin::Stream;
+        }
+        let CapturePlan { words: options, vxlan_ports, .. } = self.plan.clone();
+        let all = self.files.iter().map(|(path, _)| shell::path(path)).collect();
+        Origin::Files(Files { parts, all, options, vxlan_ports })
+    }
+
+    /// Decodes every frame of the captures, in order, and notes how each file is laid out.
+    fn each_frame(&self, layouts: &mut Vec<Layout>, take: impl FnMut(Seen<'_>)) -> (Result<(), RunError>, Accounting) {
         let plan = self.plan;
         let mut decoder =
             Decoder::new(plan.verify_checksums, plan.encapsulations, plan.domain).with_vxlan_ports(&plan.vxlan_ports);
-        (self.frames_of(&mut decoder, take), decoder.accounting().clone())
+        (self.frames_of(&mut decoder, layouts, take), decoder.accounting().clone())
     }
 
-    fn frames_of(&self, decoder: &mut Decoder, mut take: impl FnMut(Seen<'_>)) -> Result<(), RunError> {
+    fn frames_of(
+        &self,
+        decoder: &mut Decoder,
+        layouts: &mut Vec<Layout>,
+        mut take: impl FnMut(Seen<'_>),
+    ) -> Result<(), RunError> {
         for (file, (path, spool)) in self.files.iter().enumerate() {
             let failed = |source| RunError::Capture { file: printable::path(path), source };
             let mut capture = CaptureFile::open(&spool.path()).map_err(failed)?;
-            while let Some((frame, comment)) = capture.next_with_comment().map_err(failed)? {
+            let read = loop {
+                let CommentedFrame { frame, comment, part } = match capture.next_with_comment() {
+                    Ok(Some(read)) => read,
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(failed(error)),
+                };
                 let decoded = decoder.decode(&frame);
                 let remark = if decoder.has_remark() { decoder.take_remark() } else { None };
-                take(Seen { file, time_ns: frame.time_ns, decoded: decoded.as_ref(), remark, comment });
-            }
+                take(Seen { part: (file, part), time_ns: frame.time_ns, decoded: decoded.as_ref(), remark, comment });
+            };
+            layouts.push(Layout { joined_at: capture.joined_at().to_vec(), decompressor: capture.decompressor() });
+            read?;
         }
         Ok(())
     }

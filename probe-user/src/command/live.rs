@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::zones;
+use super::{
+    live_losses::{self, Told},
+    zones,
+};
 use crate::{
     agent::{
         interface_watch::Interfaces,
@@ -15,21 +18,12 @@ use crate::{
     error::RunError,
     output,
     output::{
-        counters,
-        counters::Unseen,
         overwriting,
         view::View,
         writer::{Stdout, Writer},
     },
 };
-use crate::{
-    plan::WatchPlan,
-    report::{InterfaceUse, Window},
-    source::{
-        Domain,
-        live::engine::{Action, Depth},
-    },
-};
+use crate::{plan::WatchPlan, report::Window, source::Domain};
 
 /// Watches as planned and prints.
 ///
@@ -49,7 +43,7 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
     let mut signals = Signals::listen()?;
     let mut view = View::open(&plan.view, Stdout::Queued(Writer::start()?))?;
     let mut session = Session::open(&plan.live, zones)?;
-    let window = window(plan, &session);
+    let window = live_losses::window(&plan.live, &session);
     let mut interfaces = Interfaces::new(session.attachments());
     announce(plan, &session);
     let mut outcome = view.begin(session.started_ns);
@@ -77,66 +71,15 @@ async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
 }
 
 /// Prints, whatever goes wrong; then tells the first thing that did.
-fn finish(mut view: View, mut window: Window, closed: Closed, gone: u64) -> Result<(), RunError> {
-    let taken = view.take_last(closed.rest);
-    window.end_ns = closed.ended_ns;
-    for (interface, received) in window.interfaces.iter_mut().zip(&closed.received) {
-        interface.received.clone_from(received);
-    }
-    for (interface, queues) in window.interfaces.iter_mut().zip(closed.queues) {
-        interface.queues = queues;
-    }
-    let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
-    let unseen = Unseen {
-        resets_lost: closed.resets_lost,
-        host_events_lost: closed.host_events_lost,
-        interfaces_gone: gone,
-        missed_by_nic: missed,
-        not_given: closed.unseen,
-    };
-    let mut losses = counters::live(&closed.accounting, &closed.stats, &unseen);
-    let mut accounting = counters::live_accounting(&closed.accounting, &closed.stats);
-    let xsk = closed.xsk.unwrap_or_default();
-    if xsk.redirected > 0 {
-        losses.extend(counters::sockets(&xsk));
-        accounting.extend(counters::socket_accounting(&xsk));
-    }
-    if let Some(evidence) = &closed.evidence {
-        losses.extend(counters::evidence(evidence));
-        accounting.extend(counters::evidence_accounting(evidence));
-    }
-    let printed = view.finish(window, losses, accounting, counters::flood(&closed.services), &closed.stats);
+fn finish(mut view: View, mut window: Window, mut closed: Closed, gone: u64) -> Result<(), RunError> {
+    let taken = view.take_last(std::mem::take(&mut closed.rest));
+    live_losses::complete(&mut window, &mut closed);
+    let Told { losses, books, flood, difference } = live_losses::told(&mut closed, gone);
+    let printed = view.finish(window, losses, books, flood, &closed.stats);
     closed.drained.and(taken).and(printed)?;
-    match closed.accounting.difference() + xsk.difference() {
+    match difference {
         0 => Ok(()),
         difference => Err(RunError::Unbalanced(difference)),
-    }
-}
-
-fn window(plan: &WatchPlan, session: &Session) -> Window {
-    let interfaces = session.attachments().iter().zip(session.modes()).map(|(attachment, mode)| InterfaceUse {
-        name: attachment.device.name.clone(),
-        mode,
-        driver: attachment.device.driver.clone(),
-        received: None,
-        queues: Vec::new(),
-    });
-    Window {
-        start_ns: session.started_ns,
-        end_ns: session.started_ns,
-        is_one_way: session.is_one_way,
-        interfaces: interfaces.collect(),
-        depth: match plan.live.engine.depth {
-            Depth::Full => "full",
-            Depth::Control => "control",
-            Depth::Auto => "auto",
-        },
-        action: match plan.live.engine.action {
-            Action::Pass => "pass",
-            Action::Drop => "drop",
-        },
-        is_cut_short: false,
-        has_no_tcp: false,
     }
 }
 

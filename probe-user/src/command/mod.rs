@@ -7,10 +7,11 @@ mod explain_connection;
 mod explain_live;
 mod fields;
 mod live;
+mod live_losses;
 mod read;
 mod zones;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::builder::StyledStr;
 
@@ -20,12 +21,14 @@ use crate::{
     error::RunError,
     output::{self, Colors},
     plan::{DetachPlan, DoctorPlan, ExplainLivePlan, ReadPlan, WatchPlan},
+    printable::shell,
     report::prose,
 };
 
 /// Says what was meant by a file in the place of a command.
 pub fn refuse_file(file: &str) -> ExitCode {
-    output::say(&format!("rstprobe: `{file}` is a file and no command; did you mean `rstprobe read {file}`?"));
+    let word = shell::path(Path::new(file));
+    output::say(&format!("rstprobe: `{file}` is a file and no command; did you mean `rstprobe read {word}`?"));
     ExitCode::from(exit::USAGE)
 }
 

@@ -71,7 +71,8 @@ fn read_with_evidence(
 ) -> Result<(), RunError> {
     let printer = Printer::here(Printing::new(view));
     let (clock, closed) = (CaptureClock::default(), Vec::new());
-    let mut reading = WithEvidence { decoder, tracker, printer, evidence, clock, start_ns: 0, closed };
+    let period = plan.view.period;
+    let mut reading = WithEvidence { decoder, tracker, printer, evidence, period, clock, start_ns: 0, closed };
     let read = reading.read(&plan.files, first);
     if is_broken(&read) {
         // What has been kept until now is written, and that it is not all is said.

@@ -106,6 +106,13 @@ impl Collector {
         &self.interfaces
     }
 
+    /// From now on only of connections that start at or after the one and before the other, nanoseconds since 1970.
+    pub fn restrict(&mut self, period: [Option<u64>; 2]) {
+        if let Some(of) = Filter::of_period(period, Some(self.of.clone())) {
+            self.of = of;
+        }
+    }
+
     /// Takes one frame; its interface must be known.
     pub fn frame(&mut self, segment: &Segment, frame: &Frame<'_>) {
         self.store.frame(segment, frame);

@@ -8,13 +8,17 @@ pub mod kept_segments;
 pub mod ladder;
 pub mod next_step;
 mod note;
+pub mod packets;
 pub mod rivals;
 pub mod search;
 mod sequence;
+pub mod step;
 
 use ladder::{Completeness, Ladder, SeenSegment};
-use next_step::{Neighbours, Origin, Step};
+use next_step::Neighbours;
+use packets::Origin;
 use rivals::Rival;
+use step::Step;
 
 use crate::record::Connection;
 

@@ -4,72 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::ladder::Ladder;
+use super::{
+    ladder::Ladder,
+    packets::{self, Origin},
+    step::{Place, Step},
+};
+use crate::printable::shell::word as quoted;
 use crate::record::{Cause, Connection, ResetBy, Value};
-
-/// Where a command is to be run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// Where the capture is, or where rstprobe runs.
-    Here,
-    /// On the client's host.
-    Client,
-    /// On the server's host.
-    Server,
-    /// On a firewall, NAT or load balancer between the two.
-    Path,
-}
-
-impl Place {
-    /// Stable name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Here => "here",
-            Self::Client => "client",
-            Self::Server => "server",
-            Self::Path => "path",
-        }
-    }
-
-    /// For people.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Here => "here",
-            Self::Client => "on the client",
-            Self::Server => "on the server",
-            Self::Path => "on a firewall, NAT or load balancer between them",
-        }
-    }
-}
-
-/// One thing to check.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Step {
-    /// Where.
-    pub place: Place,
-    /// What it tells.
-    pub why: &'static str,
-    /// A shell command.
-    pub command: String,
-}
-
-/// Where the segments came from.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Origin {
-    /// Captures.
-    Files {
-        /// Those that hold segments of the connection, as named.
-        names: Vec<String>,
-        /// Options by which `rstprobe read` sees of them what was seen.
-        options: Vec<String>,
-        /// Ports of VXLAN besides its own, which other tools have to be told.
-        vxlan_ports: Vec<u16>,
-    },
-    /// Standard input.
-    StandardInput,
-    /// Interfaces that were watched.
-    Interfaces(Vec<String>),
-}
 
 /// Whether other segments of the capture have the same addresses and ports: a display filter must not select those.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -115,57 +56,13 @@ fn epoch(ns: u64) -> String {
 
 /// What to check next, in order: these packets, then what the cause asks for.
 pub fn steps(one: &Connection, filter: &str, origin: &Origin) -> Vec<Step> {
-    let mut steps = packets(one, filter, origin);
+    let mut steps = vec![packets::step(one, filter, origin)];
     let mut add = |place, why, command: String| steps.push(Step { place, why, command });
     of_cause(one, &mut add);
-    if let Some(how_often) = how_often(one, origin) {
+    if let Some(how_often) = packets::how_often(one, origin) {
         steps.push(how_often);
     }
     steps
-}
-
-fn packets(one: &Connection, filter: &str, origin: &Origin) -> Vec<Step> {
-    let here = |why, command| Step { place: Place::Here, why, command };
-    match origin {
-        Origin::Files { names, vxlan_ports, .. } => {
-            let decoded: Vec<String> = vxlan_ports.iter().map(|port| format!(" -d udp.port=={port},vxlan")).collect();
-            let decoded = decoded.concat();
-            let command = |name: &String| format!("tshark -r {}{decoded} -Y {}", quoted(name), quoted(filter));
-            names.iter().map(|name| here("these packets", command(name))).collect()
-        }
-        Origin::StandardInput => {
-            vec![here("these packets, of a capture on standard input", format!("tshark -r - -Y {}", quoted(filter)))]
-        }
-        Origin::Interfaces(interfaces) => {
-            let interface = interfaces.first().map_or("any", String::as_str);
-            let what = format!("host {} and host {} and tcp port {}", one.orig.ip(), one.resp.ip(), one.resp.port());
-            let command = format!("tcpdump -ni {} -w next.pcap {}", quoted(interface), quoted(&what));
-            vec![here("the next such connection, whole, until interrupted", command)]
-        }
-    }
-}
-
-/// Whether this connection is alone, or one of many.
-fn how_often(one: &Connection, origin: &Origin) -> Option<Step> {
-    let Origin::Files { names, options, .. } = origin else { return None };
-    let (server, cause) = (one.resp, one.verdict.cause);
-    if names.is_empty() || cause == Cause::None {
-        return None;
-    }
-    let words: Vec<String> = names.iter().chain(options).map(|word| quoted(word)).collect();
-    let filter = format!("cause = {cause} and server = {} and server.port = {}", server.ip(), server.port());
-    let command = format!("rstprobe read {} --filter {} --by client", words.join(" "), quoted(&filter));
-    Some(Step { place: Place::Here, why: "how many of this service's connections end so, by client", command })
-}
-
-/// A word as the shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:,@%=".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 type Add<'a> = dyn FnMut(Place, &'static str, String) + 'a;
@@ -216,13 +113,27 @@ fn of_opening(one: &Connection, add: &mut Add<'_>) {
             add(Place::Server, "whether a rule rejects by tcp reset instead", RULES.into());
             add(Place::Server, "whether the service ended or restarted then", journal(one));
         }
+        Cause::RefusedByFirewall if one.is_established() => {
+            add(Place::Path, "the rules that reject with tcp reset", RULES.into());
+            add(
+                Place::Path,
+                "whether a device still has the connection: one that forgot it may reject it",
+                conntrack(client, server),
+            );
+            add(Place::Server, "whether the server still has it, and knows of no reset", sockets(server, client));
+            add(Place::Client, "the way there, for the device that answers", path(server));
+        }
         Cause::RefusedByFirewall => {
             add(Place::Path, "the rules that reject with tcp reset", RULES.into());
             add(Place::Server, "whether the service listens at all", listeners(port));
             add(Place::Client, "the way there, for the device that answers", path(server));
         }
         Cause::NeverAnswered | Cause::SynAckUnanswered => {
-            add(Place::Server, "whether the SYN arrives and an answer leaves", watch(client, server));
+            add(
+                Place::Server,
+                "whether the next SYN arrives and an answer leaves, until interrupted",
+                watch(client, server),
+            );
             add(Place::Server, "the way back to the client", format!("ip route get {}", client.ip()));
             add(Place::Server, "rules that drop", RULES.into());
             add(
@@ -232,7 +143,7 @@ fn of_opening(one: &Connection, add: &mut Add<'_>) {
             );
         }
         Cause::AcceptQueueFull => {
-            add(Place::Server, "the accept queue: Recv-Q has reached Send-Q", listeners(port));
+            add(Place::Server, "the accept queue, while it is full: Recv-Q has reached Send-Q", listeners(port));
             add(Place::Server, "how often it was full", nstat("TcpExtListenOverflows TcpExtListenDrops"));
             add(Place::Server, "the limits, and whether a full queue resets", sysctl(QUEUE));
         }
@@ -266,11 +177,23 @@ fn of_path(one: &Connection, add: &mut Add<'_>) {
             add(place, "whether its host still knows the connection", sockets(sender, receiver));
             add(place, "whether it was restarted", "uptime -s".into());
             add(Place::Path, "whether a device still has it, and for how long", conntrack(client, server));
-            add(Place::Client, "when keep-alive probes begin (must be below the device's timeout)", sysctl(KEEP_ALIVE));
+            add(
+                Place::Client,
+                "when keep-alive probes begin by default (must be below the device's timeout)",
+                sysctl(KEEP_ALIVE),
+            );
         }
         Cause::KeepAliveTimeout => {
-            add(place, "keep-alive timers and what they cost", nstat("TcpExtTCPKeepAlive TcpExtTCPAbortOnTimeout"));
-            add(place, "how long until the kernel gives up", sysctl(KEEP_ALIVE));
+            add(
+                place,
+                "how many probes were sent, and connections given up",
+                nstat("TcpExtTCPKeepAlive TcpExtTCPAbortOnTimeout"),
+            );
+            add(
+                place,
+                "how long until the kernel gives up, where the application has not set its own times",
+                sysctl(KEEP_ALIVE),
+            );
             add(place, "the way to the peer", path(receiver));
         }
         Cause::RetransmissionTimeout | Cause::Vanished => {
@@ -284,7 +207,11 @@ fn of_path(one: &Connection, add: &mut Add<'_>) {
             );
         }
         _ => {
-            add(place, "whether this host sent it: compare with a capture there", watch(client, server));
+            add(
+                place,
+                "whether this host sends such RSTs: the next connections as seen there, until interrupted",
+                watch(client, server),
+            );
             add(Place::Path, "rules that reject with tcp reset", RULES.into());
             add(Place::Client, "the way there, for the device that answers", path(server));
         }
@@ -338,8 +265,12 @@ fn of_application(one: &Connection, add: &mut Add<'_>) {
                     server.ip(),
                     server.port()
                 );
-                let command = format!("rstprobe run -i INTERFACE --host --filter {}", quoted(&filter));
-                add(place, "the process, and the kernel's own reason, the next time", command);
+                let command = format!("rstprobe explain -i INTERFACE --host --for 5m {}", quoted(&filter));
+                add(
+                    place,
+                    "the process, and the kernel's own reason, of the next one; Ctrl-C once it has come",
+                    command,
+                );
             }
         }
     }
@@ -422,10 +353,15 @@ fn journal(one: &Connection) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::{
         aggregate::tests::connection,
-        explain::ladder::Completeness,
+        explain::{
+            ladder::Completeness,
+            packets::{Files, Part},
+        },
         record::{Closing, Opening, Side},
     };
 
@@ -437,7 +373,8 @@ mod tests {
     }
 
     fn files(name: &str) -> Origin {
-        Origin::Files { names: vec![name.to_owned()], options: Vec::new(), vxlan_ports: Vec::new() }
+        let parts = vec![Part::whole(Path::new(name))];
+        Origin::Files(Files { parts, all: vec![name.to_owned()], ..Files::default() })
     }
 
     #[test]
@@ -452,6 +389,30 @@ mod tests {
                 assert!(!step.command.contains('\n') && !step.why.ends_with('.'), "{step:?}");
             }
         }
+    }
+
+    /// Who had a connection need not be asked whether it listens.
+    #[test]
+    fn a_firewall_that_resets_what_it_had_let_through_is_another_matter() {
+        let mut refused = one(Cause::RefusedByFirewall, "10.0.0.2:80");
+        let commands = |one: &Connection| -> String {
+            steps(one, "tcp", &files("c.pcap")).into_iter().map(|step| step.command + "\n").collect()
+        };
+        let established = commands(&refused);
+        assert!(established.contains("conntrack -L ") && established.contains("ss -tanoi 'src 10.0.0.2:80 and dst "));
+        assert!(!established.contains("ss -ltnp"), "{established}");
+        refused.opening = Opening::Refused;
+        assert!(commands(&refused).contains("ss -ltnp 'sport = :80'"));
+    }
+
+    /// `run` prints neither process nor reason in its table.
+    #[test]
+    fn who_asks_for_the_process_is_told_it() {
+        let all = steps(&one(Cause::AppAbort, "10.0.0.2:80"), "tcp", &files("c.pcap"));
+        let of_process = all.iter().find(|step| step.why.starts_with("the process")).expect("a step");
+        let filter =
+            of_process.command.strip_prefix("rstprobe explain -i INTERFACE --host --for 5m '").expect("explain");
+        assert!(filter.trim_end_matches('\'').parse::<crate::filter::Filter>().is_ok(), "{filter}");
     }
 
     #[test]
@@ -481,14 +442,5 @@ mod tests {
         assert!(filter.starts_with("((ip.src == 10.0.0.1 && ip.dst == 10.0.0.2 && tcp.srcport == 4000 &&"), "{filter}");
         let end = "&& frame.time_epoch >= 5.000000001 && frame.time_epoch <= 5.000000001 && vlan.id == 7 && !icmp";
         assert!(filter.ends_with(end), "{filter}");
-    }
-
-    #[test]
-    fn names_of_files_are_quoted_for_the_shell() {
-        assert_eq!(quoted("/var/tmp/a-1.pcap"), "/var/tmp/a-1.pcap");
-        assert_eq!(quoted("it's $HOME.pcap"), "'it'\\''s $HOME.pcap'");
-        assert_eq!(quoted(""), "''");
-        let all = steps(&one(Cause::AppAbort, "10.0.0.2:80"), "a && b", &files("-x y.pcap"));
-        assert!(all[0].command.starts_with("tshark -r '-x y.pcap' -Y 'a && b'"), "{}", all[0].command);
     }
 }

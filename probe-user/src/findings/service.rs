@@ -194,9 +194,12 @@ fn resets(service: &Service<'_>) -> Option<Finding> {
             causes.join(", "),
             totals.impacts.losses()
         );
-        let next =
-            "on the server: `rstprobe run -i IFACE --host` names the process and the kernel's reason; then its log";
-        let finding = service.finding(SERVER_RESETS, &OWN_RESETS, (count, of), sentence, next.to_owned());
+        let next = format!(
+            "on the server: `rstprobe explain -i IFACE --host --for 1m 'server.port = {} and reset_by = server'` names the process \
+             and the kernel's reason; then its log",
+            service.server.port()
+        );
+        let finding = service.finding(SERVER_RESETS, &OWN_RESETS, (count, of), sentence, next);
         Finding { filter: finding.filter.map(|filter| filter + " and reset_by = server"), ..finding }
     })
 }

@@ -53,6 +53,11 @@ impl CaptureEvidence {
         })
     }
 
+    /// From now on only connections count that start in a period, as those do that are shown.
+    pub(crate) fn restrict(&mut self, period: [Option<u64>; 2]) {
+        self.evidence.restrict(period);
+    }
+
     /// The frames that follow are of this capture.
     pub(crate) fn begin(&mut self, capture: &Path) {
         self.places.clear();

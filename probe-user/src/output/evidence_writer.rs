@@ -126,6 +126,11 @@ impl Evidence {
         let _gone: Option<()> = self.sender.send(Order::Describe(block)).ok();
     }
 
+    /// As [`Collector::restrict`].
+    pub(crate) fn restrict(&mut self, period: [Option<u64>; 2]) {
+        self.collector.restrict(period);
+    }
+
     /// Takes one frame.
     pub(crate) fn frame(&mut self, segment: &Segment, frame: &Frame<'_>) {
         self.collector.frame(segment, frame);

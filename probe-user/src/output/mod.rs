@@ -7,6 +7,7 @@ pub(crate) mod counters;
 pub(crate) mod evidence_files;
 pub(crate) mod evidence_writer;
 pub(crate) mod file_identity;
+pub(crate) mod loss_text;
 pub(crate) mod offloaded_checksums;
 pub(crate) mod overwriting;
 pub(crate) mod page;
@@ -18,8 +19,9 @@ pub(crate) mod view;
 pub(crate) mod writer;
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, BufWriter, IsTerminal as _, Write},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -73,10 +75,13 @@ pub(crate) fn data_document(of: &impl Serialize) -> Result<(), RunError> {
     written_out(closed_stdout::refuse().and_then(|()| document(io::stdout().lock(), of)))
 }
 
-/// The file of `--json-out` or `--output`, open before there is anything to write.
+/// The file of `--json-out` or `--output`, open before there is anything to write. One that was made for it goes again with this
+/// value if nothing was written.
 pub(crate) struct OutFile {
     path: PathBuf,
     file: File,
+    /// It was not there before, and nothing has been written to it.
+    is_ours_and_empty: bool,
 }
 
 impl OutFile {
@@ -85,8 +90,17 @@ impl OutFile {
     /// # Errors
     /// [`RunError::OutFile`] with the file's name.
     pub(crate) fn open(option: &'static str, path: &Path) -> Result<Self, RunError> {
-        match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
-            Ok(file) => Ok(Self { path: path.to_path_buf(), file }),
+        let mut options = OpenOptions::new();
+        options.write(true);
+        let (opened, is_new) = match options.clone().create_new(true).open(path) {
+            // Links to what is not there are such files, too: what they lead to is made, and stays.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (options.create(true).truncate(false).open(path), false)
+            }
+            made => (made, true),
+        };
+        match opened {
+            Ok(file) => Ok(Self { path: path.to_path_buf(), file, is_ours_and_empty: is_new }),
             Err(source) => Err(RunError::OutFile { option, path: printable::path(path), source }),
         }
     }
@@ -107,7 +121,8 @@ impl OutFile {
         self.replace(|mut file| file.write_all(text.as_bytes()))
     }
 
-    fn replace(self, write: impl FnOnce(&File) -> io::Result<()>) -> Result<(), RunError> {
+    fn replace(mut self, write: impl FnOnce(&File) -> io::Result<()>) -> Result<(), RunError> {
+        self.is_ours_and_empty = false;
         // A pipe or a terminal has no length.
         let emptied = match self.file.metadata() {
             Ok(metadata) if metadata.is_file() => self.file.set_len(0),
@@ -115,6 +130,19 @@ impl OutFile {
         };
         let written = emptied.and_then(|()| write(&self.file));
         written.map_err(|source| RunError::Write { what: printable::path(&self.path), source })
+    }
+}
+
+impl Drop for OutFile {
+    fn drop(&mut self) {
+        // Somebody else may have put another file in its place, or written to it.
+        let is_it = |named: &Metadata| {
+            self.file.metadata().is_ok_and(|own| (own.dev(), own.ino(), own.len()) == (named.dev(), named.ino(), 0))
+        };
+        if self.is_ours_and_empty && fs::symlink_metadata(&self.path).is_ok_and(|named| is_it(&named)) {
+            // That it cannot be removed is no reason to say another error than that for which nothing was written.
+            let _stays: Option<()> = fs::remove_file(&self.path).ok();
+        }
     }
 }
 

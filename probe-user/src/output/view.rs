@@ -11,8 +11,7 @@ use crate::{
         Loss, Snapshot, Window,
         flood::Flood,
         grouped::{self, Grouped},
-        json, line, losses,
-        quality::Quality,
+        json, line,
         table::{self, Style},
         zeek,
     },
@@ -22,8 +21,8 @@ use crate::{
     error::RunError,
     output,
     output::{
-        OutFile, amendments::Amendments, page::PageFile, period_notice, selection::Selection, top_rows::TopRows,
-        writer::Stdout,
+        OutFile, amendments::Amendments, loss_text, page::PageFile, period_notice, selection::Selection,
+        top_rows::TopRows, writer::Stdout,
     },
 };
 
@@ -31,10 +30,6 @@ use crate::{
 const MAX_GROUPS: usize = 8192;
 /// Connections a snapshot lists; later ones are in the sums only, and counted as unlisted.
 const MAX_LISTED: usize = 500_000;
-/// Losses of data segments that are ours and not the capture's.
-const DELIBERATE: [&str; 2] = ["shed.data_segments", "untracked.data_segments"];
-/// Segments that were left out for a wrong checksum.
-const WRONG_CHECKSUMS: [&str; 2] = ["checksum.tcp", "checksum.ip"];
 /// Bytes of lines that are written, or dropped, together.
 const CHUNK: usize = 64 << 10;
 
@@ -236,7 +231,8 @@ impl View {
         flood: &Flood,
         stats: &TrackerStats,
     ) -> Result<(), RunError> {
-        let quality = quality(&self.selection, self.group_loss, counted, stats);
+        let whole = self.group_loss.and(self.selection.capture_loss());
+        let quality = loss_text::quality(whole, counted, stats);
         let [since, until] = self.period;
         let last_ns = until.map_or(window.end_ns, |until| window.end_ns.min(until.saturating_sub(1)));
         let first_ns = since.map_or(window.start_ns, |since| window.start_ns.max(since));
@@ -251,10 +247,8 @@ impl View {
         let (rows, more) = groups.finish();
         let filter = self.selection.filtered().map(|filtered| filtered.expression);
         let grouped = Grouped { query: &query, rows: &rows, more, filter: filter.as_deref(), quality: &quality };
-        let lost = losses::loss_statement(counted, window, &quality) + &lines(&quality.notices());
-        if let Some(notice) = losses::view_notice(window, flood) {
-            output::say(&notice);
-        }
+        let lost = loss_text::statement(counted, window, &quality);
+        loss_text::say_view(window, flood);
         let printed = match self.plan.format {
             Format::Json => self.stdout.print_document(&grouped::document(&grouped)),
             Format::Ndjson => self.stdout.print(&grouped::lines(&grouped)?),
@@ -267,9 +261,8 @@ impl View {
         if more > 0 && self.plan.format != Format::Table {
             output::say(&format!("rstprobe: {more} more groups are not printed (--limit {}; 0 has all)", query.limit));
         }
-        let is_whole = lost.trim_start().starts_with(losses::NOTHING_LOST) && quality.notices().is_empty();
-        if self.plan.format != Format::Table && !is_whole {
-            output::say(lost.trim());
+        if self.plan.format != Format::Table {
+            loss_text::say_unless_whole(&lost, &quality);
         }
         printed.and(self.stdout.close())
     }
@@ -375,7 +368,8 @@ impl View {
         });
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
-        let quality = quality(&self.selection, aggregate.capture_loss, &losses, stats);
+        let whole = aggregate.capture_loss.and(self.selection.capture_loss());
+        let quality = loss_text::quality(whole, &losses, stats);
         let filter = self.selection.filtered();
         let mut snapshot =
             Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.waiting };
@@ -388,21 +382,6 @@ impl View {
         let printed = printed.and(self.stdout.close());
         file.and(printed)
     }
-}
-
-/// How good the capture is, of everything: of what passed the selection, and of what did not.
-fn quality(selection: &Selection, whole: CaptureLoss, losses: &[Loss], stats: &TrackerStats) -> Quality {
-    Quality {
-        copies: stats.copies,
-        whole: whole.and(selection.capture_loss()),
-        shed: losses.iter().any(|loss| DELIBERATE.contains(&loss.name) && loss.count > 0),
-        wrong_checksums: losses.iter().filter(|loss| WRONG_CHECKSUMS.contains(&loss.name)).map(|loss| loss.count).sum(),
-    }
-}
-
-/// Each with an end of line.
-fn lines(notices: &[String]) -> String {
-    notices.iter().flat_map(|notice| [notice.as_str(), "\n"]).collect()
 }
 
 fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), RunError> {

@@ -8,7 +8,7 @@ use std::{
 
 use super::QueryError;
 use crate::record::{
-    Closing, Connection, FieldValue, Kind, Name, Scope,
+    Closing, Connection, FieldValue, Kind, Name, Orientation, Scope,
     field_table::{FIELDS, FieldRef},
 };
 
@@ -26,6 +26,8 @@ pub enum By {
     Conversation,
     /// Server port, with the name of what is served there.
     Service,
+    /// The same where it is known who serves; of others the port is perhaps the client's.
+    KnownService,
     /// Start, in steps of so many nanoseconds.
     Time(u64),
     /// A word or a number of the connection, by its field.
@@ -87,7 +89,7 @@ impl By {
             Self::Client => "client",
             Self::Server => "server",
             Self::Conversation => "conversation",
-            Self::Service => "service",
+            Self::Service | Self::KnownService => "service",
             Self::Time(_) => "time",
             Self::Field(field) => field.name(),
         }
@@ -96,7 +98,7 @@ impl By {
     /// Whether it groups by the name of a zone or a service.
     pub fn asks_labels(&self) -> bool {
         match self {
-            Self::Service => true,
+            Self::Service | Self::KnownService => true,
             Self::Field(field) => matches!(field.field.kind, Kind::Name(_)),
             Self::Client | Self::Server | Self::Conversation | Self::Time(_) => false,
         }
@@ -121,7 +123,8 @@ impl By {
             Self::Client => KeyPart::Address(ip(connection.orig)),
             Self::Server => KeyPart::Server(SocketAddr::new(ip(connection.resp), connection.resp.port())),
             Self::Conversation => KeyPart::Pair(ip(connection.orig), ip(connection.resp)),
-            Self::Service => KeyPart::Service(connection.resp.port(), connection.labels.service),
+            Self::KnownService if connection.orientation == Orientation::FirstSender => KeyPart::Unknown,
+            Self::Service | Self::KnownService => KeyPart::Service(connection.resp.port(), connection.labels.service),
             Self::Time(step) => KeyPart::step(connection.start_ns, *step),
             Self::Field(field) => match field.field.value(connection, field.scope) {
                 Some(FieldValue::Word(word)) => KeyPart::Word(word),

@@ -28,9 +28,9 @@ pub struct Overview {
 pub struct OverviewRows {
     /// `--by closing,time`.
     pub closings: StepRows,
-    /// `--by service,time`.
+    /// `--by service,time`; those of which nobody knows who serves have no service.
     pub services_over_time: StepRows,
-    /// `--by service`, and among them perhaps one without a key, of all others.
+    /// `--by service`, and among them perhaps one without a key, of all others; services as above.
     pub services: Vec<Row>,
     /// `--by cause`.
     pub causes: Vec<Row>,
@@ -45,8 +45,8 @@ pub struct OverviewRows {
     pub with_cause: u64,
 }
 
-fn rows(by: &str) -> Rows {
-    Rows::new(Query { by: keys(by), having: None, sort: None, limit: 0, columns: Vec::new(), is_chosen: false })
+fn rows(by: Vec<By>) -> Rows {
+    Rows::new(Query { by, having: None, sort: None, limit: 0, columns: Vec::new(), is_chosen: false })
 }
 
 fn keys(by: &str) -> Vec<By> {
@@ -57,9 +57,9 @@ impl Default for Overview {
     fn default() -> Self {
         Self {
             closings: TimeSteps::new(&keys("closing"), CHART_STEPS),
-            services_over_time: TimeSteps::new(&keys("service"), HEAT_STEPS),
-            services: rows("service"),
-            causes: rows("cause"),
+            services_over_time: TimeSteps::new(&[By::KnownService], HEAT_STEPS),
+            services: rows(vec![By::KnownService]),
+            causes: rows(keys("cause")),
             to_answer: TimeHistogram::default(),
             to_reset: Default::default(),
             worst: Worst::default(),
@@ -114,8 +114,34 @@ mod tests {
     use crate::{
         aggregate::tests::connection,
         query::KeyPart,
-        record::{Cause, Opening, Side},
+        record::{Cause, Opening, Orientation, Side},
     };
+
+    /// Who sent the first segment seen may be the server: then the port is the client's.
+    #[test]
+    fn a_guessed_servers_port_is_no_service() {
+        let mut overview = Overview::default();
+        for (server, orientation) in [
+            ("10.0.0.2:443", Orientation::ServicePort),
+            ("10.0.0.1:49152", Orientation::FirstSender),
+            ("10.0.0.1:50001", Orientation::FirstSender),
+            ("10.0.0.2:40000", Orientation::Syn),
+        ] {
+            let side = Side { rst: 1, ..Side::default() };
+            let mut one = connection(server, Opening::NotSeen, Closing::RstOnly, Side::default(), side);
+            one.orientation = orientation;
+            overview.add(&one);
+        }
+        let rows = overview.finish();
+        let services = |rows: &[Row], place: usize| -> Vec<(KeyPart, u64)> {
+            let mut all: Vec<_> = rows.iter().map(|row| (row.key[place], row.records)).collect();
+            all.sort_unstable();
+            all
+        };
+        let expected = [(KeyPart::Unknown, 2), (KeyPart::Service(443, None), 1), (KeyPart::Service(40_000, None), 1)];
+        assert_eq!(services(&rows.services, 0), expected);
+        assert_eq!(services(&rows.services_over_time.rows, 0), expected);
+    }
 
     #[test]
     fn every_table_has_every_connection() {

@@ -4,6 +4,10 @@
 
 use std::fmt::Write as _;
 
+use super::{
+    cells::{Style, cut},
+    prose::reflowed,
+};
 use crate::{
     findings::KINDS,
     record::{Cause, Confidence, Impact, fact_meaning},
@@ -11,21 +15,57 @@ use crate::{
 
 const PAGES: [&str; 2] = [include_str!("../../docs/causes.md"), include_str!("../../docs/findings.md")];
 
-/// What the documentation says of a cause or a kind of finding, without its heading's mark; `None` where there is no such.
+/// Begins what shows how a cause looks, in its section; the ladder follows between fences.
+const LOOKS: &str = "\n\nHow it looks, by `";
+const FENCES: [&str; 2] = ["\n\n```text\n", "\n```"];
+
+/// What the documentation says of a cause or a kind of finding, without its heading's mark and without how it looks; `None` where
+/// there is no such.
 pub fn of(id: &str) -> Option<String> {
-    PAGES.iter().find_map(|page| section(page, id))
+    let section = PAGES.iter().find_map(|page| section(page, id))?;
+    Some(section.split(LOOKS).next()?.trim_end().to_owned() + "\n")
 }
 
-/// The same at length, for who asks for it by its id: with the usual impact of a cause, and commands that find it. Of a fact its
-/// meaning and that of each of its values; of a word of `impact` or `confidence` its meaning. `None` where nothing has this id.
-pub fn page(id: &str) -> Option<String> {
+/// A connection with a cause, segment by segment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Look {
+    /// The command that shows it.
+    pub command: String,
+    /// Its ladder, of a long one the beginning and the end.
+    pub ladder: String,
+}
+
+/// How a cause looks; `None` for what is no cause.
+pub fn look(id: &str) -> Option<Look> {
+    let section = section(PAGES[0], id)?;
+    let (_, look) = section.split_once(LOOKS)?;
+    let (command, ladder) = look.split_once("`:")?;
+    let ladder = ladder.strip_prefix(FENCES[0])?.split(FENCES[1]).next()?;
+    Some(Look { command: command.to_owned(), ladder: ladder.to_owned() })
+}
+
+/// The same at length, for who asks for it by its id: with how a cause looks, its usual impact, and commands that find it. Of a
+/// fact its meaning and that of each of its values; of a word of `impact` or `confidence` its meaning. `None` where nothing has
+/// this id. Prose is broken to fit the terminal, and the ladder's lines are cut.
+pub fn page(id: &str, style: Style) -> Option<String> {
     let cause = Cause::ALL.iter().find(|cause| cause.id() == id);
+    let prose = |text: String| reflowed(&text, style);
     match (cause, of(id)) {
-        (Some(cause), Some(text)) => Some(text + &of_cause(*cause)),
-        (None, Some(text)) => {
-            Some(text + "\nWhere it is found: `rstprobe read FILE`, at its top; `--all` shows every finding.\n")
+        (Some(cause), Some(text)) => {
+            let look = look(id).map_or_else(String::new, |look| {
+                let lines = look
+                    .ladder
+                    .lines()
+                    .map(|line| style.width.map_or(line.to_owned(), |width| cut(line, width.into())));
+                format!("\nHow it looks:\n\n{}\n", lines.collect::<Vec<_>>().join("\n"))
+            });
+            Some(prose(text) + &look + &prose(of_cause(*cause)))
         }
-        (_, None) => of_fact(id).or_else(|| of_word(id)),
+        (None, Some(text)) => {
+            let more = "\nWhere it is found: `rstprobe read FILE`, at its top; `--all` shows every finding.\n";
+            Some(prose(text + more))
+        }
+        (_, None) => of_fact(id).or_else(|| of_word(id)).map(prose),
     }
 }
 
@@ -127,39 +167,56 @@ pub fn list() -> String {
 mod tests {
     use super::*;
 
+    const WIDE: Style = Style { color: false, width: None, rows: 0 };
+
     #[test]
     fn everything_that_has_an_id_is_explained() {
         for id in ids() {
             let text = of(id).unwrap_or_else(|| panic!("{id} is not explained"));
             assert!(text.starts_with(id) && text.len() > id.len() + 40 && !text.contains("###"), "{text}");
         }
-        assert_eq!((of("no_such_cause"), page("no_such_cause")), (None, None));
+        assert_eq!((of("no_such_cause"), page("no_such_cause", WIDE)), (None, None));
         assert_eq!(list().lines().count(), ids().count() + 3);
     }
 
     #[test]
     fn a_cause_has_its_usual_impact_and_commands_that_are_right() {
         for cause in Cause::ALL {
-            let text = page(cause.id()).unwrap_or_else(|| panic!("{cause:?}"));
+            let text = page(cause.id(), WIDE).unwrap_or_else(|| panic!("{cause:?}"));
             assert!(text.contains("\nUsual impact: ") && text.contains("\nExamples:\n"), "{text}");
             let filter = text.split("--filter '").nth(1).and_then(|rest| rest.split('\'').next()).expect("a filter");
             filter.parse::<crate::filter::Filter>().unwrap_or_else(|error| panic!("{error}"));
             let impact = usual_impact(*cause);
             assert!(Impact::ALL.iter().any(|word| impact.starts_with(word.as_str())), "{impact}");
         }
-        let text = page("data_after_close").expect("a cause");
-        assert!(text.contains("How it looks:") && text.contains("Check "), "{text}");
+    }
+
+    /// Each cause has a connection that shows it; `tests/tests/looks.rs` asks the program for the same.
+    #[test]
+    fn every_cause_has_its_look() {
+        for cause in Cause::ALL {
+            let id = cause.id();
+            let look = look(id).unwrap_or_else(|| panic!("{id} shows no connection"));
+            assert!(look.command.starts_with("rstprobe explain -r tests/cases/"), "{id}: {}", look.command);
+            assert!((1..=10).contains(&look.ladder.lines().count()), "{id}: {}", look.ladder);
+            assert!(!of(id).expect("a section").contains("-->"), "{id}: its prose is prose");
+            let narrow = page(id, Style { width: Some(80), ..WIDE }).expect("a page");
+            assert!(narrow.lines().all(|line| line.chars().count() <= 80 || !line.trim().contains(' ')), "{narrow}");
+            let shown = page(id, WIDE).expect("a page");
+            assert!(shown.contains(&look.ladder) && shown.contains("\nUsual impact: "), "{shown}");
+        }
+        assert_eq!((look("syn_flood"), look("no_such_cause")), (None, None));
     }
 
     #[test]
     fn facts_and_words_have_pages() {
-        let mark = page("rst.mark").expect("a fact");
+        let mark = page("rst.mark", WIDE).expect("a fact");
         assert!(
             mark.starts_with("rst.mark: a fact") && mark.contains("\n  ttl_differs ") && mark.contains("ip_id_jump"),
             "{mark}"
         );
-        assert!(!page("rst.idle_ms").expect("a fact").contains("Values:"));
-        assert!(page("request_lost").expect("a word").contains("'impact = request_lost'"));
-        assert!(page("medium").expect("a word").contains("rivals remain"));
+        assert!(!page("rst.idle_ms", WIDE).expect("a fact").contains("Values:"));
+        assert!(page("request_lost", WIDE).expect("a word").contains("'impact = request_lost'"));
+        assert!(page("medium", WIDE).expect("a word").contains("rivals remain"));
     }
 }

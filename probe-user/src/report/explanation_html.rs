@@ -264,7 +264,8 @@ mod tests {
         explain::{
             Segments,
             ladder::Completeness,
-            next_step::{Neighbours, Origin},
+            next_step::Neighbours,
+            packets::{Files, Origin},
         },
         record::{Closing, Fact, Opening, Side, Value},
     };
@@ -279,8 +280,7 @@ mod tests {
         let recorded = Some("<img src=x>".to_owned());
         let neighbours = Neighbours::default();
         let segments = Segments { seen: Vec::new(), beyond: 0, completeness: Completeness::Kept, neighbours, recorded };
-        let names = vec!["a <b>.pcap".to_owned()];
-        let origin = Origin::Files { names, options: Vec::new(), vxlan_ports: Vec::new() };
+        let origin = Origin::Files(Files { all: vec!["a <b>.pcap".to_owned()], ..Files::default() });
         let page = page(&Explanation::new(one, segments, &origin));
         assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("a <b>"), "{page}");
         assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;"), "{page}");

@@ -114,6 +114,8 @@ pub(super) struct FindingJson {
     since: Option<String>,
     /// Ids of connections.
     examples: Vec<u64>,
+    /// Condition that its connections meet, as `--filter` takes it; null where no field tells them from others.
+    filter: Option<String>,
     next_step: String,
     threshold: &'static str,
 }
@@ -129,6 +131,7 @@ impl From<Finding> for FindingJson {
             of: finding.of,
             since: finding.since_ns.map(text::timestamp),
             examples: finding.examples,
+            filter: finding.filter,
             next_step: finding.next_step,
             threshold: finding.kind.threshold,
         }

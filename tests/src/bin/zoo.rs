@@ -2,9 +2,10 @@
 //! against it. Needs root, and the packages that `cargo xtask setup` installs; what is missing is skipped and said.
 //!
 //! `--only NAME` (several; the beginning of a name is enough) plays these situations, `--core` those of the test tier;
-//! `--keep DIRECTORY` keeps captures, documents and scripts, and below `wrong` the packets of each wrong verdict;
-//! `--loss PERCENT` has the line between router and server lose frames: then not all goes as foreseen, and what is shown as
-//! wrong is to be read with its packets. `--markdown` prints for a document.
+//! `--keep DIRECTORY` keeps captures, documents and scripts, and below `wrong` the packets of each wrong verdict; `--stay`
+//! leaves network and servers until standard input ends, to look at both ends; `--loss PERCENT` has the line between router
+//! and server lose frames: then not all goes as foreseen, and what is shown as wrong is to be read with its packets;
+//! `--markdown` prints for a document.
 //!
 //! Exit codes: 0 sound; 1 a confident verdict is wrong, or less than 97 % right; 2 it could not be run; 77 not root.
 
@@ -16,10 +17,14 @@ use std::{
 };
 
 use probe_tests::{
+    netns::Namespace,
     sys,
     tier::say,
     zoo::{
-        judge, kernel_words, play,
+        judge, kernel_words,
+        network::ZooNetwork,
+        play::{self, Conditions},
+        port_of,
         report::{self, Account},
         situation::Situation,
         table,
@@ -51,6 +56,7 @@ struct Options {
     core: bool,
     keep: Option<PathBuf>,
     markdown: bool,
+    stay: bool,
     loss_percent: u8,
 }
 
@@ -61,6 +67,7 @@ impl Options {
             match word.as_str() {
                 "--core" => options.core = true,
                 "--markdown" => options.markdown = true,
+                "--stay" => options.stay = true,
                 "--only" | "--keep" | "--loss" => {
                     let Some(value) = words.next() else { return Err(wrong_usage(&format!("{word} needs a value"))) };
                     match word.as_str() {
@@ -87,7 +94,7 @@ fn percent(value: &str) -> io::Result<u8> {
 }
 
 fn wrong_usage(what: &str) -> io::Error {
-    let usage = "use --only NAME, --core, --keep DIRECTORY, --loss PERCENT, --markdown";
+    let usage = "use --only NAME, --core, --keep DIRECTORY, --stay, --loss PERCENT, --markdown";
     io::Error::new(io::ErrorKind::InvalidInput, format!("{what}; {usage}"))
 }
 
@@ -103,7 +110,17 @@ fn run(options: &Options) -> io::Result<bool> {
         return Err(wrong_usage("no situation has such a name"));
     }
     say(&format!("zoo: {} situations", situations.len()));
-    let played = play::play(situations, directory, options.loss_percent)?;
+    let ports: Vec<_> =
+        situations.iter().map(|(number, situation)| format!("{} {}", port_of(*number), situation.name)).collect();
+    let wait = |network: &ZooNetwork| {
+        let [client, router, server] = [&network.client, &network.router, &network.server].map(Namespace::name);
+        say(&format!("zoo: ports {}", ports.join(", ")));
+        say(&format!("zoo: client {client}, router {router}, server {server} stay until standard input ends"));
+        // What comes, and whether it can be read, does not matter: that it ends does.
+        let _ended: io::Result<u64> = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    };
+    let conditions = Conditions { loss_percent: options.loss_percent, stay: options.stay.then_some(&wait) };
+    let played = play::play_under(situations, directory, &conditions)?;
     let outcomes = judge::judge(&played)?;
     if options.keep.is_some() {
         report::keep_wrong(&outcomes, &played.captures, &directory.join("wrong"))?;

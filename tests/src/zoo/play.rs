@@ -57,14 +57,37 @@ pub struct Played {
     pub documents: [Value; 4],
 }
 
-/// Plays `situations` (with their numbers) over a line that loses so many of a hundred frames each way; everything that is
-/// kept goes to `directory`.
+/// Plays `situations` (with their numbers), everything that is kept goes to `directory`.
 ///
 /// # Errors
 /// When the network cannot be built, or a capture or a probe does not run.
-pub fn play(situations: Vec<(usize, Situation)>, directory: &Path, loss_percent: u8) -> io::Result<Played> {
+pub fn play(situations: Vec<(usize, Situation)>, directory: &Path) -> io::Result<Played> {
+    play_under(situations, directory, &Conditions::default())
+}
+
+/// What is done while network and servers are still there, once the captures are written.
+pub type Stay<'a> = &'a dyn Fn(&ZooNetwork);
+
+/// What a play may do besides.
+#[derive(Default)]
+pub struct Conditions<'a> {
+    /// The line loses so many of a hundred frames each way.
+    pub loss_percent: u8,
+    /// What is done before network and servers go.
+    pub stay: Option<Stay<'a>>,
+}
+
+/// As [`play`], under other conditions.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_under(
+    situations: Vec<(usize, Situation)>,
+    directory: &Path,
+    conditions: &Conditions<'_>,
+) -> io::Result<Played> {
     prepare(directory)?;
-    let network = ZooNetwork::build(loss_percent)?;
+    let network = ZooNetwork::build(conditions.loss_percent)?;
     let ends = [("client", &network.client), ("server", &network.server)];
     let mut recorders = vec![];
     let mut probes = vec![];
@@ -74,7 +97,8 @@ pub fn play(situations: Vec<(usize, Situation)>, directory: &Path, loss_percent:
         let json = directory.join(format!("{name}-live.json"));
         probes.push((Probe::start(end, &words(&json))?, json));
     }
-    let skipped = play_all(&network, &situations, directory);
+    let servers = conditions.stay.map(|_| Mutex::new(vec![]));
+    let skipped = play_all(&network, &situations, directory, servers.as_ref());
     thread::sleep(SETTLE);
     let mut live = vec![];
     for (probe, json) in probes {
@@ -85,6 +109,10 @@ pub fn play(situations: Vec<(usize, Situation)>, directory: &Path, loss_percent:
         live.push(serde_json::from_slice(&fs::read(json)?).map_err(io::Error::other)?);
     }
     let [near, far] = [recorders.remove(0).stop()?, recorders.remove(0).stop()?];
+    if let Some(stay) = conditions.stay {
+        stay(&network);
+    }
+    drop(servers);
     drop(network);
     let documents = [capture::read(&near, &[])?, capture::read(&far, &[])?, live.remove(0), live.remove(0)];
     let situations = situations.into_iter().zip(skipped).map(|((at, situation), why)| (at, situation, why)).collect();
@@ -121,8 +149,13 @@ fn prepare(directory: &Path) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("openssl made no certificate: {status}"))) }
 }
 
-/// Why each was not played, in their order.
-fn play_all(network: &ZooNetwork, situations: &[(usize, Situation)], directory: &Path) -> Vec<Option<String>> {
+/// Why each was not played, in their order. Servers that are to stay are handed to `servers`.
+fn play_all(
+    network: &ZooNetwork,
+    situations: &[(usize, Situation)],
+    directory: &Path,
+    servers: Option<&Mutex<Vec<Group>>>,
+) -> Vec<Option<String>> {
     let queue: Mutex<VecDeque<usize>> = Mutex::new((0..situations.len()).collect());
     let skipped: Mutex<Vec<Option<String>>> = Mutex::new(vec![None; situations.len()]);
     let next = || queue.lock().ok().and_then(|mut queue| queue.pop_front());
@@ -130,7 +163,7 @@ fn play_all(network: &ZooNetwork, situations: &[(usize, Situation)], directory: 
         while let Some(at) = next() {
             let (number, situation) = &situations[at];
             let why = missing(situation).or_else(|| {
-                let stage = Stage { network, situation, port: port_of(*number), run: directory };
+                let stage = Stage { network, situation, port: port_of(*number), run: directory, servers };
                 stage.play().err().map(|error| error.to_string())
             });
             if let (Some(why), Ok(mut skipped)) = (why, skipped.lock()) {
@@ -176,6 +209,8 @@ struct Stage<'a> {
     situation: &'a Situation,
     port: u16,
     run: &'a Path,
+    /// Where servers go that outlive their situation.
+    servers: Option<&'a Mutex<Vec<Group>>>,
 }
 
 impl Stage<'_> {
@@ -194,7 +229,9 @@ impl Stage<'_> {
         let ended = client.wait(CLIENT_LIMIT);
         thread::sleep(SETTLE);
         drop(client);
-        drop(server);
+        if let (Some(server), Some(Ok(mut staying))) = (server, self.servers.map(Mutex::lock)) {
+            staying.push(server);
+        }
         match ended? {
             Some(_) => Ok(()),
             None => Err(io::Error::other(format!("its client's script does not end in {CLIENT_LIMIT:?}"))),

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     command::{RunError, capture_clock::CaptureClock},
     output::capture_evidence::CaptureEvidence,
+    plan::Period,
     record::Connection,
     source::capture::{CaptureFile, Decoder, Frame},
     tracker::Tracker,
@@ -27,6 +28,8 @@ pub(super) struct WithEvidence {
     pub(super) tracker: Tracker,
     pub(super) printer: Printer,
     pub(super) evidence: CaptureEvidence,
+    /// When connections start whose packets are kept.
+    pub(super) period: Period,
     pub(super) clock: CaptureClock,
     /// Time of the first frame of all; 0 before it.
     pub(super) start_ns: u64,
@@ -90,6 +93,7 @@ impl WithEvidence {
             self.start_ns = frame.time_ns;
             if self.decoder.accounting().frames == 0 {
                 self.printer.begin(frame.time_ns)?;
+                self.evidence.restrict(self.period.resolved(frame.time_ns, frame.time_ns));
             }
         }
         if self.clock.awaits_first() {

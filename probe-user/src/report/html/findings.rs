@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::{MAX_FINDINGS, Page, connection_id, count, inline_code::inline, kind_id};
 use crate::{
     findings::{Finding, Weight},
+    printable::shell,
     record::Connection,
     report::text,
 };
@@ -69,6 +70,9 @@ fn told(finding: &Finding, listed: &[&Connection]) -> Markup {
                             }
                         }
                     }
+                }
+                @if let Some(filter) = &finding.filter {
+                    div { dt { "Its connections" } dd { code { "--filter " (shell::word(filter)) } } }
                 }
                 div { dt { "Threshold" } dd { (finding.kind.threshold) } }
             }

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     aggregate::{Group, GroupKey, Groups, Totals},
-    query::KeyPart,
     report::text,
 };
 
@@ -57,9 +56,10 @@ pub(super) fn servers(page: &Page<'_>) -> Markup {
         (totals.impacts.losses(), totals.server.rst + totals.client.rst, totals.server.rst, totals.connections)
     };
     let services = &page.overview.services;
-    // RSTs without a connection are in no group: who is server there is a guess.
-    let known = |row: &&crate::query::Row| row.key.first() != Some(&KeyPart::Unknown) && !row.key.is_empty();
-    let of_services: Vec<_> = services.iter().filter(known).map(|row| (service_name(row.key[0]), &row.group)).collect();
+    // RSTs without a connection are in no group.
+    let has_any = |row: &&crate::query::Row| row.group.totals.connections > 0 && !row.key.is_empty();
+    let of_services: Vec<_> =
+        services.iter().filter(has_any).map(|row| (service_name(row.key[0]), &row.group)).collect();
     let beyond_services = services.iter().find(|row| row.key.is_empty()).map(|row| &row.group);
     html! {
         p { "By connections that lost something, then by RST." }

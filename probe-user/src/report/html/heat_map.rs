@@ -54,6 +54,10 @@ pub(super) fn section(overview: &OverviewRows) -> Markup {
             p {
                 "Connections with RST by service (server port), in steps of " (length(steps.step_ns)) "; the redder, the more. "
                 "An empty cell had no connection at all, 0 had some without RST."
+                @if rows.iter().any(|row| row.name == service_name(KeyPart::Unknown)) {
+                    " Who serves is unknown of RSTs without a connection, and of connections whose opening was not seen, between \
+                     ports of no known service."
+                }
             }
             div .scroll role="region" tabindex="0" aria-labelledby="heat-map-caption" {
                 table #heat-map .heat {
@@ -117,7 +121,7 @@ fn rows(steps: &StepRows) -> Vec<HeatRow> {
             None => without_row += row.records,
         }
     }
-    // Of RSTs without a connection nobody knows who serves.
+    // Of RSTs without a connection nobody knows who serves, nor of what began before the capture between two ports of no service.
     let unattributed = by_service.remove(&KeyPart::Unknown);
     let mut rows: Vec<HeatRow> = by_service.into_values().collect();
     // Of equals the lower port, as they come.
@@ -140,7 +144,7 @@ fn rows(steps: &StepRows) -> Vec<HeatRow> {
 /// A service as its row calls it.
 pub(super) fn service_name(service: KeyPart) -> String {
     match service {
-        KeyPart::Unknown => "(RST without a connection)".to_owned(),
+        KeyPart::Unknown => "(who serves is unknown)".to_owned(),
         known => known.to_string(),
     }
 }

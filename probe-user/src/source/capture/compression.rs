@@ -35,6 +35,14 @@ impl Compression {
         (magic == ZSTD_MAGIC || is_skippable(magic)).then_some(Self::Zstd)
     }
 
+    /// The program that undoes it.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
     /// The bytes uncompressed.
     pub(super) fn undone(self, bytes: Bytes) -> Bytes {
         match self {

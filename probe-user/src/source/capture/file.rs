@@ -63,14 +63,29 @@ impl Format {
     }
 }
 
+/// A frame with what its capture says of it.
+pub struct CommentedFrame<'a> {
+    /// The frame.
+    pub frame: Frame<'a>,
+    /// Its comment.
+    pub comment: Option<&'a str>,
+    /// Number of the capture in the file, as [`CaptureFile::joined_at`] counts them.
+    pub part: usize,
+}
+
 /// A capture that is read from its beginning to its end.
 pub struct CaptureFile {
     input: Input,
     format: Format,
     /// Sections of captures before, in the same file.
     sections: u32,
+    /// Where further captures begin that were joined to the first, bytes of what is uncompressed.
+    joined_at: Vec<u64>,
     failed: bool,
 }
+
+/// Places that are noted of captures that were joined.
+const MAX_JOINED: usize = 1 << 12;
 
 impl CaptureFile {
     /// Opens a capture; `-` is standard input. The first bytes decide about the format, not the name.
@@ -91,7 +106,7 @@ impl CaptureFile {
 
     fn new(mut input: Input) -> Result<Self, CaptureError> {
         let format = Format::open(&mut input)?.ok_or(CaptureError::TooShort { len: 0 })?;
-        Ok(Self { input, format, sections: 0, failed: false })
+        Ok(Self { input, format, sections: 0, joined_at: Vec::new(), failed: false })
     }
 
     /// Offers the frames that can be had without reading, as long as they are taken. That there are no more of them says
@@ -130,7 +145,7 @@ impl CaptureFile {
     ///
     /// # Errors
     /// As [`Self::next_frame`].
-    pub fn next_with_comment(&mut self) -> Result<Option<(Frame<'_>, Option<&str>)>, CaptureError> {
+    pub fn next_with_comment(&mut self) -> Result<Option<CommentedFrame<'_>>, CaptureError> {
         let Some(found) = self.find()? else { return Ok(None) };
         let comment = match &self.format {
             Format::Pcapng(pcapng) => {
@@ -140,7 +155,17 @@ impl CaptureFile {
             }
             Format::Pcap(_) | Format::Snoop(_) | Format::Erf => None,
         };
-        Ok(Some((self.frame(found), comment)))
+        Ok(Some(CommentedFrame { frame: self.frame(found), comment, part: self.joined_at.len() }))
+    }
+
+    /// Where in the file, uncompressed, captures begin that `cat` has joined to the first, until the last frame.
+    pub fn joined_at(&self) -> &[u64] {
+        &self.joined_at
+    }
+
+    /// The program that undoes the compression of the file.
+    pub fn decompressor(&self) -> Option<&'static str> {
+        self.input.decompressor()
     }
 
     #[inline]
@@ -162,6 +187,9 @@ impl CaptureFile {
                 Next::End => return Ok(None),
                 Next::Joined => {
                     self.sections = self.sections.wrapping_add(self.format.sections());
+                    if self.joined_at.len() < MAX_JOINED {
+                        self.joined_at.push(self.input.offset());
+                    }
                     let Some(format) = Format::open(&mut self.input)? else { return Ok(None) };
                     self.format = format;
                 }

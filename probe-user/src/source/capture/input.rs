@@ -22,6 +22,7 @@ pub(super) struct Input {
     /// Offset of the buffer's beginning in the uncompressed capture.
     base: u64,
     ended: bool,
+    compression: Option<Compression>,
 }
 
 impl Input {
@@ -44,11 +45,17 @@ impl Input {
         plain.fill(4)?;
         let Some(compression) = Compression::of(plain.available()) else { return Ok(plain) };
         let begun = io::Cursor::new(plain.available().to_vec());
-        Ok(Self::over(compression.undone(Box::new(begun.chain(plain.reader)))))
+        let undone = Self::over(compression.undone(Box::new(begun.chain(plain.reader))));
+        Ok(Self { compression: Some(compression), ..undone })
     }
 
     fn over(reader: Box<dyn Read + Send>) -> Self {
-        Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0, base: 0, ended: false }
+        Self { reader, buffer: vec![0; BUFFER], start: 0, end: 0, base: 0, ended: false, compression: None }
+    }
+
+    /// The program that undoes the compression.
+    pub(super) fn decompressor(&self) -> Option<&'static str> {
+        self.compression.map(Compression::program)
     }
 
     /// Offset of the next byte.

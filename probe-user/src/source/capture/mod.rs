@@ -40,7 +40,7 @@ mod teredo;
 pub use decode::{Accounting, Decoder};
 pub use decoded::{Decoded, Header, Payload};
 pub use error::CaptureError;
-pub use file::CaptureFile;
+pub use file::{CaptureFile, CommentedFrame};
 pub use frame::{CapturedOn, Frame, Take, Took};
 pub use link_type::{LinkType, Unsupported};
 pub use reassembly::Reassembled;

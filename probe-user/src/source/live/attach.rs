@@ -10,6 +10,7 @@ use super::{
     LiveError,
     engine::Engine,
     ethtool::Promiscuous,
+    hook_holder,
     link_layer::LinkLayer,
     native_prediction,
     netdev::Netdev,
@@ -56,7 +57,7 @@ pub fn preflight(interfaces: &[String], promiscuous: bool) -> Result<(), LiveErr
             return Err(LiveError::InterfaceDown { name: device.name });
         }
         if let Some(holder) = &device.xdp {
-            return Err(LiveError::HookTaken { name: device.name, holder: holder.to_string() });
+            return Err(hook_holder::refusal(&device.name, holder));
         }
     }
     let missing = privilege::missing(promiscuous);
@@ -128,7 +129,7 @@ fn explain(device: &Netdev, mode: Mode, program: &Xdp, frags: bool, error: Progr
     match (source.raw_os_error(), holder) {
         (_, Err(gone @ LiveError::NoInterface { .. })) => return gone,
         (Some(libc::EBUSY | libc::EEXIST), Ok(Some(holder))) => {
-            return LiveError::HookTaken { name, holder: holder.to_string() };
+            return hook_holder::refusal(&name, &holder);
         }
         _ => {}
     }

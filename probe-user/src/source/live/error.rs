@@ -120,6 +120,18 @@ pub enum LiveError {
         /// By what.
         holder: String,
     },
+    /// Another rstprobe has it.
+    #[error("{name}: the XDP hook is taken by {holder} of {whose}; {step}, or probe another interface")]
+    HookOfRival {
+        /// Interface.
+        name: String,
+        /// By what.
+        holder: String,
+        /// Whose that is.
+        whose: String,
+        /// What to do.
+        step: String,
+    },
     /// The kernel or the driver refused the attachment.
     #[error("{name}: driver {driver} refused {mode} XDP: {words}; {step}")]
     Refused {

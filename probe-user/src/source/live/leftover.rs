@@ -10,7 +10,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-use aya::programs::{loaded_links, loaded_programs};
+use aya::programs::loaded_programs;
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkMessage, LinkXdp},
@@ -19,14 +19,11 @@ use netlink_packet_route::{
 use super::{
     LiveError,
     clsact::{self, Filter, Hook},
-    egress,
+    egress, hook_holder,
     netdev::{Netdev, XdpHolder},
     owner::{Life, Mark, PROGRAM, Turn},
     rtnetlink,
 };
-
-/// Names of all XDP programs of rstprobe's begin like this.
-const XDP_PROGRAMS: &str = "rstprobe";
 
 /// Something of rstprobe's on an interface that does not go by itself when its owner does.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,9 +70,9 @@ pub fn find(device: &Netdev) -> Result<Vec<Leftover>, LiveError> {
         }
     }
     if let Some(holder) = &device.xdp
-        && holder.program_name.as_ref().is_some_and(|name| name.starts_with(XDP_PROGRAMS))
+        && hook_holder::is_ours(holder)
     {
-        add(What::Xdp { holder: holder.clone(), linked: is_linked(holder.program_id) });
+        add(What::Xdp { holder: holder.clone(), linked: hook_holder::is_linked(holder.program_id) });
     }
     Ok(found)
 }
@@ -117,11 +114,6 @@ fn of_filter(hook: Hook, filter: &Filter) -> Option<What> {
     }
     let life = mark.life();
     Some(What::Marked { hook, mark, program: filter.program, life })
-}
-
-/// Whether the program is attached by any link; those who may not ask learn it from the kernel when they try to remove it.
-fn is_linked(program: u32) -> bool {
-    loaded_links().filter_map(Result::ok).any(|link| link.program_id() == program)
 }
 
 /// Something that was removed.

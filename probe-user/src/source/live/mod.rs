@@ -9,6 +9,7 @@
 //! * [`snapshots`]: first bytes of frames, through a ring buffer per CPU.
 //! * [`egress`]: what an interface sends, by tcx or a filter on clsact ([`clsact`]), of which the owner is known ([`owner`]).
 //! * [`leftover`]: what a killed rstprobe has left on interfaces.
+//! * [`hook_holder`]: whether another rstprobe has an XDP hook, and which process that is.
 //! * [`host`]: egress and the kernel's own reset reasons, on the host itself.
 //! * [`netdev`]: facts about an interface (MTU, driver, offloads, who holds its XDP hook).
 //! * [`driver_losses`]: what its driver counts as lost on the way in.
@@ -40,6 +41,7 @@ mod ethtool;
 mod fault_injection;
 mod features;
 mod flood;
+pub mod hook_holder;
 pub mod host;
 pub mod host_event_format;
 pub mod host_events;
