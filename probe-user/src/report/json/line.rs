@@ -45,6 +45,14 @@ fn append_items(out: &mut String, items: &[Item], connection: &Connection) -> se
 }
 
 fn append_value(out: &mut String, field: &Field, scope: Scope, connection: &Connection) -> serde_json::Result<()> {
+    // Most are numbers of a side.
+    if let Kind::Sides(Unit::Count | Unit::Bytes, of) = field.kind {
+        match field.number(connection, scope, of) {
+            Some(number) => push_number(out, number),
+            None => out.push_str("null"),
+        }
+        return Ok(());
+    }
     match field.value(connection, scope) {
         None => out.push_str("null"),
         Some(FieldValue::Word(word)) if matches!(field.kind, Kind::Word(_)) => append_word(out, word),
@@ -56,21 +64,16 @@ fn append_value(out: &mut String, field: &Field, scope: Scope, connection: &Conn
         }
         Some(FieldValue::TcpPort(port)) => append_shown(out, format_args!("tcp/{port}")),
         Some(FieldValue::Number(Unit::Count | Unit::Bytes, number)) => push_number(out, number),
-        Some(FieldValue::Number(Unit::Duration, ns)) => append_float(out, ns as f64 / 1e9)?,
+        Some(FieldValue::Number(Unit::Duration, ns)) => append_float(out, ns as f64 / 1e9),
         Some(FieldValue::Number(Unit::Time, ns)) => append_word(out, &timestamp(ns)),
-        Some(FieldValue::Number(Unit::PerSecond, bits)) => append_float(out, f64::from_bits(bits))?,
+        Some(FieldValue::Number(Unit::PerSecond, bits)) => append_float(out, f64::from_bits(bits)),
     }
     Ok(())
 }
 
-fn append_float(out: &mut String, number: f64) -> serde_json::Result<()> {
-    if number == 0.0 {
-        // Of most.
-        out.push_str("0.0");
-        return Ok(());
-    }
-    out.push_str(&serde_json::to_string(&number)?);
-    Ok(())
+fn append_float(out: &mut String, number: f64) {
+    // What the serializer of JSON takes as well. None of ours is infinite.
+    out.push_str(zmij::Buffer::new().format_finite(number));
 }
 
 /// A word of ours: nothing in it is to be escaped.
