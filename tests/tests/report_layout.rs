@@ -41,6 +41,8 @@ fn widths(browser: &str, folder: &Path, captures: &[&str]) -> Vec<(String, u64, 
     fs::write(&measured, format!("{before}{after}").replace("</body>", MEASURE)).expect("written");
     let mut command = Command::new(browser);
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,1000", "--dump-dom"]);
+    // It is to look at one file, and to ask nobody on the network.
+    command.args(["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]);
     command.arg(format!("--user-data-dir={}", folder.join("profile").display()));
     let said = command.arg(format!("file://{}", measured.display())).output().expect("it runs");
     let document = String::from_utf8_lossy(&said.stdout).into_owned();
