@@ -61,10 +61,6 @@ impl Examples {
             return;
         }
         let number = if count < OF_EACH {
-            if kept.is_empty() {
-                // Room for all: none is to be copied once more, and memory that was never written takes none.
-                kept.reserve_exact(PAIRS * OF_EACH);
-            }
             pair.count += 1;
             kept.push(connection.clone());
             kept.len() as u32 - 1

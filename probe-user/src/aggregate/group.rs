@@ -115,8 +115,7 @@ pub struct Groups {
 impl Groups {
     /// At most `max` rows, and one for all others.
     pub fn new(max: usize) -> Self {
-        // Room for all: rows that move as there come to be more are copied, and memory that was never written takes none.
-        Self { numbers: HashMap::default(), keys: Vec::new(), rows: Vec::with_capacity(max + 1), max }
+        Self { numbers: HashMap::default(), keys: Vec::new(), rows: Vec::new(), max }
     }
 
     /// Number of the row of `key`, made when there is none; `full` is that key for people.
