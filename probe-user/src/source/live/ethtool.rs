@@ -2,6 +2,7 @@
 //! strips VLAN tags; and the packet-socket membership that makes an interface promiscuous for as long as this process lives.
 #![expect(unsafe_code, reason = "ioctl and setsockopt with C structures")]
 
+use rustix::net::{AddressFamily, SocketType};
 use std::{
     ffi::c_int,
     io,
@@ -187,11 +188,33 @@ pub(super) fn feature_states(interface: &str, count: usize) -> io::Result<Vec<[u
 /// # Errors
 /// What the ioctl says; drivers with one queue mostly lack it.
 pub(super) fn queue_limits(interface: &str) -> io::Result<(u32, u32)> {
+    let channels = channels(interface)?;
+    // Receive, transmit, other, combined.
+    Ok((channels.receive + channels.combined, channels.max[0] + channels.max[3]))
+}
+
+/// How many transmit queues the driver uses now.
+///
+/// # Errors
+/// As [`queue_limits`].
+pub(super) fn transmit_queues(interface: &str) -> io::Result<u32> {
+    channels(interface).map(|channels| channels.transmit + channels.combined)
+}
+
+fn channels(interface: &str) -> io::Result<Channels> {
     let mut channels =
         Channels { command: ETHTOOL_GCHANNELS, max: [0; 4], receive: 0, transmit: 0, other: 0, combined: 0 };
     ethtool(interface, &mut channels)?;
-    // Receive, transmit, other, combined.
-    Ok((channels.receive + channels.combined, channels.max[0] + channels.max[3]))
+    Ok(channels)
+}
+
+/// Name of the interface with this index, in this network namespace.
+///
+/// # Errors
+/// There is none.
+pub(super) fn name_of(index: u32) -> io::Result<String> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(rustix::net::netdevice::index_to_name(&socket, index)?)
 }
 
 /// How many receive queues the driver uses now.

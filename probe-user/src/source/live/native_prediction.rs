@@ -36,18 +36,23 @@ struct Facts<'a> {
     virtio: Option<u64>,
     /// Receive queues at most.
     queues: Option<u32>,
+    /// Of a veth: receive queues in use, and transmit queues in use of its other end, where that can be seen.
+    veth_queues: (Option<u32>, Option<u32>),
     cpus: u32,
 }
 
 /// Foresees for the program with or without frags.
 pub fn native(device: &Netdev, frags: bool) -> Prediction {
     let name = &device.name;
+    let other_end = device.other_end.and_then(|index| ethtool::name_of(index).ok());
+    let other_transmits = other_end.and_then(|name| ethtool::transmit_queues(&name).ok());
     Facts {
         device,
         frags,
         offloads: offloads::deciding(name).unwrap_or_default(),
         virtio: virtio_features(name),
         queues: ethtool::queue_limits(name).ok().map(|(_, max)| max),
+        veth_queues: (ethtool::receive_queues(name).ok(), other_transmits),
         cpus: aya::util::nr_cpus().map_or(1, |cpus| cpus as u32),
     }
     .foresee()
@@ -80,6 +85,15 @@ impl Facts<'_> {
         if driver == "loopback" {
             return Prediction::Refused("the loopback device has no native XDP".to_owned());
         }
+        // Newer kernels report no native XDP then, and not why.
+        if let (Some(receive), Some(transmit)) = self.veth_queues
+            && driver == "veth"
+            && receive < transmit
+        {
+            return Prediction::Refused(format!(
+                "veth refuses it with fewer receive queues ({receive}) than the other end has transmit queues ({transmit})"
+            ));
+        }
         if features.is_some_and(|features| !features.native()) {
             return Prediction::Refused(format!("driver {driver} reports no native XDP"));
         }
@@ -88,13 +102,27 @@ impl Facts<'_> {
         }
         match driver.as_str() {
             "virtio_net" => self.virtio_net(),
-            "veth" if self.frags => Prediction::Works,
-            // It may be in another network namespace.
-            "veth" => Prediction::OnlyByTrying(format!(
-                "without multi-buffer XDP veth refuses it when the other end has an MTU above {PAGE_MTU}"
-            )),
+            "veth" => self.veth(),
             _ => Prediction::OnlyByTrying(self.what_is_known()),
         }
+    }
+
+    /// `veth_xdp_set` of drivers/net/veth.c. The other end may be in another network namespace, where nothing is known of it.
+    fn veth(&self) -> Prediction {
+        // As many as there are CPUs is what a pair is made with.
+        if let (Some(receive), None) = self.veth_queues
+            && receive < self.cpus
+        {
+            return Prediction::OnlyByTrying(format!(
+                "veth refuses it when the other end, in another network namespace, has more than {receive} transmit queues"
+            ));
+        }
+        if self.frags {
+            return Prediction::Works;
+        }
+        Prediction::OnlyByTrying(format!(
+            "without multi-buffer XDP veth refuses it when the other end has an MTU above {PAGE_MTU}"
+        ))
     }
 
     /// `virtnet_xdp_set` of drivers/net/virtio_net.c.
@@ -216,6 +244,7 @@ mod tests {
             strips_vlan: None,
             features,
             lro: None,
+            other_end: None,
         }
     }
 
@@ -224,7 +253,8 @@ mod tests {
     }
 
     fn foresee(device: &Netdev, frags: bool, virtio: Option<u64>, offloads: Vec<Offload>) -> Prediction {
-        Facts { device, frags, offloads, virtio, queues: Some(1), cpus: 2 }.foresee()
+        let veth_queues = (Some(2), None);
+        Facts { device, frags, offloads, virtio, queues: Some(1), veth_queues, cpus: 2 }.foresee()
     }
 
     const NATIVE: Option<XdpFeatures> = Some(XdpFeatures::of_bits(3));
@@ -257,6 +287,24 @@ mod tests {
         let device = device("virtio_net", 1500, None);
         let found = foresee(&device, true, Some(1 << 32), vec![]);
         assert!(matches!(&found, Prediction::OnlyByTrying(why) if why.contains("transmit queue")), "{found:?}");
+    }
+
+    #[test]
+    fn a_veth_with_fewer_queues_than_its_other_end_is_refused() {
+        let device = device("veth", 1500, NATIVE);
+        let of = |receive, transmit| {
+            let veth_queues = (receive, transmit);
+            let (offloads, virtio, queues) = (vec![], None, None);
+            Facts { device: &device, frags: true, offloads, virtio, queues, veth_queues, cpus: 4 }.foresee()
+        };
+        assert!(matches!(of(Some(1), Some(4)), Prediction::Refused(why) if why.contains("transmit queues (4)")));
+        assert_eq!(of(Some(4), Some(4)), Prediction::Works);
+        assert_eq!(of(Some(4), Some(1)), Prediction::Works);
+        assert!(
+            matches!(of(Some(1), None), Prediction::OnlyByTrying(why) if why.contains("another network namespace"))
+        );
+        assert_eq!(of(Some(4), None), Prediction::Works, "as a pair is made");
+        assert_eq!(of(None, None), Prediction::Works);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Netdev {
     pub features: Option<XdpFeatures>,
     /// The NIC merges segments (LRO); `None` when the driver does not say.
     pub lro: Option<bool>,
+    /// Index of the other end of a veth pair; `None` where that is in another network namespace.
+    pub other_end: Option<u32>,
 }
 
 /// Who has the XDP hook.
@@ -234,13 +236,16 @@ fn without_driver(message: &LinkMessage) -> Netdev {
         strips_vlan: None,
         features: None,
         lro: None,
+        other_end: None,
     };
-    let mut kind = None;
+    let (mut kind, mut is_apart) = (None, false);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => device.name.clone_from(name),
             LinkAttribute::Mtu(mtu) => device.mtu = *mtu,
             LinkAttribute::Xdp(attributes) => device.xdp = holder(attributes),
+            LinkAttribute::Link(index) => device.other_end = Some(*index),
+            LinkAttribute::LinkNetNsId(_) => is_apart = true,
             LinkAttribute::LinkInfo(infos) => {
                 kind = infos.iter().find_map(|info| match info {
                     LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -252,6 +257,8 @@ fn without_driver(message: &LinkMessage) -> Netdev {
     }
     let loopback = || message.header.flags.contains(LinkFlags::Loopback).then(|| "loopback".to_string());
     device.driver = kind.or_else(loopback).unwrap_or_else(|| "unknown".to_string());
+    // Of a VLAN or tunnel device it is the one below.
+    device.other_end = device.other_end.filter(|_| device.driver == "veth" && !is_apart);
     device
 }
 
