@@ -12,15 +12,16 @@ const WHOLE_MIB: u64 = 4_096;
 /// Below this nothing can be built, whatever is there already.
 const LEAST_MIB: u64 = 512;
 
-/// Why the tests under `root` cannot be built for want of space. Says it only, where some of the space may be enough.
-pub(crate) fn obstacle(root: &Path) -> Option<String> {
-    let available = available_mib(root)?;
-    let used = used_mib(&root.join("target"));
+/// Why tests cannot be built in `target`, for want of space. Says it only, where some of the space may be enough.
+pub(crate) fn obstacle(target: &Path) -> Option<String> {
+    let existing = target.ancestors().find(|folder| folder.is_dir())?;
+    let available = available_mib(existing)?;
+    let used = used_mib(target);
     let lacking = lacking_mib(available, used)?;
     let text = format!(
-        "{available} MiB are free on the file system of {}: a run of all tests needs {WHOLE_MIB} MiB in target/, which \
-         holds {used}; {lacking} MiB more are to be made free",
-        root.display()
+        "{available} MiB are free on the file system of {}: a run of all tests needs {WHOLE_MIB} MiB there, and it holds \
+         {used}; {lacking} MiB more are to be made free",
+        target.display()
     );
     if available < LEAST_MIB {
         return Some(text);
@@ -40,10 +41,10 @@ fn available_mib(folder: &Path) -> Option<u64> {
     last_number(&sh::output(Command::new("df").args(["--block-size=1M", "--output=avail"]).arg(folder)).ok()?)
 }
 
-/// 0 where nothing is.
+/// 0 where nothing is. What vanishes while `du` walks is a failure to it, and none here.
 fn used_mib(folder: &Path) -> u64 {
-    let du = || sh::output(Command::new("du").args(["--summarize", "--block-size=1M"]).arg(folder)).ok();
-    if folder.is_dir() { du().and_then(|text| last_number(&text)).unwrap_or(0) } else { 0 }
+    let output = Command::new("du").args(["--summarize", "--block-size=1M"]).arg(folder).output();
+    output.ok().and_then(|output| last_number(&String::from_utf8_lossy(&output.stdout))).unwrap_or(0)
 }
 
 /// The first number of the last line.

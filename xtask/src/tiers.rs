@@ -95,12 +95,15 @@ fn not_built() -> (Outcome, String) {
 
 /// Object, programs, and every test. What does not compile is one failure here, and not one in each tier.
 fn build(workspace: &Workspace) -> (Outcome, String) {
-    if let Some(why) = disk::obstacle(workspace.root()) {
+    if let Some(why) = disk::obstacle(workspace.target_directory()) {
         return broken(why);
     }
     // Lacking test tools are no reason to stop: tests that need them say so.
-    if let Err(error) = setup::ensure(workspace, Scope::Zoo) {
-        sh::say(format_args!("{error:#}"));
+    // What the tiers need comes first: one package that is not to be had keeps all that are installed with it away.
+    for scope in [Scope::All, Scope::Zoo] {
+        if let Err(error) = setup::ensure(workspace, scope) {
+            sh::say(format_args!("{error:#}"));
+        }
     }
     let built = object::build_traced(workspace, false).and_then(|_| {
         sh::step("tests");

@@ -87,6 +87,11 @@ impl Workspace {
         &self.root
     }
 
+    /// Where Cargo builds.
+    pub(crate) fn target_directory(&self) -> &Path {
+        &self.target_directory
+    }
+
     /// The settings.
     pub(crate) fn bpf(&self) -> &Bpf {
         &self.metadata.bpf

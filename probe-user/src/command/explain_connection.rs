@@ -215,7 +215,10 @@ impl<'a> Captures<'a> {
 
     /// Where the segments of a connection came from, which are in these captures.
     fn origin(&self, parts: Vec<Part>) -> Origin {
-        if self.files.iter().any(|(_, spool)| matches!(spool, Spool::Copy(_))) {
+        // `/dev/stdin` of another shell is another capture.
+        let is_passing =
+            |path: &std::path::Path| ["/dev/stdin", "/dev/fd", "/proc"].iter().any(|kind| path.starts_with(kind));
+        if self.files.iter().any(|(path, spool)| matches!(spool, Spool::Copy(_)) || is_passing(path)) {
             return Origin::Stream;
         }
         let CapturePlan { words: options, vxlan_ports, .. } = self.plan.clone();

@@ -82,8 +82,8 @@ async fn watch(plan: &ExplainLivePlan) -> Result<(), RunError> {
     live_losses::complete(&mut window, &mut closed);
     let told = live_losses::told(&mut closed, interfaces.gone());
     let explained = explain_found(plan, search.finish());
-    say_losses(plan.format, whole, &told, window, &closed.stats)?;
-    outcome.and(closed.drained).and(explained)?;
+    let said = say_losses(plan.format, whole, &told, window, &closed.stats);
+    outcome.and(closed.drained).and(explained).and(said)?;
     match told.difference {
         0 => Ok(()),
         difference => Err(RunError::Unbalanced(difference)),

@@ -12,7 +12,8 @@ use probe_ebpf::layout::{ACK, FlowKey, SYN, Segment};
 use super::ladder::{SeenSegment, key};
 use crate::record::Connection;
 
-/// Segments that are held at once, of all connections, those that have ended and wait to be judged included; some 100 bytes each.
+/// Segments that are held at once, of all connections, those that have ended and wait to be judged included; some 100 bytes each, and four times that where
+/// every flow has one.
 const MOST: usize = 1 << 19;
 /// Segments that are held of one connection.
 const MOST_OF_ONE: usize = 1 << 14;

@@ -28,7 +28,7 @@ pub fn path(path: &Path) -> String {
 
 /// By printf(1), with the number of every byte that no terminal is to be sent; a line feed at the very end is lost to it.
 fn by_numbers(bytes: &[u8]) -> String {
-    let mut word = "\"$(printf '".to_owned();
+    let mut word = "\"$(printf -- '".to_owned();
     for &byte in bytes {
         match byte {
             b'%' => word.push_str("%%"),
@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(path(Path::new("-x.pcap")), "./-x.pcap");
         assert_eq!(word("it's $HOME"), "'it'\\''s $HOME'");
         assert_eq!(word(""), "''");
-        assert_eq!(path(Path::new("a\u{1b}[2J%'.pcap")), r#""$(printf 'a\033[2J%%\047.pcap')""#);
+        assert_eq!(path(Path::new("a\u{1b}[2J%'.pcap")), r#""$(printf -- 'a\033[2J%%\047.pcap')""#);
     }
 
     /// The shell itself is asked.

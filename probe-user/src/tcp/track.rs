@@ -4,10 +4,11 @@ use probe_ebpf::layout::{FlowKey, SegmentRecord};
 
 use crate::tcp::brief::Brief;
 use crate::tcp::close_details::{OddSide, Rare, Rst};
-use crate::tcp::endpoint::{Endpoint, NOT_FOLLOWED, State};
+use crate::tcp::endpoint::{DID_CLOSE, Endpoint, NOT_FOLLOWED, State};
 use crate::tcp::history::{History, Letters, is_noted, seen};
 use crate::tcp::marks::{
     NEVER, ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, ORIG_STUCK, RESP, RESP_STUCK, REVERSED, SPOKE, SPOKE_RESP, TICK_SHIFT,
+    TIME_LEFT_OUT_NS,
 };
 use crate::{
     record::{Basis, Orientation},
@@ -387,10 +388,16 @@ impl Track {
         self.noted & seen::BACKDATED != 0
     }
 
-    /// Time of the segment before; once both sides have closed, up to [`crate::tcp::marks::TIME_LEFT_OUT_NS`] too early.
+    /// Time of the segment before; once both sides have closed, up to [`TIME_LEFT_OUT_NS`] too early.
     pub(crate) fn previous_ns(&self) -> u64 {
         let tick = self.ends[ORIG].last_tick.max(self.ends[RESP].last_tick);
         self.last_ns.max(self.start_ns.saturating_add(u64::from(tick) << TICK_SHIFT))
+    }
+
+    /// The latest that the segment before may have passed.
+    pub(crate) fn previous_at_most_ns(&self) -> u64 {
+        let is_kept_in_ticks = self.ends.iter().all(|end| end.has(DID_CLOSE));
+        self.previous_ns().saturating_add(if is_kept_in_ticks { TIME_LEFT_OUT_NS } else { 0 })
     }
 
     /// Takes up the looks that were put off, where they would be by now.

@@ -9,7 +9,7 @@ use probe_ebpf::{
 };
 
 use crate::{
-    tcp::{close_details::KernelReason, marks::TIME_LEFT_OUT_NS, track::Track},
+    tcp::{close_details::KernelReason, track::Track},
     tracker::{
         icmp::IcmpReport,
         kernel_reports::KernelReport,
@@ -104,13 +104,13 @@ impl Tracker {
         let (key, from_hi) = self.whose(word)?;
         let slot = self.table.find(&key).ok_or(Unmatched::NoConnection)?;
         let track = self.table.get_mut(slot).ok_or(Unmatched::NoConnection)?;
-        let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_ns());
+        let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_at_most_ns());
         let rst = track.rare.as_mut().and_then(|rare| rare.rsts[side].as_mut()).ok_or(Unmatched::NotSeen)?;
         let form = Form::of(&rst.record);
         let is_other = if provoked { form == Form::Abort } else { matches!(form, Form::Reply | Form::Refuse) };
         if rst.kernel.is_some() || is_other {
             // Of a further RST, such as a reply after an abort, or of a connection that takes these ports in the next epoch.
-            if seen_until_ns.saturating_add(TIME_LEFT_OUT_NS) < time_ns {
+            if seen_until_ns < time_ns {
                 return Err(Unmatched::NotSeen);
             }
             let source = if from_hi { key.hi() } else { key.lo() };

@@ -92,10 +92,9 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
         (false, false) if !reset.is_by_client() && reset.form != Form::Reply && reset.awaits_answer() => {
             if cause == Cause::AbortNoData { Impact::None } else { Impact::RequestLost }
         }
-        // Its own kernel says that it closed with something unread: of a server's, what the client had sent.
-        (false, false) if reset.left_unread() && !reset.is_by_client() && cause != Cause::AbortNoData => {
-            Impact::RequestLost
-        }
+        // Its own kernel says that it closed with something unread.
+        (false, false) if reset.left_request_unread() && cause != Cause::AbortNoData => Impact::RequestLost,
+        (false, false) if reset.left_unread() && reset.case.is_guess => Impact::Unknown,
         (false, false) if reset.left_unread() && reset.is_by_client() && reset.had_much_of_answer() => {
             Impact::TransferCut
         }

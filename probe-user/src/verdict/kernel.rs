@@ -53,7 +53,7 @@ const WORDS: &[Word] = &[
         ],
         otherwise: Cause::DataAfterClose,
     },
-    // Closed with payload unread, or payload came for an orphan.
+    // Closed with payload unread.
     Word { reason: "TCP_ABORT_ON_CLOSE", allowed: ABORTS, otherwise: Cause::AppAbort },
     Word { reason: "TCP_ABORT_ON_MEMORY", allowed: ABORTS, otherwise: Cause::AppAbort },
     Word { reason: "TCP_STATE", allowed: ABORTS, otherwise: Cause::AppAbort },
@@ -115,6 +115,13 @@ impl Reset<'_> {
         self.case.has_left_unread(self.rst)
     }
 
+    /// A server left payload of its client's unread that was no farewell: the client had not closed. Where it is not known who
+    /// serves, a client may have left an answer so.
+    pub(crate) fn left_request_unread(&self) -> bool {
+        let had_closed = self.case.fin_of(self.case.client()).is_some();
+        self.left_unread() && !self.is_by_client() && !self.case.is_guess && !had_closed
+    }
+
     /// The kernel's word decides between what packets leave open, overrules what contradicts it, and makes sure of what it
     /// agrees with.
     pub(crate) fn with_kernel(&self, cause: Cause, confidence: Confidence) -> (Cause, Confidence) {
@@ -128,8 +135,7 @@ impl Reset<'_> {
         if cause == Cause::AppAbort && self.left_unread() && self.is_by_client() && self.had_much_of_answer() {
             return (Cause::ClientAbortDownload, Confidence::Medium);
         }
-        // What the client sends after such a reply, or before it, is what lay unread.
-        if cause == Cause::AppAbort && self.left_unread() && !self.is_by_client() && self.has_just_replied() {
+        if cause == Cause::AppAbort && self.left_request_unread() && self.has_just_replied() {
             return (Cause::ServerReplyThenReset, Confidence::Medium);
         }
         let Some(word) = WORDS.iter().find(|word| word.reason == reason) else { return (cause, confidence) };

@@ -71,12 +71,18 @@ impl Rival {
     }
 }
 
-/// The lowest process id that has a link of this program. What may not be read is another's.
+/// The lowest process id of an rstprobe that has a link of this program: others may have opened it as well. What may not be
+/// read is another's.
 fn process_of(program: u32) -> Option<u32> {
     let processes = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut processes: Vec<u32> = processes.collect();
     processes.sort_unstable();
-    processes.into_iter().find(|pid| has_link(*pid, program))
+    processes.into_iter().find(|pid| is_rstprobe(*pid) && has_link(*pid, program))
+}
+
+/// By the name of its program, of which the kernel keeps 15 characters.
+fn is_rstprobe(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("rstprobe"))
 }
 
 fn has_link(pid: u32, program: u32) -> bool {

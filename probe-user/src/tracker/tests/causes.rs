@@ -205,6 +205,15 @@ fn what_a_server_left_unread_is_lost() {
     let late = Dialogue::new().play("ShADadA").wait(30 * SECOND).play("r");
     let (_, record) = with_words(&late, "TCP_ABORT_ON_CLOSE", &[false]);
     assert_eq!((record.verdict.cause, record.verdict.impact), (Cause::AppAbort, Impact::RequestLost));
+    // A client that has closed said a farewell, such as a close_notify: nobody needs it.
+    let closed = Dialogue::new().play("ShADadADaF").play("r");
+    let (_, record) = with_words(&closed, "TCP_ABORT_ON_CLOSE", &[false]);
+    assert_ne!(record.verdict.cause, Cause::ServerReplyThenReset);
+    assert_ne!(record.verdict.impact, Impact::RequestLost);
+    // Seen from the middle on, between ports of no known service: who sends first may be either.
+    let guessed = Dialogue::to_port(40_000).play("dADar");
+    let (_, record) = with_words(&guessed, "TCP_ABORT_ON_CLOSE", &[false]);
+    assert_ne!(record.verdict.impact, Impact::RequestLost);
 }
 
 /// The client's kernel says that its application closed with something unread; segments are counted.
