@@ -374,7 +374,7 @@ pub struct ReadArgs {
     /// Also write everything as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,
-    /// Threads: 1, or 3 that decode, track and print; left out, the number of processors decides
+    /// Threads: 1, or 3 (so are 2 and more) that decode, track and print; left out, the processors decide
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub threads: Option<std::num::NonZeroUsize>,
 }

@@ -70,7 +70,7 @@ enum Task {
     Demo(Passed),
     /// Build, then run the laboratory
     Lab(Passed),
-    /// Build, then hold the verdicts against what real programs do: `--only NAME`, `--core`, `--markdown`, `--keep DIR`, `--loss PERCENT`
+    /// Build, then hold the verdicts against what real programs do: `--only NAME`, `--core`, `--markdown`, `--keep DIR`, `--stay`, `--loss PERCENT`
     Zoo(Passed),
     /// Build, then measure
     Bench(Passed),

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{CapturePlan, LivePlan, PlanError};
 use crate::{
     cli::{ExplainArgs, ExplainFormatArg, ExplainLiveArgs},
-    filter::Filter,
+    filter::{Filter, FilterError},
 };
 
 /// Which connection is meant.
@@ -91,7 +91,18 @@ fn which(text: Option<&str>) -> Result<Which, PlanError> {
         return Ok(Which::Id(id));
     }
     let refused = |source| PlanError::Filter { option: "explain", source };
-    Ok(Which::Meets(Some(text.parse().map_err(refused)?)))
+    Ok(Which::Meets(Some(condition(text).map_err(refused)?)))
+}
+
+/// A filter; the name of a cause, or of a state of Zeek's, stands for the connections that have it.
+fn condition(text: &str) -> Result<Filter, FilterError> {
+    let filter = text.parse();
+    let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if filter.is_ok() || !is_name {
+        return filter;
+    }
+    let named = ["cause", "conn_state"].iter().find_map(|field| format!("{field} = {text}").parse().ok());
+    named.map_or(filter, Ok)
 }
 
 fn format(format: ExplainFormatArg, json: bool) -> ExplainFormat {
@@ -122,6 +133,12 @@ mod tests {
         assert!(matches!(plan("rstprobe explain -r a 7").expect("valid").which, Which::Id(7)));
         assert!(matches!(plan("rstprobe explain -r a rst.count>0").expect("valid").which, Which::Meets(Some(_))));
         assert!(matches!(plan("rstprobe explain -r a").expect("valid").which, Which::Meets(None)));
+        for name in ["app_abort", "RSTO"] {
+            let named = plan(&format!("rstprobe explain -r a {name}")).expect("valid").which;
+            assert!(matches!(named, Which::Meets(Some(_))), "{name}");
+        }
+        let error = plan("rstprobe explain -r a app_abrot").expect_err("unknown").to_string();
+        assert!(error.contains("app_abrot"), "{error}");
         let error = plan("rstprobe explain -r a rst.cuont>0").expect_err("unknown").to_string();
         assert!(error.starts_with("explain: unknown field `rst.cuont`"), "{error}");
         assert_eq!(plan("rstprobe explain -r - -r -").expect_err("refused"), PlanError::StdinTwice);

@@ -52,6 +52,10 @@ fn read(mut words: impl Iterator<Item = String>) -> io::Result<Plan> {
                 plan.enough = Enough::Packets(value()?.parse().map_err(io::Error::other)?);
                 plan.mixture = Mixture { tuples: 1_000_000, row: 1, cpus: usize::MAX };
             }
+            "--help" | "-h" => {
+                let usage = "--for TIME | --packets N, --pause TIME; further words go to `rstprobe run`";
+                return Err(io::Error::other(usage));
+            }
             _ => plan.words.push(word),
         }
     }
