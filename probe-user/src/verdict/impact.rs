@@ -88,13 +88,14 @@ fn judge(cause: Cause, reset: &Reset<'_>, lost: [u64; 2]) -> Impact {
                 Impact::TransferCut
             }
         }
+        // What lay unread may have been an answer, where it is not known who serves.
+        (false, false) if reset.left_unread() && reset.case.is_guess => Impact::Unknown,
         // An abort before any answer throws the request away that it has not read.
         (false, false) if !reset.is_by_client() && reset.form != Form::Reply && reset.awaits_answer() => {
             if cause == Cause::AbortNoData { Impact::None } else { Impact::RequestLost }
         }
         // Its own kernel says that it closed with something unread.
         (false, false) if reset.left_request_unread() && cause != Cause::AbortNoData => Impact::RequestLost,
-        (false, false) if reset.left_unread() && reset.case.is_guess => Impact::Unknown,
         (false, false) if reset.left_unread() && reset.is_by_client() && reset.had_much_of_answer() => {
             Impact::TransferCut
         }
