@@ -94,7 +94,7 @@ impl Tracker {
 
     /// Counts one segment and moves its connection on: captures, AF_XDP, log entries without a slot.
     pub fn observe(&mut self, segment: &Segment, extra: Extra) {
-        self.observe_at(self.table.place_of(&segment.key), segment, extra);
+        self.observe_at(self.table.likely_place_of(&segment.key), segment, extra);
         self.make_records();
     }
 
@@ -290,7 +290,7 @@ impl Tracker {
     /// Writes everything that is left, in order of start.
     pub fn finish(&mut self, now_ns: u64) {
         let mut left = self.left(now_ns);
-        self.write_left(&mut left, usize::MAX);
+        while self.write_left(&mut left, usize::MAX) {}
     }
 
     /// Everything that is left, after every timer up to `now_ns`, for [`Tracker::write_left`].
@@ -307,10 +307,13 @@ impl Tracker {
     pub fn write_left(&mut self, left: &mut Left, most: usize) -> bool {
         let rest = left.slots.len().saturating_sub(most);
         let some = left.slots.split_off(rest);
-        for &(_, _, slot) in some.iter().rev() {
-            self.write(slot, Written::StillTracked, left.now_ns);
+        for few in some.rchunks(AT_ONCE) {
+            self.table.warm_ends(few.iter().map(|&(_, _, slot)| slot));
+            for &(_, _, slot) in few.iter().rev() {
+                self.write(slot, Written::StillTracked, left.now_ns);
+            }
+            self.make_records();
         }
-        self.make_records();
         !some.is_empty()
     }
 
