@@ -24,6 +24,8 @@ pub(crate) struct CaptureClock {
     first_ns: Option<u64>,
     back: u64,
     furthest_ns: u64,
+    /// It was said that a file begins before the one ahead of it ends.
+    overlap_said: bool,
 }
 
 impl CaptureClock {
@@ -55,7 +57,8 @@ impl CaptureClock {
 
     /// Frames of another file follow.
     pub(crate) fn begin(&mut self) {
-        *self = Self { latest_ns: self.latest_ns, before_ns: self.latest_ns, ..Self::default() };
+        let Self { latest_ns, overlap_said, .. } = *self;
+        *self = Self { latest_ns, before_ns: latest_ns, overlap_said, ..Self::default() };
     }
 
     /// True until the first frame of the file was seen.
@@ -65,17 +68,18 @@ impl CaptureClock {
     }
 
     /// What is to be said of the file that `begin` began.
-    pub(crate) fn notices(&self, file: &Path) -> Vec<String> {
+    pub(crate) fn notices(&mut self, file: &Path) -> Vec<String> {
         let name = printable::path(file);
         let file = if name == "-" { "standard input" } else { &name };
         let mut notices = Vec::new();
         if let Some(early_ns) = self.first_ns.and_then(|first_ns| self.before_ns.checked_sub(first_ns))
             && early_ns > ORDINARY_NS
+            && !std::mem::replace(&mut self.overlap_said, true)
         {
             notices.push(format!(
                 "{file} begins {} s before the file ahead of it ends: captures are read one after the other, so that \
-                 durations and timeouts of connections in both are unsure; name them in order of time, or merge them \
-                 first (mergecap)",
+                 durations and timeouts of connections in both are unsure; merge captures that overlap first \
+                 (mergecap -w all.pcapng FILE...). Of further files this is not said",
                 seconds(early_ns)
             ));
         }
@@ -131,5 +135,6 @@ mod tests {
         let [notice] = said(&mut clock, &[SECOND, 2 * SECOND]).try_into().expect("one");
         assert!(notice.starts_with("a.pcap begins 20.000 s before the file ahead of it ends"), "{notice}");
         assert_eq!(clock.latest_ns, 21 * SECOND);
+        assert_eq!(said(&mut clock, &[SECOND, 2 * SECOND]), Vec::<String>::new(), "once is enough");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use super::zones;
+use super::{time_order::in_order_of_time, zones};
 use crate::{
     error::RunError,
     explain::{
@@ -38,6 +38,7 @@ const LATE_NS: u64 = 5_000_000_000;
 /// # Errors
 /// A connection that is not there; a capture that cannot be read to its end, after the explanation has been printed.
 pub(super) fn explain(plan: &ExplainPlan) -> Result<(), RunError> {
+    let plan = &ExplainPlan { files: in_order_of_time(&plan.files), ..plan.clone() };
     let captures = Captures::open(plan)?;
     let (found, read) = captures.find(&plan.which);
     say_choice(&found);

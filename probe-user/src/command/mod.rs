@@ -9,6 +9,7 @@ mod fields;
 mod live;
 mod live_losses;
 mod read;
+mod time_order;
 mod zones;
 
 use std::{path::Path, process::ExitCode};

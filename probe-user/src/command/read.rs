@@ -17,15 +17,16 @@ use std::{
 };
 
 use crate::{
-    command::{RunError, capture_clock::CaptureClock, zones},
+    command::{RunError, capture_clock::CaptureClock, time_order::in_order_of_time, zones},
     output,
     output::{
         capture_evidence::CaptureEvidence, counters, offloaded_checksums as checksums, overwriting, view::View,
         writer::Stdout,
     },
-    printable,
+    printable::{self, shell},
 };
 use crate::{
+    filter::Filter,
     plan::{Format, Period, PlanError, ReadPlan, TimePoint},
     report::{Loss, Window, flood::Flood},
     source::Domain,
@@ -37,12 +38,16 @@ use printing::{Printer, Printing};
 use threads::{HasRead, is_broken};
 use with_evidence::WithEvidence;
 
-/// Reads the captures in the given order, as one stream, and prints.
+/// Reads the captures in order of time, as one stream, and prints.
 ///
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
 pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
     overwriting::refuse_overwriting(&plan.view, plan.evidence.as_ref(), &plan.files)?;
+    if let Some(expression) = plan.files.iter().find_map(|file| filter_instead(file)) {
+        return Err(RunError::Plan(PlanError::FilterAsFile(expression)));
+    }
+    let plan = &ReadPlan { files: in_order_of_time(&plan.files), ..plan.clone() };
     let Some(first) = plan.files.first() else { return Ok(()) };
     let zones = zones::load(plan.zones.as_ref(), observation(plan))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
@@ -60,6 +65,12 @@ pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
     let read = on(decoder, tracker, view, &plan.files, capture)?;
     read.view.end_progress();
     finish(read, Vec::new(), Vec::new())
+}
+
+/// The expression that stands where a file is to be named, if there is no such file.
+fn filter_instead(file: &Path) -> Option<String> {
+    let text = file.to_str().filter(|text| text.contains(['=', '<', '>', ' ']))?;
+    (!file.exists() && text.parse::<Filter>().is_ok()).then(|| shell::word(text))
 }
 
 /// The same, and packets behind the verdicts are kept.

@@ -2,10 +2,12 @@
 
 use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
 
+use crate::record::{Basis, Connection, Orientation, Written};
 use crate::tcp::arrival::{Arrival, Extra, Header};
 use crate::tcp::counting::{add_counters, count_one, settle_side};
 use crate::tcp::endpoint::DID_CLOSE;
 use crate::tcp::marks::NEVER;
+use crate::tcp::state_machine;
 use crate::tcp::track::{Counting, Track};
 use crate::tracker::config::TrackerConfig;
 use crate::tracker::deadline::{Deadlines, FEW, deadline, expire};
@@ -18,13 +20,8 @@ use crate::tracker::to_record::Known;
 use crate::tracker::tombstone::Tombstones;
 use crate::tracker::{duplicates, duplicates::Copies};
 use crate::tracker::{kernel_reports::KernelReports, kernel_resets::KernelResets, pool::Pool, process::Processes};
-use crate::tracker::{reset_options::AllResetOptions, stats::TrackerStats};
+use crate::tracker::{reset_options::AllResetOptions, stats::TrackerStats, to_record};
 use crate::tracker::{roles, roles::Servers};
-use crate::{
-    record::{Basis, Connection, Orientation, Written},
-    tcp::state_machine,
-    tracker::to_record,
-};
 
 /// Follows connections. Time is what segments and [`Tracker::advance`] say; records come out in the order in which
 /// they were written, which depends on the input alone.
@@ -290,15 +287,15 @@ impl Tracker {
     /// Writes everything that is left, in order of start.
     pub fn finish(&mut self, now_ns: u64) {
         let mut left = self.left(now_ns);
-        while self.write_left(&mut left, usize::MAX) {}
+        self.write_left(&mut left, usize::MAX);
     }
 
     /// Everything that is left, after every timer up to `now_ns`, for [`Tracker::write_left`].
     pub fn left(&mut self, now_ns: u64) -> Left {
         self.advance(now_ns);
-        let tracks = self.table.slots().filter_map(|slot| Some((self.table.get(slot)?, slot)));
         let mut slots = Vec::with_capacity(self.table.len());
-        slots.extend(tracks.map(|(track, slot)| (track.start_ns, track.id, slot)));
+        let of = |slot| self.table.get(slot).map(|track| (track.start_ns, track.id, slot));
+        slots.extend(self.table.slots().filter_map(of));
         slots.sort_unstable_by_key(|&by| std::cmp::Reverse(by));
         Left { now_ns, slots }
     }
@@ -322,7 +319,7 @@ impl Tracker {
         TrackerStats { tracked: self.table.len() as u64, copies: self.copies.counts(), ..self.stats }
     }
 
-    /// Slot of the connection the segment belongs to, created when there is none or when the segment begins anew.
+    /// Slot of the segment's connection, created when there is none or when the segment begins anew.
     #[inline(never)]
     fn connection_of(&mut self, segment: &Segment, place: Place, counting: Counting) -> u32 {
         self.watched_from = self.watched_from.min(segment.record.time_ns);
@@ -488,14 +485,14 @@ impl Tracker {
     }
 }
 
-/// Connections that are still tracked when the source has ended, the first to be written last.
+/// Connections still tracked when the source has ended, the first to be written last.
 #[derive(Debug)]
 pub struct Left {
     now_ns: u64,
     slots: Vec<(u64, u64, u32)>,
 }
 
-/// Segments whose connections are fetched from memory together: few enough to stay near until their turn.
+/// Connections fetched from memory together: few enough to stay near until their turn.
 const AT_ONCE: usize = 32;
 
 /// Connections compared for one eviction.

@@ -27,8 +27,13 @@ impl Spool {
     /// When it cannot be opened, read or copied.
     pub fn of(path: &Path) -> Result<Self, CaptureError> {
         let is_stdin = path == Path::new("-");
-        if !is_stdin && fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-            return Ok(Self::File(path.to_owned()));
+        if let Some(metadata) = fs::metadata(path).ok().filter(|_| !is_stdin) {
+            if metadata.is_file() {
+                return Ok(Self::File(path.to_owned()));
+            }
+            if metadata.is_dir() {
+                return Err(CaptureError::Open { source: io::ErrorKind::IsADirectory.into() });
+            }
         }
         let mut copy = nameless().map_err(|source| CaptureError::Spool { source })?;
         let copied = if is_stdin {
@@ -90,6 +95,8 @@ mod tests {
     fn an_ordinary_file_is_not_copied() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         assert_eq!(Spool::of(&path).expect("a file").path(), path);
-        assert!(matches!(Spool::of(Path::new("/no/such/file")), Err(CaptureError::Open { .. })));
+        for no_file in ["/no/such/file", env!("CARGO_MANIFEST_DIR")] {
+            assert!(matches!(Spool::of(Path::new(no_file)), Err(CaptureError::Open { .. })), "{no_file}");
+        }
     }
 }
