@@ -123,7 +123,8 @@ fn resets_are_grouped_by_process_and_by_the_kernels_reason() {
         let network = Network::build().expect("namespaces");
         let address = SocketAddr::new(Family::V4.server(), PORT);
         let listener = network.server.enter(|| TcpListener::bind(address)).expect("a listener");
-        let words = ["snapshot", "-i", ENDPOINT_INTERFACE, "--host", "--for", "1h", "--by", "process.name,kernel.reason"];
+        let words =
+            ["snapshot", "-i", ENDPOINT_INTERFACE, "--host", "--for", "1h", "--by", "process.name,kernel.reason"];
         let of_abort = ["--filter", "kernel.reason = TCP_STATE", "--format", "json"];
         let words: Vec<_> = words.into_iter().chain(of_abort).map(OsString::from).collect();
         let probe = Probe::start(&network.client, &words).expect("started");
