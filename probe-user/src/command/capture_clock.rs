@@ -67,8 +67,8 @@ impl CaptureClock {
         self.first_ns.is_none()
     }
 
-    /// What is to be said of the file that `begin` began.
-    pub(crate) fn notices(&mut self, file: &Path) -> Vec<String> {
+    /// What is to be said of the file that `begin` began, and that may be what `--evidence` kept.
+    pub(crate) fn notices(&mut self, file: &Path, is_evidence: bool) -> Vec<String> {
         let name = printable::path(file);
         let file = if name == "-" { "standard input" } else { &name };
         let mut notices = Vec::new();
@@ -83,7 +83,13 @@ impl CaptureClock {
                 seconds(early_ns)
             ));
         }
-        if self.back > 0 {
+        if is_evidence {
+            notices.push(format!(
+                "{file} is evidence that rstprobe kept: packets of the connections it was asked for, one connection after the \
+                 other. Counts and verdicts are of these packets alone; those of then are in their comments (`rstprobe explain -r \
+                 FILE ID` shows them)"
+            ));
+        } else if self.back > 0 {
             let times = if self.back == 1 { "once".to_owned() } else { format!("{} times", self.back) };
             notices.push(format!(
                 "the clock of {file} goes back {times}, by up to {} s: it was set, or frames of several clocks were put \
@@ -111,7 +117,7 @@ mod tests {
             assert_eq!(clock.awaits_first(), nth == 0);
             if nth == 0 { clock.see_first(time_ns) } else { clock.see(time_ns) }
         }
-        clock.notices(Path::new("a.pcap"))
+        clock.notices(Path::new("a.pcap"), false)
     }
 
     #[test]
@@ -125,6 +131,15 @@ mod tests {
         assert!(notice.starts_with("the clock of a.pcap goes back 2 times, by up to 3600.000 s"), "{notice}");
         let [notice] = said(&mut CaptureClock::default(), &[hour, hour - SECOND / 2]).try_into().expect("one");
         assert!(notice.contains("goes back once, by up to 0.500 s"), "{notice}");
+    }
+
+    #[test]
+    fn evidence_is_told_and_not_its_clock() {
+        let mut clock = CaptureClock::default();
+        clock.see_first(9 * SECOND);
+        clock.see(SECOND);
+        let [notice] = clock.notices(Path::new("e.pcapng"), true).try_into().expect("one");
+        assert!(notice.starts_with("e.pcapng is evidence that rstprobe kept"), "{notice}");
     }
 
     #[test]

@@ -116,7 +116,10 @@ fn headline(snapshot: &Snapshot) -> String {
         .map(|i| format!("{} ({} {})", printable::escaped(&i.name), i.driver, i.mode))
         .collect();
     out.push_str(&half_seen(snapshot));
-    push(out, format_args!("{} for {seconds:.1} s", text::timestamp(window.start_ns)));
+    match window.start_ns {
+        0 => out.push_str("no packets"),
+        start_ns => push(out, format_args!("{} for {seconds:.1} s", text::timestamp(start_ns))),
+    }
     if !interfaces.is_empty() {
         push(out, format_args!(" on {}, depth {}, action {}", interfaces.join(", "), window.depth, window.action));
     }

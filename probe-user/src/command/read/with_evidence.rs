@@ -51,7 +51,7 @@ impl WithEvidence {
             };
             self.clock.begin();
             let read = self.frames_of(path, &mut capture);
-            for notice in self.clock.notices(path) {
+            for notice in self.clock.notices(path, capture.is_evidence()) {
                 self.printer.notice(&notice)?;
             }
             read?;
