@@ -269,3 +269,22 @@ pub(crate) fn capture_accounting(
         ("icmp.unmatched", stats.icmp.unmatched),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::counter_meaning;
+
+    #[test]
+    fn every_counter_of_an_output_has_a_meaning() {
+        let stats = TrackerStats::default();
+        let live = live(&Accounting::default(), &stats, &Unseen::default());
+        let capture = capture(&capture::Accounting::default(), &capture::Reassembled::default(), &stats);
+        let evidence = evidence(&EvidenceAccounting::default());
+        let names = live.iter().chain(&capture).chain(&evidence).map(|loss| loss.name).collect::<Vec<_>>();
+        assert!(names.len() > 60, "{}", names.len());
+        for name in names.into_iter().chain(sockets(&XskAccounting::default()).iter().map(|loss| loss.name)) {
+            assert!(counter_meaning::of(name).is_some(), "no meaning of {name}");
+        }
+    }
+}

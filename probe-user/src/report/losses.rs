@@ -46,7 +46,11 @@ pub fn loss_statement(losses: &[Loss], window: &Window, quality: &Quality) -> St
             unseen.join("; ")
         )),
         (false, is_all_seen) => {
-            line(format_args!("\nNot (fully) in the connections above: {}", list(&matter)));
+            line(format_args!(
+                "\nNot (fully) in the connections above: {} (`rstprobe explain {}` says what that is)",
+                list(&matter),
+                matter[0].name
+            ));
             if !is_all_seen {
                 line(format_args!("Nor was all seen: {}.", unseen.join("; ")));
             }
@@ -149,7 +153,7 @@ mod tests {
         }
         let both = said(&cut, &half, &[loss("link_unsupported", 10, true)]);
         assert!(
-            both.starts_with("\nNot (fully) in the connections above: link_unsupported 10\nNor was all seen: the"),
+            both.starts_with("\nNot (fully) in the connections above: link_unsupported 10 (`rstprobe explain link_unsupported` says what that is)\nNor was all seen: the"),
             "{both}"
         );
         let shed = Quality { shed: true, ..gapped };

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no terminal. Whoever writes the text says how wide the terminal is and whether it has colours.
 
 mod cells;
+pub mod counter_meaning;
 pub mod explanation;
 pub mod explanation_html;
 pub mod explanation_text;
