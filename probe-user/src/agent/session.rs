@@ -1,12 +1,12 @@
 //! One live session: engine, attachments and tracker, from attach to the final drain.
 
+mod interfaces;
+
 use std::{
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
-
-use probe_ebpf::frame_snapshot::OUTGOING;
 
 #[cfg(feature = "trace")]
 use crate::source::live::trace::Trace;
@@ -15,7 +15,7 @@ use crate::{
         clock::{Clock, monotonic_ns},
         detach,
         drain_interval::DrainInterval,
-        driver_silence::{Finding, Silence},
+        driver_silence::Silence,
         feed::{Feed, SharedFeed},
         host_view,
         interface_counters::InterfaceMeters,
@@ -42,7 +42,6 @@ use crate::{
             host_traffic,
             kernel_features::{Feature, KernelFeatures},
             link_layer::LinkLayer,
-            netdev::LinkCounters,
             privilege::Capability,
             services::Services,
             snapshots::{Snapshots, Taken},
@@ -58,6 +57,8 @@ use crate::{
 pub(crate) struct Session {
     engine: Engine,
     attachments: Vec<Attachment>,
+    /// By place among the attachments: every index that the interface has had.
+    indices: Vec<Vec<u32>>,
     host: Option<HostTap>,
     #[cfg(feature = "trace")]
     trace: Option<Trace>,
@@ -84,9 +85,6 @@ pub(crate) struct Session {
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// Snapshots of frames wait so long between two drains: other CPUs' programs may still have earlier ones in hand.
 const ON_THE_WAY_NS: u64 = 2_000_000;
-
-/// Attaching anew resets the link with some drivers: what does not help three times will not help.
-const MOST_RENEWALS: u32 = 3;
 
 /// Said once, where nobody asked for it.
 const SINGLE_BUFFER: &str = "rstprobe: multi-buffer XDP needs Linux 5.18: loaded the single-buffer program; native mode up \
@@ -161,6 +159,7 @@ impl Session {
         engine.arm(true);
         Ok(Self {
             engine,
+            indices: attachments.iter().map(|one| vec![one.device.index]).collect(),
             attachments,
             host,
             #[cfg(feature = "trace")]
@@ -224,35 +223,6 @@ impl Session {
         Ok(())
     }
 
-    /// Frames that the programs were called for on their way in: where it is watched, what this host sends is counted apart.
-    fn received_frames(&self) -> u64 {
-        if self.host.is_none() {
-            return self.accounting.frames;
-        }
-        let indices = self.attachments.iter().map(|one| one.device.index);
-        let queues = indices.flat_map(|index| self.queues(index));
-        queues.filter(|queue| queue.queue.is_some()).map(|queue| queue.frames).sum()
-    }
-
-    /// Says when the programs are given nothing of what the interfaces receive, and attaches them anew.
-    fn look_for_silence(&mut self, counters: &[Option<LinkCounters>]) {
-        let Finding::Silent(packets) = self.silence.compare(counters, self.received_frames()) else { return };
-        if self.renewals >= MOST_RENEWALS {
-            return;
-        }
-        self.renewals += 1;
-        let names: Vec<_> = self.attachments.iter().map(|one| one.device.name.as_str()).collect();
-        let names = names.join(", ");
-        output::say(&format!(
-            "rstprobe: {names}: {packets} packets were received, and the driver handed the program none; attaching it anew"
-        ));
-        for attachment in &mut self.attachments {
-            if let Err(error) = attachment.renew(&mut self.engine) {
-                output::say(&format!("rstprobe: {error}; start rstprobe again, or use --mode generic"));
-            }
-        }
-    }
-
     /// Frames that the program kept until then (monotonic), before the records of their connections are made.
     fn take_snapshots(&mut self, feed: &mut Feed, until_ns: u64) {
         let Some(snapshots) = &mut self.snapshots else { return };
@@ -307,17 +277,6 @@ impl Session {
         }
     }
 
-    /// What came in at each queue of an interface, and what went out, if that is counted.
-    fn queues(&self, interface: u32) -> Vec<QueueUse> {
-        let counted = self.engine.queues().into_iter().flat_map(|queues| queues.of(interface));
-        counted
-            .map(|(queue, count)| {
-                let queue = (queue != OUTGOING).then_some(queue);
-                QueueUse { queue, frames: count.frames, bytes: count.bytes }
-            })
-            .collect()
-    }
-
     /// Connections that ended since the last call.
     pub(crate) fn take_closed(&mut self) -> Vec<Connection> {
         self.feed.lock().take_closed()
@@ -342,7 +301,6 @@ impl Session {
         // All legs end as one; then one drain reads everything there is.
         self.detach_egress();
         let received = self.meters.since(&self.attachments);
-        let indices: Vec<u32> = self.attachments.iter().map(|one| one.device.index).collect();
         self.attachments.clear();
         #[cfg(feature = "trace")]
         self.tell_trace();
@@ -355,7 +313,7 @@ impl Session {
         // Those that the last drain left waiting get no other.
         let ended_ns = self.clock.unix_ns();
         self.join_host(tracker, ended_ns, true);
-        let queues = indices.into_iter().map(|index| self.queues(index)).collect();
+        let queues = self.indices.iter().map(|indices| interfaces::queues(&self.engine, indices)).collect();
         tracker.finish(ended_ns);
         let stats = tracker.stats();
         feed.begin_last();
@@ -385,14 +343,17 @@ impl Session {
 
 /// The interfaces as evidence names them.
 fn interfaces(attachments: &[Attachment], modes: &[&str]) -> Vec<Interface> {
-    let of = |(attachment, mode): (&Attachment, &&str)| Interface {
+    attachments.iter().zip(modes).map(|(attachment, mode)| interface(attachment, mode)).collect()
+}
+
+fn interface(attachment: &Attachment, mode: &str) -> Interface {
+    Interface {
         index: attachment.device.index,
         name: attachment.device.name.clone(),
         description: format!("{}, {mode}", attachment.device.driver),
         // LINKTYPE_RAW, LINKTYPE_ETHERNET.
         link_type: if attachment.device.link_layer == LinkLayer::Ip { 101 } else { 1 },
-    };
-    attachments.iter().zip(modes).map(of).collect()
+    }
 }
 
 fn host_tap(

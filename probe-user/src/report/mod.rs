@@ -103,4 +103,22 @@ pub struct InterfaceUse {
     pub received: Option<Received>,
     /// What the program counted by queue; empty when it did not.
     pub queues: Vec<QueueUse>,
+    /// When it was not watched, because it was away: at most.
+    pub gaps: Vec<Gap>,
+}
+
+/// A time in which an interface was not watched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gap {
+    /// When it was last there, nanoseconds since the Unix epoch.
+    pub from_ns: u64,
+    /// When it was attached again, or watching ended.
+    pub until_ns: u64,
+}
+
+impl Gap {
+    /// How long, seconds.
+    pub fn seconds(self) -> f64 {
+        self.until_ns.saturating_sub(self.from_ns) as f64 / 1e9
+    }
 }
