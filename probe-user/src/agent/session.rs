@@ -12,7 +12,7 @@ use std::{
 use crate::source::live::trace::Trace;
 use crate::{
     agent::{
-        clock::{Clock, monotonic_ns},
+        clock::{Clock, monotonic_ns, wall_ns},
         detach,
         drain_interval::DrainInterval,
         driver_silence::Silence,
@@ -20,6 +20,7 @@ use crate::{
         host_view,
         interface_counters::InterfaceMeters,
         kernel_words,
+        time_watch::{TimeCounts, TimeWatch},
         xsk_reader::{FrameReader, Sockets},
     },
     error::RunError,
@@ -74,6 +75,7 @@ pub(crate) struct Session {
     /// Counters of the interfaces when watching began.
     meters: InterfaceMeters,
     silence: Silence,
+    time: TimeWatch,
     renewals: u32,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(crate) started_ns: u64,
@@ -175,6 +177,7 @@ impl Session {
             last_drain: Instant::now(),
             meters,
             silence: Silence::new(),
+            time: TimeWatch::begin(monotonic_ns(), clock.offset_ns),
             renewals: 0,
             started_ns: clock.unix_ns(),
             is_one_way,
@@ -197,7 +200,9 @@ impl Session {
     /// # Errors
     /// The kernel refused the flip.
     pub(crate) fn tick(&mut self) -> Result<(), RunError> {
-        self.engine.tick(monotonic_ns());
+        let now_ns = monotonic_ns();
+        self.engine.tick(now_ns);
+        self.look_at_time(now_ns);
         #[cfg(feature = "trace")]
         self.tell_trace();
         if self.snapshots.is_some() {
@@ -221,6 +226,15 @@ impl Session {
         let (service, all) = self.pace.budget();
         self.engine.set_budget(service, all);
         Ok(())
+    }
+
+    /// Says that this process did not run, or that the clock was set.
+    fn look_at_time(&mut self, now_ns: u64) {
+        let stalled = self.time.tick(now_ns);
+        let set = if self.time.is_due(now_ns) { self.time.compare(monotonic_ns(), wall_ns()) } else { None };
+        for line in stalled.into_iter().chain(set) {
+            output::say(&line);
+        }
     }
 
     /// Frames that the program kept until then (monotonic), before the records of their connections are made.
@@ -332,6 +346,7 @@ impl Session {
             resets_lost,
             host_events_lost,
             unseen: self.silence.unseen(),
+            time: self.time.counts(),
             rest,
             accounting: self.accounting,
             services: self.engine.services().cloned().unwrap_or_default(),
@@ -439,6 +454,8 @@ pub(crate) struct Closed {
     pub(crate) host_events_lost: u64,
     /// Packets that the interfaces received while the programs were given none.
     pub(crate) unseen: u64,
+    /// When this process did not run, and the clock was set.
+    pub(crate) time: TimeCounts,
     /// When watching ended, nanoseconds since the Unix epoch.
     pub(crate) ended_ns: u64,
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     agent::{
+        descriptors,
         feed::SharedFeed,
         interface_watch::Interfaces,
         session::{Session, TICK},
@@ -39,6 +40,7 @@ use crate::{
 /// # Errors
 /// What prevents watching or printing; that no connection is meant.
 pub(super) fn explain(plan: &ExplainLivePlan) -> Result<(), RunError> {
+    descriptors::ensure()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     runtime.block_on(watch(plan))
 }

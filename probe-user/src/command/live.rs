@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     agent::{
+        descriptors,
         interface_watch::Interfaces,
         session::{Closed, Session, TICK},
         signals,
@@ -30,6 +31,7 @@ use crate::{plan::WatchPlan, report::Window, source::Domain};
 /// # Errors
 /// What prevents watching or printing.
 pub(crate) fn watch(plan: &WatchPlan) -> Result<(), RunError> {
+    descriptors::ensure()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     runtime.block_on(watch_async(plan))
 }

@@ -33,6 +33,11 @@ pub(super) fn told(closed: &mut Closed, gone: u64, window: &Window) -> Told {
     };
     let mut losses = counters::live(&closed.accounting, &closed.stats, &unseen);
     let mut books = counters::live_accounting(&closed.accounting, &closed.stats);
+    books.extend([
+        ("agent.stalls", closed.time.stalls),
+        ("agent.stalled_ms", closed.time.stalled_ns / 1_000_000),
+        ("clock.steps", closed.time.clock_steps),
+    ]);
     let xsk = closed.xsk.take().unwrap_or_default();
     if xsk.redirected > 0 {
         losses.extend(counters::sockets(&xsk));
