@@ -1,13 +1,12 @@
 //! Faults: what goes wrong around a sensor while it watches. For each: a word to the operator, counters, the exit code, and no
 //! lost book. The table is in `probe-user/docs/faults.md`.
 //!
-//! Readers that stall or leave are in `agent.rs`; a clock that is set needs a machine of its own: check `clock` of
-//! `cargo xtask vm`.
+//! Interfaces are in `interface_faults.rs`, readers that stall or leave in `agent.rs`; a clock that is set needs a machine of its
+//! own: check `faults` of `cargo xtask vm`.
 //!
 //! Privileged: runs with RSTPROBE_PRIVILEGED=1 and says so (see [`probe_tests::tier`]).
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -18,241 +17,18 @@ use std::{
 
 use probe_tests::{
     both_legs::{assert_calm, ndjson},
-    frame::{Station, TcpFrame},
+    fault::{balanced, ended, loss, opening, place, reset, resets, start, summary, text},
     leftover,
-    netns::{CLIENT_MAC, Family, Loop, SERVER_MAC, SINK, SOURCE},
+    netns::{SINK, SOURCE},
     oneshot::OneShot,
     pcap::{ETHERNET, Pcap},
-    probe::{Finished, Probe},
-    sys::{self, Outlet},
+    sys,
     tier::{privileged, say},
 };
 use serde_json::Value;
 
-/// The agent looks at its interfaces once a second.
-const NOTICED: Duration = Duration::from_millis(2500);
 /// A connection is final 5 s after its end.
 const LINGER: Duration = Duration::from_secs(7);
-
-/// A pair that goes on while another has its faults.
-const OTHER: (&str, &str) = ("other-source", "other");
-
-fn stations(port: u16) -> (Station, Station) {
-    let end = |mac, ip, port| Station { mac, ip, port };
-    (end(CLIENT_MAC, Family::V4.client(), port), end(SERVER_MAC, Family::V4.server(), 80))
-}
-
-/// A handshake and a request, as a mirror port shows them.
-fn opening(port: u16) -> Vec<TcpFrame> {
-    let (client, server) = stations(port);
-    vec![
-        TcpFrame::new(client, server, 100).syn(),
-        TcpFrame::new(server, client, 500).syn().ack(101),
-        TcpFrame::new(client, server, 101).ack(501),
-        TcpFrame::new(client, server, 101).ack(501).payload(b"GET / HTTP/1.1\r\n\r\n"),
-    ]
-}
-
-/// The server resets instead of an answer.
-fn reset(port: u16) -> TcpFrame {
-    let (client, server) = stations(port);
-    TcpFrame::new(server, client, 501).ack(119).rst()
-}
-
-fn send(place: &Loop, source: &str, frames: &[TcpFrame]) {
-    let frames: Vec<Vec<u8>> = frames.iter().map(|frame| frame.bytes().expect("a frame")).collect();
-    let send = || {
-        let outlet = Outlet::open(source)?;
-        frames.iter().try_for_each(|frame| {
-            thread::sleep(Duration::from_micros(200));
-            outlet.send(frame)
-        })
-    };
-    place.namespace.enter(send).expect("frames are sent");
-}
-
-/// So many connections from `first` on, each reset after its request.
-fn resets(place: &Loop, source: &str, first: u16, count: u16) {
-    for port in first..first + count {
-        let frames: Vec<TcpFrame> = opening(port).into_iter().chain([reset(port)]).collect();
-        send(place, source, &frames);
-    }
-}
-
-fn place() -> Loop {
-    let place = Loop::build().expect("namespaces");
-    place.add_pair(OTHER.0, OTHER.1).expect("a pair");
-    place
-}
-
-fn start(place: &Loop, words: &[&str]) -> Probe {
-    let words: Vec<OsString> = words.iter().map(Into::into).collect();
-    Probe::start(&place.namespace, &words).expect("it attaches")
-}
-
-fn ip(place: &Loop, words: &str) {
-    place.namespace.ip(words).expect("ip works");
-}
-
-/// Makes the pair that the test has taken away, as it was.
-fn pair_again(place: &Loop) {
-    place.add_pair(SOURCE, SINK).expect("a pair");
-}
-
-/// The summary of a stream, whose books balance.
-fn summary(finished: &Finished) -> Value {
-    assert_calm(finished);
-    let summary = ndjson(&finished.stdout).pop().expect("a summary");
-    assert_eq!(summary["schema"], "rstprobe.summary/1", "{}", finished.stderr);
-    balanced(&summary);
-    summary
-}
-
-fn balanced(summary: &Value) {
-    let (books, losses) = (&summary["books"], &summary["losses"]);
-    assert_eq!((&books["difference"], &losses["books.difference"]), (&0.into(), &0.into()), "{summary}");
-    let parts = ["in_slots", "logged", "untracked", "passed_by", "flooded", "shed"];
-    assert!(parts.iter().all(|part| books[*part].is_u64()), "{books}");
-}
-
-fn loss(summary: &Value, name: &str) -> u64 {
-    summary["losses"][name].as_u64().unwrap_or_else(|| panic!("no {name}: {summary}"))
-}
-
-#[track_caller]
-fn ended(finished: &Finished, code: i32, said: &[&str]) {
-    assert_calm(finished);
-    assert_eq!(finished.status.code(), Some(code), "{}", finished.stderr);
-    for text in said {
-        assert!(finished.stderr.contains(text), "`{text}` is not in: {}", finished.stderr);
-    }
-}
-
-#[test]
-fn an_interface_that_comes_back_is_attached_again_and_the_gap_is_told() {
-    privileged("faults", "an_interface_that_comes_back_is_attached_again_and_the_gap_is_told", || {
-        let place = place();
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("kept.pcapng");
-        let probe = start(&place, &["run", "-i", SINK, "-i", OTHER.1, "--format", "ndjson", "--evidence", text(&file)]);
-        resets(&place, SOURCE, 1000, 3);
-        send(&place, SOURCE, &opening(2000));
-        ip(&place, &format!("link del {SINK}"));
-        thread::sleep(NOTICED);
-        resets(&place, OTHER.0, 3000, 2);
-        pair_again(&place);
-        thread::sleep(NOTICED);
-        resets(&place, SOURCE, 4000, 4);
-        send(&place, SOURCE, &[reset(2000)]);
-        let finished = probe.stop().expect("it ends");
-        let gone =
-            format!("rstprobe: {SINK}: the interface was removed, or moved to another network namespace, between 2");
-        ended(&finished, 0, &[&gone, &format!("rstprobe: {SINK}: attached again at 2"), "nothing was seen there for "]);
-        let lines = ndjson(&finished.stdout);
-        let sum = summary(&finished);
-        // Before, on the other one meanwhile, after, and the one that lived through it.
-        assert_eq!(sum["connections"], 3 + 2 + 4 + 1, "{sum}");
-        assert_eq!([loss(&sum, "interfaces.gaps"), loss(&sum, "interfaces.gone")], [1, 0]);
-        let gap_ms = loss(&sum, "interfaces.gaps_ms");
-        assert!((2000..20_000).contains(&gap_ms), "{gap_ms} ms");
-        lives_through(&lines, gap_ms);
-        let interfaces = sum["window"]["interfaces"].as_array().expect("interfaces");
-        let gaps: Vec<usize> = interfaces.iter().map(|one| one["gaps"].as_array().expect("gaps").len()).collect();
-        assert_eq!(gaps, [1, 0], "{interfaces:?}");
-        assert!(interfaces[0]["received"].is_null(), "counters of the one that was removed went with it");
-        // Evidence goes on with what is attached by then.
-        let read = OneShot::new(["read", text(&file), "--format", "ndjson"]).run().expect("it reads");
-        assert_eq!(ndjson(&read.stdout).pop().expect("a summary")["connections"], 10, "{}", read.stderr);
-        assert_eq!(leftover::attached(&place.namespace).expect("ip works").len(), 0);
-    });
-}
-
-/// Of the connections only that which lived through the gap says so, and is not sure of its verdict.
-fn lives_through(lines: &[Value], gap_ms: u64) {
-    let connections = lines.iter().filter(|line| line["schema"] == "rstprobe.connection/1");
-    let through: Vec<&Value> = connections.filter(|one| one["client"]["port"] == 2000).collect();
-    let seconds = through[0]["unwatched_s"].as_f64().expect("how long it was not watched");
-    assert!(seconds > 1.0 && seconds <= gap_ms as f64 / 1000.0, "{seconds} s of {gap_ms} ms");
-    assert_eq!(through[0]["cause"]["confidence"], "low");
-    let facts = through[0]["cause"]["evidence"].as_array().expect("facts");
-    assert!(facts.iter().any(|fact| fact["name"] == "unwatched_ms"), "{facts:?}");
-    let after = lines.iter().find(|one| one["client"]["port"] == 4000).expect("one after");
-    assert!(after["unwatched_s"].is_null(), "{after}");
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a plain path")
-}
-
-#[test]
-fn the_only_interface_may_come_back_and_what_the_host_sends_is_seen_again() {
-    privileged("faults", "the_only_interface_may_come_back_and_what_the_host_sends_is_seen_again", || {
-        let place = place();
-        let probe = start(&place, &["snapshot", "-i", SINK, "--for", "1m", "--host", "--format", "json"]);
-        resets(&place, SOURCE, 1000, 2);
-        ip(&place, &format!("link del {SINK}"));
-        thread::sleep(NOTICED);
-        pair_again(&place);
-        thread::sleep(NOTICED);
-        resets(&place, SOURCE, 2000, 2);
-        // Sent by this host, not received.
-        resets(&place, SINK, 3000, 2);
-        let finished = probe.stop().expect("it ends");
-        ended(&finished, 0, &["attached again at 2"]);
-        let document: Value = serde_json::from_str(&finished.stdout).expect("a document");
-        balanced(&document["summary"]);
-        assert_eq!(document["summary"]["connections"], 6, "{}", finished.stderr);
-        assert_eq!(leftover::attached(&place.namespace).expect("ip works").len(), 0);
-    });
-}
-
-#[test]
-fn an_interface_that_moves_away_is_left_alone_and_watched_when_it_is_back() {
-    privileged("faults", "an_interface_that_moves_away_is_left_alone_and_watched_when_it_is_back", || {
-        let (place, elsewhere) = (place(), Loop::build().expect("namespaces"));
-        elsewhere.namespace.ip(&format!("link del {SINK}")).expect("ip works");
-        let probe = start(&place, &["run", "-i", SINK, "-i", OTHER.1, "--format", "ndjson"]);
-        resets(&place, SOURCE, 1000, 3);
-        ip(&place, &format!("link set {SINK} netns {}", elsewhere.namespace.name()));
-        elsewhere.namespace.ip(&format!("link set {SINK} up")).expect("ip works");
-        thread::sleep(NOTICED);
-        // The program would go on to count what another namespace receives, in silence.
-        assert_eq!(leftover::attached(&elsewhere.namespace).expect("ip works").len(), 0);
-        resets(&place, SOURCE, 2000, 3);
-        elsewhere.namespace.ip(&format!("link set {SINK} netns {}", place.namespace.name())).expect("ip works");
-        ip(&place, &format!("link set {SINK} up"));
-        thread::sleep(NOTICED);
-        resets(&place, SOURCE, 3000, 3);
-        let finished = probe.stop().expect("it ends");
-        ended(&finished, 0, &["was removed, or moved to another network namespace", "attached again at 2"]);
-        let sum = summary(&finished);
-        assert_eq!((&sum["connections"], loss(&sum, "interfaces.gaps")), (&6.into(), 1), "{sum}");
-    });
-}
-
-#[test]
-fn a_renamed_interface_is_watched_on() {
-    privileged("faults", "a_renamed_interface_is_watched_on", || {
-        let place = place();
-        let probe = start(&place, &["run", "-i", SINK, "--format", "ndjson"]);
-        resets(&place, SOURCE, 1000, 3);
-        let renamed = place.namespace.ip(&format!("link set {SINK} name wan0")).is_ok();
-        if !renamed {
-            // Before Linux 6.2 one that is up keeps its name.
-            for words in
-                [format!("link set {SINK} down"), format!("link set {SINK} name wan0"), "link set wan0 up".into()]
-            {
-                ip(&place, &words);
-            }
-        }
-        thread::sleep(NOTICED);
-        resets(&place, SOURCE, 2000, 3);
-        let finished = probe.stop().expect("it ends");
-        ended(&finished, 0, &[&format!("rstprobe: {SINK}: the interface was renamed to wan0 and is watched on")]);
-        let sum = summary(&finished);
-        assert_eq!((&sum["connections"], loss(&sum, "interfaces.gaps")), (&6.into(), 0), "{sum}");
-    });
-}
 
 /// Runs `test` with a file system of so many KiB of its own, mounted on the folder that it is given.
 fn on_small_disk(kib: u32, test: impl FnOnce(&Path) + Send) {

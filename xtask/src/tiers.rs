@@ -23,7 +23,7 @@ use crate::{
 /// Integration tests that must exist and, with the privileges, have the kernel run the object: by test run, on a veth
 /// pair, with every segment counted, as its operators meet it, against the capture path, with its log,
 /// through sockets, with packets as evidence, beside traffic that must not notice, and while things go wrong around it.
-const REQUIRED: [&str; 11] = [
+const REQUIRED: [&str; 12] = [
     "prog_run",
     "live",
     "conservation",
@@ -34,6 +34,7 @@ const REQUIRED: [&str; 11] = [
     "evidence",
     "inline",
     "faults",
+    "interface_faults",
     "untouched",
 ];
 /// Told to privileged tests. A further target is privileged when its root file names it.
