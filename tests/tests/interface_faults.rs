@@ -3,15 +3,16 @@
 //!
 //! Privileged: runs with RSTPROBE_PRIVILEGED=1 and says so (see [`probe_tests::tier`]).
 
-use std::{thread, time::Duration};
+use std::{process::Command, thread, time::Duration};
 
 use probe_tests::{
     both_legs::ndjson,
     fault::{OTHER, balanced, ended, loss, opening, place, reset, resets, send, start, summary, text},
-    leftover,
+    leftover::{self, Footprint},
     netns::{Loop, SINK, SOURCE},
     oneshot::OneShot,
-    tier::privileged,
+    sys,
+    tier::{privileged, say},
 };
 use serde_json::Value;
 
@@ -146,5 +147,69 @@ fn a_renamed_interface_is_watched_on() {
         ended(&finished, 0, &[&format!("rstprobe: {SINK}: the interface was renamed to wan0 and is watched on")]);
         let sum = summary(&finished);
         assert_eq!((&sum["connections"], loss(&sum, "interfaces.gaps")), (&6.into(), 0), "{sum}");
+    });
+}
+
+#[test]
+fn what_cannot_be_attached_again_is_said_once_and_tried_on() {
+    privileged("interface_faults", "what_cannot_be_attached_again_is_said_once_and_tried_on", || {
+        let place = place();
+        let probe = start(&place, &["run", "-i", SINK, "-i", OTHER.1, "--format", "ndjson"]);
+        ip(&place, &format!("link del {SINK}"));
+        thread::sleep(NOTICED);
+        // Another one is there first.
+        sys::pause(probe.pid(), true).expect("a signal is sent");
+        pair_again(&place);
+        let other = start(&place, &["snapshot", "-i", SINK, "--for", "1m"]);
+        sys::pause(probe.pid(), false).expect("a signal is sent");
+        thread::sleep(2 * NOTICED);
+        other.stop().expect("it ends");
+        thread::sleep(NOTICED);
+        resets(&place, SOURCE, 1000, 3);
+        let finished = probe.stop().expect("it ends");
+        ended(&finished, 0, &["attached again at 2"]);
+        let refused = format!("rstprobe: {SINK}: back, and cannot be attached yet: ");
+        assert_eq!(finished.stderr.matches(&refused).count(), 1, "{}", finished.stderr);
+        let sum = summary(&finished);
+        assert_eq!((&sum["connections"], loss(&sum, "interfaces.gaps")), (&3.into(), 1), "{sum}");
+    });
+}
+
+#[test]
+fn a_program_that_somebody_detached_is_attached_again() {
+    if !leftover::has_bpftool() {
+        return say("SKIP a_program_that_somebody_detached_is_attached_again: no bpftool");
+    }
+    privileged("interface_faults", "a_program_that_somebody_detached_is_attached_again", || {
+        let place = place();
+        let probe = start(&place, &["run", "-i", SINK, "--format", "ndjson"]);
+        let link = *Footprint::take(&place.namespace).expect("it works").links.first().expect("a link");
+        let detached = Command::new("bpftool").args(["link", "detach", "id", &link.to_string()]).status();
+        assert!(detached.expect("bpftool runs").success());
+        thread::sleep(NOTICED);
+        resets(&place, SOURCE, 1000, 3);
+        let finished = probe.stop().expect("it ends");
+        ended(
+            &finished,
+            0,
+            &[&format!("rstprobe: {SINK}: the interface lost its program between 2"), "attached again at 2"],
+        );
+        let sum = summary(&finished);
+        assert_eq!((&sum["connections"], loss(&sum, "interfaces.gaps")), (&3.into(), 1), "{sum}");
+    });
+}
+
+#[test]
+fn sockets_are_not_attached_again_and_that_is_said() {
+    privileged("interface_faults", "sockets_are_not_attached_again_and_that_is_said", || {
+        let place = place();
+        let words = ["run", "-i", SINK, "--datapath", "afxdp", "--action", "drop", "--format", "ndjson"];
+        let probe = start(&place, &words);
+        resets(&place, SOURCE, 1000, 3);
+        ip(&place, &format!("link del {SINK}"));
+        let finished = probe.wait(Duration::from_secs(20)).expect("it ends by itself");
+        ended(&finished, 5, &["sockets (--datapath afxdp) are not attached again", "no interface is left to watch"]);
+        let sum = summary(&finished);
+        assert_eq!((&sum["connections"], loss(&sum, "interfaces.gone")), (&3.into(), 1), "{sum}");
     });
 }
