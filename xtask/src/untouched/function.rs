@@ -21,6 +21,8 @@ const ATOMIC: u8 = 0xc0;
 /// Atomic operations that also return what was there; that which compares returns it in register 0.
 const FETCH: i32 = 1;
 const COMPARE_EXCHANGE: i32 = 0xf1;
+/// Add, or, and, exclusive or, each with and without what was there; exchange; compare and exchange.
+const ATOMIC_OPERATIONS: [i32; 10] = [0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, 0xe1, COMPARE_EXCHANGE];
 
 /// Offsets of the packet's beginning and end in the context of XDP, and of classifiers; and of its metadata.
 const XDP_DATA: [i64; 2] = [0, 4];
@@ -155,6 +157,9 @@ impl<'a> Program<'a> {
         let place = base.offset.map(|offset| offset + i64::from(one.offset));
         let value = if one.class() == 2 { Value::any(NUMBER) } else { register(state, one.source) };
         let is_atomic = one.class() == 3 && one.code & 0xe0 == ATOMIC;
+        if is_atomic && !ATOMIC_OPERATIONS.contains(&one.immediate) {
+            self.find(&function.name, at, "does what is not known to memory");
+        }
         if is_atomic && one.immediate & FETCH != 0 {
             let was = if base.has(STACK) { state.read(place, size(one)) } else { Value::any(NUMBER) };
             let to = if one.immediate == COMPARE_EXCHANGE { 0 } else { one.source };

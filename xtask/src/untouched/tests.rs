@@ -153,6 +153,9 @@ fn atomic_operations_are_stores() {
         let atomic = [set(4, 1), code(0xdb, 2, 4, 0, operation)];
         Object::xdp(&[&packet(), &atomic, &pass()]).is_found("instruction 3 may write to the packet");
     }
+    // A load that the newest kernels have in the same place.
+    let acquired = [set(4, 1), code(0xdb, 4, 10, -8, 0x100)];
+    Object::xdp(&[&packet(), &acquired, &pass()]).is_found("instruction 3 does what is not known");
     // And bring back what was there: exchanged out of the stack.
     let exchanged = [store(10, 2, -8), set(4, 1), code(0xdb, 10, 4, -8, 0xe1), store_byte(4, 0)];
     Object::xdp(&[&packet(), &exchanged, &pass()]).is_found("instruction 5 may write to the packet");
