@@ -1,6 +1,7 @@
 //! Agent: the live session, from attach to the final drain, with its clocks, signals and threads.
 
 pub(crate) mod clock;
+pub(crate) mod descriptors;
 pub(crate) mod detach;
 pub(crate) mod drain_interval;
 pub(crate) mod driver_silence;
@@ -11,4 +12,5 @@ pub(crate) mod interface_watch;
 mod kernel_words;
 pub(crate) mod session;
 pub(crate) mod signals;
+pub(crate) mod time_watch;
 pub(crate) mod xsk_reader;

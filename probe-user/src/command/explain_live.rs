@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     agent::{
+        descriptors,
         feed::SharedFeed,
         interface_watch::Interfaces,
         session::{Session, TICK},
@@ -39,6 +40,7 @@ use crate::{
 /// # Errors
 /// What prevents watching or printing; that no connection is meant.
 pub(super) fn explain(plan: &ExplainLivePlan) -> Result<(), RunError> {
+    descriptors::ensure()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     runtime.block_on(watch(plan))
 }
@@ -52,7 +54,7 @@ async fn watch(plan: &ExplainLivePlan) -> Result<(), RunError> {
     let mut session = Session::open(&plan.live, zones)?;
     let feed = session.feed();
     let mut window = live_losses::window(&plan.live, &session);
-    let mut interfaces = Interfaces::new(session.attachments());
+    let mut interfaces = Interfaces::new(session.attachments(), session.now_ns());
     let time = humantime::format_duration(plan.duration);
     output::say(&format!("rstprobe: attached to {}; watching for {time}", plan.live.interfaces.join(", ")));
     let mut search = match &plan.which {
@@ -68,10 +70,11 @@ async fn watch(plan: &ExplainLivePlan) -> Result<(), RunError> {
             () = signals.end() => break,
             _ = ticks.tick() => {}
         }
-        outcome = session.tick().and_then(|()| interfaces.look());
+        outcome = session.tick().and_then(|()| interfaces.look(&mut session));
         take(&feed, &mut search, &mut whole, session.take_closed());
     }
     session.detach_egress();
+    interfaces.look_last(&mut session);
     signals::end_at_once_on_the_next();
     let mut closed = session.close();
     take(&feed, &mut search, &mut whole, std::mem::take(&mut closed.rest));
@@ -79,8 +82,10 @@ async fn watch(plan: &ExplainLivePlan) -> Result<(), RunError> {
     if refused > 0 {
         output::say(&format!("rstprobe: {refused} segments found no room; ladders may lack some of theirs"));
     }
-    live_losses::complete(&mut window, &mut closed);
-    let told = live_losses::told(&mut closed, interfaces.gone());
+    let gone = interfaces.gone();
+    let gaps = interfaces.into_gaps(closed.ended_ns);
+    live_losses::complete(&mut window, &mut closed, gaps);
+    let told = live_losses::told(&mut closed, gone, &window);
     let explained = explain_found(plan, search.finish());
     let said = say_losses(plan.format, whole, &told, window, &closed.stats);
     outcome.and(closed.drained).and(explained).and(said)?;

@@ -17,7 +17,7 @@ use std::{path::Path, process::ExitCode};
 use clap::builder::StyledStr;
 
 use crate::{
-    agent::detach,
+    agent::{descriptors, detach},
     cli::{self, Cli, ColorArg, Command, exit},
     error::RunError,
     output::{self, Colors},
@@ -89,7 +89,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
             if !matches!(error, RunError::BrokenPipe) {
-                output::say(&format!("rstprobe: {error}"));
+                output::say(&descriptors::with_remedy(format!("rstprobe: {error}")));
             }
             ExitCode::from(error.exit_code())
         }

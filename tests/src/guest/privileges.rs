@@ -46,10 +46,15 @@ pub fn four_capabilities() -> Outcome {
     Ok(Verdict::Holds(String::new()))
 }
 
-fn start(namespace: &Namespace, words: &[&str]) -> io::Result<Probe> {
+/// Words for setpriv(1).
+pub(super) fn as_user() -> Vec<String> {
     let inherited = format!("--inh-caps={CAPABILITIES}");
     let ambient = format!("--ambient-caps={CAPABILITIES}");
-    let user = ["--reuid", USER, "--regid", USER, "--clear-groups", &inherited, &ambient];
+    ["--reuid", USER, "--regid", USER, "--clear-groups", &inherited, &ambient].map(str::to_owned).into()
+}
+
+fn start(namespace: &Namespace, words: &[&str]) -> io::Result<Probe> {
+    let user = as_user();
     let binary = [OsString::from(probe::binary())];
     let all: Vec<OsString> =
         user.iter().map(OsString::from).chain(binary).chain(words.iter().map(OsString::from)).collect();
