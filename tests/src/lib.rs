@@ -30,6 +30,8 @@
 //! * [`guest`]: checks inside virtual machines, on kernels and network cards that are not this machine's.
 //! * [`both_legs`]: the probe on both legs of a path, and how it ended.
 //! * [`reading`]: captures read in process, with what holds of any input.
+//! * [`second_reading`]: frames by etherparse, against the shared parser.
+//! * [`fuzz`]: what must hold of any bytes.
 //! * [`bench`]: what it costs, against what it costs others.
 //! * [`tier`]: the rule by which privileged tests skip out loud.
 
@@ -40,6 +42,7 @@ pub mod connlog;
 pub mod conversation;
 pub mod endurance;
 pub mod frame;
+pub mod fuzz;
 pub mod generator;
 pub mod guest;
 pub mod lab;
@@ -57,6 +60,7 @@ pub mod probe;
 pub mod reading;
 pub mod reference;
 pub mod scenario;
+pub mod second_reading;
 pub mod session;
 pub mod spoof;
 pub mod sys;

@@ -42,6 +42,8 @@ pub(crate) struct Wheel {
     /// Entries of a tick: nanoseconds into the tick in the upper half, slot in the lower. Memory of a bucket is given back when
     /// its tick is over.
     buckets: Vec<Vec<u64>>,
+    /// Entries in all of them, so that nobody need look into each.
+    waiting: usize,
     /// The bucket of the current tick, in order of deadline.
     current: Vec<u64>,
     /// How many of them have fired.
@@ -60,6 +62,7 @@ impl Wheel {
     pub(crate) fn new() -> Self {
         Self {
             buckets: vec![Vec::new(); BUCKETS as usize],
+            waiting: 0,
             current: Vec::new(),
             fired: 0,
             announced: 0,
@@ -162,13 +165,14 @@ impl Wheel {
 
     /// Goes one tick on, or over all empty ones at once when time has jumped.
     fn turn(&mut self, now_tick: u64, armed: &mut impl Armed) {
-        if now_tick - self.tick > BUCKETS && self.buckets.iter().all(Vec::is_empty) {
+        if self.waiting == 0 && now_tick - self.tick > BUCKETS {
             self.tick = now_tick;
             return;
         }
         // Whatever the tick before held has fired: it was due before this one began.
         self.tick += 1;
         let mut bucket = std::mem::take(&mut self.buckets[(self.tick % BUCKETS) as usize]);
+        self.waiting -= bucket.len();
         let (begin, end) = (self.tick << TICK_BITS, (self.tick + 1) << TICK_BITS);
         let farthest = self.farthest();
         let mut remaining = 0;
@@ -201,6 +205,7 @@ impl Wheel {
     /// Adds an entry of a later tick.
     fn put(&mut self, due: u64, slot: u32) {
         let bucket = ((due >> TICK_BITS) % BUCKETS) as usize;
+        self.waiting += 1;
         self.buckets[bucket].push((due & TICK_MASK) << 32 | u64::from(slot));
     }
 }

@@ -7,7 +7,8 @@ use super::link_type::LinkType;
 use super::magic;
 
 const FILE_HEADER: usize = 16;
-const VERSION: u32 = 2;
+/// The version that is known.
+pub(super) const VERSION: u32 = 2;
 const RECORD_HEADER: usize = 24;
 /// As of pcap files.
 const LARGEST_RECORD: usize = 16 << 20;
