@@ -32,6 +32,7 @@
 //! * [`reading`]: captures read in process, with what holds of any input.
 //! * [`second_reading`]: frames by etherparse, against the shared parser.
 //! * [`fuzz`]: what must hold of any bytes.
+//! * [`hash_flood`]: flows by somebody who knows the hash and not the seed.
 //! * [`bench`]: what it costs, against what it costs others.
 //! * [`tier`]: the rule by which privileged tests skip out loud.
 
@@ -45,6 +46,7 @@ pub mod frame;
 pub mod fuzz;
 pub mod generator;
 pub mod guest;
+pub mod hash_flood;
 pub mod lab;
 pub mod leftover;
 pub mod load;
