@@ -88,7 +88,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
             if !matches!(error, RunError::BrokenPipe) {
-                output::say(&format!("rstprobe: {error}"));
+                output::say_error(&error);
             }
             ExitCode::from(error.exit_code())
         }

@@ -5,7 +5,6 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     hint::black_box,
     io,
-    time::Instant,
 };
 
 use aya::programs::{TestRun as _, TestRunOptions};
@@ -28,6 +27,8 @@ const SECTION: &str = "hash_flood";
 const FLOWS: u32 = 1 << 14;
 /// What nobody may slow either by more than.
 const LIMIT: f64 = 1.2;
+/// How often the same is measured.
+const SAME_AGAIN: usize = 3;
 const SECOND: u64 = 1_000_000_000;
 
 /// The section.
@@ -36,14 +37,17 @@ const SECOND: u64 = 1_000_000_000;
 /// When the kernel refuses anything.
 pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
     sys::pin_to_cpu(setting.core)?;
+    let lacking = tier::needs_root();
+    if lacking.is_none() {
+        measure::come_first()?;
+    }
     let sets = hash_flood::all(FLOWS);
     let rounds = setting.rounds * 3;
-    compare(report, "tracker", &sets, rounds, |flows| Ok(tracker(flows)))?;
-    if let Some(why) = tier::needs_root() {
+    compare(report, "tracker", &sets, rounds, tracker)?;
+    if let Some(why) = lacking {
         report.skip(format!("{SECTION}, kernel table: {why}"));
         return Ok(());
     }
-    measure::come_first()?;
     let tables = EngineConfig { action: Action::Drop, slots_per_cpu: FLOWS, ..EngineConfig::default() };
     compare(report, "kernel table", &sets, setting.rounds, |flows| kernel(&tables, flows))
 }
@@ -77,20 +81,25 @@ fn compare(
     Ok(())
 }
 
-/// Nanoseconds per segment: each flow opened, and found twice.
-fn tracker(flows: &[Flow]) -> f64 {
+/// Nanoseconds per segment, by a seed of its own: each flow opened, and found twice; the least of some, since nothing but
+/// others on this machine makes it more.
+fn tracker(flows: &[Flow]) -> io::Result<f64> {
     let hash_seed = RandomState::new().hash_one(0);
-    let mut tracker = Tracker::new(TrackerConfig { hash_seed, ..TrackerConfig::default() });
-    let begun = Instant::now();
-    for (turn, flags) in [SYN, ACK, ACK].into_iter().enumerate() {
-        for (number, flow) in flows.iter().enumerate() {
-            let time_ns = SECOND + (turn * flows.len() + number) as u64;
-            tracker.observe(&flow.segment(flags, time_ns), Extra::default());
+    let mut least = f64::INFINITY;
+    for _ in 0..SAME_AGAIN {
+        let mut tracker = Tracker::new(TrackerConfig { hash_seed, ..TrackerConfig::default() });
+        let begun = measure::thread_time()?;
+        for (turn, flags) in [SYN, ACK, ACK].into_iter().enumerate() {
+            for (number, flow) in flows.iter().enumerate() {
+                let time_ns = SECOND + (turn * flows.len() + number) as u64;
+                tracker.observe(&flow.segment(flags, time_ns), Extra::default());
+            }
         }
+        let spent = measure::thread_time()?.saturating_sub(begun);
+        black_box(tracker.stats());
+        least = least.min(spent.as_nanos() as f64 / (3 * flows.len()) as f64);
     }
-    let spent = begun.elapsed();
-    black_box(tracker.stats());
-    spent.as_nanos() as f64 / (3 * flows.len()) as f64
+    Ok(least)
 }
 
 /// Nanoseconds per frame, as the kernel measures each run, of a seed of its own: each flow opened, and found once; less
@@ -111,7 +120,7 @@ fn kernel(config: &EngineConfig, flows: &[Flow]) -> io::Result<f64> {
         floor += one(&mut engine, &arp)?;
     }
     let accounting = engine.drain(&mut Nowhere).map_err(io::Error::other)?;
-    if accounting.in_slots + accounting.logged != 2 * flows.len() as u64 {
+    if accounting.in_slots + accounting.logged + accounting.untracked_data != 2 * flows.len() as u64 {
         return Err(io::Error::other(format!("not all were counted: {accounting:?}")));
     }
     Ok((spent / 2.0 - floor) / flows.len() as f64)

@@ -5,7 +5,6 @@ use std::{fmt::Display, str::FromStr, sync::OnceLock};
 
 use probe_user::{
     filter::{Filter, FilterError},
-    printable,
     query::{Having, Query, Rows},
     record::Connection,
     zone::{self, Observation, Zones},
@@ -64,14 +63,15 @@ fn again<T: FromStr<Err = FilterError> + Display + PartialEq>(text: &str) -> Opt
 /// What is wrong is said so that it can be shown, with a place that is in the text.
 fn wrong(text: &str, error: &FilterError) {
     assert!(text.get(error.at()).is_some() || error.at().start >= text.len(), "{:?} of {text:?}", error.at());
+    assert_one_line(error.what());
     assert_message(error);
 }
 
-/// As it is shown, some text without anything that a terminal obeys.
+/// Some text, without anything that a terminal obeys: all of it was escaped where it was repeated.
 fn assert_message(message: &impl Display) {
     let message = message.to_string();
-    let shown = printable::lines(&message);
-    assert!(!shown.trim().is_empty() && !shown.contains(|one| one != '\n' && printable::is_escaped(one)), "{shown:?}");
+    assert!(!message.trim().is_empty(), "nothing is said");
+    message.split('\n').for_each(assert_one_line);
 }
 
 fn filter(text: &str) {
@@ -119,7 +119,7 @@ fn query(text: &str) {
 
 fn zones(text: &str) {
     match zone::read(text) {
-        Err(error) => assert_message(&error),
+        Err(error) => assert_one_line(&error.to_string()),
         Ok(definitions) => {
             let zones = Zones::new(&definitions, Some(text), Observation::default());
             for connection in connections() {
