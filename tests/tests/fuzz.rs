@@ -51,3 +51,12 @@ fn a_snoop_file_joined_to_a_big_endian_pcap_file() {
         060708090a0b0c0d0000";
     holds("capture", digits);
 }
+
+/// A frame of 2029-03-30T14:02:27.000112Z in a little-endian pcap file: its time reads as the magic number of snoop, and was
+/// taken for a joined file by those who take one frame at a time.
+#[test]
+fn a_frame_whose_time_is_the_magic_number_of_snoop() {
+    let digits = "d4c3b2a1020004000000000000000000ffff000001000000736e6f6f700000000e0000000e00000000010203040506070809\
+        0a0b0c0d746e6f6f000000000e0000000e000000000102030405060708090a0b0c0d";
+    holds("capture", digits);
+}

@@ -254,6 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_counted_over_jumps_of_any_length() {
+        let (mut wheel, mut now) = (Wheel::new(), SECOND);
+        assert_eq!(next(&mut wheel, now), None);
+        for (slot, jump) in [1, 60, 3600, 70, 10_000, 5].into_iter().cycle().take(30).enumerate() {
+            // Some are put off again and again.
+            wheel.arm(now + 30 * SECOND, slot as u32);
+            now += jump * SECOND;
+            let mut put_off = |turn: Turn| if turn.slot % 3 == 0 { turn.farthest } else { turn.due };
+            while wheel.next(now, &mut put_off).is_some() {}
+            assert_eq!(wheel.waiting, wheel.buckets.iter().map(Vec::len).sum::<usize>(), "{slot}");
+        }
+    }
+
+    #[test]
     fn what_was_put_off_fires_at_its_new_time_and_what_means_nothing_not_at_all() {
         let mut wheel = Wheel::new();
         assert_eq!(next(&mut wheel, 0), None);

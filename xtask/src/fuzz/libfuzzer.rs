@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -52,21 +52,37 @@ pub(super) fn command(binary: &Path, target: &str) -> Command {
 
 /// Tries inputs for so long, or until one breaks something.
 pub(super) fn run(binary: &Path, target: &str, inputs: &Path, finds: &Path, time: Duration) -> Result<Account> {
-    let before = files(finds)?;
     let mut command = command(binary, target);
     command.arg(format!("-max_total_time={}", time.as_secs())).arg(format!("-artifact_prefix={}/", finds.display()));
     // Without names of what is reached for the first time, which take longer to find than inputs to try.
     command.args(["-print_final_stats=1", "-print_funcs=0", "-reload=0"]).arg(inputs);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let begun = Instant::now();
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", sh::shown(&command)))?;
-    let (mut account, mut said, mut why) = (Account::default(), Instant::now(), Vec::new());
-    let lines = BufReader::new(child.stderr.take().context("it has a stderr")?).split(b'\n');
-    for line in lines.map_while(Result::ok) {
+    let mut child = command.spawn().with_context(|| format!("cannot start {}", sh::shown(&command)))?;
+    let mut account = Account::default();
+    let why = watch(target, child.stderr.take().context("it has a stderr")?, &mut account);
+    let status = child.wait()?;
+    account.seconds = begun.elapsed().as_secs_f64();
+    let was_found = !account.finds.is_empty();
+    account.finds.retain(|file| !is_timeout(file) || !passes(binary, target, file));
+    if was_found && account.finds.is_empty() {
+        let once = format_args!("an input took {PATIENCE} s once and not again: this machine had no time for it");
+        sh::say(format_args!("{target}: {once}"));
+    } else if !status.success() {
+        for line in &why {
+            sh::say(format_args!("{line:.600}"));
+        }
+        if account.finds.is_empty() {
+            bail!("{target}: {status}, and no input to blame");
+        }
+    }
+    Ok(account)
+}
+
+/// Reads to its end what libFuzzer says, and hands some of it on; what it says of what broke.
+fn watch(target: &str, stderr: impl Read, account: &mut Account) -> Vec<String> {
+    let (mut said, mut why) = (Instant::now(), Vec::new());
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line).into_owned();
         account.read(&line);
         if said.elapsed() > BETWEEN_WORDS && line.starts_with('#') {
@@ -78,18 +94,17 @@ pub(super) fn run(binary: &Path, target: &str, inputs: &Path, finds: &Path, time
             why.push(line);
         }
     }
-    let status = child.wait()?;
-    account.seconds = begun.elapsed().as_secs_f64();
-    account.finds = files(finds)?.into_iter().filter(|file| !before.contains(file)).collect();
-    if !status.success() {
-        for line in &why {
-            sh::say(format_args!("{line:.600}"));
-        }
-        if account.finds.is_empty() {
-            bail!("{target}: {status}, and no input to blame");
-        }
-    }
-    Ok(account)
+    why
+}
+
+/// The clock of libFuzzer runs on while others are busy or the program is stopped.
+fn is_timeout(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("timeout-"))
+}
+
+fn passes(binary: &Path, target: &str, file: &Path) -> bool {
+    let mut again = command(binary, target);
+    sh::status(again.arg(file).stdout(Stdio::null()).stderr(Stdio::null())).is_ok_and(|status| status.success())
 }
 
 /// Of the inputs, few that reach together every place that all do, whatever the number of times.
@@ -102,16 +117,15 @@ pub(super) fn merge(binary: &Path, target: &str, inputs: &Path, into: &Path) -> 
     sh::run(command.args(["-set_cover_merge=1", "-use_counters=0"]).arg(into).arg(inputs).stderr(Stdio::null()))
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    fs::read_dir(folder)?.map(|file| Ok(file?.path())).collect()
-}
-
 impl Account {
     /// Reads `#4096 pulse cov: 900 ft: 1700 corp: 120/9Kb ...`, and the numbers at the end.
     fn read(&mut self, line: &str) {
         let number = |text: &str| text.trim().parse::<u64>().ok();
         if let Some(rest) = line.strip_prefix("stat::number_of_executed_units:") {
             self.runs = number(rest).unwrap_or(self.runs);
+        }
+        if let Some((_, file)) = line.split_once("Test unit written to ") {
+            self.finds.push(file.trim().into());
         }
         let Some(rest) = line.strip_prefix('#') else { return };
         let words: Vec<&str> = rest.split_whitespace().collect();
@@ -139,6 +153,7 @@ mod tests {
         let read = (account.runs, account.edges, account.features, account.inputs, &*account.bytes);
         assert_eq!(read, (4100, 901, 1702, 121, "10Kb"));
         account.read("stat::number_of_executed_units: 5000");
-        assert_eq!(account.runs, 5000);
+        account.read("artifact_prefix='f/'; Test unit written to f/crash-1");
+        assert_eq!((account.runs, account.finds), (5000, vec![PathBuf::from("f/crash-1")]));
     }
 }
