@@ -261,7 +261,7 @@ mod tests {
             // Some are put off again and again.
             wheel.arm(now + 30 * SECOND, slot as u32);
             now += jump * SECOND;
-            let mut put_off = |turn: Turn| if turn.slot % 3 == 0 { turn.farthest } else { turn.due };
+            let mut put_off = |turn: Turn| if turn.slot.is_multiple_of(3) { turn.farthest } else { turn.due };
             while wheel.next(now, &mut put_off).is_some() {}
             assert_eq!(wheel.waiting, wheel.buckets.iter().map(Vec::len).sum::<usize>(), "{slot}");
         }
