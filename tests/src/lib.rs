@@ -31,6 +31,9 @@
 //! * [`fault`]: what goes wrong around a sensor, and what must hold then.
 //! * [`both_legs`]: the probe on both legs of a path, and how it ended.
 //! * [`reading`]: captures read in process, with what holds of any input.
+//! * [`second_reading`]: frames by etherparse, against the shared parser.
+//! * [`fuzz`]: what must hold of any bytes.
+//! * [`hash_flood`]: flows by somebody who knows the hash and not the seed.
 //! * [`bench`]: what it costs, against what it costs others.
 //! * [`tier`]: the rule by which privileged tests skip out loud.
 
@@ -42,8 +45,10 @@ pub mod conversation;
 pub mod endurance;
 pub mod fault;
 pub mod frame;
+pub mod fuzz;
 pub mod generator;
 pub mod guest;
+pub mod hash_flood;
 pub mod lab;
 pub mod leftover;
 pub mod load;
@@ -59,6 +64,7 @@ pub mod probe;
 pub mod reading;
 pub mod reference;
 pub mod scenario;
+pub mod second_reading;
 pub mod session;
 pub mod spoof;
 pub mod sys;

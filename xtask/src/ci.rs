@@ -1,14 +1,22 @@
 //! `ci`: everything that must hold before a change goes in, in order of cost, up to the first failure.
 
-use std::{process::ExitCode, time::Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 
-use crate::{ebpf, sh, tidy, tiers, vm, workspace::Workspace};
+use crate::{ebpf, fuzz, sh, tidy, tiers, vm, workspace::Workspace};
+
+/// How long each fuzz target is tried.
+const EACH_TARGET: Duration = Duration::from_secs(20);
 
 /// The subcommand.
 pub(crate) fn ci(workspace: &Workspace) -> Result<ExitCode> {
     step("fmt", || sh::run(&mut workspace.cargo(&["fmt", "--all", "--check"])))?;
+    let fuzzer = ["fmt", "--manifest-path", fuzz::MANIFEST, "--check"];
+    step("fmt, fuzzer", || sh::run(&mut workspace.cargo(&fuzzer)))?;
     let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step("clippy", || sh::run(&mut workspace.cargo(&clippy)))?;
     let traced = ["clippy", "--locked", "--package", "probe-user", "--features", "trace", "--", "-D", "warnings"];
@@ -19,6 +27,14 @@ pub(crate) fn ci(workspace: &Workspace) -> Result<ExitCode> {
         code if code == ExitCode::SUCCESS => Ok(()),
         _ => bail!("tests failed"),
     })?;
+    let mut not_fuzzed = None;
+    step("fuzz", || {
+        not_fuzzed = fuzz::briefly(workspace, EACH_TARGET)?;
+        Ok(())
+    })?;
+    if let Some(why) = not_fuzzed {
+        sh::say(format_args!("ci: fuzz NOT RUN: {why}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,6 +10,7 @@ mod daemons;
 mod disk;
 mod ebpf;
 mod elf;
+mod fuzz;
 mod lab;
 mod object;
 mod outcome;
@@ -77,9 +78,11 @@ enum Task {
     Bench(Passed),
     /// Build, then put the agent under load for as long as asked for: `--for 20m`, or `--packets 100000000 --pause 3s`
     Soak(Passed),
+    /// Try to break what reads bytes from strangers, with a fuzzer: `frame capture --for 10m`
+    Fuzz(fuzz::Options),
     /// Check the rules of the house that no compiler checks
     Tidy,
-    /// Check everything: format, lints, tidy, budget, tests
+    /// Check everything: format, lints, tidy, budget, tests, and every fuzz target briefly
     Ci,
 }
 
@@ -114,6 +117,7 @@ fn start(task: Task) -> Result<ExitCode> {
         Task::Zoo(passed) => return lab::run(&workspace, "zoo", &passed.arguments),
         Task::Bench(passed) => return lab::run(&workspace, "bench", &passed.arguments),
         Task::Soak(passed) => return lab::run(&workspace, "soak", &passed.arguments),
+        Task::Fuzz(options) => return fuzz::fuzz(&workspace, &options),
         Task::Tidy => tidy::tidy(workspace.root())?,
         Task::Ci => return ci::ci(&workspace),
     }

@@ -140,7 +140,8 @@ fn is_installed(listed: &str, name: &str) -> bool {
     listed.lines().any(|line| line.split_whitespace().eq(["ii", name]))
 }
 
-fn rustup_nightly(program: &str) -> Command {
+/// A program of rustup's nightly, with nothing of ours in its environment.
+pub(crate) fn rustup_nightly(program: &str) -> Command {
     let mut command = Command::new("rustup");
     sh::without_our_compiler(&mut command);
     // Looking for a toolchain must not install one.

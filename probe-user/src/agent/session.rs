@@ -405,7 +405,7 @@ fn engine_config(plan: &LivePlan, both_ways: bool, sockets: u32) -> EngineConfig
 fn tracker_config(plan: &LivePlan, clock: Clock) -> TrackerConfig {
     TrackerConfig {
         max_connections: plan.max_connections,
-        hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), clock.offset_ns),
+        hash_seed: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), clock.offset_ns),
         ..TrackerConfig::default()
     }
 }

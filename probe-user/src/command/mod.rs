@@ -89,7 +89,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
             if !matches!(error, RunError::BrokenPipe) {
-                output::say(&descriptors::with_remedy(format!("rstprobe: {error}")));
+                output::say_error(&descriptors::with_remedy(error.to_string()));
             }
             ExitCode::from(error.exit_code())
         }

@@ -151,7 +151,7 @@ fn tracker(plan: &ReadPlan, zones: Arc<Zones>) -> Tracker {
         max_connections: plan.capture.max_connections,
         zones: asks_labels(plan).then_some(zones),
         facts: plan.view.shows_facts() || plan.evidence.is_some(),
-        hash_seed: std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), plan.files.len()),
+        hash_seed: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), plan.files.len()),
         ..TrackerConfig::default()
     })
 }

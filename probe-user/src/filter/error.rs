@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use crate::printable::{escaped, is_escaped};
+
 /// Characters of an expression that are shown on either side of an error.
 const AROUND: usize = 60;
 
@@ -17,8 +19,9 @@ pub struct FilterError {
 }
 
 impl FilterError {
-    pub(super) fn new(expression: &str, at: Range<usize>, what: String) -> Self {
-        Self { what, expression: expression.to_owned(), at }
+    pub(super) fn new(expression: &str, at: Range<usize>, what: impl AsRef<str>) -> Self {
+        // What it repeats of the expression is part of one line.
+        Self { what: escaped(what.as_ref()).into_owned(), expression: expression.to_owned(), at }
     }
 
     /// What is wrong, without the place.
@@ -39,7 +42,7 @@ impl fmt::Display for FilterError {
         // Of an expression of many lines or of great length the part around the place.
         let first = before.saturating_sub(AROUND);
         let shown: String = self.expression.chars().skip(first).take(before - first + marked + AROUND).collect();
-        let shown = shown.replace(char::is_control, " ");
+        let shown = shown.replace(is_escaped, " ");
         let (indent, marks) = (" ".repeat(before - first), "^".repeat(marked));
         write!(f, "{}\n  {}\n  {indent}{marks}", self.what, shown.trim_end())
     }
@@ -70,16 +73,16 @@ mod tests {
 
     #[test]
     fn marks_stand_under_the_place() {
-        let error = FilterError::new("é = x", 5..6, "no".to_owned());
+        let error = FilterError::new("é = x", 5..6, "no");
         assert_eq!(error.to_string(), "no\n  é = x\n      ^");
-        let error = FilterError::new("a\tand", 5..5, "more".to_owned());
+        let error = FilterError::new("a\tand", 5..5, "more");
         assert_eq!(error.to_string(), "more\n  a and\n       ^");
     }
 
     #[test]
     fn of_a_long_expression_only_the_part_is_shown() {
         let long = format!("{}x{}", "a".repeat(1000), "b".repeat(1000));
-        let error = FilterError::new(&long, 1000..1001, "no".to_owned()).to_string();
+        let error = FilterError::new(&long, 1000..1001, "no").to_string();
         let lines: Vec<_> = error.lines().collect();
         assert_eq!(lines[1].len(), 2 + AROUND + 1 + AROUND);
         assert_eq!(lines[1].find('x'), lines[2].find('^'));

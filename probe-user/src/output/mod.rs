@@ -19,6 +19,7 @@ pub(crate) mod view;
 pub(crate) mod writer;
 
 use std::{
+    fmt::Display,
     fs::{self, File, Metadata, OpenOptions},
     io::{self, BufWriter, IsTerminal as _, Write},
     os::unix::fs::MetadataExt as _,
@@ -149,6 +150,17 @@ impl Drop for OutFile {
 /// A line for people on stderr. That nobody may be listening there is no reason to stop measuring.
 pub(crate) fn say(line: &str) {
     let _closed: Option<()> = writeln!(io::stderr().lock(), "{}", printable::lines(line)).ok();
+}
+
+/// The error that ends the program. What it repeats of arguments and files may have line feeds: only the first line begins
+/// where lines of the program do.
+pub(crate) fn say_error(error: &impl Display) {
+    let mut text = String::from("rstprobe: ");
+    for (number, line) in error.to_string().split('\n').enumerate() {
+        let is_at_margin = number > 0 && !line.is_empty() && !line.starts_with(' ');
+        text.extend([if number > 0 { "\n" } else { "" }, if is_at_margin { "  " } else { "" }, line]);
+    }
+    say(&text);
 }
 
 /// True when progress on stderr would be seen by a person.

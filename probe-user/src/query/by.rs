@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::QueryError;
+use crate::printable::escaped;
 use crate::record::{
     Closing, Connection, FieldValue, Kind, Name, Orientation, Scope,
     field_table::{FIELDS, FieldRef},
@@ -62,10 +63,10 @@ impl By {
     /// [`QueryError::By`] when nothing is grouped by that, [`QueryError::Step`] for a step that is no time.
     pub(super) fn read(text: &str) -> Result<Self, QueryError> {
         let text = text.trim();
-        let unknown = || QueryError::By { key: text.to_owned(), known: known().join(", ") };
+        let unknown = || QueryError::By { key: escaped(text).into_owned(), known: known().join(", ") };
         if let Some(step) = text.strip_prefix("time") {
             let step = match step.strip_prefix(':') {
-                Some(step) => step_ns(step).ok_or_else(|| QueryError::Step(step.to_owned()))?,
+                Some(step) => step_ns(step).ok_or_else(|| QueryError::Step(escaped(step).into_owned()))?,
                 None if step.is_empty() => STEP_NS,
                 None => return Err(unknown()),
             };

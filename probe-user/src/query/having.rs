@@ -1,6 +1,6 @@
 //! Condition on groups (`--having`): the language of filters over the fields of a group.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use super::{GroupRef, Row};
 use crate::filter::{Comparison, Expr, FilterError, Relation, Span, Values, bounds, parse};
@@ -14,6 +14,13 @@ impl FromStr for Having {
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
         parse(text).map(Self)
+    }
+}
+
+/// In its canonical form, which reads as the same condition.
+impl fmt::Display for Having {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

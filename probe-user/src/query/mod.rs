@@ -20,7 +20,10 @@ pub use overview::{Overview, OverviewRows};
 pub use rows::{Row, Rows};
 pub use time_steps::{StepRows, TimeSteps};
 
-use crate::filter::{FilterError, Schema};
+use crate::{
+    filter::{FilterError, Schema},
+    printable::escaped,
+};
 
 /// What a query asks.
 #[derive(Clone, PartialEq, Debug)]
@@ -138,7 +141,7 @@ fn read_sort(text: &str) -> Result<(GroupRef, bool), QueryError> {
     let (name, order) = text.split_once(':').unwrap_or((text, "desc"));
     let unknown = || QueryError::Field {
         option: "--sort",
-        name: text.to_owned(),
+        name: escaped(text).into_owned(),
         hint: "KEY, KEY:asc or KEY:desc, such as rst.count.srv:asc".to_owned(),
     };
     let ascending = match order {
@@ -152,7 +155,7 @@ fn read_sort(text: &str) -> Result<(GroupRef, bool), QueryError> {
 fn field(option: &'static str, name: &str) -> Result<GroupRef, QueryError> {
     GroupRef::of_name(name).ok_or_else(|| QueryError::Field {
         option,
-        name: name.to_owned(),
+        name: escaped(name).into_owned(),
         hint: group_field_hint::hint(name, &<GroupRef as Schema>::names()),
     })
 }

@@ -114,8 +114,8 @@ fn take(track: &mut Track, segment: &Segment, flags: u16, extra: Extra, config: 
     }
     let side = track.side_of(record);
     set_partial(track, side, flags);
-    let sequence_len = sequence_len(flags, record.payload_len);
-    let length = if flags & RST != 0 { sequence_len - record.payload_len } else { sequence_len };
+    // The text of an RST is no part of what is sent (RFC 9293 3.5.3).
+    let length = sequence_len(flags, if flags & RST != 0 { 0 } else { record.payload_len });
     let end = record.seq.wrapping_add(length);
     start_endpoint(track, side, flags, record.seq, end);
     let (seq, underflow) = track.ends[side].relative_seq(record.seq);

@@ -42,6 +42,8 @@ pub(crate) struct Wheel {
     /// Entries of a tick: nanoseconds into the tick in the upper half, slot in the lower. Memory of a bucket is given back when
     /// its tick is over.
     buckets: Vec<Vec<u64>>,
+    /// Entries in all of them, so that nobody need look into each.
+    waiting: usize,
     /// The bucket of the current tick, in order of deadline.
     current: Vec<u64>,
     /// How many of them have fired.
@@ -60,6 +62,7 @@ impl Wheel {
     pub(crate) fn new() -> Self {
         Self {
             buckets: vec![Vec::new(); BUCKETS as usize],
+            waiting: 0,
             current: Vec::new(),
             fired: 0,
             announced: 0,
@@ -162,13 +165,14 @@ impl Wheel {
 
     /// Goes one tick on, or over all empty ones at once when time has jumped.
     fn turn(&mut self, now_tick: u64, armed: &mut impl Armed) {
-        if now_tick - self.tick > BUCKETS && self.buckets.iter().all(Vec::is_empty) {
+        if self.waiting == 0 && now_tick - self.tick > BUCKETS {
             self.tick = now_tick;
             return;
         }
         // Whatever the tick before held has fired: it was due before this one began.
         self.tick += 1;
         let mut bucket = std::mem::take(&mut self.buckets[(self.tick % BUCKETS) as usize]);
+        self.waiting -= bucket.len();
         let (begin, end) = (self.tick << TICK_BITS, (self.tick + 1) << TICK_BITS);
         let farthest = self.farthest();
         let mut remaining = 0;
@@ -201,6 +205,7 @@ impl Wheel {
     /// Adds an entry of a later tick.
     fn put(&mut self, due: u64, slot: u32) {
         let bucket = ((due >> TICK_BITS) % BUCKETS) as usize;
+        self.waiting += 1;
         self.buckets[bucket].push((due & TICK_MASK) << 32 | u64::from(slot));
     }
 }
@@ -246,6 +251,20 @@ mod tests {
         let armed = wheel.arm(3600 * SECOND, 9);
         assert!(armed < 70 * SECOND);
         assert_eq!(next(&mut wheel, 3600 * SECOND), Some((armed, 9)));
+    }
+
+    #[test]
+    fn what_waits_is_counted_over_jumps_of_any_length() {
+        let (mut wheel, mut now) = (Wheel::new(), SECOND);
+        assert_eq!(next(&mut wheel, now), None);
+        for (slot, jump) in [1, 60, 3600, 70, 10_000, 5].into_iter().cycle().take(30).enumerate() {
+            // Some are put off again and again.
+            wheel.arm(now + 30 * SECOND, slot as u32);
+            now += jump * SECOND;
+            let mut put_off = |turn: Turn| if turn.slot.is_multiple_of(3) { turn.farthest } else { turn.due };
+            while wheel.next(now, &mut put_off).is_some() {}
+            assert_eq!(wheel.waiting, wheel.buckets.iter().map(Vec::len).sum::<usize>(), "{slot}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
+use crate::printable::escaped;
+
 /// Zones, and services, that a file may define.
 const MOST: usize = 4096;
 /// Characters of a name.
@@ -137,7 +139,8 @@ impl Place<'_> {
     }
 
     fn refused(self, at: &Range<usize>, what: fmt::Arguments<'_>) -> ZoneError {
-        ZoneError { line: self.line(at), what: what.to_string() }
+        // What it repeats of the file is part of one line.
+        ZoneError { line: self.line(at), what: escaped(&what.to_string()).into_owned() }
     }
 
     fn zone(self, zone: Zone) -> Result<ZoneDefinition, ZoneError> {

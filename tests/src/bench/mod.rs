@@ -8,6 +8,7 @@ pub mod agent;
 mod cache_lines;
 pub mod capture;
 pub mod drain;
+pub mod hash_flood;
 pub mod kernel;
 pub mod memory;
 pub mod path;
@@ -98,6 +99,11 @@ pub const SECTIONS: &[Section] = &[
         name: "tracker",
         about: "the tracker alone: segments per second, bytes per connection",
         run: tracker::run,
+    },
+    Section {
+        name: "hash_flood",
+        about: "flows by somebody who knows the hash and not the seed, against flows by chance (root for the kernel's)",
+        run: hash_flood::run,
     },
     Section { name: "afxdp", about: "frames through AF_XDP sockets, beside counting (root)", run: afxdp::run },
 ];

@@ -88,10 +88,11 @@ impl Input {
         self.base += self.start as u64;
         self.end -= self.start;
         self.start = 0;
-        if self.buffer.len() < len {
-            self.buffer.resize(len.next_power_of_two(), 0);
-        }
         while self.end < len && !self.ended {
+            // No faster than bytes come: a few that announce a large record take no more memory than a few.
+            if self.end == self.buffer.len() {
+                self.buffer.resize((2 * self.buffer.len()).min(len.next_power_of_two()), 0);
+            }
             match self.reader.read(&mut self.buffer[self.end..]) {
                 Ok(0) => self.ended = true,
                 Ok(read) => self.end += read,
@@ -132,5 +133,29 @@ impl Input {
             len -= have as u64;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_alone_takes_no_memory() {
+        let mut input = Input::over(Box::new(io::Cursor::new(vec![7; BUFFER + 10])));
+        assert_eq!(input.fill(LARGEST_RECORD).expect("readable"), BUFFER + 10);
+        assert_eq!(input.buffer.len(), 2 * BUFFER);
+        assert!(input.available().iter().all(|byte| *byte == 7));
+        assert!(input.fill(LARGEST_RECORD + 1).is_err());
+    }
+
+    #[test]
+    fn a_record_larger_than_the_buffer_is_whole() {
+        let bytes: Vec<u8> = (0..5 * BUFFER + 3).map(|at| (at % 251) as u8).collect();
+        let mut input = Input::over(Box::new(io::Cursor::new(bytes.clone())));
+        input.fill(BUFFER).expect("readable");
+        input.consume(BUFFER - 1);
+        assert!(input.fill(4 * BUFFER + 4).expect("readable") >= 4 * BUFFER + 4);
+        assert_eq!(input.available()[..4 * BUFFER + 4], bytes[BUFFER - 1..]);
     }
 }

@@ -11,6 +11,8 @@ pub(super) const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 pub(super) const PCAPNG_HEAD: usize = 12;
 /// First bytes of a snoop file (RFC 1761).
 pub(super) const SNOOP: [u8; 8] = *b"snoop\0\0\0";
+/// And the version that follows, the only one known.
+pub(super) const SNOOP_VERSION: u32 = 2;
 /// Header of a pcap record.
 pub(super) const RECORD_HEADER: usize = 16;
 /// Kuznetzov's variant has 8 bytes more per record.
@@ -64,8 +66,10 @@ pub(super) fn is_joined(input: &mut Input) -> Result<bool, CaptureError> {
     } else if magic == PCAPNG {
         is_section(input)?
     } else if SNOOP.starts_with(&magic.to_be_bytes()) {
-        input.fill(SNOOP.len())?;
-        input.available().starts_with(&SNOOP)
+        // With its version, which of a record is the length: the magic number alone is a moment of 30 March 2029.
+        let version = SNOOP_VERSION.to_be_bytes();
+        input.fill(SNOOP.len() + version.len())?;
+        input.available().strip_prefix(&SNOOP).is_some_and(|rest| rest.starts_with(&version))
     } else {
         false
     })

@@ -4,7 +4,7 @@ use super::error::CaptureError;
 use super::frame::{CapturedOn, Found, Frame, Next, Take, Took};
 use super::input::Input;
 use super::link_type::LinkType;
-use super::magic::{self, RECORD_HEADER};
+use super::magic::{self, RECORD_HEADER, SNOOP_VERSION};
 
 const FILE_HEADER: usize = 24;
 /// More than any capture tool writes (libpcap: 262,144), less than any misread length.
@@ -59,8 +59,9 @@ impl Pcap {
         let mut left = ready;
         while let Some(header) = left.first_chunk::<RECORD_HEADER>() {
             let len = word(header, 8, self.swapped) as usize;
-            // What a file header has there.
-            if len == 0 {
+            // What the header of a joined file may have there: pcap nothing, snoop its version. Who takes one frame at a time
+            // tells them from frames, of which none is so short.
+            if len <= SNOOP_VERSION as usize {
                 break;
             }
             let Some((bytes, after)) = left.get(self.record_header..).and_then(|after| after.split_at_checked(len))

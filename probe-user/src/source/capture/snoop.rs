@@ -4,10 +4,9 @@ use super::error::CaptureError;
 use super::frame::{CapturedOn, Found, Next};
 use super::input::Input;
 use super::link_type::LinkType;
-use super::magic;
+use super::magic::{self, SNOOP_VERSION};
 
 const FILE_HEADER: usize = 16;
-const VERSION: u32 = 2;
 const RECORD_HEADER: usize = 24;
 /// As of pcap files.
 const LARGEST_RECORD: usize = 16 << 20;
@@ -30,8 +29,8 @@ impl Snoop {
             return Err(CaptureError::Truncated { offset, missing: (FILE_HEADER - have) as u64 });
         };
         let (version, data_link) = (word(header, 8), word(header, 12));
-        if version != VERSION {
-            let what = format!("a snoop file of version {version}, of which only {VERSION} is known");
+        if version != SNOOP_VERSION {
+            let what = format!("a snoop file of version {version}, of which only {SNOOP_VERSION} is known");
             return Err(CaptureError::Damaged { offset, what });
         }
         input.consume(FILE_HEADER);

@@ -87,7 +87,7 @@ impl Engine {
 
     fn load_variant(config: &EngineConfig, cpus: usize, frags: bool) -> Result<Self, LiveError> {
         let sizes = TableSizes::of(config, cpus)?;
-        let seed: u64 = std::hash::BuildHasher::hash_one(&foldhash::fast::RandomState::default(), cpus);
+        let seed: u64 = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), cpus);
         let mut ebpf = Constants::of(config, &sizes, seed).load()?;
         let program = match (config.sockets > 0, frags) {
             (false, false) => "rstprobe",
