@@ -9,7 +9,7 @@ use crate::filter;
 type Topic = (&'static str, &'static str, Option<&'static str>);
 
 /// All topics, in the order in which they are listed.
-const TOPICS: [Topic; 9] = [
+const TOPICS: [Topic; 10] = [
     ("filter", "the language of --filter, --evidence-filter and --having, and every field", None),
     (
         "query",
@@ -22,6 +22,7 @@ const TOPICS: [Topic; 9] = [
     ("capture", "reading captures: formats, encapsulations, checksums, timers", Some(include_str!("help/capture.txt"))),
     ("confidence", "how sure a verdict is, and how often each was right", Some(include_str!("help/confidence.txt"))),
     ("limits", "what is not seen, estimated or only counted", Some(include_str!("help/limits.txt"))),
+    ("sandbox", "what is given up before anything is read: --sandbox", Some(include_str!("help/sandbox.txt"))),
     ("live", "watching interfaces: modes, depth, datapath, hosts, floods", Some(include_str!("help/live.txt"))),
 ];
 

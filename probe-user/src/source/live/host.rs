@@ -133,6 +133,11 @@ impl HostTap {
         Ok(tap)
     }
 
+    /// What is sent is seen by a filter, which has to be removed.
+    pub fn is_by_filter(&self) -> bool {
+        self.egress.iter().any(EgressLink::is_filter)
+    }
+
     /// The kernel tells the resets that its TCP sends.
     pub fn tells_resets(&self) -> bool {
         self.ring.is_some()
