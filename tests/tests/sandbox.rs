@@ -17,8 +17,9 @@ use std::{
 };
 
 use probe_tests::{
+    guest::privileges::attaches_anew,
     load,
-    netns::Network,
+    netns::{Network, SERVER_LEG},
     oneshot::OneShot,
     probe::{self, Probe},
     tier::privileged,
@@ -198,6 +199,14 @@ fn a_watching_root_keeps_nothing_but_what_it_drains_with() {
         let written =
             fs::read_dir(&evidence).expect("made").flatten().map(|file| file.metadata().expect("there").len());
         assert!(written.sum::<u64>() > 1000, "evidence is written from within");
+    });
+}
+
+#[test]
+fn attaching_anew_takes_no_capability() {
+    privileged("sandbox", "attaching_anew_takes_no_capability", || {
+        let network = Network::build().expect("namespaces");
+        attaches_anew(&network.middle, SERVER_LEG).expect("attached anew");
     });
 }
 

@@ -9,12 +9,22 @@ use super::{
 };
 use crate::{
     load,
-    netns::{Loop, Namespace, Network, SINK},
+    netns::{Loop, Namespace, Network, SERVER_LEG, SINK},
     oneshot::OneShot,
     probe::{self, Probe},
     violation::{self, Confined, VIOLATIONS},
 };
-use probe_user::sandbox::{Available, seccomp::OnViolation};
+use probe_user::{
+    sandbox::{
+        self, Available, Needs,
+        capabilities::Capability,
+        seccomp::{Calls, OnViolation},
+    },
+    source::live::{
+        attach::{self, Mode},
+        engine::{Engine, EngineConfig},
+    },
+};
 
 const USER: &str = "1000";
 const CAPABILITIES: &str = "+bpf,+perfmon,+net_admin,+net_raw";
@@ -61,6 +71,7 @@ pub fn sandbox() -> Outcome {
         ["snapshot", "-i", "leg-client", "--for", "1h", "--format", "json"].map(Into::into).into();
     let probe = Probe::start(&network.middle, &words)?;
     let kept = gave_up(&probe)?;
+    attaches_anew(&network.middle, SERVER_LEG)?;
     let Available { landlock, seccomp } = Available::of_this_kernel();
     ensure(seccomp == Ok(()), format!("seccomp: {seccomp:?}"))?;
     let (says_lack, lacks) = (probe.said().contains("rstprobe: sandbox: "), landlock.is_err());
@@ -85,12 +96,35 @@ pub fn sandbox() -> Outcome {
     Ok(Verdict::Holds(format!("{landlock}, seccomp; keeps {kept}; {stopped} violations stopped")))
 }
 
-/// What it keeps now that it is attached, in words.
-fn gave_up(probe: &Probe) -> io::Result<&'static str> {
-    // Before Linux 5.19 nobody else may use bpf(2) where BPF is for root alone.
+/// Attaches the program, enters the sandbox of those who watch, and attaches anew, as is done when a driver goes silent.
+///
+/// # Errors
+/// It takes more than is kept.
+pub fn attaches_anew(namespace: &Namespace, interface: &str) -> io::Result<()> {
+    namespace.enter(|| {
+        let config = EngineConfig { slots_per_cpu: 64, log_per_cpu: 64, ..EngineConfig::default() };
+        let mut engine = Engine::load(&config).map_err(io::Error::other)?;
+        let interfaces = [interface.to_owned()];
+        let mut attached = attach::attach(&mut engine, &interfaces, Mode::Native, false).map_err(io::Error::other)?;
+        let capabilities = if keeps_bpf() { vec![Capability::CAP_BPF] } else { Vec::new() };
+        let calls = Calls::Interfaces { asks_owners: false };
+        let needs = Needs { files: Vec::new(), calls, capabilities };
+        let _lacking = sandbox::enter(violation::policy(OnViolation::Kill), &needs).map_err(io::Error::other)?;
+        engine.wait_for_programs().map_err(io::Error::other)?;
+        attached.iter_mut().try_for_each(|one| one.renew(&mut engine)).map_err(io::Error::other)
+    })
+}
+
+/// Before Linux 5.19 nobody else may use bpf(2) where BPF is for root alone.
+fn keeps_bpf() -> bool {
     let is_restricted =
         fs::read_to_string("/proc/sys/kernel/unprivileged_bpf_disabled").is_ok_and(|it| it.trim() != "0");
-    let expected = if kernel() < (5, 19) && is_restricted { BPF } else { 0 };
+    kernel() < (5, 19) && is_restricted
+}
+
+/// What it keeps now that it is attached, in words.
+fn gave_up(probe: &Probe) -> io::Result<&'static str> {
+    let expected = if keeps_bpf() { BPF } else { 0 };
     for set in ["CapEff:", "CapPrm:"] {
         let held = field(probe, set)?;
         ensure(u64::from_str_radix(&held, 16) == Ok(expected), format!("{set} {held}, not {expected:x}"))?;
