@@ -3,9 +3,11 @@
 //! Each is tried in a thread that has entered the sandbox of the library: it holds there and nowhere else.
 
 use std::{
-    fs, io,
+    fs::{self, Permissions},
+    io,
     io::ErrorKind,
     net::{TcpStream, UdpSocket},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -67,6 +69,8 @@ pub const VIOLATIONS: &[Violation] = &[
     of_files("make a file elsewhere", |folder| fs::write(folder.join("new"), "")),
     of_files("remove another file", |folder| fs::remove_file(folder.join("other"))),
     of_files("list a folder", |folder| fs::read_dir(folder).map(drop)),
+    of_calls("rename a file", |folder| fs::rename(folder.join("other"), folder.join("kept/other"))),
+    of_calls("let others read it", |folder| fs::set_permissions(folder.join("other"), Permissions::from_mode(0o644))),
     of_calls("connect to a TCP port", |_| answered(TcpStream::connect("127.0.0.1:9"))),
     of_calls("open a UDP socket", |_| UdpSocket::bind("127.0.0.1:0").map(drop)),
     of_calls("start a program", |_| Command::new("/proc/self/exe").arg("nothing").spawn()?.wait().map(drop)),
@@ -147,6 +151,20 @@ pub fn attempt(confined: Confined, policy: Policy, violation: Violation, folder:
         })
     };
     thread::spawn(within).join().unwrap_or_else(|_panic| Err(io::Error::other("it panicked")))
+}
+
+/// A bug within the sandbox: it is told, with its backtrace where that is asked for, and ends its thread alone.
+///
+/// # Panics
+/// Only in that thread.
+pub fn panics(confined: Confined, policy: Policy, folder: &Path) -> bool {
+    let folder = folder.to_owned();
+    let within = move || {
+        let _lacking = sandbox::enter(policy, &needs(confined, &folder));
+        // A thread of that thread, as reading has.
+        thread::spawn(|| panic!("a bug")).join().is_err()
+    };
+    thread::spawn(within).join().unwrap_or(false)
 }
 
 /// The sandbox without a demand.

@@ -83,6 +83,18 @@ fn a_system_call_that_is_not_listed_kills_where_that_is_asked_for() {
     }
 }
 
+#[test]
+fn a_panic_is_told_and_kills_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = folder.path().to_str().expect("UTF-8");
+    for which in Confined::BOTH {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_confined"));
+        let output = command.args(["panic", which.name(), name]).env("RUST_BACKTRACE", "1").output().expect("it runs");
+        let (said, told) = (text(&output.stdout), text(&output.stderr));
+        assert!(said.contains("true") && told.contains("a bug"), "{}: {output:?}", which.name());
+    }
+}
+
 /// Standard error of `read` on a kernel that seems to lack a part, and its exit code.
 fn read_without(what: &str, demand: &str) -> (Option<i32>, String) {
     let (binary, capture) = (probe::binary(), capture());

@@ -8,9 +8,10 @@ mod calls;
 
 use std::{collections::BTreeMap, env::consts::ARCH, process};
 
+use libc::{BPF_ABS, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch, apply_filter,
+    TargetArch, apply_filter, sock_filter,
 };
 
 use calls::{Argument, Call};
@@ -81,7 +82,26 @@ fn filters(
     }
     // Last: it forbids to install another.
     all.push(listed);
-    all.into_iter().map(TryInto::try_into).collect()
+    let all = all.into_iter().map(TryInto::try_into).collect::<Result<Vec<_>, _>>()?;
+    Ok(foreign_numbers(arch).into_iter().chain(all).collect())
+}
+
+/// A filter for the system calls of x32, which a kernel may have beside those of x86-64: the same under other numbers, so that no
+/// list here has them.
+fn foreign_numbers(arch: TargetArch) -> Option<BpfProgram> {
+    const X32: u32 = 0x4000_0000;
+    let [load_number, jump_if_at_least, answer] =
+        [BPF_LD | BPF_W | BPF_ABS, BPF_JMP | BPF_JGE | BPF_K, BPF_RET | BPF_K];
+    let instruction = |code: u32, jf: u8, k: u32| sock_filter { code: code as u16, jt: 0, jf, k };
+    (arch == TargetArch::x86_64).then(|| {
+        vec![
+            // The number is the first field of `seccomp_data`.
+            instruction(load_number, 0, 0),
+            instruction(jump_if_at_least, 1, X32),
+            instruction(answer, 0, SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()),
+            instruction(answer, 0, SECCOMP_RET_ALLOW),
+        ]
+    })
 }
 
 /// What is on the list, with the arguments for which it is.
@@ -192,6 +212,30 @@ mod tests {
                 is_denied(socket.send_to(b"secret", "/no/such/socket")) && is_denied(UdpSocket::bind("127.0.0.1:0"))
             );
         });
+    }
+
+    /// A system call that nobody has is refused before any list is asked, and the others are not.
+    #[test]
+    fn numbers_of_x32_are_refused() {
+        let Some(filter) = foreign_numbers(TargetArch::x86_64) else { panic!("there is one") };
+        assert_eq!(foreign_numbers(TargetArch::aarch64), None);
+        // As the kernel goes through it.
+        let answer = |number: u32| {
+            let (mut at, mut accumulator) = (0, 0);
+            loop {
+                let sock_filter { code, jt, jf, k } = filter[at];
+                at += 1;
+                match u32::from(code) {
+                    load if load == BPF_LD | BPF_W | BPF_ABS => accumulator = number,
+                    jump if jump == BPF_JMP | BPF_JGE | BPF_K => {
+                        at += usize::from(if accumulator >= k { jt } else { jf });
+                    }
+                    _ => return k,
+                }
+            }
+        };
+        assert_eq!([answer(0), answer(0x3fff_ffff)], [SECCOMP_RET_ALLOW; 2]);
+        assert_eq!([answer(0x4000_0029), answer(u32::MAX)], [SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs(); 2]);
     }
 
     /// What is allowed with some arguments is denied with all others, and never both.

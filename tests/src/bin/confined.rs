@@ -2,9 +2,10 @@
 //!
 //! * `confined attempt captures|interfaces FOLDER`: every violation, and how it ended, one line each.
 //! * `confined kill captures|interfaces FOLDER NUMBER`: one of them, where a system call that is not listed ends the process.
+//! * `confined panic captures|interfaces FOLDER`: panics there, as a bug would.
 //! * `confined without landlock|seccomp PROGRAM [WORD]...`: runs a program for which the kernel has none.
 
-use std::{env, io, os::unix::process::CommandExt as _, path::Path, process::Command};
+use std::{env, fmt::Debug, io, os::unix::process::CommandExt as _, path::Path, process::Command};
 
 use probe_tests::violation::{self, Confined, VIOLATIONS};
 use probe_user::sandbox::seccomp::OnViolation;
@@ -31,6 +32,12 @@ fn main() -> io::Result<()> {
             say(violation.name, &violation::attempt(of(confined)?, policy, *violation, Path::new(folder))?);
             Ok(())
         }
+        ["panic", confined, folder] => {
+            violation::prepare(Path::new(folder))?;
+            let attempt = violation::panics(of(confined)?, violation::policy(OnViolation::Kill), Path::new(folder));
+            say("panic", &attempt);
+            Ok(())
+        }
         ["without", what, program, ref words @ ..] => {
             let calls: &[i64] = match what {
                 "landlock" => &[libc::SYS_landlock_create_ruleset],
@@ -49,7 +56,7 @@ fn of(name: &str) -> io::Result<Confined> {
 }
 
 #[expect(clippy::print_stdout, reason = "what its caller reads")]
-fn say(name: &str, outcome: &violation::Outcome) {
+fn say(name: &str, outcome: &impl Debug) {
     println!("{name}: {outcome:?}");
 }
 

@@ -235,6 +235,30 @@ pub(super) const DANGEROUS: &[i64] = &[
     SYS_umount2,
     SYS_unshare,
     SYS_userfaultfd,
+    // Names of files, and whose they are: Landlock does not know the latter, and older kernels no Landlock.
+    libc::SYS_fchmodat,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_linkat,
+    libc::SYS_mknodat,
+    libc::SYS_renameat2,
+    libc::SYS_setxattr,
+    libc::SYS_symlinkat,
+    libc::SYS_truncate,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_link,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_renameat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_symlink,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
     #[cfg(target_arch = "x86_64")]
