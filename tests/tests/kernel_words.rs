@@ -116,3 +116,33 @@ fn an_error_that_the_socket_is_given_is_the_records() {
         assert_eq!(cause, "retransmission_timeout high", "{facts:?}");
     });
 }
+
+#[test]
+fn resets_are_grouped_by_process_and_by_the_kernels_reason() {
+    privileged("kernel_words", "resets_are_grouped_by_process_and_by_the_kernels_reason", || {
+        let network = Network::build().expect("namespaces");
+        let address = SocketAddr::new(Family::V4.server(), PORT);
+        let listener = network.server.enter(|| TcpListener::bind(address)).expect("a listener");
+        let words =
+            ["snapshot", "-i", ENDPOINT_INTERFACE, "--host", "--for", "1h", "--by", "process.name,kernel.reason"];
+        let of_abort = ["--filter", "kernel.reason = TCP_STATE", "--format", "json"];
+        let words: Vec<_> = words.into_iter().chain(of_abort).map(OsString::from).collect();
+        let probe = Probe::start(&network.client, &words).expect("started");
+        let name = network.client.enter(|| {
+            let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+            rustix::net::sockopt::set_socket_linger(stream.as_fd(), Some(Duration::ZERO))?;
+            drop(stream);
+            // Of the thread that closed it.
+            std::fs::read_to_string("/proc/thread-self/comm")
+        });
+        thread::sleep(SETTLE);
+        let finished = probe.stop().expect("stopped");
+        drop(listener);
+        let name = name.expect("reset");
+        let document: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+        let [group] = &document["groups"].as_array().expect("groups")[..] else { panic!("{document}") };
+        assert_eq!(group["process.name"], name.trim(), "{group}");
+        assert_eq!(group["kernel.reason"], "TCP_STATE", "{group}");
+        assert_eq!(group["connections"], 1, "{group}");
+    });
+}

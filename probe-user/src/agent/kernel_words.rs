@@ -31,7 +31,8 @@ pub(super) fn join(host: &mut HostTap, tracker: &mut Tracker, offset_ns: u64, un
         tracker.doubt_kernel_resets();
     }
     tracker.joined_kernel_resets(until_ns);
-    let unknown = host.join_events(0, last, |report| {
+    let mut unknown = Vec::new();
+    let known = |report: &HostReport| {
         let &HostReport { key, from_hi, word, monotonic_ns } = report;
         let word = match word {
             HostWord::SocketError(errno) => KernelWord::SocketError(errno),
@@ -39,8 +40,11 @@ pub(super) fn join(host: &mut HostTap, tracker: &mut Tracker, offset_ns: u64, un
         };
         let time_ns = monotonic_ns.saturating_add(offset_ns);
         tracker.kernel_report(&KernelReport { key, from_hi, word, time_ns })
-    });
-    tracker.count_unmatched_reports(unknown);
+    };
+    host.join_events(0, last, known, |report| unknown.push(report.key));
+    for key in &unknown {
+        tracker.count_unmatched_report(key);
+    }
 }
 
 /// The format of the tracepoint of resets; why there will be no reasons is said.

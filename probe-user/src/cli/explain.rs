@@ -1,6 +1,9 @@
 //! `rstprobe explain`: its words, for captures and, with `-i`, for interfaces.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 
@@ -69,7 +72,7 @@ pub enum ExplainFormatArg {
 }
 
 /// Words of a command line, the program's name first: `explain` with an interface becomes the command for interfaces, which has
-/// the options of `snapshot`.
+/// the options of `snapshot`. Files that follow the one of `-r`, as a pattern of the shell names them, are read as well.
 pub(super) fn expanded(mut words: Vec<OsString>) -> Vec<OsString> {
     let is_interface = |word: &OsString| {
         let word = word.as_encoded_bytes();
@@ -77,8 +80,25 @@ pub(super) fn expanded(mut words: Vec<OsString>) -> Vec<OsString> {
     };
     if words.get(1).is_some_and(|word| word == "explain") && words.iter().skip(2).any(is_interface) {
         words[1] = "explain-live".into();
+    } else if words.get(1).is_some_and(|word| word == "explain") {
+        return with_all_files(words);
     }
     words
+}
+
+/// With `-r` before each file that follows another one.
+fn with_all_files(words: Vec<OsString>) -> Vec<OsString> {
+    let (mut all, mut is_file, mut follows_file) = (Vec::with_capacity(words.len()), false, false);
+    for word in words {
+        if follows_file && Path::new(&word).is_file() {
+            all.push("-r".into());
+        } else {
+            follows_file = is_file;
+        }
+        is_file = word == "-r" || word == "--read";
+        all.push(word);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -95,5 +115,20 @@ mod tests {
             assert_eq!(command(&format!("rstprobe {line}")), "explain-live");
         }
         assert_eq!(command("rstprobe snapshot -i eth0"), "snapshot");
+    }
+
+    #[test]
+    fn files_that_follow_are_read_as_well() {
+        let joined = |line: &str| {
+            let words = expanded(line.split(' ').map(OsString::from).collect());
+            words.join(std::ffi::OsStr::new(" ")).into_string().expect("UTF-8")
+        };
+        let with_each = "rstprobe explain -r Cargo.toml -r src/lib.rs -r src/main.rs 7";
+        assert_eq!(joined("rstprobe explain -r Cargo.toml src/lib.rs src/main.rs 7"), with_each);
+        for line in
+            [with_each, "rstprobe explain -r no.pcap 7", "rstprobe explain 7 -r Cargo.toml --format json Cargo.toml"]
+        {
+            assert_eq!(joined(line), line);
+        }
     }
 }

@@ -14,6 +14,11 @@ pub fn meant(words: &[String]) -> Option<String> {
     let is_html = value_of(&words, "--format", "--format") == Some("html") || words.contains(&"--html");
     let first = words.iter().find(|word| !word.starts_with('-')).map(|file| shell::path(Path::new(file)));
     let (interface, file, first) = (interface.as_deref(), file.as_deref(), first.as_deref());
+    if let (None, None, Some(word)) = (interface, file, words.first().filter(|word| !word.starts_with('-')))
+        && let Some(meant) = without_option(command, word)
+    {
+        return Some(meant);
+    }
     match (command, interface, file) {
         ("show" | "report" | "explain", Some(interface), Some(file)) => Some(format!(
             "-r and -i: one source at a time: `rstprobe {command} -r {file}` is of a capture, `rstprobe {command} -i {interface}` of \
@@ -43,6 +48,23 @@ pub fn meant(words: &[String]) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What was meant by a source that stands for itself, directly behind the command.
+fn without_option(command: &str, word: &str) -> Option<String> {
+    let (is_file, source) = (Path::new(word).is_file(), shell::path(Path::new(word)));
+    Some(match (command, is_file) {
+        ("snapshot" | "run", true) => format!("{source}: a capture is read by `rstprobe read {source}`"),
+        ("snapshot" | "run" | "show" | "doctor", false) => {
+            format!("{source}: an interface is named by -i: `rstprobe {command} -i {source}`")
+        }
+        ("show" | "explain", true) => format!("{source}: a capture is named by -r: `rstprobe {command} -r {source}`"),
+        ("report", true) => format!("{source}: a capture is named by -r: `rstprobe report -o page.html -r {source}`"),
+        ("report", false) => {
+            format!("{source}: an interface is named by -i: `rstprobe report -o page.html -i {source}`")
+        }
+        _ => return None,
+    })
 }
 
 /// The value of an option, in the next word or in its own.
@@ -86,6 +108,11 @@ mod tests {
             ("rstprobe run --read=-x", "`rstprobe read ./-x`"),
             ("rstprobe read F --format html", "`rstprobe report -o page.html -r F`"),
             ("rstprobe snapshot -i lo --format html", "`rstprobe report -o page.html -i lo`"),
+            ("rstprobe snapshot eth0", "`rstprobe snapshot -i eth0`"),
+            ("rstprobe show eth0 --for 5s", "`rstprobe show -i eth0`"),
+            ("rstprobe snapshot Cargo.toml", "`rstprobe read Cargo.toml`"),
+            ("rstprobe show Cargo.toml", "`rstprobe show -r Cargo.toml`"),
+            ("rstprobe report Cargo.toml", "`rstprobe report -o page.html -r Cargo.toml`"),
             ("rstprobe explain -r F 20 --html", "`rstprobe explain -r F ID --format html > page.html`"),
         ] {
             let sentence = sentence(line).unwrap_or_else(|| panic!("{line}: nothing is said"));

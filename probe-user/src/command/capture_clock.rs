@@ -24,6 +24,8 @@ pub(crate) struct CaptureClock {
     first_ns: Option<u64>,
     back: u64,
     furthest_ns: u64,
+    /// It was said that a file begins before the one ahead of it ends.
+    overlap_said: bool,
 }
 
 impl CaptureClock {
@@ -55,7 +57,8 @@ impl CaptureClock {
 
     /// Frames of another file follow.
     pub(crate) fn begin(&mut self) {
-        *self = Self { latest_ns: self.latest_ns, before_ns: self.latest_ns, ..Self::default() };
+        let Self { latest_ns, overlap_said, .. } = *self;
+        *self = Self { latest_ns, before_ns: latest_ns, overlap_said, ..Self::default() };
     }
 
     /// True until the first frame of the file was seen.
@@ -64,22 +67,29 @@ impl CaptureClock {
         self.first_ns.is_none()
     }
 
-    /// What is to be said of the file that `begin` began.
-    pub(crate) fn notices(&self, file: &Path) -> Vec<String> {
+    /// What is to be said of the file that `begin` began, and that may be what `--evidence` kept.
+    pub(crate) fn notices(&mut self, file: &Path, is_evidence: bool) -> Vec<String> {
         let name = printable::path(file);
         let file = if name == "-" { "standard input" } else { &name };
         let mut notices = Vec::new();
         if let Some(early_ns) = self.first_ns.and_then(|first_ns| self.before_ns.checked_sub(first_ns))
             && early_ns > ORDINARY_NS
+            && !std::mem::replace(&mut self.overlap_said, true)
         {
             notices.push(format!(
                 "{file} begins {} s before the file ahead of it ends: captures are read one after the other, so that \
-                 durations and timeouts of connections in both are unsure; name them in order of time, or merge them \
-                 first (mergecap)",
+                 durations and timeouts of connections in both are unsure; merge captures that overlap first \
+                 (mergecap -w all.pcapng FILE...). Of further files this is not said",
                 seconds(early_ns)
             ));
         }
-        if self.back > 0 {
+        if is_evidence {
+            notices.push(format!(
+                "{file} is evidence that rstprobe kept: packets of the connections it was asked for, one connection after the \
+                 other. Counts and verdicts are of these packets alone; those of then are in their comments (`rstprobe explain -r \
+                 FILE ID` shows them)"
+            ));
+        } else if self.back > 0 {
             let times = if self.back == 1 { "once".to_owned() } else { format!("{} times", self.back) };
             notices.push(format!(
                 "the clock of {file} goes back {times}, by up to {} s: it was set, or frames of several clocks were put \
@@ -107,7 +117,7 @@ mod tests {
             assert_eq!(clock.awaits_first(), nth == 0);
             if nth == 0 { clock.see_first(time_ns) } else { clock.see(time_ns) }
         }
-        clock.notices(Path::new("a.pcap"))
+        clock.notices(Path::new("a.pcap"), false)
     }
 
     #[test]
@@ -124,6 +134,15 @@ mod tests {
     }
 
     #[test]
+    fn evidence_is_told_and_not_its_clock() {
+        let mut clock = CaptureClock::default();
+        clock.see_first(9 * SECOND);
+        clock.see(SECOND);
+        let [notice] = clock.notices(Path::new("e.pcapng"), true).try_into().expect("one");
+        assert!(notice.starts_with("e.pcapng is evidence that rstprobe kept"), "{notice}");
+    }
+
+    #[test]
     fn files_in_the_wrong_order_are_said() {
         let mut clock = CaptureClock::default();
         assert_eq!(said(&mut clock, &[10 * SECOND, 20 * SECOND]), Vec::<String>::new());
@@ -131,5 +150,6 @@ mod tests {
         let [notice] = said(&mut clock, &[SECOND, 2 * SECOND]).try_into().expect("one");
         assert!(notice.starts_with("a.pcap begins 20.000 s before the file ahead of it ends"), "{notice}");
         assert_eq!(clock.latest_ns, 21 * SECOND);
+        assert_eq!(said(&mut clock, &[SECOND, 2 * SECOND]), Vec::<String>::new(), "once is enough");
     }
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use super::{
     sandboxed::{Outputs, Reading},
+    time_order::in_order_of_time,
     zones,
 };
 use crate::{
@@ -126,6 +127,7 @@ impl<'a> Captures<'a> {
         for (path, spool) in &files {
             spool.fill().map_err(|source| RunError::Capture { file: printable::path(path), source })?;
         }
+        let files = in_order_of_time(files, |(path, _)| path.as_path(), |(_, spool)| spool.capture());
         Ok(Self { plan: &plan.capture, zones, files })
     }
 

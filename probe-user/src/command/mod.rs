@@ -11,6 +11,7 @@ mod live;
 mod live_losses;
 mod read;
 mod sandboxed;
+mod time_order;
 mod zones;
 
 use std::{path::Path, process::ExitCode};

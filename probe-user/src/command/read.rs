@@ -17,6 +17,7 @@ use crate::{
         RunError,
         capture_clock::CaptureClock,
         sandboxed::{Outputs, Reading},
+        time_order::in_order_of_time,
         zones,
     },
     output,
@@ -24,9 +25,10 @@ use crate::{
         capture_evidence::CaptureEvidence, counters, offloaded_checksums as checksums, overwriting, view::View,
         writer::Stdout,
     },
-    printable,
+    printable::{self, shell},
 };
 use crate::{
+    filter::Filter,
     plan::{Format, Period, PlanError, ReadPlan, TimePoint},
     report::{Loss, Window, flood::Flood},
     sandbox::Policy,
@@ -39,21 +41,25 @@ use printing::{Printer, Printing};
 use threads::{HasRead, is_broken};
 use with_evidence::WithEvidence;
 
-/// Reads the captures in the given order, as one stream, and prints.
+/// Reads the captures in order of time, as one stream, and prints.
 ///
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
 pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     overwriting::refuse_overwriting(&plan.view, plan.evidence.as_ref(), &plan.files)?;
+    if let Some(expression) = plan.files.iter().find_map(|file| filter_instead(file)) {
+        return Err(RunError::Plan(PlanError::FilterAsFile(expression)));
+    }
     let zones = zones::load(plan.zones.as_ref(), observation(plan))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
     zones::check(plan.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
     let files = Named::all(&plan.files);
-    let Some(first) = files.first() else { return Ok(()) };
     // Before the sandbox hides the limits of the control group.
     let on = if threads::is_one_better(plan.threads) { threads::on_one } else { threads::on_three };
     let outputs = Outputs { view: Some(&plan.view), evidence: plan.evidence.as_ref() };
     let reading = Reading::enter(policy, files.iter().filter_map(Named::is_opened_later), outputs)?;
+    let files = in_order_of_time(files, Named::path, Named::capture);
+    let Some(first) = files.first() else { return Ok(()) };
     // Before anything is begun that could take the place of something else: a name may be mistyped.
     let capture = open(first)?;
     let plan = &with_end(plan, &files)?;
@@ -68,6 +74,12 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let read = on(decoder, tracker, view, &files, capture)?;
     read.view.end_progress();
     finish(read, Vec::new(), Vec::new())
+}
+
+/// The expression that stands where a file is to be named, if there is no such file.
+fn filter_instead(file: &Path) -> Option<String> {
+    let text = file.to_str().filter(|text| text.contains(['=', '<', '>', ' ']))?;
+    (!file.exists() && text.parse::<Filter>().is_ok()).then(|| shell::word(text))
 }
 
 /// The same, and packets behind the verdicts are kept.

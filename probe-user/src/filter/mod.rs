@@ -39,7 +39,7 @@ pub(crate) use parse::parse;
 pub(crate) use schema::{Schema, ValueKind};
 pub(crate) use span::Span;
 
-use crate::record::{Connection, Kind, Unit, field_table::FieldRef};
+use crate::record::{Connection, Unit, field_table::FieldRef};
 
 /// A condition on connections.
 ///
@@ -84,14 +84,16 @@ impl Filter {
 
     /// Whether it asks for the name of a zone or a service.
     pub fn asks_labels(&self) -> bool {
-        self.expr.any_field(|one| matches!(one.field.kind, Kind::Name(_)))
+        self.expr.any_field(|one| one.field.is_label())
     }
 
     /// Names of zones and services that it asks for, each with its field.
     pub fn names_asked(&self) -> Vec<(&'static str, &str)> {
         let mut asked = Vec::new();
         self.expr.each_comparison(&mut |one| {
-            if let Values::Names(names) = &one.values {
+            if let Values::Names(names) = &one.values
+                && one.field.field.is_label()
+            {
                 asked.extend(names.iter().map(|name| (one.field.name(), name.as_str())));
             }
         });

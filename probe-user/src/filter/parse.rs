@@ -141,7 +141,9 @@ impl<'a> Parser<'a> {
             return Err(self.expected("a field such as `rst.count`, `not` or `(`"));
         };
         S::find(name).ok_or_else(|| {
-            let hint = match (S::translated(name), closest(name, S::names().into_iter())) {
+            let words: Vec<&str> =
+                self.tokens[self.next..].iter().map_while(|token| token.kind.word()).take(4).collect();
+            let hint = match (S::translated(&words), closest(name, S::names().into_iter())) {
                 (Some(here), _) => format!("here that is `{here}`"),
                 (None, Some(known)) => format!("did you mean `{known}`?"),
                 (None, None) => format!("`{}` lists them", S::LISTED_BY),

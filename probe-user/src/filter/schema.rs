@@ -53,7 +53,7 @@ pub(crate) trait Schema: Copy + PartialEq + fmt::Debug + 'static {
         None
     }
     /// How a word of another tool would be written.
-    fn translated(_word: &str) -> Option<&'static str> {
+    fn translated(_words: &[&str]) -> Option<String> {
         None
     }
 }
@@ -62,8 +62,8 @@ pub(crate) trait Schema: Copy + PartialEq + fmt::Debug + 'static {
 impl Schema for FieldRef {
     const LISTED_BY: &'static str = "rstprobe fields";
 
-    fn translated(word: &str) -> Option<&'static str> {
-        translated(word)
+    fn translated(words: &[&str]) -> Option<String> {
+        translated(words)
     }
 
     fn ends(self) -> Vec<[Self; 2]> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::error::FilterError;
+use super::{error::FilterError, other_tools::of_header_bytes};
 
 /// What a token is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +22,13 @@ pub(super) enum Kind<'a> {
 pub(super) struct Token<'a> {
     pub(super) kind: Kind<'a>,
     pub(super) at: Range<usize>,
+}
+
+impl<'a> Kind<'a> {
+    /// The word that it is.
+    pub(super) fn word(self) -> Option<&'a str> {
+        if let Self::Word(word) = self { Some(word) } else { None }
+    }
 }
 
 impl Token<'_> {
@@ -66,6 +73,12 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, FilterError> {
             (Kind::Quoted(&rest[1..=len]), len + 2)
         } else {
             let what = match first {
+                '&' if of_header_bytes(text).is_some() => {
+                    format!(
+                        "bytes of headers are no fields; here that is `{}`",
+                        of_header_bytes(text).unwrap_or_default()
+                    )
+                }
                 '&' => "`&` is not known; write `and`".to_owned(),
                 '|' => "`|` is not known; write `or`".to_owned(),
                 '~' => "`~` is not known; write `contains`".to_owned(),

@@ -1,6 +1,6 @@
 //! Findings about one server: its causes against their thresholds.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use hashbrown::HashMap;
 
@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     aggregate::{Group, GroupKey},
-    record::{Cause, Connection},
+    printable,
+    record::{Cause, Connection, ResetBy, fact_meaning::word_meaning},
 };
 
 /// Causes of which the server's own application or kernel resets what was established.
@@ -194,14 +195,37 @@ fn resets(service: &Service<'_>) -> Option<Finding> {
             causes.join(", "),
             totals.impacts.losses()
         );
-        let next = format!(
-            "on the server: `rstprobe explain -i IFACE --host --for 1m 'server.port = {} and reset_by = server'` names the process \
-             and the kernel's reason; then its log",
-            service.server.port()
-        );
+        let next = word_of_host(service).unwrap_or_else(|| {
+            format!(
+                "on the server: `rstprobe explain -i IFACE --host --for 1m 'server.port = {} and reset_by = server'` names the \
+                 process and the kernel's reason; then its log",
+                service.server.port()
+            )
+        });
         let finding = service.finding(SERVER_RESETS, &OWN_RESETS, (count, of), sentence, next);
         Finding { filter: finding.filter.map(|filter| filter + " and reset_by = server"), ..finding }
     })
+}
+
+/// What is next where the server's own host was watched: the process that reset most of those that are listed, and why its
+/// kernel says it did.
+fn word_of_host(service: &Service<'_>) -> Option<String> {
+    let resets = service.listed.iter().filter(|one| one.reset_by == ResetBy::Server);
+    let mut told = BTreeMap::<_, u64>::new();
+    for one in resets.filter(|one| OWN_RESETS.contains(&one.verdict.cause)) {
+        let text =
+            |name: &str| one.verdict.facts.iter().find(|fact| fact.name == name).map(|fact| fact.value.to_string());
+        if let (Some(process), Some(reason)) = (text("process.name"), text("kernel.reason")) {
+            *told.entry((process, reason)).or_default() += 1;
+        }
+    }
+    let ((process, reason), count) = told.into_iter().max_by_key(|(_, count)| *count)?;
+    let meaning = word_meaning("kernel.reason", &reason).map(|meaning| format!(": {meaning}")).unwrap_or_default();
+    let process = printable::escaped(&process);
+    Some(format!(
+        "process {process} sent {count} of those listed ({reason}{meaning}): look for them in its log; `--by \
+         process.name,kernel.reason` counts all"
+    ))
 }
 
 fn keepalive_races(service: &Service<'_>) -> Option<Finding> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     aggregate::tests::connection,
-    record::{Closing, Impact, Opening, ResetBy, Side},
+    record::{Closing, Fact, Impact, Opening, ResetBy, Side, Value},
 };
 
 /// So many connections to a server, each with this cause and impact, by the server where it was reset.
@@ -89,6 +89,20 @@ fn resets_by_clients_are_not_the_servers() {
     }
     all.extend(staged(SERVER, Cause::RefusedClosedPort, Impact::AttemptFailed, 3));
     assert_eq!(ids(&all), ["service_refuses"]);
+}
+
+#[test]
+fn where_the_servers_host_was_watched_the_process_and_its_kernels_reason_are_told() {
+    let mut connections = staged(SERVER, Cause::AppAbort, Impact::RequestLost, 3);
+    assert!(found(&connections)[0].next_step.starts_with("on the server: `rstprobe explain -i IFACE --host"));
+    for one in &mut connections[..2] {
+        let fact = |name, text: &str| Fact { name, value: Value::Text(text.into()) };
+        one.verdict.facts = vec![fact("kernel.reason", "TCP_ABORT_ON_CLOSE"), fact("process.name", "x\u{1b}[2J")];
+    }
+    let said = &found(&connections)[0].next_step;
+    let expected =
+        "process x\\u{1b}[2J sent 2 of those listed (TCP_ABORT_ON_CLOSE: the application closed with payload unread)";
+    assert!(said.starts_with(expected), "{said}");
 }
 
 #[test]

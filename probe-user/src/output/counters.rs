@@ -216,6 +216,7 @@ pub(crate) fn live_accounting(accounting: &Accounting, stats: &TrackerStats) -> 
         ("bucket_full", accounting.bucket_full),
         ("icmp.errors", accounting.icmp_errors()),
         ("icmp.unmatched", stats.icmp.unmatched),
+        ("kernel.of_others", stats.unmatched_resets.of_others + stats.kernel_reports.of_others),
         ("epochs", accounting.epochs),
         ("difference", accounting.difference()),
     ]

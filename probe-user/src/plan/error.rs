@@ -64,6 +64,9 @@ pub enum PlanError {
         /// As typed.
         text: String,
     },
+    /// A filter where a capture is to be named.
+    #[error("{0} is no file, and a filter is given by --filter: `rstprobe read FILE --filter {0}`")]
+    FilterAsFile(String),
     /// A time before the end of what can be read once only.
     #[error(
         "--since and --until before the end: {0} is no file that can be read twice; name a time of day, or write the capture to a file first"

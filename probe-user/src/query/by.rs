@@ -99,7 +99,7 @@ impl By {
     pub fn asks_labels(&self) -> bool {
         match self {
             Self::Service | Self::KnownService => true,
-            Self::Field(field) => matches!(field.field.kind, Kind::Name(_)),
+            Self::Field(field) => field.field.is_label(),
             Self::Client | Self::Server | Self::Conversation | Self::Time(_) => false,
         }
     }

@@ -87,8 +87,8 @@ impl Schema for GroupRef {
         }
     }
 
-    fn translated(word: &str) -> Option<&'static str> {
-        group_field_hint::meant(word)
+    fn translated(words: &[&str]) -> Option<String> {
+        group_field_hint::meant(words.first()?).map(str::to_owned)
     }
 
     fn names() -> Vec<&'static str> {

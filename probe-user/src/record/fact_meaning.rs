@@ -56,6 +56,27 @@ const NAMES: &[(&str, &str)] = &[
 
 /// Words of facts.
 const WORDS: &[(&str, &str, &str)] = &[
+    (
+        "kernel.reason",
+        "NO_SOCKET",
+        "a segment came for which there was no socket: a closed port, or a connection long gone",
+    ),
+    ("kernel.reason", "TCP_ABORT_ON_CLOSE", "the application closed with payload unread"),
+    ("kernel.reason", "TCP_ABORT_ON_DATA", "payload came after the application had closed"),
+    (
+        "kernel.reason",
+        "TCP_ABORT_ON_LINGER",
+        "TCP_LINGER2 is negative: the socket does not wait for the other side's FIN",
+    ),
+    ("kernel.reason", "TCP_ABORT_ON_MEMORY", "too many orphaned sockets, or no memory for them"),
+    (
+        "kernel.reason",
+        "TCP_DISCONNECT_WITH_DATA",
+        "the application disconnected while it was closing, with payload unsent",
+    ),
+    ("kernel.reason", "TCP_KEEPALIVE_TIMEOUT", "keep-alive probes were not answered"),
+    ("kernel.reason", "TCP_STATE", "an open connection was aborted: SO_LINGER 0, a disconnect, or `ss --kill`"),
+    ("kernel.reason", "TCP_TIMEWAIT_SOCKET", "a segment came for a connection in TIME-WAIT or FIN-WAIT-2"),
     ("rst.form", "abort", "ACK and a window or timestamps: its host had the connection, and ended it"),
     ("rst.form", "reply", "no ACK, window 0: its host answers a segment that fits no connection it has"),
     ("rst.form", "refuse", "number 0 and ACK: its host answers a segment without ACK, such as a SYN"),
@@ -141,6 +162,7 @@ mod tests {
             include_str!("../verdict/rst_form.rs"),
             include_str!("../verdict/abort.rs"),
             include_str!("../verdict/injection.rs"),
+            include_str!("../verdict/kernel.rs"),
         ];
         for (name, word, _) in WORDS.iter().filter(|(name, ..)| *name != "answer_after_ms") {
             assert!(sources.iter().any(|source| source.contains(&format!("\"{word}\""))), "{name} is never {word}");

@@ -94,7 +94,7 @@ pub enum Kind {
     Word(&'static Words),
     /// The history letters.
     Letters,
-    /// A name that a zones file or a table of ports gives: the connection's, or one end's.
+    /// A name that a zones file, a table of ports or the host that reset gives: the connection's, or one end's.
     Name(fn(&Connection, Scope) -> Option<FieldValue<'static>>),
 }
 
@@ -182,6 +182,11 @@ pub enum FieldValue<'a> {
 }
 
 impl Field {
+    /// Whether a zones file or a table of ports gives its values, so that they are known beforehand.
+    pub fn is_label(&self) -> bool {
+        matches!(self.kind, Kind::Name(_)) && matches!(self.names[0], "zone" | "service")
+    }
+
     /// The value in a record; `None` where it has none, or where the field has no value of this scope.
     pub fn value<'a>(&self, connection: &'a Connection, scope: Scope) -> Option<FieldValue<'a>> {
         let of_connection = scope == Scope::Both;

@@ -4,8 +4,8 @@
 //! objects are in `report/json/connection.rs`, totals and groups in `report/json.rs`.
 
 use crate::record::{
-    Basis, Cause, Closing, Confidence, ConnState, Connection, Field, FieldValue, Impact, Json, Kind, NO_WORD, Opening,
-    Orientation, Provided, ResetBy, Scope, Side, Stage, Unit, Word, Words, Written, address,
+    Basis, Cause, Closing, Confidence, ConnState, Connection, Field, FieldValue, Impact, Json, Kind, NO_WORD, Name,
+    Opening, Orientation, Provided, ResetBy, Scope, Side, Stage, Unit, Value, Word, Words, Written, address,
 };
 
 /// A field and whose value of it.
@@ -68,6 +68,13 @@ fn zone(one: &Connection, scope: Scope) -> Option<FieldValue<'static>> {
 fn service(one: &Connection, scope: Scope) -> Option<FieldValue<'static>> {
     let name = one.labels.service.map_or(FieldValue::TcpPort(one.resp.port()), |name| FieldValue::Word(name.as_str()));
     (scope == Scope::Both).then_some(name)
+}
+
+/// The text of a fact of its verdict.
+fn fact(one: &Connection, scope: Scope, name: &str) -> Option<FieldValue<'static>> {
+    let fact = one.verdict.facts.iter().find(|fact| scope == Scope::Both && fact.name == name)?;
+    let Value::Text(text) = &fact.value else { return None };
+    Some(FieldValue::Word(Name::of_few(text).as_str()))
 }
 
 /// A TTL of 0 is none.
@@ -339,6 +346,24 @@ pub static FIELDS: &[Field] = &[
         "rst_per_second",
         Kind::Number(Unit::PerSecond, |one| one.rst_per_second().map(f64::to_bits)),
         "RST segments per second of its life, of at least one second; of one with RST",
+    )),
+    when_seen(field(
+        ["process.name", "", ""],
+        Json::Absent,
+        Kind::Name(|one, scope| fact(one, scope, "process.name")),
+        "process that owned the socket on the host that reset, with --host there (a fact in JSON's cause)",
+    )),
+    when_seen(field(
+        ["process.cgroup", "", ""],
+        Json::Absent,
+        Kind::Name(|one, scope| fact(one, scope, "process.cgroup")),
+        "control group of that process: its service or container (a fact in JSON's cause)",
+    )),
+    when_seen(field(
+        ["kernel.reason", "", ""],
+        Json::Absent,
+        Kind::Name(|one, scope| fact(one, scope, "kernel.reason")),
+        "why the kernel of the host that reset says it did, with --host there; `rstprobe explain kernel.reason` lists the values",
     )),
     of_connection("written", "written", words!(Written, |one| Some(one.written)), "why the record was written"),
     of_connection("basis", "basis", words!(Basis, |one| Some(one.basis)), "what was counted"),

@@ -50,6 +50,8 @@ pub fn snapshot(snapshot: &Snapshot, style: Style) -> String {
     if !servers.is_empty() || !snapshot.connections.is_empty() {
         out.push('\n');
         out.push_str(&wrapped(LEGEND, style, 2));
+        let more = if snapshot.window.interfaces.is_empty() { MORE_OF_CAPTURES } else { MORE_OF_INTERFACES };
+        out.push_str(&wrapped(more, style, 2));
     }
     out.push_str(&wrapped(&losses(snapshot), style, 2));
     out
@@ -61,7 +63,14 @@ Columns: A/B is client/server; SYN/ATTEMPT is SYNs of clients / attempts, REFUSE
 connection with a completed handshake.
 LOSSES counts connections that lost a request, a response or part of a transfer; STATE and HISTORY are Zeek's. A dot is zero or \
 none, a dash no value.
+";
+const MORE_OF_CAPTURES: &str = "\
 one connection: `rstprobe explain -r FILE ID`; a cause: `rstprobe explain CAUSE`; every row: `--all`.
+";
+/// A number is of one run: on an interface the next run has others.
+const MORE_OF_INTERFACES: &str = "\
+the next such connection: `rstprobe explain -i IFACE EXPR`; a cause: `rstprobe explain CAUSE`; every row: `--all`; their packets: \
+`--evidence FILE`.
 ";
 
 /// Totals and losses only.
@@ -107,7 +116,10 @@ fn headline(snapshot: &Snapshot) -> String {
         .map(|i| format!("{} ({} {})", printable::escaped(&i.name), i.driver, i.mode))
         .collect();
     out.push_str(&half_seen(snapshot));
-    push(out, format_args!("{} for {seconds:.1} s", text::timestamp(window.start_ns)));
+    match window.start_ns {
+        0 => out.push_str("no packets"),
+        start_ns => push(out, format_args!("{} for {seconds:.1} s", text::timestamp(start_ns))),
+    }
     if !interfaces.is_empty() {
         push(out, format_args!(" on {}, depth {}, action {}", interfaces.join(", "), window.depth, window.action));
     }

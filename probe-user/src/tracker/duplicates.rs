@@ -9,7 +9,7 @@
 
 use probe_ebpf::layout::{FlowKey, RST, SegmentRecord};
 
-use crate::tracker::flow_hash::{fold, hash};
+use crate::tracker::flow_hash::{avalanche, fold};
 
 /// Segments that were captured twice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,9 +39,6 @@ const WITH_ID: u64 = 50 * MILLISECOND;
 const WITHOUT_ID: u64 = MILLISECOND;
 /// Segments remembered.
 const PLACES: usize = 4096;
-/// Of the hash that places are found by: always the same, so that the same capture has the same copies. Who aims at one
-/// place hides copies, and nothing else.
-const SEED: u64 = 0x243f_6a88_85a3_08d3;
 /// Of a hash; the rest is the TTL.
 const HASH: u64 = !0xff;
 
@@ -64,6 +61,17 @@ pub(crate) fn is_sampled(record: &SegmentRecord) -> bool {
     mixed.is_multiple_of(u64::from(SAMPLED_ONE_IN))
 }
 
+/// What a flow gives to the hash that places are found by: always the same, so that the same capture has the same copies.
+/// Who aims at one place hides copies, and nothing else. Addresses of IPv4 do not overlap in the sums.
+#[inline]
+fn flow_part(flow: &FlowKey) -> u64 {
+    let [a, b, c, d, ports] = flow.words;
+    fold(
+        a ^ c.rotate_left(32) ^ ports ^ 0xa076_1d64_78bd_642f,
+        b ^ d.rotate_left(32) ^ ports.rotate_left(32) ^ 0xe703_7ed1_a0b4_28db,
+    )
+}
+
 impl Copies {
     /// What was found.
     pub(crate) fn counts(&self) -> CopyCounts {
@@ -74,14 +82,14 @@ impl Copies {
     #[inline]
     pub(crate) fn control(&mut self, record: &SegmentRecord, flow: &FlowKey) {
         self.counts.control_segments += 1;
-        self.counts.control_copies += u64::from(self.is_copy(record, hash(flow, SEED)));
+        self.counts.control_copies += u64::from(self.is_copy(record, flow_part(flow)));
     }
 
     /// Looks at a data segment of the sample.
     #[cold]
     pub(crate) fn data(&mut self, record: &SegmentRecord, flow: &FlowKey) {
         self.counts.data_sampled += 1;
-        self.counts.data_copies += u64::from(self.is_copy(record, hash(flow, SEED)));
+        self.counts.data_copies += u64::from(self.is_copy(record, flow_part(flow)));
     }
 
     /// Remembers a segment; whether it is a copy of one seen just now. The TTL may differ: a router in between.
@@ -97,8 +105,7 @@ impl Copies {
             | u64::from(record.payload_len as u16);
         // Numbers of one flow grow evenly; so would products of them, and lie in a few places.
         let product = fold(key ^ numbers, key.rotate_left(32) ^ rest);
-        let mixed = (product ^ product >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        let hash = (mixed ^ mixed >> 29) & HASH | u64::from(record.ttl);
+        let hash = avalanche(product) & HASH | u64::from(record.ttl);
         let place = &mut self.recent[(hash >> 8) as usize % PLACES];
         let (before, before_ns) = std::mem::replace(place, (hash, record.time_ns));
         let within = match (record.ip_id, record.flags & RST != 0) {

@@ -2,18 +2,41 @@
 
 use probe_ebpf::layout::FlowKey;
 
-/// Hash of a key. The one of the data plane will not do here: it has to make do without wide products, and keys that
-/// differ in a few bits of both addresses may share all of its 64 bits.
+/// What a seed gives to each product, made once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Secrets([u64; 4]);
+
+impl Secrets {
+    /// Those of a seed; the constants are wyhash's own.
+    pub(crate) fn of(seed: u64) -> Self {
+        let turned = seed.rotate_left(32);
+        Self([
+            seed ^ 0xa076_1d64_78bd_642f,
+            turned ^ 0xe703_7ed1_a0b4_28db,
+            seed ^ 0x8ebc_6af0_9c88_c6e3,
+            turned ^ 0x5899_65cc_7537_4cc3,
+        ])
+    }
+
+    /// Hash of a key. The one of the data plane will not do here: it has to make do without wide products, and keys that
+    /// differ in a few bits of both addresses may share all of its 64 bits.
+    #[inline]
+    pub(crate) fn hash(&self, key: &FlowKey) -> u64 {
+        let ([a, b, c, d, ports], secrets) = (key.words, &self.0);
+        // As in wyhash: halves of a 128-bit product folded.
+        let lo = fold(a ^ secrets[0], b ^ secrets[1]);
+        let hi = fold(c ^ secrets[2], d ^ secrets[3]);
+        let all =
+            fold(lo ^ hi.rotate_left(17) ^ 0x1d8e_4e27_c47d_124f, ports ^ lo.wrapping_add(hi) ^ 0xeb44_acca_b455_d165);
+        // Keys that differ in their ports only are multiples of one number so far: for one seed in forty the ports of a
+        // scan of one host would lie in a few places of the index.
+        avalanche(all)
+    }
+}
+
+/// Brings every bit to those that choose a place.
 #[inline]
-pub(crate) fn hash(key: &FlowKey, seed: u64) -> u64 {
-    let [a, b, c, d, ports] = key.words;
-    // As in wyhash: halves of a 128-bit product folded; the constants are its own.
-    let lo = fold(a ^ seed ^ 0xa076_1d64_78bd_642f, b ^ seed.rotate_left(32) ^ 0xe703_7ed1_a0b4_28db);
-    let hi = fold(c ^ seed ^ 0x8ebc_6af0_9c88_c6e3, d ^ seed.rotate_left(32) ^ 0x5899_65cc_7537_4cc3);
-    let all =
-        fold(lo ^ hi.rotate_left(17) ^ 0x1d8e_4e27_c47d_124f, ports ^ lo.wrapping_add(hi) ^ 0xeb44_acca_b455_d165);
-    // Keys that differ in their ports only are multiples of one number so far: for one seed in forty the ports of a scan
-    // of one host would lie in a few places of the index.
+pub(crate) fn avalanche(all: u64) -> u64 {
     let mixed = (all ^ all >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
     mixed ^ mixed >> 29
 }
@@ -39,7 +62,7 @@ mod tests {
             for number in 0..200_000_u32 {
                 let client = Endpoint::v4((0x0a00_0000 + number % 4096).to_be(), (10_000 + number / 4096) as u16);
                 let server = Endpoint::v4((0xc0a8_0000 + number * 7 % 64).to_be(), 443);
-                let hash = hash(&FlowKey::normalised(client, server, 0).0, seed);
+                let hash = Secrets::of(seed).hash(&FlowKey::normalised(client, server, 0).0);
                 all.insert(hash);
                 upper.insert(hash >> 46);
             }
@@ -89,7 +112,7 @@ mod tests {
                     let mut key =
                         FlowKey { words: [0x0100_0000_b80d_0120, 7 << 56, 0x0200_0000_b80d_0120, 9 << 56, 443] };
                     change(i, &mut key.words);
-                    hash(&key, seed)
+                    Secrets::of(seed).hash(&key)
                 }));
                 let random = |i: u64| fold(fold(i ^ seed, 0xa076_1d64_78bd_642f) ^ seed, 0xe703_7ed1_a0b4_28db);
                 by_chance += steps((0..KEYS).map(random));

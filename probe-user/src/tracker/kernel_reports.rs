@@ -92,9 +92,10 @@ impl KernelReports {
 pub struct KernelReportCounts {
     /// Of tracked connections.
     pub matched: u64,
-    /// Of no tracked connection: of an interface that is not watched or another network namespace (the kernel tells of all),
-    /// or its record had been written.
+    /// Of no tracked connection of an own address: of an interface that is not watched, or its record had been written.
     pub unmatched: u64,
+    /// Of no tracked connection and no own address: of another network namespace (the kernel tells of all), or forwarded.
+    pub of_others: u64,
     /// Of tracked connections, and there was no room to keep them.
     pub unkept: u64,
 }
@@ -212,8 +213,18 @@ mod tests {
         let word = KernelWord::SocketError(ETIMEDOUT);
         let report = KernelReport { key: FlowKey::default(), from_hi: true, word, time_ns: 1 };
         assert!(!tracker.kernel_report(&report));
-        tracker.count_unmatched_reports(1);
+        tracker.count_unmatched_report(&report.key);
         assert_eq!(tracker.stats().kernel_reports, KernelReportCounts { unmatched: 1, ..Default::default() });
+        let own_addresses = vec![std::net::Ipv4Addr::new(10, 0, 0, 1).into()];
+        let mut tracker = Tracker::new(TrackerConfig { own_addresses, ..TrackerConfig::default() });
+        let between = |one: [u8; 4], other: [u8; 4]| {
+            let end = |address| Endpoint::v4(u32::from_ne_bytes(address), 80);
+            FlowKey::normalised(end(one), end(other), 0).0
+        };
+        tracker.count_unmatched_report(&between([10, 0, 0, 9], [10, 0, 0, 1]));
+        tracker.count_unmatched_report(&between([10, 0, 0, 9], [10, 0, 0, 8]));
+        let counts = KernelReportCounts { unmatched: 1, of_others: 1, ..Default::default() };
+        assert_eq!(tracker.stats().kernel_reports, counts);
         let mut reports = KernelReports::default();
         assert!(reports.add(7, &report) && reports.of(7).is_some());
         reports.forget(7);

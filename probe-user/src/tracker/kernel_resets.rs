@@ -29,8 +29,10 @@ pub struct ReportedReset<'a> {
 /// Why a reset of the kernel belongs to no RST that was seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unmatched {
-    /// No such connection is tracked: it went by an interface that is not watched, the loopback one included, or is of
-    /// another network namespace (the kernel tells of all).
+    /// No such connection is tracked, and its sender's address is none of the watched interfaces: of another network namespace,
+    /// such as a container's (the kernel tells of all), or of an interface that is not watched, the loopback one included.
+    OfOthers,
+    /// No such connection of an own address is tracked: it went by an interface that is not watched.
     NoConnection,
     /// The connection is tracked, and its RST was not seen: something on this host dropped it on its way out, or it is still
     /// to come.
@@ -42,6 +44,8 @@ pub enum Unmatched {
 /// Resets of the kernel that belong to no RST, by reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct UnmatchedResets {
+    /// [`Unmatched::OfOthers`].
+    pub of_others: u64,
     /// [`Unmatched::NoConnection`].
     pub no_connection: u64,
     /// [`Unmatched::NotSeen`].
@@ -51,7 +55,7 @@ pub struct UnmatchedResets {
 }
 
 impl UnmatchedResets {
-    /// All of them.
+    /// Those that might have been of a watched connection.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.no_connection + self.not_seen + self.no_peer
@@ -59,6 +63,7 @@ impl UnmatchedResets {
 
     pub(crate) fn add(&mut self, why: Unmatched) {
         match why {
+            Unmatched::OfOthers => self.of_others += 1,
             Unmatched::NoConnection => self.no_connection += 1,
             Unmatched::NotSeen => self.not_seen += 1,
             Unmatched::NoPeer => self.no_peer += 1,
@@ -77,6 +82,8 @@ const MOST: usize = 1 << 10;
 pub(crate) struct KernelResets {
     /// Addresses of this host, IPv4 mapped into IPv6; empty where the kernel does not tell each reset.
     own: Vec<[u8; 16]>,
+    /// Words were lost.
+    is_doubted: bool,
     /// Words on what was sent up to then are joined.
     joined_until_ns: u64,
     /// Words that belong to no RST: when, of which port. One of them may be the word on an RST that seems to have none.
@@ -99,14 +106,19 @@ impl KernelResets {
 
     /// Words were lost: from now on it says of no RST that there is none.
     pub(crate) fn doubt(&mut self) {
-        self.own.clear();
+        self.is_doubted = true;
+    }
+
+    /// It may be an end of this host: its address is one of those that are watched, or they are not known.
+    pub(crate) fn may_be_own(&self, end: Endpoint) -> bool {
+        self.own.is_empty() || self.own.contains(&end.octets())
     }
 
     /// True when the RST left from an address of this host and its kernel's TCP did not send it: a firewall of the host did,
     /// or a program with a raw socket.
     #[inline]
     pub(crate) fn is_silent_on(&self, sender: Endpoint, rst: Option<&Rst>) -> bool {
-        !self.own.is_empty() && rst.is_some_and(|rst| self.is_unexplained(sender, rst))
+        !self.is_doubted && !self.own.is_empty() && rst.is_some_and(|rst| self.is_unexplained(sender, rst))
     }
 
     fn is_unexplained(&self, sender: Endpoint, rst: &Rst) -> bool {
@@ -192,6 +204,12 @@ mod tests {
             refused(SECOND, |tracker, dialogue| assert_eq!(tracker.kernel_reset(&word(dialogue, 0)), Ok(())));
         let early = refused(0, |_, _| ());
         let lost = refused(SECOND, |tracker, _| tracker.doubt_kernel_resets());
+        let of_others = refused(SECOND, |tracker, dialogue| {
+            let ours = word(dialogue, 1);
+            let theirs = ReportedReset { from_hi: !ours.from_hi, ..ours };
+            assert_eq!(tracker.kernel_reset(&theirs), Err(Unmatched::OfOthers));
+        });
+        assert!(is_silent(&of_others), "a word on another host's reset says nothing of ours: {:?}", of_others.verdict);
         let elsewhere = refused(SECOND, |tracker, dialogue| {
             assert_eq!(tracker.kernel_reset(&word(dialogue, 1)), Err(Unmatched::NoConnection));
         });

@@ -92,7 +92,7 @@ impl Tracker {
     /// Why no RST is known that this is the word on. One may still come.
     pub fn kernel_reset(&mut self, word: &ReportedReset<'_>) -> Result<(), Unmatched> {
         let joined = self.join_reset(word);
-        if joined.is_err() {
+        if joined.is_err_and(|why| why != Unmatched::OfOthers) {
             let source = if word.from_hi { word.key.hi() } else { word.key.lo() };
             self.kernel_resets.note_unjoined(word.time_ns, source.port);
         }
@@ -102,7 +102,9 @@ impl Tracker {
     fn join_reset(&mut self, word: &ReportedReset<'_>) -> Result<(), Unmatched> {
         let &ReportedReset { reason, provoked, process, time_ns, .. } = word;
         let (key, from_hi) = self.whose(word)?;
-        let slot = self.table.find(&key).ok_or(Unmatched::NoConnection)?;
+        let source = if from_hi { key.hi() } else { key.lo() };
+        let unknown = if self.kernel_resets.may_be_own(source) { Unmatched::NoConnection } else { Unmatched::OfOthers };
+        let slot = self.table.find(&key).ok_or(unknown)?;
         let track = self.table.get_mut(slot).ok_or(Unmatched::NoConnection)?;
         let (side, seen_until_ns) = (usize::from(from_hi != track.orig_is_hi), track.previous_at_most_ns());
         let rst = track.rare.as_mut().and_then(|rare| rare.rsts[side].as_mut()).ok_or(Unmatched::NotSeen)?;
@@ -113,7 +115,6 @@ impl Tracker {
             if seen_until_ns < time_ns {
                 return Err(Unmatched::NotSeen);
             }
-            let source = if from_hi { key.hi() } else { key.lo() };
             self.kernel_resets.note_unjoined(time_ns, source.port);
             return Ok(());
         }
@@ -155,9 +156,11 @@ impl Tracker {
         true
     }
 
-    /// So many words of the kernel are about no tracked connection, and nobody will ask again about them.
-    pub fn count_unmatched_reports(&mut self, reports: u64) {
-        self.stats.kernel_reports.unmatched += reports;
+    /// A word of the kernel is about no tracked connection, and nobody will ask again about it.
+    pub fn count_unmatched_report(&mut self, key: &FlowKey) {
+        let counts = &mut self.stats.kernel_reports;
+        let may_be_ours = [key.lo(), key.hi()].into_iter().any(|end| self.kernel_resets.may_be_own(end));
+        *(if may_be_ours { &mut counts.unmatched } else { &mut counts.of_others }) += 1;
     }
 
     /// Nobody will ask again about these resets of the kernel.

@@ -3,7 +3,7 @@
 use probe_ebpf::layout::FlowKey;
 
 use crate::tcp::track::Track;
-use crate::tracker::flow_hash::hash;
+use crate::tracker::flow_hash::Secrets;
 use crate::tracker::index::Index;
 use crate::tracker::timer_wheel::AHEAD;
 
@@ -30,12 +30,12 @@ pub(crate) struct Table {
     opened: u32,
     free: Vec<u32>,
     index: Index,
-    seed: u64,
+    secrets: Secrets,
 }
 
 impl Table {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { chunks: Vec::new(), opened: 0, free: Vec::new(), index: Index::new(), seed }
+        Self { chunks: Vec::new(), opened: 0, free: Vec::new(), index: Index::new(), secrets: Secrets::of(seed) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -45,13 +45,20 @@ impl Table {
     /// By which a key is found.
     #[inline]
     pub(crate) fn hash(&self, key: &FlowKey) -> u64 {
-        hash(key, self.seed)
+        self.secrets.hash(key)
     }
 
     /// Where to look for a key.
     #[inline]
     pub(crate) fn place_of(&self, key: &FlowKey) -> Place {
         Place { hash: self.hash(key), slot: NOWHERE }
+    }
+
+    /// As [`Self::place_of`], with the slot that is likely the right one.
+    #[inline]
+    pub(crate) fn likely_place_of(&self, key: &FlowKey) -> Place {
+        let hash = self.hash(key);
+        Place { hash, slot: self.index.find(hash, |_| true).unwrap_or(NOWHERE) }
     }
 
     pub(crate) fn find(&self, key: &FlowKey) -> Option<u32> {
@@ -150,6 +157,19 @@ impl Table {
             }
         }
         std::hint::black_box(looks);
+        self.warm_each(&near);
+    }
+
+    /// Brings near what writing the records of these connections will need.
+    pub(crate) fn warm_ends(&self, slots: impl Iterator<Item = u32>) {
+        let mut near = [None; AHEAD];
+        for (place, track) in near.iter_mut().zip(slots.filter_map(|slot| self.get(slot))) {
+            *place = Some(track);
+        }
+        self.warm_each(&near);
+    }
+
+    fn warm_each(&self, near: &[Option<&Track>; AHEAD]) {
         let ending = || near.iter().map_while(|track| *track);
         let ends = ending().map(Track::touch).fold(0, |all, one| all ^ one);
         let places = ending().map(|track| self.index.guess(self.hash(&track.key))).fold(0, |all, one| all ^ one);

@@ -168,40 +168,25 @@ fn side(track: &Track, side: usize) -> Side {
     let end: &Endpoint = &track.ends[side];
     let rare = track.rare();
     let (fin, rst) = rare.map_or((0, 0), |rare| (rare.sides[side].fins.into(), rare.sides[side].rsts.into()));
-    let sent = Side {
-        syn: end.syn.into(),
-        syn_ack: end.syn_ack.into(),
-        fin,
-        rst,
-        packets: end.packets.into(),
-        ip_bytes: end.payload_bytes + u64::from(end.header_bytes),
+    // What few connections have.
+    let odd = rare.and_then(|rare| rare.odd.as_ref()).map(|odd| &odd.sides[side]);
+    let beyond = odd.map_or_else(Beyond::default, |odd| odd.beyond);
+    let high = |of: fn(&OddSide) -> u32| odd.map_or(0, |odd| u64::from(of(odd)) << 32);
+    Side {
+        syn: u64::from(end.syn) + beyond.syn,
+        syn_ack: u64::from(end.syn_ack) + beyond.syn_ack,
+        fin: beyond.fins + fin,
+        rst: beyond.rsts + rst,
+        packets: u64::from(end.packets) | high(|odd| odd.packets_high),
+        ip_bytes: end.payload_bytes + u64::from(end.header_bytes) + high(|odd| odd.header_bytes_high),
         bytes: end.size(track.ends[1 - side].state),
         payload_bytes: end.payload_bytes,
-        retransmits: end.retransmits.into(),
-        missed_bytes: 0,
+        retransmits: u64::from(end.retransmits) + beyond.retransmits,
+        missed_bytes: odd.map_or(0, |odd| odd.missed_bytes),
         lost_bytes: 0,
         ttl: end.ttl,
         rst_ttl: rare.and_then(|rare| rare.rsts[side].as_ref()).map_or(0, |rst| rst.record.ttl),
-    };
-    match rare.and_then(|rare| rare.odd.as_ref()) {
-        Some(odd) => with_odd(sent, &odd.sides[side]),
-        None => sent,
     }
-}
-
-/// With what few connections have. By value, so that those of most need not be in memory for it.
-#[cold]
-fn with_odd(mut sent: Side, odd: &OddSide) -> Side {
-    let Beyond { syn, syn_ack, retransmits, fins, rsts } = odd.beyond;
-    sent.syn += syn;
-    sent.syn_ack += syn_ack;
-    sent.fin += fins;
-    sent.rst += rsts;
-    sent.retransmits += retransmits;
-    sent.packets |= u64::from(odd.packets_high) << 32;
-    sent.ip_bytes += u64::from(odd.header_bytes_high) << 32;
-    sent.missed_bytes = odd.missed_bytes;
-    sent
 }
 
 /// Zeek's conn_state (base/protocols/conn/main.zeek), in its order of tests.

@@ -2,10 +2,12 @@
 
 use probe_ebpf::layout::{ACK, DirectionCounters, FIN, FlowKey, RST, SYN, Segment};
 
+use crate::record::{Basis, Connection, Orientation, Written};
 use crate::tcp::arrival::{Arrival, Extra, Header};
 use crate::tcp::counting::{add_counters, count_one, settle_side};
 use crate::tcp::endpoint::DID_CLOSE;
 use crate::tcp::marks::NEVER;
+use crate::tcp::state_machine;
 use crate::tcp::track::{Counting, Track};
 use crate::tracker::config::TrackerConfig;
 use crate::tracker::deadline::{Deadlines, FEW, deadline, expire};
@@ -18,13 +20,8 @@ use crate::tracker::to_record::Known;
 use crate::tracker::tombstone::Tombstones;
 use crate::tracker::{duplicates, duplicates::Copies};
 use crate::tracker::{kernel_reports::KernelReports, kernel_resets::KernelResets, pool::Pool, process::Processes};
-use crate::tracker::{reset_options::AllResetOptions, stats::TrackerStats};
+use crate::tracker::{reset_options::AllResetOptions, stats::TrackerStats, to_record};
 use crate::tracker::{roles, roles::Servers};
-use crate::{
-    record::{Basis, Connection, Orientation, Written},
-    tcp::state_machine,
-    tracker::to_record,
-};
 
 /// Follows connections. Time is what segments and [`Tracker::advance`] say; records come out in the order in which
 /// they were written, which depends on the input alone.
@@ -94,7 +91,7 @@ impl Tracker {
 
     /// Counts one segment and moves its connection on: captures, AF_XDP, log entries without a slot.
     pub fn observe(&mut self, segment: &Segment, extra: Extra) {
-        self.observe_at(self.table.place_of(&segment.key), segment, extra);
+        self.observe_at(self.table.likely_place_of(&segment.key), segment, extra);
         self.make_records();
     }
 
@@ -296,9 +293,9 @@ impl Tracker {
     /// Everything that is left, after every timer up to `now_ns`, for [`Tracker::write_left`].
     pub fn left(&mut self, now_ns: u64) -> Left {
         self.advance(now_ns);
-        let tracks = self.table.slots().filter_map(|slot| Some((self.table.get(slot)?, slot)));
         let mut slots = Vec::with_capacity(self.table.len());
-        slots.extend(tracks.map(|(track, slot)| (track.start_ns, track.id, slot)));
+        let of = |slot| self.table.get(slot).map(|track| (track.start_ns, track.id, slot));
+        slots.extend(self.table.slots().filter_map(of));
         slots.sort_unstable_by_key(|&by| std::cmp::Reverse(by));
         Left { now_ns, slots }
     }
@@ -307,10 +304,13 @@ impl Tracker {
     pub fn write_left(&mut self, left: &mut Left, most: usize) -> bool {
         let rest = left.slots.len().saturating_sub(most);
         let some = left.slots.split_off(rest);
-        for &(_, _, slot) in some.iter().rev() {
-            self.write(slot, Written::StillTracked, left.now_ns);
+        for few in some.rchunks(AT_ONCE) {
+            self.table.warm_ends(few.iter().map(|&(_, _, slot)| slot));
+            for &(_, _, slot) in few.iter().rev() {
+                self.write(slot, Written::StillTracked, left.now_ns);
+            }
+            self.make_records();
         }
-        self.make_records();
         !some.is_empty()
     }
 
@@ -319,7 +319,7 @@ impl Tracker {
         TrackerStats { tracked: self.table.len() as u64, copies: self.copies.counts(), ..self.stats }
     }
 
-    /// Slot of the connection the segment belongs to, created when there is none or when the segment begins anew.
+    /// Slot of the segment's connection, created when there is none or when the segment begins anew.
     #[inline(never)]
     fn connection_of(&mut self, segment: &Segment, place: Place, counting: Counting) -> u32 {
         self.watched_from = self.watched_from.min(segment.record.time_ns);
@@ -485,14 +485,14 @@ impl Tracker {
     }
 }
 
-/// Connections that are still tracked when the source has ended, the first to be written last.
+/// Connections still tracked when the source has ended, the first to be written last.
 #[derive(Debug)]
 pub struct Left {
     now_ns: u64,
     slots: Vec<(u64, u64, u32)>,
 }
 
-/// Segments whose connections are fetched from memory together: few enough to stay near until their turn.
+/// Connections fetched from memory together: few enough to stay near until their turn.
 const AT_ONCE: usize = 32;
 
 /// Connections compared for one eviction.

@@ -30,6 +30,15 @@ impl Reset<'_> {
         facts
     }
 
+    /// Those that are fields as well, and that few have: what its kernel says, and which process it was.
+    pub(crate) fn of_host(&self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        if self.rst.kernel.is_some() || self.case.process.is_some() {
+            self.kernel_facts(&mut facts);
+        }
+        facts
+    }
+
     fn kernel_facts(&self, facts: &mut Vec<Fact>) {
         if let Some((reason, provoked)) = self.kernel_reason() {
             facts.push(Fact { name: "kernel.reason", value: Value::Text(reason.into()) });

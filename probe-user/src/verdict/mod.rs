@@ -166,7 +166,7 @@ pub(crate) fn verdict(case: &mut Case<'_>) -> (Verdict, ResetBy, [u64; 2]) {
     let confidence = if case.is_half_seen() { Confidence::Low } else { confidence };
     let by = by.unwrap_or_else(|| reset.ended_by(cause));
     let (impact, lost) = impact::of(case, cause, Some(&reset));
-    let facts = if case.facts { reset.facts(cause) } else { Vec::new() };
+    let facts = if case.facts { reset.facts(cause) } else { reset.of_host() };
     (Verdict { cause, confidence, impact, facts }, by, lost)
 }
 

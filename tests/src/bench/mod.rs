@@ -39,7 +39,7 @@ pub struct Setting {
     pub seed: u64,
     /// Without what takes long: a million flows and more.
     pub quick: bool,
-    /// Only what has this in its name, in the sections that can leave something out (`program`, `drain`, `scaling`).
+    /// Only what has this in its name, in the sections that can leave something out (`program`, `drain`, `scaling`, `tracker`).
     pub only: String,
     /// Where captures and what peers write go.
     pub folder: PathBuf,

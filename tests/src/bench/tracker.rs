@@ -23,10 +23,17 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
     for (what, zones) in [("", None), (", zones and services named", Some(Arc::default()))] {
         let closing =
             |_| closing_conversations(setting, TrackerConfig { zones: zones.clone(), ..TrackerConfig::default() });
+        let what = format!("conversations of 8 segments that end by FIN{what}");
+        if !setting.wants(&what) {
+            continue;
+        }
         let closing: Vec<f64> = (0..=setting.rounds).map(closing).skip(1).collect();
-        report.add(SECTION, format!("conversations of 8 segments that end by FIN{what}"), "M segments/s", &closing);
+        report.add(SECTION, what, "M segments/s", &closing);
     }
     for (count, limit) in OPEN {
+        if !setting.wants(&format!("{count} connections opened")) {
+            continue;
+        }
         let needed = u64::from(count) * 320 + RESERVE;
         if memory::available()? < needed {
             report.skip(format!("{count} open connections: they need {} MB", needed >> 20));

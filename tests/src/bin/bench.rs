@@ -13,7 +13,7 @@ use probe_tests::bench::{Report, SECTIONS, Section, Setting, capture};
 
 const USAGE: &str = "usage: bench [--json FILE] [--rounds N] [--packets N] [--gap-us N] [--core N] [--seed N] [--write FILE] [--quick] [--only TEXT] [SECTION ...]\n\
     --quick: without what takes long, a million flows and more\n\
-    --only TEXT: of program, drain and scaling only the rows with this in their names\n\
+    --only TEXT: of program, drain, scaling and tracker only the rows with this in their names\n\
     --write FILE: only write the capture that is measured with";
 
 struct Asked {

@@ -66,7 +66,7 @@ impl<T: Take> Decoding<T> {
         let read = self.frames_of(path, &mut capture);
         self.end_ns = self.clock.latest_ns;
         let read = read.and(self.hand_over());
-        for notice in self.clock.notices(path) {
+        for notice in self.clock.notices(path, capture.is_evidence()) {
             self.to.notice(&notice)?;
         }
         read

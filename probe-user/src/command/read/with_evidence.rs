@@ -51,7 +51,7 @@ impl WithEvidence {
             };
             self.clock.begin();
             let read = self.frames_of(named.path(), &mut capture);
-            for notice in self.clock.notices(named.path()) {
+            for notice in self.clock.notices(named.path(), capture.is_evidence()) {
                 self.printer.notice(&notice)?;
             }
             read?;

@@ -163,6 +163,11 @@ impl CaptureFile {
         &self.joined_at
     }
 
+    /// Whether it is evidence: what `--evidence` of rstprobe has kept, as far as it has been read.
+    pub fn is_evidence(&self) -> bool {
+        matches!(&self.format, Format::Pcapng(pcapng) if pcapng.is_evidence)
+    }
+
     /// The program that undoes the compression of the file.
     pub fn decompressor(&self) -> Option<&'static str> {
         self.input.decompressor()

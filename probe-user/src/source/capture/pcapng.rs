@@ -18,6 +18,9 @@ const MAX_INTERFACES: usize = 1 << 16;
 const LONGEST_NAME: usize = 256;
 
 const OPTION_COMMENT: u16 = 1;
+const OPTION_END: u16 = 0;
+/// Of a section.
+const OPTION_USER_APPLICATION: u16 = 4;
 const OPTION_IF_NAME: u16 = 2;
 const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
@@ -88,6 +91,8 @@ pub(super) struct Pcapng {
     swapped: bool,
     /// Sections that have begun.
     sections: u32,
+    /// One of them is evidence that rstprobe has kept.
+    pub(super) is_evidence: bool,
     interfaces: Vec<Interface>,
     /// Descriptions of the section that found no room there.
     left_out: u32,
@@ -168,6 +173,8 @@ impl Pcapng {
                 self.sections = self.sections.wrapping_add(1);
                 self.interfaces.clear();
                 self.left_out = 0;
+                let writer = body.get(16..).and_then(|options| self.option(options, OPTION_USER_APPLICATION));
+                self.is_evidence |= writer.is_some_and(|name| name.starts_with(b"rstprobe "));
             }
             INTERFACE if self.interfaces.len() >= MAX_INTERFACES => self.left_out = self.left_out.saturating_add(1),
             INTERFACE => {
@@ -301,13 +308,18 @@ impl Pcapng {
     }
 
     /// The first comment among the options of a packet.
-    pub(super) fn comment<'a>(&self, mut options: &'a [u8]) -> Option<&'a str> {
+    pub(super) fn comment<'a>(&self, options: &'a [u8]) -> Option<&'a str> {
+        str::from_utf8(self.option(options, OPTION_COMMENT)?).ok()
+    }
+
+    /// The first option of this code.
+    fn option<'a>(&self, mut options: &'a [u8], wanted: u16) -> Option<&'a [u8]> {
         while options.len() >= 4 {
             let (code, len) = (self.half(options, 0), usize::from(self.half(options, 2)));
             let value = options.get(4..4 + len)?;
             match code {
-                0 => return None,
-                OPTION_COMMENT => return std::str::from_utf8(value).ok(),
+                _ if code == wanted => return Some(value),
+                OPTION_END => return None,
                 _ => options = options.get(4 + len.next_multiple_of(4)..)?,
             }
         }

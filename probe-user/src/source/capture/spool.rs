@@ -109,7 +109,9 @@ mod tests {
     fn an_ordinary_file_is_not_copied() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         assert!(matches!(Spool::of(&path), Ok(Spool::File(file)) if file.path() == path));
-        let missing = Spool::of(&"/no/such/file".into()).expect("no copy");
-        assert!(matches!(missing.capture(), Err(CaptureError::Open { .. })));
+        for no_file in ["/no/such/file", env!("CARGO_MANIFEST_DIR")] {
+            let spool = Spool::of(&no_file.into()).expect("no copy");
+            assert!(matches!(spool.capture(), Err(CaptureError::Open { .. })), "{no_file}");
+        }
     }
 }

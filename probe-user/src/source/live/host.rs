@@ -184,22 +184,27 @@ impl HostTap {
     }
 
     /// Gives everything else that the kernel said to `join`, which says whether it knows the connection: what it does not know
-    /// is given once more after the next drain, unless this is the `last`. Returns how many belong to none.
-    pub fn join_events(&mut self, domain: u32, last: bool, mut join: impl FnMut(&HostReport) -> bool) -> u64 {
+    /// is given once more after the next drain, unless this is the `last`, and then to `unknown`.
+    pub fn join_events(
+        &mut self,
+        domain: u32,
+        last: bool,
+        mut join: impl FnMut(&HostReport) -> bool,
+        mut unknown: impl FnMut(&HostReport),
+    ) {
         let again = std::mem::take(&mut self.events_waiting);
-        let mut unknown = again.iter().filter(|report| !join(report)).count() as u64;
-        let Some(events) = self.events.as_mut() else { return unknown };
+        again.iter().filter(|report| !join(report)).for_each(&mut unknown);
+        let Some(events) = self.events.as_mut() else { return };
         while let Some(report) = events.next(domain) {
             if join(&report) {
                 continue;
             }
             if last || self.events_waiting.len() >= MOST_WAITING {
-                unknown += 1;
+                unknown(&report);
             } else {
                 self.events_waiting.push(report);
             }
         }
-        unknown
     }
 
     /// Events besides resets that the programs could not report.
