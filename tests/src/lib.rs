@@ -28,6 +28,7 @@
 //! * [`lab`]: every cause from several views, against the kernel's own reasons.
 //! * [`zoo`]: real programs in a network of ten milliseconds, what is true of their ends, and what the probe says of it.
 //! * [`guest`]: checks inside virtual machines, on kernels and network cards that are not this machine's.
+//! * [`fault`]: what goes wrong around a sensor, and what must hold then.
 //! * [`both_legs`]: the probe on both legs of a path, and how it ended.
 //! * [`reading`]: captures read in process, with what holds of any input.
 //! * [`bench`]: what it costs, against what it costs others.
@@ -39,6 +40,7 @@ pub mod both_legs;
 pub mod connlog;
 pub mod conversation;
 pub mod endurance;
+pub mod fault;
 pub mod frame;
 pub mod generator;
 pub mod guest;

@@ -38,6 +38,23 @@ impl OneShot {
         self
     }
 
+    /// With stdout written to a file.
+    #[must_use]
+    pub fn into_file(mut self, file: std::fs::File) -> Self {
+        self.command.stdout(file);
+        self
+    }
+
+    /// Within what a shell's words leave it, such as `ulimit -n 20`.
+    #[must_use]
+    pub fn after(self, shell: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]);
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command }
+    }
+
     /// With the reader of stdout gone before it starts.
     ///
     /// # Errors

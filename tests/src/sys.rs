@@ -254,11 +254,16 @@ fn socket_address(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen
     }
 }
 
-/// Mounts tracefs on `directory` for the calling thread alone: its mounts are its own from now on, and end with it.
-pub fn mount_tracefs_privately(directory: &Path) -> io::Result<()> {
+/// From now on mounts of the calling thread, of threads and of processes that it starts are their own, and end with them.
+pub fn own_mounts() -> io::Result<()> {
     // SAFETY: no memory is involved.
     check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
-    mount(c"none", c"/", None, libc::MS_REC | libc::MS_PRIVATE)?;
+    mount(c"none", c"/", None, libc::MS_REC | libc::MS_PRIVATE)
+}
+
+/// Mounts tracefs on `directory` for the calling thread alone: its mounts are its own from now on, and end with it.
+pub fn mount_tracefs_privately(directory: &Path) -> io::Result<()> {
+    own_mounts()?;
     mount(c"rstprobe-lab", &CString::new(directory.as_os_str().as_bytes())?, Some(c"tracefs"), 0)
 }
 

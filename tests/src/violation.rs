@@ -127,7 +127,7 @@ fn needs(confined: Confined, folder: &Path) -> Needs {
     let granted = grant(folder.join("granted"), Access::Read);
     let (calls, capabilities) = match confined {
         Confined::Captures => (Calls::Captures { writes: true }, Vec::new()),
-        Confined::Interfaces => (Calls::Interfaces { asks_owners: false }, Vec::new()),
+        Confined::Interfaces => (Calls::Interfaces { asks_owners: false, is_promiscuous: false }, Vec::new()),
     };
     Needs { files: vec![granted, Grant::kept(&folder.join("kept"))], calls, capabilities }
 }

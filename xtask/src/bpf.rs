@@ -49,22 +49,24 @@ fn called(function: &Function<'_>, index: u64, call: &Instruction) -> String {
     })
 }
 
-struct Instruction {
-    code: u8,
-    destination: u8,
-    source: u8,
-    offset: i16,
-    immediate: i32,
+/// One instruction.
+pub(crate) struct Instruction {
+    pub(crate) code: u8,
+    pub(crate) destination: u8,
+    pub(crate) source: u8,
+    pub(crate) offset: i16,
+    pub(crate) immediate: i32,
 }
 
 impl Instruction {
-    fn new(bytes: [u8; 8]) -> Self {
+    pub(crate) fn new(bytes: [u8; 8]) -> Self {
         let [code, registers, o0, o1, i0, i1, i2, i3] = bytes;
         let (offset, immediate) = (i16::from_le_bytes([o0, o1]), i32::from_le_bytes([i0, i1, i2, i3]));
         Self { code, destination: registers & 15, source: registers >> 4, offset, immediate }
     }
 
-    fn class(&self) -> u8 {
+    /// Its kind: 0 and 1 load, 2 and 3 store, 4 and 7 compute, 5 and 6 jump.
+    pub(crate) fn class(&self) -> u8 {
         self.code & 7
     }
 

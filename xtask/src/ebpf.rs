@@ -3,7 +3,7 @@
 //! The budget (`probe-ebpf/budget.json`) holds the costs that were accepted; growth of more than 10 % has to be accepted
 //! again, in the diff. Calls of anything but helpers and our own functions of global linkage ([`GLOBAL`]), which the
 //! verifier checks once and by themselves, are never accepted: they are loops that the compiler put in (`memset` and the
-//! like), or functions that were not inlined.
+//! like), or functions that were not inlined. Nor is a program that may change a packet ([`untouched`]).
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -16,6 +16,7 @@ use crate::{
     object::{self, Variant},
     sh,
     toolchain::Toolchain,
+    untouched,
     workspace::Workspace,
 };
 
@@ -62,6 +63,7 @@ pub(crate) fn ebpf(workspace: &Workspace, disassemble: bool, accept: bool) -> Re
     }
     let path = workspace.root().join(BUDGET);
     let mut broken = forbidden(&costs);
+    broken.extend(written(&file)?);
     if accept {
         let mut budget = read_budget(workspace)?;
         budget.programs = accepted(&costs);
@@ -75,6 +77,27 @@ pub(crate) fn ebpf(workspace: &Workspace, disassemble: bool, accept: bool) -> Re
         bail!("the BPF object is not fit to ship:\n  {}", broken.join("\n  "));
     }
     Ok(())
+}
+
+/// Where programs may change packets, or what becomes of them.
+fn written(file: &[u8]) -> Result<Vec<String>> {
+    let functions = elf::functions(file).context("reading the BPF object")?;
+    let account = untouched::check(&functions);
+    let (programs, stores, findings) = (account.programs, account.stores, &account.findings);
+    sh::tell(format_args!(
+        "{stores} stores of {programs} programs followed: {} may change a packet or what becomes of it",
+        if findings.is_empty() { "none".to_owned() } else { findings.len().to_string() }
+    ))?;
+    // Where it sees nothing, it finds nothing.
+    let tried = untouched::try_stores(&functions, &account.loads).map_err(anyhow::Error::msg)?;
+    if stores == 0 || tried == 0 {
+        bail!("no store, or no load from a packet, was found in any program: the check sees nothing");
+    }
+    sh::tell(format_args!(
+        "{} loads from packets; in the place of {tried} of them a store was put, and each was found",
+        account.loads.len()
+    ))?;
+    Ok(account.findings)
 }
 
 /// What bpf-linker adds in `.text` counts only where it is called, and no program may do that; our own functions are there,

@@ -18,6 +18,7 @@ mod sh;
 mod tidy;
 mod tiers;
 mod toolchain;
+mod untouched;
 mod vm;
 mod workspace;
 

@@ -22,9 +22,21 @@ use crate::{
 
 /// Integration tests that must exist and, with the privileges, have the kernel run the object: by test run, on a veth
 /// pair, with every segment counted, as its operators meet it, against the capture path, with its log,
-/// through sockets, with packets as evidence, and beside traffic that must not notice.
-const REQUIRED: [&str; 9] =
-    ["prog_run", "live", "conservation", "agent", "parity", "trace", "afxdp", "evidence", "inline"];
+/// through sockets, with packets as evidence, beside traffic that must not notice, and while things go wrong around it.
+const REQUIRED: [&str; 12] = [
+    "prog_run",
+    "live",
+    "conservation",
+    "agent",
+    "parity",
+    "trace",
+    "afxdp",
+    "evidence",
+    "inline",
+    "faults",
+    "interface_faults",
+    "untouched",
+];
 /// Told to privileged tests. A further target is privileged when its root file names it.
 const PRIVILEGED: &str = "RSTPROBE_PRIVILEGED";
 /// Told to all integration tests: the program to run.

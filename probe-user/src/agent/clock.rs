@@ -12,15 +12,19 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let monotonic = monotonic_ns();
-        Self { offset_ns: (unix.as_nanos() as u64).saturating_sub(monotonic) }
+        let unix_ns = wall_ns();
+        Self { offset_ns: unix_ns.saturating_sub(monotonic_ns()) }
     }
 
     /// Now, nanoseconds since the Unix epoch.
     pub(crate) fn unix_ns(self) -> u64 {
         monotonic_ns() + self.offset_ns
     }
+}
+
+/// What the wall clock shows now, which anybody may set: nanoseconds since the Unix epoch.
+pub(crate) fn wall_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
 }
 
 /// `CLOCK_MONOTONIC`, nanoseconds.

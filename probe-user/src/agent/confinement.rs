@@ -24,16 +24,17 @@ pub(super) fn enter(
     engine: &mut Engine,
     host: Option<&HostTap>,
     evidence: Option<&EvidencePlan>,
+    is_promiscuous: bool,
 ) -> Result<(), RunError> {
     let folder = evidence.filter(|evidence| !evidence.is_file).map(|evidence| evidence.path.as_path());
     // Processes that reset connections are told with their control groups.
     let processes = host.map(|_| Grant { path: "/proc".into(), access: Access::Read });
     let by_filter = host.is_some_and(HostTap::is_by_filter);
-    let kept = kept(engine, by_filter).into_iter().map(|(capability, _)| capability);
+    let kept = kept(engine, by_filter, is_promiscuous).into_iter().map(|(capability, _)| capability);
     let needs = Needs {
         files: folder.map(Grant::kept).into_iter().chain(processes).collect(),
         // Before the qdisc is removed, whether its other filters are of somebody who lives.
-        calls: Calls::Interfaces { asks_owners: by_filter },
+        calls: Calls::Interfaces { asks_owners: by_filter, is_promiscuous },
         capabilities: kept.chain(folder.map(capabilities::to_write_into).unwrap_or_default()).collect(),
     };
     if let Some(lacks) = sandbox::enter(policy, &needs)?.lacks() {
@@ -43,10 +44,13 @@ pub(super) fn enter(
 }
 
 /// What is kept of the capabilities that attaching takes: found out by doing without.
-pub(crate) fn kept(engine: &mut Engine, by_filter: bool) -> Vec<Kept> {
+pub(crate) fn kept(engine: &mut Engine, by_filter: bool, is_promiscuous: bool) -> Vec<Kept> {
     let mut kept = Vec::new();
     if by_filter {
         kept.push((Capability::CAP_NET_ADMIN, "to remove the egress filter in the end"));
+    }
+    if is_promiscuous {
+        kept.push((Capability::CAP_NET_RAW, "to enter promiscuous mode again on an interface that comes back"));
     }
     let drains_without = capabilities::with_only(&[], || engine.wait_for_programs().is_ok()).unwrap_or(false);
     if !drains_without {

@@ -48,6 +48,11 @@ impl Silence {
         self.unseen
     }
 
+    /// Begins anew: an interface was attached whose counters were not among those before.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.received, self.periods, self.missed) = (None, 0, 0);
+    }
+
     /// Counters of the interfaces, read before the drain that `frames` comes from: what they know, the program has seen.
     pub(crate) fn compare(&mut self, counters: &[Option<LinkCounters>], frames: u64) -> Finding {
         let received = counters.iter().flatten().map(|one| one.rx_packets).sum::<u64>();

@@ -18,7 +18,7 @@ use crate::{
     output::evidence_writer::{Evidence, EvidenceAccounting},
 };
 use crate::{
-    evidence::Frame,
+    evidence::{Frame, Interface},
     explain::kept_segments::KeptSegments,
     record::{Basis, Connection},
     source::live::engine::Sink,
@@ -78,6 +78,13 @@ impl Feed {
     fn keep_segment(&mut self, segment: &Segment) {
         if let Some(kept) = &mut self.kept {
             kept.keep(segment);
+        }
+    }
+
+    /// Frames of one more interface follow.
+    pub(crate) fn add_interface(&mut self, interface: Interface) {
+        if let Some(evidence) = &mut self.evidence {
+            evidence.add(interface);
         }
     }
 

@@ -27,7 +27,8 @@ impl InterfaceMeters {
 
     /// The kernel's counters of the interfaces alone.
     pub(crate) fn links(attachments: &[Attachment]) -> Vec<Option<LinkCounters>> {
-        let indices: Vec<u32> = attachments.iter().map(|attachment| attachment.device.index).collect();
+        // There is no interface 0: what is not attached has no counters.
+        let indices: Vec<u32> = attachments.iter().map(|one| one.attached_index().unwrap_or(0)).collect();
         netdev::counters(&indices).unwrap_or_else(|_| vec![None; indices.len()])
     }
 
@@ -41,7 +42,12 @@ impl InterfaceMeters {
         }
     }
 
-    /// What has been counted since, by interface; nothing for one that is gone.
+    /// The interface at this place was away: what was counted before went with it, and what is counted from now on is a part.
+    pub(crate) fn forget(&mut self, place: usize) {
+        self.links[place] = None;
+    }
+
+    /// What has been counted since, by interface; nothing for one that is gone, or was.
     pub(crate) fn since(&self, attachments: &[Attachment]) -> Vec<Option<Received>> {
         let now = Self::read(attachments);
         let links = now.links.iter().zip(&self.links);

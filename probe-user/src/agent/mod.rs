@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod confinement;
+pub(crate) mod descriptors;
 pub(crate) mod detach;
 pub(crate) mod drain_interval;
 pub(crate) mod driver_silence;
@@ -12,4 +13,5 @@ pub(crate) mod interface_watch;
 mod kernel_words;
 pub(crate) mod session;
 pub(crate) mod signals;
+pub(crate) mod time_watch;
 pub(crate) mod xsk_reader;

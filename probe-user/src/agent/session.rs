@@ -1,25 +1,26 @@
 //! One live session: engine, attachments and tracker, from attach to the final drain.
 
+mod interfaces;
+
 use std::{
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use probe_ebpf::frame_snapshot::OUTGOING;
-
 #[cfg(feature = "trace")]
 use crate::source::live::trace::Trace;
 use crate::{
     agent::{
-        clock::{Clock, monotonic_ns},
+        clock::{Clock, monotonic_ns, wall_ns},
         confinement, detach,
         drain_interval::DrainInterval,
-        driver_silence::{Finding, Silence},
+        driver_silence::Silence,
         feed::{Feed, SharedFeed},
         host_view,
         interface_counters::InterfaceMeters,
         kernel_words,
+        time_watch::{TimeCounts, TimeWatch},
         xsk_reader::{FrameReader, Sockets},
     },
     error::RunError,
@@ -43,7 +44,6 @@ use crate::{
             host_traffic,
             kernel_features::{Feature, KernelFeatures},
             link_layer::LinkLayer,
-            netdev::LinkCounters,
             privilege::Capability,
             services::Services,
             snapshots::{Snapshots, Taken},
@@ -59,6 +59,8 @@ use crate::{
 pub(crate) struct Session {
     engine: Engine,
     attachments: Vec<Attachment>,
+    /// By place among the attachments: every index that the interface has had.
+    indices: Vec<Vec<u32>>,
     host: Option<HostTap>,
     #[cfg(feature = "trace")]
     trace: Option<Trace>,
@@ -74,6 +76,7 @@ pub(crate) struct Session {
     /// Counters of the interfaces when watching began.
     meters: InterfaceMeters,
     silence: Silence,
+    time: TimeWatch,
     renewals: u32,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(crate) started_ns: u64,
@@ -85,9 +88,6 @@ pub(crate) struct Session {
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 /// Snapshots of frames wait so long between two drains: other CPUs' programs may still have earlier ones in hand.
 const ON_THE_WAY_NS: u64 = 2_000_000;
-
-/// Attaching anew resets the link with some drivers: what does not help three times will not help.
-const MOST_RENEWALS: u32 = 3;
 
 /// Said once, where nobody asked for it.
 const SINGLE_BUFFER: &str = "rstprobe: multi-buffer XDP needs Linux 5.18: loaded the single-buffer program; native mode up \
@@ -157,7 +157,7 @@ impl Session {
         let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
         let evidence = plan.evidence.as_ref().map(|plan| Opened::new(plan, interfaces(&attachments, &modes)));
         let evidence = evidence.transpose()?;
-        confinement::enter(policy, &mut engine, host.as_ref(), plan.evidence.as_ref())?;
+        confinement::enter(policy, &mut engine, host.as_ref(), plan.evidence.as_ref(), plan.promiscuous)?;
         let evidence = evidence.map(Opened::start).transpose()?;
         let mut feed = Feed::new(tracker, basis, evidence);
         feed.kept = plan.keeps_segments.then(KeptSegments::default);
@@ -166,6 +166,7 @@ impl Session {
         engine.arm(true);
         Ok(Self {
             engine,
+            indices: attachments.iter().map(|one| vec![one.device.index]).collect(),
             attachments,
             host,
             #[cfg(feature = "trace")]
@@ -181,6 +182,7 @@ impl Session {
             last_drain: Instant::now(),
             meters,
             silence: Silence::new(),
+            time: TimeWatch::begin(monotonic_ns(), clock.offset_ns),
             renewals: 0,
             started_ns: clock.unix_ns(),
             is_one_way,
@@ -203,7 +205,9 @@ impl Session {
     /// # Errors
     /// The kernel refused the flip.
     pub(crate) fn tick(&mut self) -> Result<(), RunError> {
-        self.engine.tick(monotonic_ns());
+        let now_ns = monotonic_ns();
+        self.engine.tick(now_ns);
+        self.look_at_time(now_ns);
         #[cfg(feature = "trace")]
         self.tell_trace();
         if self.snapshots.is_some() {
@@ -229,32 +233,12 @@ impl Session {
         Ok(())
     }
 
-    /// Frames that the programs were called for on their way in: where it is watched, what this host sends is counted apart.
-    fn received_frames(&self) -> u64 {
-        if self.host.is_none() {
-            return self.accounting.frames;
-        }
-        let indices = self.attachments.iter().map(|one| one.device.index);
-        let queues = indices.flat_map(|index| self.queues(index));
-        queues.filter(|queue| queue.queue.is_some()).map(|queue| queue.frames).sum()
-    }
-
-    /// Says when the programs are given nothing of what the interfaces receive, and attaches them anew.
-    fn look_for_silence(&mut self, counters: &[Option<LinkCounters>]) {
-        let Finding::Silent(packets) = self.silence.compare(counters, self.received_frames()) else { return };
-        if self.renewals >= MOST_RENEWALS {
-            return;
-        }
-        self.renewals += 1;
-        let names: Vec<_> = self.attachments.iter().map(|one| one.device.name.as_str()).collect();
-        let names = names.join(", ");
-        output::say(&format!(
-            "rstprobe: {names}: {packets} packets were received, and the driver handed the program none; attaching it anew"
-        ));
-        for attachment in &mut self.attachments {
-            if let Err(error) = attachment.renew(&mut self.engine) {
-                output::say(&format!("rstprobe: {error}; start rstprobe again, or use --mode generic"));
-            }
+    /// Says that this process did not run, or that the clock was set.
+    fn look_at_time(&mut self, now_ns: u64) {
+        let stalled = self.time.tick(now_ns);
+        let set = if self.time.is_due(now_ns) { self.time.compare(monotonic_ns(), wall_ns()) } else { None };
+        for line in stalled.into_iter().chain(set) {
+            output::say(&line);
         }
     }
 
@@ -312,17 +296,6 @@ impl Session {
         }
     }
 
-    /// What came in at each queue of an interface, and what went out, if that is counted.
-    fn queues(&self, interface: u32) -> Vec<QueueUse> {
-        let counted = self.engine.queues().into_iter().flat_map(|queues| queues.of(interface));
-        counted
-            .map(|(queue, count)| {
-                let queue = (queue != OUTGOING).then_some(queue);
-                QueueUse { queue, frames: count.frames, bytes: count.bytes }
-            })
-            .collect()
-    }
-
     /// Connections that ended since the last call.
     pub(crate) fn take_closed(&mut self) -> Vec<Connection> {
         self.feed.lock().take_closed()
@@ -347,7 +320,6 @@ impl Session {
         // All legs end as one; then one drain reads everything there is.
         self.detach_egress();
         let received = self.meters.since(&self.attachments);
-        let indices: Vec<u32> = self.attachments.iter().map(|one| one.device.index).collect();
         self.attachments.clear();
         #[cfg(feature = "trace")]
         self.tell_trace();
@@ -360,7 +332,7 @@ impl Session {
         // Those that the last drain left waiting get no other.
         let ended_ns = self.clock.unix_ns();
         self.join_host(tracker, ended_ns, true);
-        let queues = indices.into_iter().map(|index| self.queues(index)).collect();
+        let queues = self.indices.iter().map(|indices| interfaces::queues(&self.engine, indices)).collect();
         tracker.finish(ended_ns);
         let stats = tracker.stats();
         feed.begin_last();
@@ -379,6 +351,7 @@ impl Session {
             resets_lost,
             host_events_lost,
             unseen: self.silence.unseen(),
+            time: self.time.counts(),
             rest,
             accounting: self.accounting,
             services: self.engine.services().cloned().unwrap_or_default(),
@@ -390,14 +363,17 @@ impl Session {
 
 /// The interfaces as evidence names them.
 fn interfaces(attachments: &[Attachment], modes: &[&str]) -> Vec<Interface> {
-    let of = |(attachment, mode): (&Attachment, &&str)| Interface {
+    attachments.iter().zip(modes).map(|(attachment, mode)| interface(attachment, mode)).collect()
+}
+
+fn interface(attachment: &Attachment, mode: &str) -> Interface {
+    Interface {
         index: attachment.device.index,
         name: attachment.device.name.clone(),
         description: format!("{}, {mode}", attachment.device.driver),
         // LINKTYPE_RAW, LINKTYPE_ETHERNET.
         link_type: if attachment.device.link_layer == LinkLayer::Ip { 101 } else { 1 },
-    };
-    attachments.iter().zip(modes).map(of).collect()
+    }
 }
 
 fn host_tap(
@@ -483,6 +459,8 @@ pub(crate) struct Closed {
     pub(crate) host_events_lost: u64,
     /// Packets that the interfaces received while the programs were given none.
     pub(crate) unseen: u64,
+    /// When this process did not run, and the clock was set.
+    pub(crate) time: TimeCounts,
     /// When watching ended, nanoseconds since the Unix epoch.
     pub(crate) ended_ns: u64,
 }

@@ -27,6 +27,7 @@ pub(crate) fn connection(server: &str, opening: Opening, closing: Closing, orig:
         idle_gap_ns: None,
         stage: None,
         answered_after_ns: None,
+        unwatched_ns: 0,
         written: Written::Closed,
         basis: Basis::AllSegments,
         labels: crate::record::Labels::default(),

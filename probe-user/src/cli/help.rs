@@ -3,13 +3,13 @@
 use clap::{Command, CommandFactory as _, builder::StyledStr};
 
 use super::Cli;
-use crate::filter;
+use crate::{filter, report::counter_meaning};
 
-/// A topic: its name, one line on it, and its text; that of filters is made from the table of fields.
+/// A topic: its name, one line on it, and its text; those of filters and counters are made from their tables.
 type Topic = (&'static str, &'static str, Option<&'static str>);
 
 /// All topics, in the order in which they are listed.
-const TOPICS: [Topic; 10] = [
+const TOPICS: [Topic; 11] = [
     ("filter", "the language of --filter, --evidence-filter and --having, and every field", None),
     (
         "query",
@@ -22,6 +22,7 @@ const TOPICS: [Topic; 10] = [
     ("capture", "reading captures: formats, encapsulations, checksums, timers", Some(include_str!("help/capture.txt"))),
     ("confidence", "how sure a verdict is, and how often each was right", Some(include_str!("help/confidence.txt"))),
     ("limits", "what is not seen, estimated or only counted", Some(include_str!("help/limits.txt"))),
+    ("counters", "what is not, or not fully, in connections: every counter and its meaning", None),
     ("sandbox", "what is given up before anything is read: --sandbox", Some(include_str!("help/sandbox.txt"))),
     ("live", "watching interfaces: modes, depth, datapath, hosts, floods", Some(include_str!("help/live.txt"))),
 ];
@@ -29,7 +30,11 @@ const TOPICS: [Topic; 10] = [
 /// The text of a topic, or the options of a command; `None` where there is neither.
 pub fn on(topic: &str) -> Option<String> {
     let known = TOPICS.iter().find(|(name, ..)| *name == topic);
-    let of_topic = known.map(|(.., text)| text.map_or_else(filter_help, |text| text.trim_end().to_owned()) + "\n");
+    let of_topic = known.map(|(name, _, text)| match text {
+        Some(text) => text.trim_end().to_owned() + "\n",
+        None if *name == "counters" => counter_meaning::page(),
+        None => filter_help() + "\n",
+    });
     of_topic.or_else(|| options(topic).map(|text| text.to_string()))
 }
 
@@ -114,7 +119,8 @@ mod tests {
     fn topics_are_short_and_found_and_words_that_are_none_are_not() {
         for (name, ..) in TOPICS {
             let text = on(name).expect("a topic");
-            assert!(name == "filter" || text.lines().count() <= 60, "{name}: {} lines", text.lines().count());
+            let is_list = matches!(name, "filter" | "counters");
+            assert!(is_list || text.lines().count() <= 60, "{name}: {} lines", text.lines().count());
             assert!(
                 name == "filter" || text.lines().all(|line| line.chars().count() <= 140 && line.trim_end() == line),
                 "{name}"

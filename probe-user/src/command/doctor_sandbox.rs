@@ -32,7 +32,7 @@ pub(super) fn facts(engine: Option<&mut Engine>) -> Vec<(&'static str, String)> 
 fn watching(engine: Option<&mut Engine>) -> String {
     let Some(engine) = engine else { return "unknown: the kernel program cannot be loaded (see above)".to_owned() };
     let by_filter = KernelFeatures::of_this_kernel().lacks(Feature::Tcx);
-    let kept: Vec<_> = confinement::kept(engine, by_filter)
+    let kept: Vec<_> = confinement::kept(engine, by_filter, false)
         .into_iter()
         .map(|(capability, why)| {
             let only = if capability == caps::Capability::CAP_NET_ADMIN { " with --host" } else { "" };

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     agent::{
+        descriptors,
         feed::SharedFeed,
         interface_watch::Interfaces,
         session::{Session, TICK},
@@ -40,6 +41,7 @@ use crate::{
 /// # Errors
 /// What prevents watching or printing; that no connection is meant.
 pub(super) fn explain(plan: &ExplainLivePlan, policy: Policy) -> Result<(), RunError> {
+    descriptors::ensure()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     runtime.block_on(watch(plan, policy))
 }
@@ -53,7 +55,7 @@ async fn watch(plan: &ExplainLivePlan, policy: Policy) -> Result<(), RunError> {
     let mut session = Session::open(&plan.live, zones, policy)?;
     let feed = session.feed();
     let mut window = live_losses::window(&plan.live, &session);
-    let mut interfaces = Interfaces::new(session.attachments());
+    let mut interfaces = Interfaces::new(session.attachments(), session.now_ns());
     let time = humantime::format_duration(plan.duration);
     output::say(&format!("rstprobe: attached to {}; watching for {time}", plan.live.interfaces.join(", ")));
     let mut search = match &plan.which {
@@ -69,10 +71,11 @@ async fn watch(plan: &ExplainLivePlan, policy: Policy) -> Result<(), RunError> {
             () = signals.end() => break,
             _ = ticks.tick() => {}
         }
-        outcome = session.tick().and_then(|()| interfaces.look());
+        outcome = session.tick().and_then(|()| interfaces.look(&mut session));
         take(&feed, &mut search, &mut whole, session.take_closed());
     }
     session.detach_egress();
+    interfaces.look_last(&mut session);
     signals::end_at_once_on_the_next();
     let mut closed = session.close();
     take(&feed, &mut search, &mut whole, std::mem::take(&mut closed.rest));
@@ -80,8 +83,10 @@ async fn watch(plan: &ExplainLivePlan, policy: Policy) -> Result<(), RunError> {
     if refused > 0 {
         output::say(&format!("rstprobe: {refused} segments found no room; ladders may lack some of theirs"));
     }
-    live_losses::complete(&mut window, &mut closed);
-    let told = live_losses::told(&mut closed, interfaces.gone());
+    let gone = interfaces.gone();
+    let gaps = interfaces.into_gaps(closed.ended_ns);
+    live_losses::complete(&mut window, &mut closed, gaps);
+    let told = live_losses::told(&mut closed, gone, &window);
     let explained = explain_found(plan, search.finish());
     let said = say_losses(plan.format, whole, &told, window, &closed.stats);
     outcome.and(closed.drained).and(explained).and(said)?;

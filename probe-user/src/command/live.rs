@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     agent::{
+        descriptors,
         interface_watch::Interfaces,
         session::{Closed, Session, TICK},
         signals,
@@ -30,6 +31,7 @@ use crate::{plan::WatchPlan, report::Window, sandbox::Policy, source::Domain};
 /// # Errors
 /// What prevents watching or printing.
 pub(crate) fn watch(plan: &WatchPlan, policy: Policy) -> Result<(), RunError> {
+    descriptors::ensure()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
     runtime.block_on(watch_async(plan, policy))
 }
@@ -46,7 +48,7 @@ async fn watch_async(plan: &WatchPlan, policy: Policy) -> Result<(), RunError> {
     // A thread, and so within what the session has left itself.
     view.print_by(Stdout::Queued(Writer::start()?));
     let window = live_losses::window(&plan.live, &session);
-    let mut interfaces = Interfaces::new(session.attachments());
+    let mut interfaces = Interfaces::new(session.attachments(), session.now_ns());
     announce(plan, &session);
     let mut outcome = view.begin(session.started_ns);
     let started = Instant::now();
@@ -57,10 +59,14 @@ async fn watch_async(plan: &WatchPlan, policy: Policy) -> Result<(), RunError> {
             () = signals.end() => break,
             _ = ticks.tick() => {}
         }
-        outcome = session.tick().and_then(|()| view.take(&mut session.take_closed())).and_then(|()| interfaces.look());
+        outcome = session
+            .tick()
+            .and_then(|()| view.take(&mut session.take_closed()))
+            .and_then(|()| interfaces.look(&mut session));
         view.progress(started.elapsed(), "");
     }
     session.detach_egress();
+    interfaces.look_last(&mut session);
     // From here on a signal is a second one, or there is nothing more to interrupt but the printing.
     signals::end_at_once_on_the_next();
     // Whatever happened, what was measured is drained and printed; a reader that has gone wants none of it.
@@ -68,15 +74,17 @@ async fn watch_async(plan: &WatchPlan, policy: Policy) -> Result<(), RunError> {
     view.end_progress();
     match outcome {
         Err(RunError::BrokenPipe) if plan.view.json_out.is_none() => Err(RunError::BrokenPipe),
-        outcome => finish(view, window, closed, interfaces.gone()).and(outcome),
+        outcome => finish(view, window, closed, interfaces).and(outcome),
     }
 }
 
 /// Prints, whatever goes wrong; then tells the first thing that did.
-fn finish(mut view: View, mut window: Window, mut closed: Closed, gone: u64) -> Result<(), RunError> {
+fn finish(mut view: View, mut window: Window, mut closed: Closed, interfaces: Interfaces) -> Result<(), RunError> {
     let taken = view.take_last(std::mem::take(&mut closed.rest));
-    live_losses::complete(&mut window, &mut closed);
-    let Told { losses, books, flood, difference } = live_losses::told(&mut closed, gone);
+    let gone = interfaces.gone();
+    let gaps = interfaces.into_gaps(closed.ended_ns);
+    live_losses::complete(&mut window, &mut closed, gaps);
+    let Told { losses, books, flood, difference } = live_losses::told(&mut closed, gone, &window);
     let printed = view.finish(window, losses, books, flood, &closed.stats);
     closed.drained.and(taken).and(printed)?;
     match difference {

@@ -4,7 +4,7 @@ use crate::{
     agent::session::{Closed, Session},
     output::{counters, counters::Unseen},
     plan::LivePlan,
-    report::{InterfaceUse, Loss, Window, flood::Flood},
+    report::{Gap, InterfaceUse, Loss, Window, flood::Flood},
     source::live::engine::{Action, Depth},
 };
 
@@ -18,18 +18,26 @@ pub(super) struct Told {
     pub(super) difference: u64,
 }
 
-/// What a session that has ended has counted; `gone` interfaces went away meanwhile.
-pub(super) fn told(closed: &mut Closed, gone: u64) -> Told {
+/// What a session that has ended has counted; `gone` interfaces went away meanwhile, and did not come back.
+pub(super) fn told(closed: &mut Closed, gone: u64, window: &Window) -> Told {
+    let gaps = || window.interfaces.iter().flat_map(|interface| &interface.gaps);
     let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
     let unseen = Unseen {
         resets_lost: closed.resets_lost,
         host_events_lost: closed.host_events_lost,
         interfaces_gone: gone,
+        gaps: gaps().count() as u64,
+        gaps_ns: gaps().map(|gap| gap.until_ns.saturating_sub(gap.from_ns)).sum(),
         missed_by_nic: missed,
         not_given: closed.unseen,
     };
     let mut losses = counters::live(&closed.accounting, &closed.stats, &unseen);
     let mut books = counters::live_accounting(&closed.accounting, &closed.stats);
+    books.extend([
+        ("agent.stalls", closed.time.stalls),
+        ("agent.stalled_ms", closed.time.stalled_ns / 1_000_000),
+        ("clock.steps", closed.time.clock_steps),
+    ]);
     let xsk = closed.xsk.take().unwrap_or_default();
     if xsk.redirected > 0 {
         losses.extend(counters::sockets(&xsk));
@@ -51,6 +59,7 @@ pub(super) fn window(plan: &LivePlan, session: &Session) -> Window {
         driver: attachment.device.driver.clone(),
         received: None,
         queues: Vec::new(),
+        gaps: Vec::new(),
     });
     Window {
         start_ns: session.started_ns,
@@ -71,8 +80,11 @@ pub(super) fn window(plan: &LivePlan, session: &Session) -> Window {
     }
 }
 
-/// Adds what is known of it when watching has ended.
-pub(super) fn complete(window: &mut Window, closed: &mut Closed) {
+/// Adds what is known of it when watching has ended; `gaps` in which each interface was away.
+pub(super) fn complete(window: &mut Window, closed: &mut Closed, gaps: Vec<Vec<Gap>>) {
+    for (interface, gaps) in window.interfaces.iter_mut().zip(gaps) {
+        interface.gaps = gaps;
+    }
     window.end_ns = closed.ended_ns;
     for (interface, received) in window.interfaces.iter_mut().zip(&closed.received) {
         interface.received.clone_from(received);

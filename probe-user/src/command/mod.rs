@@ -19,7 +19,7 @@ use std::{path::Path, process::ExitCode};
 use clap::builder::StyledStr;
 
 use crate::{
-    agent::detach,
+    agent::{descriptors, detach},
     cli::{self, Cli, ColorArg, Command, SandboxArg, exit},
     error::RunError,
     output::{self, Colors},
@@ -105,7 +105,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
             if !matches!(error, RunError::BrokenPipe) {
-                output::say(&format!("rstprobe: {error}"));
+                output::say(&descriptors::with_remedy(format!("rstprobe: {error}")));
             }
             ExitCode::from(error.exit_code())
         }

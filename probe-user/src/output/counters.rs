@@ -36,8 +36,11 @@ pub(crate) struct Unseen {
     pub(crate) resets_lost: u64,
     /// Other words of the kernel that found no room.
     pub(crate) host_events_lost: u64,
-    /// Interfaces that went away.
+    /// Interfaces that went away and did not come back.
     pub(crate) interfaces_gone: u64,
+    /// How often one was away, for good or not, and for how long all together.
+    pub(crate) gaps: u64,
+    pub(crate) gaps_ns: u64,
     /// Frames that the NICs lost before the program could see them.
     pub(crate) missed_by_nic: u64,
     /// Packets that the interfaces received while the programs were given none.
@@ -61,6 +64,8 @@ pub(crate) fn live(accounting: &Accounting, stats: &TrackerStats, unseen: &Unsee
         matters("order_lost", accounting.order_lost),
         matters("books.difference", accounting.difference()),
         matters("interfaces.gone", unseen.interfaces_gone),
+        matters("interfaces.gaps", unseen.gaps),
+        matters("interfaces.gaps_ms", unseen.gaps_ns.div_ceil(1_000_000)),
         matters("nic.missed", unseen.missed_by_nic),
         matters("interfaces.not_given", unseen.not_given),
         matters("kernel.resets_lost", unseen.resets_lost),
@@ -268,4 +273,23 @@ pub(crate) fn capture_accounting(
         ("icmp.errors", accounting.icmp_errors),
         ("icmp.unmatched", stats.icmp.unmatched),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::counter_meaning;
+
+    #[test]
+    fn every_counter_of_an_output_has_a_meaning() {
+        let stats = TrackerStats::default();
+        let live = live(&Accounting::default(), &stats, &Unseen::default());
+        let capture = capture(&capture::Accounting::default(), &capture::Reassembled::default(), &stats);
+        let evidence = evidence(&EvidenceAccounting::default());
+        let names = live.iter().chain(&capture).chain(&evidence).map(|loss| loss.name).collect::<Vec<_>>();
+        assert!(names.len() > 60, "{}", names.len());
+        for name in names.into_iter().chain(sockets(&XskAccounting::default()).iter().map(|loss| loss.name)) {
+            assert!(counter_meaning::of(name).is_some(), "no meaning of {name}");
+        }
+    }
 }

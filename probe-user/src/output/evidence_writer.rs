@@ -123,7 +123,9 @@ impl Opened {
         let (sender, orders) = sync_channel(WAITING);
         let unwritten = Arc::new(Unwritten::default());
         let theirs = Arc::clone(&unwritten);
-        let writer = thread::Builder::new().name("evidence".to_owned()).spawn(move || write(files, &orders, &theirs));
+        let named = path.clone();
+        let work = move || write(files, &orders, &theirs, &named);
+        let writer = thread::Builder::new().name("evidence".to_owned()).spawn(work);
         Ok(Evidence {
             collector: Collector::new(interfaces, plan.of, MEMORY),
             piece: Piece::default(),
@@ -211,7 +213,7 @@ fn contents(packets: u64, connections: u64) -> String {
 }
 
 /// The thread: writes until nothing more comes. After an error everything is counted as unwritten.
-fn write(mut files: Files, orders: &Receiver<Order>, unwritten: &Unwritten) -> io::Result<()> {
+fn write(mut files: Files, orders: &Receiver<Order>, unwritten: &Unwritten, path: &str) -> io::Result<()> {
     let mut outcome = Ok(());
     for order in orders {
         let (frames, written) = match order {
@@ -225,6 +227,8 @@ fn write(mut files: Files, orders: &Receiver<Order>, unwritten: &Unwritten) -> i
             Ok(false) => drop(unwritten.frames.fetch_add(frames, Relaxed)),
             Err(error) => {
                 unwritten.frames.fetch_add(frames, Relaxed);
+                // Now, and not when watching ends, which may be in months.
+                output::say(&format!("rstprobe: --evidence {path}: {error}; no more evidence is written from now on"));
                 outcome = Err(error);
             }
         }

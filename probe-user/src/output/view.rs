@@ -242,7 +242,8 @@ impl View {
         let last_ns = until.map_or(window.end_ns, |until| window.end_ns.min(until.saturating_sub(1)));
         let first_ns = since.map_or(window.start_ns, |since| window.start_ns.max(since));
         // Without any frame there is no time to be filled.
-        let missing = if window.start_ns == 0 { None } else { groups.fill_steps(first_ns, last_ns) };
+        let missing =
+            if window.start_ns == 0 { None } else { groups.fill_steps(first_ns, last_ns, &window.unwatched()) };
         if let Some(missing) = missing {
             output::say(&format!(
                 "rstprobe: {missing} steps of time without connections have no row: too many; a longer step (--by time:STEP) has them all"

@@ -1,6 +1,6 @@
 //! Rows of a query: adds connections to their groups in bounded memory, and gives the rows that were asked for.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, ops::Range};
 
 use hashbrown::HashMap;
 
@@ -128,15 +128,19 @@ impl Rows {
     }
 
     /// Gives every step of time from the one of `first_ns` to that of `last_ns` a row, where time is all that is grouped by: a step
-    /// without connections is one, too. How many steps have no row, where that would be too many.
-    pub fn fill_steps(&mut self, first_ns: u64, last_ns: u64) -> Option<u64> {
+    /// without connections is one, too, unless nothing was watched in all of it (`unwatched`). How many steps have no row, where that would be too many.
+    pub fn fill_steps(&mut self, first_ns: u64, last_ns: u64, unwatched: &[Range<u64>]) -> Option<u64> {
         let [By::Time(step_ns)] = self.query.by[..] else { return None };
         let (first, last) = (first_ns / step_ns, last_ns / step_ns);
         let steps = last.checked_sub(first)? + 1;
         if steps > MAX_ROWS as u64 || self.others.is_some() {
             return Some(steps.saturating_sub(self.groups.len() as u64)).filter(|missing| *missing > 0);
         }
-        for step in first..=last {
+        let is_unwatched = |step: &u64| {
+            let (from_ns, until_ns) = (step * step_ns, (step + 1) * step_ns);
+            unwatched.iter().any(|gap| gap.start <= from_ns && until_ns <= gap.end)
+        };
+        for step in (first..=last).filter(|step| !is_unwatched(step)) {
             let key = KeyPart::step(step * step_ns, step_ns);
             if self.groups.len() < 2 * MAX_ROWS && !self.places.contains_key(&[key, KeyPart::Unknown]) {
                 self.places.insert([key, KeyPart::Unknown], self.groups.len() as u32);

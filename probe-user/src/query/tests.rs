@@ -173,7 +173,7 @@ fn steps_without_connections_have_a_row_with_zeros_and_no_rates() {
         for one in &all() {
             rows.add(one);
         }
-        let missing = rows.fill_steps(0, until_s * 1_000_000_000);
+        let missing = rows.fill_steps(0, until_s * 1_000_000_000, &[]);
         (rows.finish(), missing)
     };
     let (found, missing) = filled("time:30s", None, 200);
@@ -189,6 +189,20 @@ fn steps_without_connections_have_a_row_with_zeros_and_no_rates() {
     assert_eq!(filled("time:30s", Some("connections = 0"), 200).0.0.len(), 3);
     assert_eq!(filled("time:30s,cause", None, 200).0.0.len(), 4, "of two keys only what occurred");
     assert_eq!(filled("time:1ms", None, 200).1, Some(200_001 - 4));
+}
+
+#[test]
+fn steps_in_which_nothing_was_watched_have_no_row() {
+    let mut rows = Rows::new(Query::read("time:30s", None, None, 0, &[]).expect("a query"));
+    for one in &all() {
+        rows.add(one);
+    }
+    // What was watched in part is a row, and so is what something was seen in.
+    let seconds = |from: u64, until: u64| from * 1_000_000_000..until * 1_000_000_000;
+    assert_eq!(rows.fill_steps(0, 200_000_000_000, &[seconds(45, 121), seconds(150, 181)]), None);
+    let times = ["00:00", "00:30", "01:00", "02:00", "03:00"].map(|at| format!("1970-01-01T00:{at}Z"));
+    let found = rows.finish();
+    assert_eq!(shown(&found).into_iter().map(|(time, _)| time).collect::<Vec<_>>(), times);
 }
 
 #[test]

@@ -52,6 +52,9 @@ pub struct Connection {
     pub stage: Option<Stage>,
     /// From the first SYN to the first answer to it, SYN-ACK or RST, as seen here; nanoseconds.
     pub answered_after_ns: Option<u64>,
+    /// For how much of its life, its end by a timeout included, an interface that is watched was away, nanoseconds; at most, and
+    /// 0 where none was. What passed meanwhile nobody saw.
+    pub unwatched_ns: u64,
     /// Why the record was written now.
     pub written: Written,
     /// How complete the packet and byte counts are.
@@ -83,10 +86,11 @@ impl Connection {
         self.opening == Opening::Completed
     }
 
-    /// RSTs per second of this connection's life, which counts as one second at least: a single RST after a millisecond is
-    /// no thousand per second. `None` without RST.
+    /// RSTs per second of this connection's life as far as it was watched, which counts as one second at least: a single RST
+    /// after a millisecond is no thousand per second. `None` without RST.
     pub fn rst_per_second(&self) -> Option<f64> {
-        let seconds = (self.duration_ns as f64 / 1e9).max(1.0);
+        let watched_ns = self.duration_ns.saturating_sub(self.unwatched_ns);
+        let seconds = (watched_ns as f64 / 1e9).max(1.0);
         (self.rst_count() > 0).then(|| self.rst_count() as f64 / seconds)
     }
 

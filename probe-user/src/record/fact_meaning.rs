@@ -51,6 +51,7 @@ const NAMES: &[(&str, &str)] = &[
     ("monitor.connections", "connections of this client to this service that kept that time"),
     ("service.closed_by_rst", "connections of this service that this side ended so, although all was answered"),
     ("cause.of_one_alone", "the cause that this connection alone would have been given"),
+    ("unwatched_ms", "for how long of its life a watched interface was away, at most, ms: what passed then nobody saw"),
     ("host.answers_after_ms", "how soon this host answers at the earliest, ms: the refusal came sooner"),
 ];
 

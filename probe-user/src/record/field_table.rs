@@ -252,6 +252,12 @@ pub static FIELDS: &[Field] = &[
         "how long it had been idle when it was reset (from 1s on)",
     )),
     when_seen(of_connection(
+        "unwatched",
+        "unwatched_s",
+        Kind::Number(Unit::Duration, |one| (one.unwatched_ns > 0).then_some(one.unwatched_ns)),
+        "for how long of its life a watched interface was away, at most: what passed then nobody saw",
+    )),
+    when_seen(of_connection(
         "stage",
         "stage",
         words!(Stage, |one| one.stage),

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::{
     cells::{Style, cut},
+    counter_meaning,
     prose::reflowed,
 };
 use crate::{
@@ -45,7 +46,7 @@ pub fn look(id: &str) -> Option<Look> {
 }
 
 /// The same at length, for who asks for it by its id: with how a cause looks, its usual impact, and commands that find it. Of a
-/// fact its meaning and that of each of its values; of a word of `impact` or `confidence` its meaning. `None` where nothing has
+/// fact its meaning and that of each of its values; of a word of `impact` or `confidence` and of a counter its meaning. `None` where nothing has
 /// this id. Prose is broken to fit the terminal, and the ladder's lines are cut.
 pub fn page(id: &str, style: Style) -> Option<String> {
     let cause = Cause::ALL.iter().find(|cause| cause.id() == id);
@@ -65,7 +66,7 @@ pub fn page(id: &str, style: Style) -> Option<String> {
             let more = "\nWhere it is found: `rstprobe read FILE`, at its top; `--all` shows every finding.\n";
             Some(prose(text + more))
         }
-        (_, None) => of_fact(id).or_else(|| of_word(id)).map(prose),
+        (_, None) => of_fact(id).or_else(|| of_word(id)).or_else(|| counter_meaning::explained(id)).map(prose),
     }
 }
 

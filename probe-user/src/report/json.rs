@@ -13,7 +13,7 @@ pub use explanation::{EXPLANATION_SCHEMA, explanation_document};
 pub use line::{CONNECTION_SCHEMA, append_connection_line};
 
 use super::{
-    Snapshot, Window,
+    Gap, Snapshot, Window,
     findings::{self, FindingJson},
     flood::FloodJson,
     interface_counters::{QueueJson, ReceivedJson},
@@ -122,6 +122,21 @@ struct InterfaceJson<'a> {
     received: Option<ReceivedJson>,
     /// What the program counted by queue; empty when there is but one.
     queues: Vec<QueueJson>,
+    /// When it was away and nothing was seen there; empty when it was watched all the time.
+    gaps: Vec<GapJson>,
+}
+
+#[derive(Serialize)]
+struct GapJson {
+    start: String,
+    end: String,
+    seconds: f64,
+}
+
+impl From<&Gap> for GapJson {
+    fn from(gap: &Gap) -> Self {
+        Self { start: text::timestamp(gap.from_ns), end: text::timestamp(gap.until_ns), seconds: gap.seconds() }
+    }
 }
 
 #[derive(Serialize)]
@@ -146,6 +161,7 @@ impl<'a> From<&'a Window> for WindowJson<'a> {
             driver: &i.driver,
             received: i.received.as_ref().map(Into::into),
             queues: i.queues.iter().map(Into::into).collect(),
+            gaps: i.gaps.iter().map(Into::into).collect(),
         };
         Self {
             start: text::timestamp(window.start_ns),

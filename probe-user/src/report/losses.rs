@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Loss, Window, flood, interface_counters, quality::Quality};
+use super::{Loss, Window, flood, interface_counters, quality::Quality, text};
 use crate::printable;
 
 /// Frames of long connections that evidence does without.
@@ -46,7 +46,11 @@ pub fn loss_statement(losses: &[Loss], window: &Window, quality: &Quality) -> St
             unseen.join("; ")
         )),
         (false, is_all_seen) => {
-            line(format_args!("\nNot (fully) in the connections above: {}", list(&matter)));
+            line(format_args!(
+                "\nNot (fully) in the connections above: {} (`rstprobe explain {}` says what that is)",
+                list(&matter),
+                matter[0].name
+            ));
             if !is_all_seen {
                 line(format_args!("Nor was all seen: {}.", unseen.join("; ")));
             }
@@ -89,6 +93,13 @@ fn unseen(window: &Window, quality: &Quality, has_unreadable: bool) -> Vec<Strin
     }
     if window.is_one_way {
         why.push("what this host sent was not watched".to_owned());
+    }
+    for interface in window.interfaces.iter().filter(|interface| !interface.gaps.is_empty()) {
+        let name = printable::escaped(&interface.name);
+        let seconds: f64 = interface.gaps.iter().map(|gap| gap.seconds()).sum();
+        let times = if interface.gaps.len() == 1 { String::new() } else { format!(", {} times", interface.gaps.len()) };
+        let first = text::timestamp(interface.gaps[0].from_ns);
+        why.push(format!("{name} was away and not watched for {seconds:.1} s at most, from {first} on{times}"));
     }
     if quality.whole.one_sided > 0 {
         let connections = quality.whole.one_sided;
@@ -149,7 +160,7 @@ mod tests {
         }
         let both = said(&cut, &half, &[loss("link_unsupported", 10, true)]);
         assert!(
-            both.starts_with("\nNot (fully) in the connections above: link_unsupported 10\nNor was all seen: the"),
+            both.starts_with("\nNot (fully) in the connections above: link_unsupported 10 (`rstprobe explain link_unsupported` says what that is)\nNor was all seen: the"),
             "{both}"
         );
         let shed = Quality { shed: true, ..gapped };

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no terminal. Whoever writes the text says how wide the terminal is and whether it has colours.
 
 mod cells;
+pub mod counter_meaning;
 pub mod explanation;
 pub mod explanation_html;
 pub mod explanation_text;
@@ -25,6 +26,8 @@ mod time_bars;
 pub mod zeek;
 
 pub use interface_counters::{DriverCounters, DriverLoss, QueueUse, Received};
+
+use std::ops::Range;
 
 use crate::{aggregate::Aggregate, record::Connection};
 
@@ -90,6 +93,23 @@ pub struct Window {
     pub has_no_tcp: bool,
 }
 
+impl Window {
+    /// Times in which none of its interfaces was watched: that nothing was seen then is no measurement.
+    pub fn unwatched(&self) -> Vec<Range<u64>> {
+        let mut gaps = self.interfaces.iter().map(|interface| &interface.gaps);
+        let first = gaps.next().cloned().unwrap_or_default();
+        let common: Vec<Gap> = gaps.fold(first, |common, others| {
+            let overlap = |one: &Gap, two: &Gap| Gap {
+                from_ns: one.from_ns.max(two.from_ns),
+                until_ns: one.until_ns.min(two.until_ns),
+            };
+            let pairs = common.iter().flat_map(|one| others.iter().map(move |two| overlap(one, two)));
+            pairs.filter(|gap| gap.from_ns < gap.until_ns).collect()
+        });
+        common.into_iter().map(|gap| gap.from_ns..gap.until_ns).collect()
+    }
+}
+
 /// One interface of a window.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InterfaceUse {
@@ -103,4 +123,48 @@ pub struct InterfaceUse {
     pub received: Option<Received>,
     /// What the program counted by queue; empty when it did not.
     pub queues: Vec<QueueUse>,
+    /// When it was not watched, because it was away: at most.
+    pub gaps: Vec<Gap>,
+}
+
+/// A time in which an interface was not watched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gap {
+    /// When it was last there, nanoseconds since the Unix epoch.
+    pub from_ns: u64,
+    /// When it was attached again, or watching ended.
+    pub until_ns: u64,
+}
+
+impl Gap {
+    /// How long, seconds.
+    pub fn seconds(self) -> f64 {
+        self.until_ns.saturating_sub(self.from_ns) as f64 / 1e9
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unwatched_is_when_no_interface_was_there() {
+        let interface = |gaps: &[(u64, u64)]| InterfaceUse {
+            name: "eth0".to_owned(),
+            mode: "native",
+            driver: String::new(),
+            received: None,
+            queues: Vec::new(),
+            gaps: gaps.iter().map(|&(from_ns, until_ns)| Gap { from_ns, until_ns }).collect(),
+        };
+        let unwatched = |interfaces: &[&[(u64, u64)]]| {
+            let interfaces = interfaces.iter().map(|gaps| interface(gaps)).collect();
+            let gaps = Window { interfaces, ..Window::default() }.unwatched();
+            gaps.into_iter().map(|gap| (gap.start, gap.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(unwatched(&[]), []);
+        assert_eq!(unwatched(&[&[(1, 5), (7, 9)]]), [(1, 5), (7, 9)]);
+        assert_eq!(unwatched(&[&[(1, 5), (7, 9)], &[]]), []);
+        assert_eq!(unwatched(&[&[(1, 5), (7, 9)], &[(3, 8)]]), [(3, 5), (7, 8)]);
+    }
 }

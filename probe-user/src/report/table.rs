@@ -113,7 +113,7 @@ fn headline(snapshot: &Snapshot) -> String {
     let interfaces: Vec<_> = window
         .interfaces
         .iter()
-        .map(|i| format!("{} ({} {})", printable::escaped(&i.name), i.driver, i.mode))
+        .map(|i| format!("{} ({} {}{})", printable::escaped(&i.name), i.driver, i.mode, away(i)))
         .collect();
     out.push_str(&half_seen(snapshot));
     match window.start_ns {
@@ -168,6 +168,12 @@ fn headline(snapshot: &Snapshot) -> String {
         push(out, format_args!("{notice}\n"));
     }
     text
+}
+
+/// How long the interface was not watched, if it was away.
+fn away(interface: &super::InterfaceUse) -> String {
+    let seconds: f64 = interface.gaps.iter().map(|gap| gap.seconds()).sum();
+    if interface.gaps.is_empty() { String::new() } else { format!(", away for {seconds:.1} s") }
 }
 
 /// The first thing to know: that half of it was not seen, and what helps.

@@ -90,7 +90,7 @@ pub fn enter(policy: Policy, needs: &Needs) -> Result<Entered, Lacking> {
     }
     let mut lacks = Vec::new();
     lacks.extend(capabilities::keep_only(&needs.capabilities).err().map(|why| format!("capabilities stay: {why}")));
-    let asks_owners = needs.calls == Calls::Interfaces { asks_owners: true };
+    let asks_owners = matches!(needs.calls, Calls::Interfaces { asks_owners: true, .. });
     lacks.extend(landlock::restrict(&needs.files, asks_owners).err());
     lacks.extend(seccomp::apply(needs.calls, policy.on_violation).err());
     told(policy, lacks)

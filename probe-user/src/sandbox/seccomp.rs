@@ -28,6 +28,8 @@ pub enum Calls {
     Interfaces {
         /// Ask whether other processes live, and take turns with them, by abstract sockets.
         asks_owners: bool,
+        /// Enter promiscuous mode on an interface that comes back.
+        is_promiscuous: bool,
     },
 }
 
@@ -200,12 +202,12 @@ mod tests {
 
     #[test]
     fn interfaces_are_asked_by_netlink_and_nobody_is_spoken_to() {
-        within(Calls::Interfaces { asks_owners: false }, || {
+        within(Calls::Interfaces { asks_owners: false, is_promiscuous: false }, || {
             assert!(netlink_sys::Socket::new(netlink_sys::protocols::NETLINK_ROUTE).is_ok());
             assert!(is_denied(TcpStream::connect("127.0.0.1:9")) && is_denied(UdpSocket::bind("127.0.0.1:0")));
             assert!(is_denied(UnixDatagram::unbound()));
         });
-        within(Calls::Interfaces { asks_owners: true }, || {
+        within(Calls::Interfaces { asks_owners: true, is_promiscuous: false }, || {
             let socket = UnixDatagram::unbound().expect("for one question");
             assert_eq!(socket.connect("/no/such/socket").expect_err("nobody there").kind(), ErrorKind::NotFound);
             assert!(
@@ -242,7 +244,8 @@ mod tests {
     #[test]
     fn a_call_is_allowed_or_denied() {
         let captures = [false, true].map(|writes| Calls::Captures { writes });
-        let interfaces = [false, true].map(|asks_owners| Calls::Interfaces { asks_owners });
+        let interfaces =
+            [false, true].map(|asks_owners| Calls::Interfaces { asks_owners, is_promiscuous: asks_owners });
         for calls in captures.into_iter().chain(interfaces) {
             let listed = calls::of(calls);
             let (allowed, denied) = (allow(&listed).expect("rules"), deny(&listed).expect("rules"));

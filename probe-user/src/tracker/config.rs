@@ -2,7 +2,11 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use crate::{tcp::timers::Timers, tracker::server_ports::LIKELY_SERVER_PORTS, zone::Zones};
+use crate::{
+    tcp::timers::Timers,
+    tracker::{server_ports::LIKELY_SERVER_PORTS, unwatched::Unwatched},
+    zone::Zones,
+};
 
 /// How a [`crate::tracker::Tracker`] works.
 #[derive(Clone, Debug)]
@@ -27,6 +31,8 @@ pub struct TrackerConfig {
     pub drop_reasons: Vec<String>,
     /// Addresses of this host, of whose resets its kernel tells; empty where it does not.
     pub own_addresses: Vec<IpAddr>,
+    /// When not everything was watched.
+    pub unwatched: Unwatched,
     /// Seed of the hash by which connections are found: drawn by the caller, so that nobody can aim for one bucket.
     pub hash_seed: u64,
 }
@@ -43,6 +49,7 @@ impl Default for TrackerConfig {
             kernel_reasons: Vec::new(),
             drop_reasons: Vec::new(),
             own_addresses: Vec::new(),
+            unwatched: Unwatched::default(),
             hash_seed: 0x243f_6a88_85a3_08d3,
         }
     }

@@ -34,6 +34,7 @@ pub(crate) mod timer_wheel;
 pub(crate) mod to_record;
 pub(crate) mod tombstone;
 pub(crate) mod tracking;
+pub(crate) mod unwatched;
 
 pub use crate::tcp::{Arrival, Extra, Header, Timers};
 pub use checksum_offload::OffloadCounts;
@@ -47,6 +48,7 @@ pub use reset_options::ResetOptions;
 pub use server_ports::LIKELY_SERVER_PORTS;
 pub use stats::TrackerStats;
 pub use tracking::{Left, Tracker};
+pub use unwatched::Unwatched;
 
 #[cfg(test)]
 mod tests;

@@ -91,6 +91,8 @@ pub(crate) fn connection(
     }
     let [lost_of_orig, lost_of_resp] = lost;
     let (orig, resp) = (socket(orig), socket(resp));
+    let until_ns = if written == Written::Closed { track.last_ns } else { now };
+    let unwatched_ns = config.unwatched.within(track.start_ns, until_ns);
     let labels = |zones: &Arc<Zones>| zones.labels(orig.ip(), resp, track.key.domain());
     Connection {
         id: track.id,
@@ -112,7 +114,8 @@ pub(crate) fn connection(
         idle_gap_ns: verdict::idle_gap_ns(track, verdict.cause),
         stage: stage(track, opening, from_orig.packets),
         answered_after_ns: answered_after_ns(track),
-        verdict,
+        verdict: if unwatched_ns > 0 { verdict::doubted(verdict, unwatched_ns) } else { verdict },
+        unwatched_ns,
         written,
         basis: track.counting.basis(),
         labels: config.zones.as_ref().map(labels).unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use super::{Case, IDLE_NS, Reset, host_kernel, silence, silence_ns};
 use crate::{
-    record::{Cause, Closing, Fact, Opening, Value},
+    record::{Cause, Closing, Confidence, Fact, Opening, Value, Verdict},
     tcp::{
         close_details::Rst,
         endpoint::{Kind, State},
@@ -246,4 +246,12 @@ fn kind_name(rst: &Rst, is_by_client: bool) -> &'static str {
         (Kind::KeepAlive, true) => "client_keepalive",
         (Kind::KeepAlive, false) => "server_keepalive",
     }
+}
+
+/// The same verdict of a connection that was not watched all its life: what it rests on may not be all there was.
+#[cold]
+pub(crate) fn doubted(mut verdict: Verdict, unwatched_ns: u64) -> Verdict {
+    verdict.confidence = Confidence::Low;
+    verdict.facts.push(Fact { name: "unwatched_ms", value: Value::Milliseconds(unwatched_ns) });
+    verdict
 }

@@ -44,6 +44,7 @@ use crate::tracker::icmp::IcmpReport;
 use crate::tracker::kernel_reports::Said;
 use crate::tracker::process::Process;
 use crate::tracker::reset_options::ResetOptions;
+pub(crate) use facts::doubted;
 use rst_form::Form;
 pub(crate) use unacknowledged::Unacknowledged;
 

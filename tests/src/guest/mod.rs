@@ -6,6 +6,7 @@
 //! * [`privileges`]: as another user with four capabilities; and in the sandbox.
 //! * [`killed`]: nothing stays after `kill -9`.
 //! * [`events`]: MTU, and interfaces that go down, up and away.
+//! * [`faults`]: a clock that is set, and little locked memory.
 //! * [`tun`]: an interface whose frames begin with an IP header.
 //! * [`nics`]: the drivers of emulated network cards.
 //!
@@ -13,6 +14,7 @@
 
 pub mod census;
 pub mod events;
+pub mod faults;
 pub mod init;
 pub mod killed;
 pub mod load;
@@ -68,6 +70,7 @@ pub const CHECKS: &[Check] = &[
     check("kill9", 400, killed::every_mode),
     check("mtu", 300, events::mtu),
     check("events", 180, events::down_up_gone),
+    check("faults", 240, faults::all),
     check("tun", 180, tun::five_connections),
     check("nics", 1500, nics::all),
 ];

@@ -107,7 +107,7 @@ pub fn attaches_anew(namespace: &Namespace, interface: &str) -> io::Result<()> {
         let interfaces = [interface.to_owned()];
         let mut attached = attach::attach(&mut engine, &interfaces, Mode::Native, false).map_err(io::Error::other)?;
         let capabilities = if keeps_bpf() { vec![Capability::CAP_BPF] } else { Vec::new() };
-        let calls = Calls::Interfaces { asks_owners: false };
+        let calls = Calls::Interfaces { asks_owners: false, is_promiscuous: false };
         let needs = Needs { files: Vec::new(), calls, capabilities };
         let _lacking = sandbox::enter(violation::policy(OnViolation::Kill), &needs).map_err(io::Error::other)?;
         engine.wait_for_programs().map_err(io::Error::other)?;
@@ -141,10 +141,15 @@ fn field(probe: &Probe, name: &str) -> io::Result<String> {
     Ok(status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned())
 }
 
-fn start(namespace: &Namespace, words: &[&str]) -> io::Result<Probe> {
+/// Words for setpriv(1).
+pub(super) fn as_user() -> Vec<String> {
     let inherited = format!("--inh-caps={CAPABILITIES}");
     let ambient = format!("--ambient-caps={CAPABILITIES}");
-    let user = ["--reuid", USER, "--regid", USER, "--clear-groups", &inherited, &ambient];
+    ["--reuid", USER, "--regid", USER, "--clear-groups", &inherited, &ambient].map(str::to_owned).into()
+}
+
+fn start(namespace: &Namespace, words: &[&str]) -> io::Result<Probe> {
+    let user = as_user();
     let binary = [OsString::from(probe::binary())];
     let all: Vec<OsString> =
         user.iter().map(OsString::from).chain(binary).chain(words.iter().map(OsString::from)).collect();

@@ -328,14 +328,18 @@ pub(super) fn of(calls: Calls) -> Vec<Call> {
     match calls {
         Calls::Captures { writes: false } => {}
         Calls::Captures { writes: true } => all.extend(always(MAKE_AND_REMOVE)),
-        Calls::Interfaces { asks_owners } => {
+        Calls::Interfaces { asks_owners, is_promiscuous } => {
             all.extend([MAKE_AND_REMOVE, WATCH].into_iter().flat_map(always));
             let netlink = vec![Argument::Is(0, libc::AF_NETLINK as u32)];
             let datagrams = vec![Argument::Is(0, libc::AF_UNIX as u32), Argument::Without(1, 1)];
+            let packets = vec![Argument::Is(0, libc::AF_PACKET as u32)];
+            let further = [(asks_owners, datagrams), (is_promiscuous, packets)];
+            let further = further.into_iter().filter(|(is_needed, _)| *is_needed).map(|(_, family)| family);
+            let sockets = [netlink].into_iter().chain(further).collect();
             let longest = if asks_owners { OWNER_ADDRESS } else { NETLINK_ADDRESS };
             all.extend([
                 with(SYS_bpf, BPF_COMMANDS.map(|command| vec![Argument::Is(0, command)]).into()),
-                with(SYS_socket, if asks_owners { vec![netlink, datagrams] } else { vec![netlink] }),
+                with(SYS_socket, sockets),
                 with(SYS_bind, vec![vec![Argument::AtMost(2, longest)]]),
                 with(SYS_connect, vec![vec![Argument::AtMost(2, longest)]]),
                 with(SYS_sendto, vec![vec![Argument::AtMost(5, NETLINK_ADDRESS)]]),

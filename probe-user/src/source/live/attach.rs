@@ -26,7 +26,8 @@ pub struct Attachment {
     /// How.
     pub mode: Mode,
     link: Option<FdLink>,
-    _promiscuous: Option<Promiscuous>,
+    is_promiscuous: bool,
+    promiscuous: Option<Promiscuous>,
 }
 
 /// Attaches the engine's program to every named interface, or to none.
@@ -69,17 +70,48 @@ pub fn preflight(interfaces: &[String], promiscuous: bool) -> Result<(), LiveErr
     Err(LiveError::Privilege { missing, binary })
 }
 
-fn attach_one(engine: &mut Engine, name: &str, mode: Mode, promiscuous: bool) -> Result<Attachment, LiveError> {
+fn attach_one(engine: &mut Engine, name: &str, mode: Mode, is_promiscuous: bool) -> Result<Attachment, LiveError> {
     let device = Netdev::find(name)?;
-    let link = Some(link(engine, &device, mode)?);
-    let promiscuous = promiscuous
-        .then(|| Promiscuous::enter(device.index))
-        .transpose()
-        .map_err(|source| LiveError::Promiscuous { name: device.name.clone(), source })?;
-    Ok(Attachment { device, mode, link, _promiscuous: promiscuous })
+    let mut attachment = Attachment { device, mode, link: None, is_promiscuous, promiscuous: None };
+    attachment.enter(engine)?;
+    Ok(attachment)
 }
 
 impl Attachment {
+    fn enter(&mut self, engine: &mut Engine) -> Result<(), LiveError> {
+        let link = link(engine, &self.device, self.mode)?;
+        let refused = |source| LiveError::Promiscuous { name: self.device.name.clone(), source };
+        let promiscuous = self.is_promiscuous.then(|| Promiscuous::enter(self.device.index)).transpose();
+        self.promiscuous = promiscuous.map_err(refused)?;
+        self.link = Some(link);
+        Ok(())
+    }
+
+    /// The index of the interface; `None` while nothing is attached.
+    pub fn attached_index(&self) -> Option<u32> {
+        self.link.is_some().then_some(self.device.index)
+    }
+
+    /// Detaches, wherever the interface is by now: in another network namespace the program would go on to count.
+    pub fn release(&mut self) {
+        (self.link, self.promiscuous) = (None, None);
+    }
+
+    /// Attaches to what has that name now, in the way of the first time. Needs CAP_NET_ADMIN and CAP_BPF, and CAP_NET_RAW for
+    /// the promiscuous mode.
+    ///
+    /// # Errors
+    /// It is not there, of another kind, or cannot be attached; nothing is attached then.
+    pub fn attach_again(&mut self, engine: &mut Engine, name: &str) -> Result<(), LiveError> {
+        self.release();
+        let device = Netdev::find(name)?;
+        if !device.link_layer.is_understood() {
+            return Err(LiveError::LinkType { name: device.name, link_layer: device.link_layer });
+        }
+        self.device = device;
+        self.enter(engine)
+    }
+
     /// Detaches the program and attaches it again: drivers set up their receive queues anew for that. Some reset the link.
     ///
     /// # Errors

@@ -74,8 +74,9 @@ const MOST_WAITING: usize = 1 << 14;
 
 /// Attachments to egress and the rings of what the kernel says. Dropping it detaches.
 pub struct HostTap {
-    egress: Vec<EgressLink>,
-    tcx_refused: Option<String>,
+    egress: Egress,
+    /// With the index of the interface of each.
+    links: Vec<(u32, EgressLink)>,
     ring: Option<RingBuf<MapData>>,
     lost: Option<Array<MapData, u64>>,
     /// Reported, while their segments were still in the epoch that nobody had drained.
@@ -100,8 +101,8 @@ impl HostTap {
         with_reasons: bool,
     ) -> Result<Self, LiveError> {
         let mut tap = Self {
-            egress: Vec::new(),
-            tcx_refused: None,
+            egress: Egress::new(hook),
+            links: Vec::new(),
             ring: None,
             lost: None,
             waiting: Vec::new(),
@@ -110,11 +111,9 @@ impl HostTap {
             events_refused: None,
             events_waiting: Vec::new(),
         };
-        let mut egress = Egress::new(hook);
         for device in interfaces {
-            tap.egress.push(egress.attach(classifier(engine, device.link_layer)?, device)?);
+            tap.attach_to(engine, device)?;
         }
-        tap.tcx_refused = egress.tcx_refused().map(ToString::to_string);
         if with_reasons {
             let program: &mut TracePoint = engine.named_program("rstprobe_send_reset")?;
             program.load().map_err(|source| LiveError::Program(Box::new(source)))?;
@@ -135,7 +134,27 @@ impl HostTap {
 
     /// What is sent is seen by a filter, which has to be removed.
     pub fn is_by_filter(&self) -> bool {
-        self.egress.iter().any(EgressLink::is_filter)
+        self.links.iter().any(|(_, link)| link.is_filter())
+    }
+
+    /// Attaches to the egress of one more interface.
+    ///
+    /// # Errors
+    /// It cannot be attached.
+    pub fn attach_to(&mut self, engine: &mut Engine, device: &Netdev) -> Result<(), LiveError> {
+        let link = self.egress.attach(classifier(engine, device.link_layer)?, device)?;
+        self.links.push((device.index, link));
+        Ok(())
+    }
+
+    /// Detaches from the egress of the interface with this index, which may be gone.
+    ///
+    /// # Errors
+    /// The kernel kept something.
+    pub fn detach_from(&mut self, index: u32) -> Result<(), LiveError> {
+        let links = self.links.extract_if(.., |(of, _)| *of == index);
+        let detached: Vec<_> = links.map(|(_, link)| link.detach()).collect();
+        detached.into_iter().collect()
     }
 
     /// The kernel tells the resets that its TCP sends.
@@ -145,7 +164,7 @@ impl HostTap {
 
     /// Why filters on clsact, which are no bpf_links, took the place of tcx links, if they did.
     pub fn tcx_refused(&self) -> Option<&str> {
-        self.tcx_refused.as_deref()
+        self.egress.tcx_refused()
     }
 
     /// Why errors of sockets and dropped segments are not told, if the kernel refused that.
@@ -158,7 +177,7 @@ impl HostTap {
     /// # Errors
     /// The first thing that the kernel kept.
     pub fn detach(&mut self) -> Result<(), LiveError> {
-        let detached: Vec<_> = self.egress.drain(..).map(EgressLink::detach).collect();
+        let detached: Vec<_> = self.links.drain(..).map(|(_, link)| link.detach()).collect();
         detached.into_iter().collect()
     }
 

@@ -95,13 +95,40 @@ pub fn list_without_drivers() -> Result<Vec<Netdev>, LiveError> {
     Ok(devices)
 }
 
-/// Whether the interface with this index is up; `None` when it is gone. Cheap enough to be asked every second.
+/// What may change of an interface while it is watched.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// What it is called now.
+    pub name: String,
+    /// Administratively up.
+    pub up: bool,
+    /// Some XDP program is attached.
+    pub has_program: bool,
+}
+
+/// How the interface with this index is now; `None` when it is gone. Cheap enough to be asked every second.
 ///
 /// # Errors
 /// [`LiveError::Netlink`].
-pub fn is_up(index: u32) -> Result<Option<bool>, LiveError> {
-    let link = link_at(index).map_err(LiveError::Netlink)?;
-    Ok(link.map(|link| link.header.flags.contains(LinkFlags::Up)))
+pub fn seen(index: u32) -> Result<Option<Seen>, LiveError> {
+    let seen = |link: LinkMessage| Seen {
+        name: name_of(&link).unwrap_or_default().to_owned(),
+        up: link.header.flags.contains(LinkFlags::Up),
+        has_program: link.attributes.iter().any(|attribute| {
+            // Without one the kernel says that none is attached.
+            matches!(attribute, LinkAttribute::Xdp(xdp) if xdp.iter().any(|one| matches!(one,
+                LinkXdp::Attached(mode) if *mode != XdpAttached::None)))
+        }),
+    };
+    Ok(link_at(index).map_err(LiveError::Netlink)?.map(seen))
+}
+
+/// Whether there is an interface of that name: as cheap.
+///
+/// # Errors
+/// [`LiveError::Netlink`].
+pub fn is_there(name: &str) -> Result<bool, LiveError> {
+    Ok(link_named(name).map_err(LiveError::Netlink)?.is_some())
 }
 
 /// The name that the interface with this index has now; `None` when it is gone.
