@@ -34,7 +34,7 @@ pub(super) fn enter(
     let needs = Needs {
         files: folder.map(Grant::kept).into_iter().chain(processes).collect(),
         // Before the qdisc is removed, whether its other filters are of somebody who lives.
-        calls: Calls::Interfaces { asks_owners: by_filter, is_promiscuous },
+        calls: Calls::Interfaces { asks_owners: host.is_some(), is_promiscuous },
         capabilities: kept.chain(folder.map(capabilities::to_write_into).unwrap_or_default()).collect(),
     };
     if let Some(lacks) = sandbox::enter(policy, &needs)?.lacks() {

@@ -270,18 +270,23 @@ pub(super) const DANGEROUS: &[i64] = &[
 ];
 
 /// Commands of bpf(2): maps that are there, and links of programs that are loaded; none that makes a map or loads a program.
-const BPF_COMMANDS: [u32; 12] = [
+const BPF_COMMANDS: [u32; 17] = [
     1,  // BPF_MAP_LOOKUP_ELEM
     2,  // BPF_MAP_UPDATE_ELEM
     3,  // BPF_MAP_DELETE_ELEM
     4,  // BPF_MAP_GET_NEXT_KEY
+    11, // BPF_PROG_GET_NEXT_ID
+    13, // BPF_PROG_GET_FD_BY_ID
     15, // BPF_OBJ_GET_INFO_BY_FD
+    16, // BPF_PROG_QUERY
     21, // BPF_MAP_LOOKUP_AND_DELETE_ELEM
     24, // BPF_MAP_LOOKUP_BATCH
     25, // BPF_MAP_LOOKUP_AND_DELETE_BATCH
     26, // BPF_MAP_UPDATE_BATCH
     27, // BPF_MAP_DELETE_BATCH
     28, // BPF_LINK_CREATE
+    30, // BPF_LINK_GET_FD_BY_ID
+    31, // BPF_LINK_GET_NEXT_ID
     34, // BPF_LINK_DETACH
 ];
 
