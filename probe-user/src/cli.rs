@@ -4,6 +4,7 @@ mod capture;
 mod explain;
 pub mod help;
 pub mod report;
+mod sandbox;
 pub mod show;
 mod texts;
 pub mod wrong_source;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use capture::CaptureArgs;
 pub use explain::{ExplainArgs, ExplainFormatArg, ExplainLiveArgs};
 pub use report::{PageArgs, ReportArgs};
+pub use sandbox::SandboxArg;
 use texts::{DETACH, EXAMPLES, EXIT_CODES, READ, RUN, SNAPSHOT};
 
 /// Exit codes, as documented in `--help` and the README.
@@ -50,6 +52,9 @@ pub struct Cli {
     /// Leave out no column of a table, however narrow the terminal
     #[arg(long, global = true, hide_short_help = true)]
     pub wide: bool,
+    /// Confinement while data is read: what this kernel has, all of it or an error, or none (`rstprobe help sandbox`)
+    #[arg(long, global = true, value_enum, default_value_t = SandboxArg::Auto, value_name = "HOW", hide_short_help = true)]
+    pub sandbox: SandboxArg,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -76,7 +81,7 @@ pub enum Command {
     Fields(FieldsArgs),
     /// Say what a cause or a finding means, how it looks and what to check next; without an id, list them
     Explain(ExplainArgs),
-    /// Explain a topic: filter, query, zones, evidence, output, capture, confidence, limits, live; or the options of a command
+    /// Explain a topic: filter, query, zones, evidence, output, capture, confidence, limits, sandbox, live; or the options of a command
     Help(HelpArgs),
     /// The same of interfaces: `explain -i IFACE` is turned into it
     #[command(hide = true, override_usage = "rstprobe explain -i <IFACE> [OPTIONS] [EXPR]")]

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::{
     cli::exit,
     plan::PlanError,
+    sandbox::Lacking,
     source::{capture::CaptureError, live::LiveError},
     zone::ZoneError,
 };
@@ -18,6 +19,9 @@ pub enum RunError {
     /// The live source.
     #[error(transparent)]
     Live(#[from] LiveError),
+    /// The sandbox that is required.
+    #[error(transparent)]
+    Sandbox(#[from] Lacking),
     /// A capture could not be read to its end.
     #[error("{file}: {source}")]
     Capture {
@@ -236,7 +240,7 @@ impl RunError {
                 exit::USAGE
             }
             Self::Live(LiveError::Privilege { .. } | LiveError::Promiscuous { .. }) => exit::PRIVILEGE,
-            Self::Live(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,
+            Self::Live(_) | Self::Sandbox(_) | Self::NotReady(_) | Self::InterfacesGone(_) => exit::UNABLE,
             Self::Capture { .. }
             | Self::EvidenceEnded { .. }
             | Self::LinkTypes(_)

@@ -13,6 +13,7 @@
 //! | [`evidence`] | connection records, filters, frames | clocks, I/O, where frames come from |
 //! | [`report`] | connection records, aggregates | I/O, clocks, the terminal |
 //! | [`printable`] | paths and text | everything else |
+//! | [`sandbox`] | caps, Landlock, seccomp | sources, records, the command line |
 //! | [`cli`], [`plan`] | clap (cli only) | opening anything |
 //! | [`agent`] | sources, the tracker, clocks, signals, threads | parsing, formatting |
 //! | [`output`] | reports, files, stdout and stderr | sources, the command line |
@@ -37,6 +38,7 @@ pub mod printable;
 pub mod query;
 pub mod record;
 pub mod report;
+pub mod sandbox;
 pub mod source;
 pub mod tcp;
 pub mod tracker;

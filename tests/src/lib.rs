@@ -71,6 +71,7 @@ pub mod sys;
 pub mod tcpdump;
 pub mod tier;
 pub mod verdict;
+pub mod violation;
 pub mod wire;
 pub mod wrapped;
 pub mod zoo;

@@ -1,6 +1,7 @@
 //! Agent: the live session, from attach to the final drain, with its clocks, signals and threads.
 
 pub(crate) mod clock;
+pub(crate) mod confinement;
 pub(crate) mod descriptors;
 pub(crate) mod detach;
 pub(crate) mod drain_interval;

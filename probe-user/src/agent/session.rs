@@ -13,7 +13,7 @@ use crate::source::live::trace::Trace;
 use crate::{
     agent::{
         clock::{Clock, monotonic_ns, wall_ns},
-        detach,
+        confinement, detach,
         drain_interval::DrainInterval,
         driver_silence::Silence,
         feed::{Feed, SharedFeed},
@@ -25,7 +25,7 @@ use crate::{
     },
     error::RunError,
     output,
-    output::evidence_writer::{Evidence, EvidenceAccounting},
+    output::evidence_writer::{EvidenceAccounting, Opened},
 };
 use crate::{
     evidence::{Direction, Frame, Interface},
@@ -33,6 +33,7 @@ use crate::{
     plan::{DataPath, LivePlan},
     record::{Basis, Connection},
     report::{QueueUse, Received},
+    sandbox::{self, Policy},
     source::{
         live::{
             LiveError,
@@ -93,11 +94,12 @@ const SINGLE_BUFFER: &str = "rstprobe: multi-buffer XDP needs Linux 5.18: loaded
                              to MTU 3498";
 
 impl Session {
-    /// Loads and attaches.
+    /// Loads and attaches, and gives up what is not needed any more.
     ///
     /// # Errors
     /// What prevents it; nothing stays attached then.
-    pub(crate) fn open(plan: &LivePlan, zones: Arc<Zones>) -> Result<Self, RunError> {
+    pub(crate) fn open(plan: &LivePlan, zones: Arc<Zones>, policy: Policy) -> Result<Self, RunError> {
+        sandbox::check(policy)?;
         // First: what nobody owns must not look like another's program. Who may not, is told so by the next.
         if Capability::NetAdmin.is_held() {
             detach::clear()?;
@@ -153,8 +155,11 @@ impl Session {
         });
         let basis = basis(full, host.is_some());
         let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
-        let evidence = plan.evidence.as_ref().map(|plan| Evidence::open(plan, interfaces(&attachments, &modes)));
-        let mut feed = Feed::new(tracker, basis, evidence.transpose()?);
+        let evidence = plan.evidence.as_ref().map(|plan| Opened::new(plan, interfaces(&attachments, &modes)));
+        let evidence = evidence.transpose()?;
+        confinement::enter(policy, &mut engine, host.as_ref(), plan.evidence.as_ref(), plan.promiscuous)?;
+        let evidence = evidence.map(Opened::start).transpose()?;
+        let mut feed = Feed::new(tracker, basis, evidence);
         feed.kept = plan.keeps_segments.then(KeptSegments::default);
         let feed = Arc::new(SharedFeed::new(feed));
         let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;

@@ -9,7 +9,7 @@ use crate::{filter, report::counter_meaning};
 type Topic = (&'static str, &'static str, Option<&'static str>);
 
 /// All topics, in the order in which they are listed.
-const TOPICS: [Topic; 10] = [
+const TOPICS: [Topic; 11] = [
     ("filter", "the language of --filter, --evidence-filter and --having, and every field", None),
     (
         "query",
@@ -23,6 +23,7 @@ const TOPICS: [Topic; 10] = [
     ("confidence", "how sure a verdict is, and how often each was right", Some(include_str!("help/confidence.txt"))),
     ("limits", "what is not seen, estimated or only counted", Some(include_str!("help/limits.txt"))),
     ("counters", "what is not, or not fully, in connections: every counter and its meaning", None),
+    ("sandbox", "what is given up before anything is read: --sandbox", Some(include_str!("help/sandbox.txt"))),
     ("live", "watching interfaces: modes, depth, datapath, hosts, floods", Some(include_str!("help/live.txt"))),
 ];
 

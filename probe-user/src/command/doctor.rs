@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, fs};
 
+use super::doctor_sandbox;
 use crate::{agent::detach, error::RunError, output};
 use crate::{
     plan::DoctorPlan,
@@ -34,6 +35,10 @@ pub(crate) fn doctor(plan: &DoctorPlan) -> Result<(), RunError> {
     host(&mut report);
     features(&mut report);
     let mut engine = program(&mut report);
+    report.heading("sandbox");
+    for (name, value) in doctor_sandbox::facts(engine.as_mut()) {
+        report.fact(name, &value);
+    }
     for device in &devices {
         interface(&mut report, device, engine.as_ref());
         // What nobody asked about is no obstacle.

@@ -9,15 +9,16 @@ use crate::{
     plan::ExplainPlan,
     record::field_table::FieldRef,
     report::{explanation, prose},
+    sandbox::Policy,
 };
 
 /// Prints the explanation of one id, or the list of all; of a capture that of one connection.
 ///
 /// # Errors
 /// [`RunError::Unexplained`] for an id that is none, and what writing says.
-pub(super) fn explain(args: ExplainArgs) -> Result<(), RunError> {
+pub(super) fn explain(args: ExplainArgs, policy: Policy) -> Result<(), RunError> {
     if !args.read.is_empty() {
-        return explain_connection::explain(&ExplainPlan::try_from(args)?);
+        return explain_connection::explain(&ExplainPlan::try_from(args)?, policy);
     }
     let Some(id) = args.id.as_deref().or(args.cause.as_deref()) else {
         return output::data(&prose::reflowed(&explanation::list(), output::style(0)));

@@ -4,7 +4,11 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use super::{time_order::in_order_of_time, zones};
+use super::{
+    sandboxed::{Outputs, Reading},
+    time_order::in_order_of_time,
+    zones,
+};
 use crate::{
     error::RunError,
     explain::{
@@ -20,9 +24,10 @@ use crate::{
     printable::{self, shell},
     record::Connection,
     report::{explanation_html, explanation_text, json},
+    sandbox::Policy,
     source::{
         Domain,
-        capture::{Accounting, CaptureFile, CommentedFrame, Decoded, Decoder, Header, Remark, Spool},
+        capture::{Accounting, CommentedFrame, Decoded, Decoder, Header, Remark, Spool},
     },
     tracker::{self, Extra, Tracker, TrackerConfig},
     zone::{Observation, Zones},
@@ -37,9 +42,8 @@ const LATE_NS: u64 = 5_000_000_000;
 ///
 /// # Errors
 /// A connection that is not there; a capture that cannot be read to its end, after the explanation has been printed.
-pub(super) fn explain(plan: &ExplainPlan) -> Result<(), RunError> {
-    let plan = &ExplainPlan { files: in_order_of_time(&plan.files), ..plan.clone() };
-    let captures = Captures::open(plan)?;
+pub(super) fn explain(plan: &ExplainPlan, policy: Policy) -> Result<(), RunError> {
+    let captures = Captures::open(plan, policy)?;
     let (found, read) = captures.find(&plan.which);
     say_choice(&found);
     let Found { best: Some((one, ())), .. } = found else {
@@ -105,7 +109,7 @@ struct Seen<'a> {
 }
 
 impl<'a> Captures<'a> {
-    fn open(plan: &'a ExplainPlan) -> Result<Self, RunError> {
+    fn open(plan: &'a ExplainPlan, policy: Policy) -> Result<Self, RunError> {
         let spooled = plan.files.iter().map(|path| match Spool::of(path) {
             Ok(spool) => Ok((path, spool)),
             Err(source) => Err(RunError::Capture { file: printable::path(path), source }),
@@ -115,7 +119,16 @@ impl<'a> Captures<'a> {
         if let Which::Meets(filter) = &plan.which {
             zones::check(filter.as_ref(), &zones)?;
         }
-        Ok(Self { plan: &plan.capture, zones, files: spooled.collect::<Result<_, _>>()? })
+        let files: Vec<(&PathBuf, Spool)> = spooled.collect::<Result<_, _>>()?;
+        // From here on nothing is written but what is printed.
+        let reading =
+            Reading::enter(policy, files.iter().filter_map(|(_, spool)| spool.is_opened_later()), Outputs::default())?;
+        reading.outputs_are_open()?;
+        for (path, spool) in &files {
+            spool.fill().map_err(|source| RunError::Capture { file: printable::path(path), source })?;
+        }
+        let files = in_order_of_time(files, |(path, _)| path.as_path(), |(_, spool)| spool.capture());
+        Ok(Self { plan: &plan.capture, zones, files })
     }
 
     fn tracker(&self) -> Tracker {
@@ -219,7 +232,7 @@ impl<'a> Captures<'a> {
         // `/dev/stdin` of another shell is another capture.
         let is_passing =
             |path: &std::path::Path| ["/dev/stdin", "/dev/fd", "/proc"].iter().any(|kind| path.starts_with(kind));
-        if self.files.iter().any(|(path, spool)| matches!(spool, Spool::Copy(_)) || is_passing(path)) {
+        if self.files.iter().any(|(path, spool)| matches!(spool, Spool::Copy(..)) || is_passing(path)) {
             return Origin::Stream;
         }
         let CapturePlan { words: options, vxlan_ports, .. } = self.plan.clone();
@@ -243,7 +256,7 @@ impl<'a> Captures<'a> {
     ) -> Result<(), RunError> {
         for (file, (path, spool)) in self.files.iter().enumerate() {
             let failed = |source| RunError::Capture { file: printable::path(path), source };
-            let mut capture = CaptureFile::open(&spool.path()).map_err(failed)?;
+            let mut capture = spool.capture().map_err(failed)?;
             let read = loop {
                 let CommentedFrame { frame, comment, part } = match capture.next_with_comment() {
                     Ok(Some(read)) => read,

@@ -32,6 +32,7 @@ use crate::{
     plan::{DataPath, ExplainFormat, ExplainLivePlan, Which},
     record::Connection,
     report::{Window, prose},
+    sandbox::Policy,
     tracker::TrackerStats,
 };
 
@@ -39,19 +40,19 @@ use crate::{
 ///
 /// # Errors
 /// What prevents watching or printing; that no connection is meant.
-pub(super) fn explain(plan: &ExplainLivePlan) -> Result<(), RunError> {
+pub(super) fn explain(plan: &ExplainLivePlan, policy: Policy) -> Result<(), RunError> {
     descriptors::ensure()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
-    runtime.block_on(watch(plan))
+    runtime.block_on(watch(plan, policy))
 }
 
-async fn watch(plan: &ExplainLivePlan) -> Result<(), RunError> {
+async fn watch(plan: &ExplainLivePlan, policy: Policy) -> Result<(), RunError> {
     let zones = zones::load(plan.zones.as_ref(), zones::of_interfaces(&plan.live))?;
     if let Which::Meets(filter) = &plan.which {
         zones::check(filter.as_ref(), &zones)?;
     }
     let mut signals = Signals::listen()?;
-    let mut session = Session::open(&plan.live, zones)?;
+    let mut session = Session::open(&plan.live, zones, policy)?;
     let feed = session.feed();
     let mut window = live_losses::window(&plan.live, &session);
     let mut interfaces = Interfaces::new(session.attachments(), session.now_ns());

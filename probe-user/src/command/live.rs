@@ -24,27 +24,29 @@ use crate::{
         writer::{Stdout, Writer},
     },
 };
-use crate::{plan::WatchPlan, report::Window, source::Domain};
+use crate::{plan::WatchPlan, report::Window, sandbox::Policy, source::Domain};
 
 /// Watches as planned and prints.
 ///
 /// # Errors
 /// What prevents watching or printing.
-pub(crate) fn watch(plan: &WatchPlan) -> Result<(), RunError> {
+pub(crate) fn watch(plan: &WatchPlan, policy: Policy) -> Result<(), RunError> {
     descriptors::ensure()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;
-    runtime.block_on(watch_async(plan))
+    runtime.block_on(watch_async(plan, policy))
 }
 
-async fn watch_async(plan: &WatchPlan) -> Result<(), RunError> {
+async fn watch_async(plan: &WatchPlan, policy: Policy) -> Result<(), RunError> {
     overwriting::refuse_overwriting(&plan.view, plan.live.evidence.as_ref(), &[])?;
     let zones = zones::load(plan.zones.as_ref(), zones::of_interfaces(&plan.live))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
     zones::check(plan.live.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
     // Handlers first: a signal that comes while attaching must not leave before the final drain.
     let mut signals = Signals::listen()?;
-    let mut view = View::open(&plan.view, Stdout::Queued(Writer::start()?))?;
-    let mut session = Session::open(&plan.live, zones)?;
+    let mut view = View::open(&plan.view, Stdout::Direct)?;
+    let mut session = Session::open(&plan.live, zones, policy)?;
+    // A thread, and so within what the session has left itself.
+    view.print_by(Stdout::Queued(Writer::start()?));
     let window = live_losses::window(&plan.live, &session);
     let mut interfaces = Interfaces::new(session.attachments(), session.now_ns());
     announce(plan, &session);

@@ -2,6 +2,7 @@
 
 mod capture_clock;
 mod doctor;
+mod doctor_sandbox;
 mod explain;
 mod explain_connection;
 mod explain_live;
@@ -9,6 +10,7 @@ mod fields;
 mod live;
 mod live_losses;
 mod read;
+mod sandboxed;
 mod time_order;
 mod zones;
 
@@ -18,12 +20,13 @@ use clap::builder::StyledStr;
 
 use crate::{
     agent::{descriptors, detach},
-    cli::{self, Cli, ColorArg, Command, exit},
+    cli::{self, Cli, ColorArg, Command, SandboxArg, exit},
     error::RunError,
     output::{self, Colors},
     plan::{DetachPlan, DoctorPlan, ExplainLivePlan, ReadPlan, WatchPlan},
     printable::shell,
     report::prose,
+    sandbox::{Demand, Policy},
 };
 
 /// Says what was meant by a file in the place of a command.
@@ -65,24 +68,37 @@ fn colors(choice: ColorArg) -> Colors {
     }
 }
 
+fn policy(choice: SandboxArg) -> Policy {
+    Policy::new(match choice {
+        SandboxArg::Auto => Demand::Auto,
+        SandboxArg::Require => Demand::Require,
+        SandboxArg::Off => Demand::Off,
+    })
+}
+
 /// Follows the command line and says how it went.
 pub fn run(cli: Cli) -> ExitCode {
     output::choose(colors(cli.color), cli.wide);
+    let policy = policy(cli.sandbox);
     let result = match cli.command {
         Command::Snapshot(args) => {
-            WatchPlan::try_from(args).map_err(RunError::from).and_then(|plan| live::watch(&plan))
+            WatchPlan::try_from(args).map_err(RunError::from).and_then(|plan| live::watch(&plan, policy))
         }
-        Command::Run(args) => WatchPlan::try_from(args).map_err(RunError::from).and_then(|plan| live::watch(&plan)),
-        Command::Read(args) => ReadPlan::try_from(args).map_err(RunError::from).and_then(|plan| read::read(&plan)),
+        Command::Run(args) => {
+            WatchPlan::try_from(args).map_err(RunError::from).and_then(|plan| live::watch(&plan, policy))
+        }
+        Command::Read(args) => {
+            ReadPlan::try_from(args).map_err(RunError::from).and_then(|plan| read::read(&plan, policy))
+        }
         Command::Doctor(args) => doctor::doctor(&DoctorPlan::from(args)),
         Command::Detach(args) => detach::detach(&DetachPlan::from(args)),
         Command::Help(args) => help(args.topic.as_deref()),
         // Their words have become those of another command.
         Command::Show | Command::Report(_) => Ok(()),
-        Command::Explain(args) => explain::explain(args),
-        Command::ExplainLive(args) => {
-            ExplainLivePlan::try_from(args).map_err(RunError::from).and_then(|plan| explain_live::explain(&plan))
-        }
+        Command::Explain(args) => explain::explain(args, policy),
+        Command::ExplainLive(args) => ExplainLivePlan::try_from(args)
+            .map_err(RunError::from)
+            .and_then(|plan| explain_live::explain(&plan, policy)),
         Command::Fields(args) => fields::fields(&args),
     };
     match result {

@@ -10,14 +10,16 @@ mod threads;
 mod tracking;
 mod with_evidence;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
-    command::{RunError, capture_clock::CaptureClock, time_order::in_order_of_time, zones},
+    command::{
+        RunError,
+        capture_clock::CaptureClock,
+        sandboxed::{Outputs, Reading},
+        time_order::in_order_of_time,
+        zones,
+    },
     output,
     output::{
         capture_evidence::CaptureEvidence, counters, offloaded_checksums as checksums, overwriting, view::View,
@@ -29,8 +31,9 @@ use crate::{
     filter::Filter,
     plan::{Format, Period, PlanError, ReadPlan, TimePoint},
     report::{Loss, Window, flood::Flood},
+    sandbox::Policy,
     source::Domain,
-    source::capture::{CaptureError, CaptureFile, Decoder},
+    source::capture::{CaptureError, CaptureFile, Decoder, Named},
     tracker::{Tracker, TrackerConfig},
     zone::{Observation, Zones},
 };
@@ -42,27 +45,33 @@ use with_evidence::WithEvidence;
 ///
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
-pub(crate) fn read(plan: &ReadPlan) -> Result<(), RunError> {
+pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     overwriting::refuse_overwriting(&plan.view, plan.evidence.as_ref(), &plan.files)?;
     if let Some(expression) = plan.files.iter().find_map(|file| filter_instead(file)) {
         return Err(RunError::Plan(PlanError::FilterAsFile(expression)));
     }
-    let plan = &ReadPlan { files: in_order_of_time(&plan.files), ..plan.clone() };
-    let Some(first) = plan.files.first() else { return Ok(()) };
     let zones = zones::load(plan.zones.as_ref(), observation(plan))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
     zones::check(plan.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
+    let files = Named::all(&plan.files);
+    // Before the sandbox hides the limits of the control group.
+    let on = if threads::is_one_better(plan.threads) { threads::on_one } else { threads::on_three };
+    let outputs = Outputs { view: Some(&plan.view), evidence: plan.evidence.as_ref() };
+    let reading = Reading::enter(policy, files.iter().filter_map(Named::is_opened_later), outputs)?;
+    let files = in_order_of_time(files, Named::path, Named::capture);
+    let Some(first) = files.first() else { return Ok(()) };
     // Before anything is begun that could take the place of something else: a name may be mistyped.
     let capture = open(first)?;
-    let plan = &with_end(plan)?;
+    let plan = &with_end(plan, &files)?;
     let (decoder, tracker) = (decoder(plan), tracker(plan, zones));
     let view = View::open(&plan.view, Stdout::Direct)?;
-    if let Some(evidence) = &plan.evidence {
-        let evidence = CaptureEvidence::open(evidence, &plan.files)?;
-        return read_with_evidence(plan, (decoder, tracker, view), capture, evidence);
+    let evidence = plan.evidence.as_ref().map(|evidence| CaptureEvidence::open(evidence, &plan.files)).transpose()?;
+    // Nothing is decoded, and no other thread started, before.
+    reading.outputs_are_open()?;
+    if let Some(evidence) = evidence {
+        return read_with_evidence(plan, &files, (decoder, tracker, view), capture, evidence.start()?);
     }
-    let on = if threads::is_one_better(plan.threads) { threads::on_one } else { threads::on_three };
-    let read = on(decoder, tracker, view, &plan.files, capture)?;
+    let read = on(decoder, tracker, view, &files, capture)?;
     read.view.end_progress();
     finish(read, Vec::new(), Vec::new())
 }
@@ -76,6 +85,7 @@ fn filter_instead(file: &Path) -> Option<String> {
 /// The same, and packets behind the verdicts are kept.
 fn read_with_evidence(
     plan: &ReadPlan,
+    files: &[Named],
     (decoder, tracker, view): (Decoder, Tracker, View),
     first: CaptureFile,
     evidence: CaptureEvidence,
@@ -84,7 +94,7 @@ fn read_with_evidence(
     let (clock, closed) = (CaptureClock::default(), Vec::new());
     let period = plan.view.period;
     let mut reading = WithEvidence { decoder, tracker, printer, evidence, period, clock, start_ns: 0, closed };
-    let read = reading.read(&plan.files, first);
+    let read = reading.read(files, first);
     if is_broken(&read) {
         // What has been kept until now is written, and that it is not all is said.
         output::say("rstprobe: the reader of standard output closed the pipe; --evidence ends where the output does");
@@ -160,13 +170,13 @@ fn tracker(plan: &ReadPlan, zones: Arc<Zones>) -> Tracker {
 ///
 /// # Errors
 /// A capture that cannot be read twice; a period that is empty.
-fn with_end(plan: &ReadPlan) -> Result<ReadPlan, RunError> {
+fn with_end(plan: &ReadPlan, files: &[Named]) -> Result<ReadPlan, RunError> {
     let mut plan = plan.clone();
     if plan.view.period.needs_end() {
         if let Some(file) = plan.files.iter().find(|file| !file.is_file()) {
             return Err(RunError::Plan(PlanError::NoEnd(printable::path(file))));
         }
-        let [first_ns, last_ns] = span_of(&plan.files)?;
+        let [first_ns, last_ns] = span_of(files)?;
         let [since, until] = plan.view.period.resolved(first_ns, last_ns);
         plan.view.period = Period { since: since.map(TimePoint::At), until: until.map(TimePoint::At) };
     }
@@ -181,10 +191,10 @@ fn with_end(plan: &ReadPlan) -> Result<ReadPlan, RunError> {
 }
 
 /// Times of the first frame and of the latest one; of a capture that cannot be read to its end, of what can be.
-fn span_of(files: &[PathBuf]) -> Result<[u64; 2], RunError> {
+fn span_of(files: &[Named]) -> Result<[u64; 2], RunError> {
     let (mut first_ns, mut last_ns) = (None, 0);
-    for path in files {
-        let mut capture = open(path)?;
+    for named in files {
+        let mut capture = open(named)?;
         // How it ends is said when it is read.
         while let Ok(Some(frame)) = capture.next_frame() {
             first_ns.get_or_insert(frame.time_ns);
@@ -204,8 +214,8 @@ fn asks_labels(plan: &ReadPlan) -> bool {
     plan.view.asks_labels() || plan.evidence.as_ref().is_some_and(|evidence| evidence.of.asks_labels())
 }
 
-fn open(path: &Path) -> Result<CaptureFile, RunError> {
-    CaptureFile::open(path).map_err(|source| unreadable(path, source))
+fn open(named: &Named) -> Result<CaptureFile, RunError> {
+    named.capture().map_err(|source| unreadable(named.path(), source))
 }
 
 fn unreadable(path: &Path, source: CaptureError) -> RunError {

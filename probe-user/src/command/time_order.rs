@@ -4,23 +4,32 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{output, printable, source::capture::CaptureFile};
+use crate::{
+    output, printable,
+    source::capture::{CaptureError, CaptureFile},
+};
 
-/// The files in order of time, said where that is not the order in which they are named. Files with the same first time keep
-/// their order; so do all where one of them can be read once only.
-pub(super) fn in_order_of_time(files: &[PathBuf]) -> Vec<PathBuf> {
-    if files.len() < 2 || !files.iter().all(|file| file.is_file()) {
-        return files.to_vec();
+/// The captures in order of time, said where that is not the order in which they are named. Those with the same first time keep
+/// their order; so do all where one of them can be read once only. Reads of each, and so belongs into the sandbox.
+pub(super) fn in_order_of_time<T>(
+    captures: Vec<T>,
+    path_of: impl Fn(&T) -> &Path,
+    open: impl Fn(&T) -> Result<CaptureFile, CaptureError>,
+) -> Vec<T> {
+    if captures.len() < 2 || !captures.iter().all(|one| path_of(one).is_file()) {
+        return captures;
     }
-    let mut timed: Vec<(u64, &PathBuf)> = Vec::with_capacity(files.len());
-    for file in files {
+    let paths: Vec<PathBuf> = captures.iter().map(|one| path_of(one).to_owned()).collect();
+    let mut before = 0;
+    let timed = captures.into_iter().map(|one| {
         // One without frames, or that cannot be read, stays behind the one before it.
-        let before = timed.last().map_or(0, |(first_ns, _)| *first_ns);
-        timed.push((first_frame_ns(file).unwrap_or(before), file));
-    }
+        before = first_frame_ns(open(&one)).unwrap_or(before);
+        (before, one)
+    });
+    let mut timed: Vec<(u64, T)> = timed.collect();
     timed.sort_by_key(|(first_ns, _)| *first_ns);
-    let ordered: Vec<PathBuf> = timed.into_iter().map(|(_, file)| file.clone()).collect();
-    if let Some((sooner, named)) = ordered.iter().zip(files).find(|(sooner, named)| sooner != named) {
+    let ordered: Vec<T> = timed.into_iter().map(|(_, one)| one).collect();
+    if let Some((sooner, named)) = ordered.iter().map(path_of).zip(&paths).find(|(sooner, named)| sooner != named) {
         output::say(&format!(
             "rstprobe: the captures are read in order of their first packets: {} before {}",
             printable::path(sooner),
@@ -30,8 +39,8 @@ pub(super) fn in_order_of_time(files: &[PathBuf]) -> Vec<PathBuf> {
     ordered
 }
 
-fn first_frame_ns(file: &Path) -> Option<u64> {
-    let mut capture = CaptureFile::open(file).ok()?;
+fn first_frame_ns(capture: Result<CaptureFile, CaptureError>) -> Option<u64> {
+    let mut capture = capture.ok()?;
     let frame = capture.next_frame().ok()??;
     Some(frame.time_ns)
 }
@@ -59,10 +68,12 @@ mod tests {
         };
         let (tenth, second) = (file("cap10", &capture(10)), file("cap2", &capture(2)));
         let (empty, third) = (file("empty", &capture(0)[..24]), file("cap3", &capture(3)));
+        let ordered =
+            |files: &[PathBuf]| in_order_of_time(files.to_vec(), PathBuf::as_path, |path| CaptureFile::open(path));
         let named = [tenth.clone(), second.clone(), empty.clone(), third.clone()];
-        assert_eq!(in_order_of_time(&named), [second.clone(), empty, third, tenth.clone()]);
+        assert_eq!(ordered(&named), [second.clone(), empty, third, tenth.clone()]);
         let passing = [tenth, PathBuf::from("-"), second];
-        assert_eq!(in_order_of_time(&passing), passing);
+        assert_eq!(ordered(&passing), passing);
         fs::remove_dir_all(&folder).expect("removed");
     }
 }

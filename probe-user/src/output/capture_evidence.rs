@@ -9,7 +9,7 @@ use probe_ebpf::layout::{FIN, RST, SYN};
 
 use crate::{
     error::RunError,
-    output::evidence_writer::{Evidence, EvidenceAccounting},
+    output::evidence_writer::{Evidence, EvidenceAccounting, Opened},
     printable,
 };
 use crate::{
@@ -42,15 +42,8 @@ impl CaptureEvidence {
     ///
     /// # Errors
     /// There is nowhere to write to, or it would be over one of `captures`.
-    pub(crate) fn open(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<Self, RunError> {
-        let evidence = Evidence::beside(plan, captures)?;
-        Ok(Self {
-            evidence,
-            interfaces: HashMap::default(),
-            of_others: 0,
-            places: HashMap::default(),
-            capture: PathBuf::new(),
-        })
+    pub(crate) fn open(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<OpenedBeside, RunError> {
+        Opened::beside(plan, captures).map(OpenedBeside)
     }
 
     /// From now on only connections count that start in a period, as those do that are shown.
@@ -119,6 +112,25 @@ impl CaptureEvidence {
         }
         self.places.insert(key, index);
         Some(index)
+    }
+}
+
+/// The first file is open.
+pub(crate) struct OpenedBeside(Opened);
+
+impl OpenedBeside {
+    /// Starts to write.
+    ///
+    /// # Errors
+    /// As [`Opened::start`].
+    pub(crate) fn start(self) -> Result<CaptureEvidence, RunError> {
+        Ok(CaptureEvidence {
+            evidence: self.0.start()?.of_captures(),
+            interfaces: HashMap::default(),
+            of_others: 0,
+            places: HashMap::default(),
+            capture: PathBuf::new(),
+        })
     }
 }
 

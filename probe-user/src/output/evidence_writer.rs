@@ -67,7 +67,7 @@ pub(crate) struct Evidence {
     writer: JoinHandle<io::Result<()>>,
     unwritten: Arc<Unwritten>,
     path: String,
-    /// Nothing is measured any more: what is left waits for the disk.
+    /// Nothing is measured (any more): what comes waits for the disk.
     is_last: bool,
 }
 
@@ -82,23 +82,52 @@ pub(crate) struct EvidenceAccounting {
     pub(crate) snapshots: (u64, u64),
 }
 
-impl Evidence {
-    /// Opens the first file and starts the thread.
+/// The first file is open, and nobody writes to it yet.
+pub(crate) struct Opened {
+    files: Files,
+    interfaces: Vec<Interface>,
+    plan: EvidencePlan,
+    path: String,
+}
+
+impl Opened {
+    /// Opens the first file.
     ///
     /// # Errors
     /// [`RunError::Evidence`] when there is nowhere to write to.
-    pub(crate) fn open(plan: &EvidencePlan, interfaces: Vec<Interface>) -> Result<Self, RunError> {
+    pub(crate) fn new(plan: &EvidencePlan, interfaces: Vec<Interface>) -> Result<Self, RunError> {
         let path = printable::path(&plan.path);
         let files = Files::open(plan, head(&interfaces));
         let files = files.map_err(|source| RunError::Evidence { path: path.clone(), source })?;
+        Ok(Self { files, interfaces, plan: plan.clone(), path })
+    }
+
+    /// As [`Self::new`] for captures, whose interfaces become known while they are read.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and when it would write over one of `captures`.
+    pub(crate) fn beside(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<Self, RunError> {
+        if let Some(capture) = files::overwritten(plan, captures) {
+            let [path, capture] = [&plan.path, capture].map(|path| printable::path(path));
+            return Err(RunError::EvidenceOverCapture { path, capture });
+        }
+        Self::new(plan, Vec::new())
+    }
+
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(crate) fn start(self) -> Result<Evidence, RunError> {
+        let Self { files, interfaces, plan, path } = self;
         let (sender, orders) = sync_channel(WAITING);
         let unwritten = Arc::new(Unwritten::default());
         let theirs = Arc::clone(&unwritten);
         let named = path.clone();
         let work = move || write(files, &orders, &theirs, &named);
         let writer = thread::Builder::new().name("evidence".to_owned()).spawn(work);
-        Ok(Self {
-            collector: Collector::new(interfaces, plan.of.clone(), MEMORY),
+        Ok(Evidence {
+            collector: Collector::new(interfaces, plan.of, MEMORY),
             piece: Piece::default(),
             piece_len: PIECE.min((plan.max_bytes / PIECES) as usize),
             sender,
@@ -108,17 +137,12 @@ impl Evidence {
             is_last: false,
         })
     }
+}
 
-    /// As [`Self::open`] for captures, whose interfaces become known while they are read, and which can wait for the disk.
-    ///
-    /// # Errors
-    /// As [`Self::open`], and when it would write over one of `captures`.
-    pub(crate) fn beside(plan: &EvidencePlan, captures: &[PathBuf]) -> Result<Self, RunError> {
-        if let Some(capture) = files::overwritten(plan, captures) {
-            let [path, capture] = [&plan.path, capture].map(|path| printable::path(path));
-            return Err(RunError::EvidenceOverCapture { path, capture });
-        }
-        Ok(Self { is_last: true, ..Self::open(plan, Vec::new())? })
+impl Evidence {
+    /// What comes waits for the disk from the beginning: captures can.
+    pub(crate) fn of_captures(self) -> Self {
+        Self { is_last: true, ..self }
     }
 
     /// One more interface, before any frame of it.

@@ -36,7 +36,7 @@ pub(crate) fn place(path: &Path) -> Option<Place> {
 }
 
 /// What is written to instead of a symbolic link that leads nowhere yet.
-fn target(path: &Path) -> PathBuf {
+pub(crate) fn target(path: &Path) -> PathBuf {
     match fs::read_link(path) {
         Ok(target) => path.parent().unwrap_or(Path::new("")).join(target),
         Err(_) => path.to_path_buf(),

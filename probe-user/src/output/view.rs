@@ -102,6 +102,11 @@ impl View {
         })
     }
 
+    /// From here on prints there.
+    pub(crate) fn print_by(&mut self, stdout: Stdout) {
+        self.stdout = stdout;
+    }
+
     /// What comes before the first connection; `begin_ns` is the time of the first frame.
     pub(crate) fn begin(&mut self, begin_ns: u64) -> Result<(), RunError> {
         self.period = self.plan.period.resolved(begin_ns, begin_ns);

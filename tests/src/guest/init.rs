@@ -94,6 +94,7 @@ fn one(name: &str, results: &mut File) -> io::Result<()> {
         .env("RSTPROBE_BIN", "/bin/rstprobe")
         .env("RSTPROBE_PATIENCE", "6")
         .env("RSTPROBE_PRIVILEGED", "1")
+        .env("RSTPROBE_SECCOMP", "kill")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()?;

@@ -3,7 +3,7 @@
 //! * [`init`]: the first process of the guest: mounts, modules, checks one after the other, power off.
 //! * [`load`]: every way to load the programs, and what the verifier counted.
 //! * [`traffic`]: scenarios and counts on both legs, in generic mode and through AF_XDP.
-//! * [`privileges`]: as another user with four capabilities.
+//! * [`privileges`]: as another user with four capabilities; and in the sandbox.
 //! * [`killed`]: nothing stays after `kill -9`.
 //! * [`events`]: MTU, and interfaces that go down, up and away.
 //! * [`faults`]: a clock that is set, and little locked memory.
@@ -66,6 +66,7 @@ pub const CHECKS: &[Check] = &[
     check("generic", 180, traffic::generic),
     check("afxdp", 180, traffic::afxdp),
     check("nonroot", 240, privileges::four_capabilities),
+    check("sandbox", 180, privileges::sandbox),
     check("kill9", 400, killed::every_mode),
     check("mtu", 300, events::mtu),
     check("events", 180, events::down_up_gone),

@@ -92,6 +92,23 @@ const ROOMS: &[Room] = &[
         banned: &["std::fs", "aya", "std::net::TcpStream", "std::net::TcpListener", "tokio"],
         keeps: "cli and plan say what is wanted and open nothing",
     },
+    Room {
+        places: &["probe-user/src/sandbox"],
+        banned: &[
+            "crate::agent",
+            "crate::cli",
+            "crate::command",
+            "crate::error",
+            "crate::output",
+            "crate::plan",
+            "crate::record",
+            "crate::source",
+            "crate::tracker",
+            "aya",
+            "clap",
+        ],
+        keeps: "the sandbox knows what a process may do, not what it does",
+    },
     Room { places: &["probe-user/src/plan"], banned: &["clap"], keeps: "the command line ends in cli" },
 ];
 

@@ -47,10 +47,10 @@ const GUESTS: usize = 3;
 /// patches its code as it boots may meet a breakpoint of its own there (seen once: `Oops: int3`).
 const BOOTS: usize = 3;
 /// Checks of the kernel guests, in order; `tests/src/guest` has the same names.
-const CHECKS: [&str; 11] =
-    ["load", "demo", "two-legs", "generic", "afxdp", "nonroot", "kill9", "mtu", "events", "faults", "tun"];
+const CHECKS: [&str; 12] =
+    ["load", "demo", "two-legs", "generic", "afxdp", "nonroot", "sandbox", "kill9", "mtu", "events", "faults", "tun"];
 /// Checks of the tier of `cargo xtask test`, and its kernels.
-const TIER: [&str; 4] = ["load-decisive", "demo", "nonroot", "kill9"];
+const TIER: [&str; 5] = ["load-decisive", "demo", "nonroot", "sandbox", "kill9"];
 const TIER_LINES: [&str; 3] = ["5.10", "6.1", "newest"];
 const NICS: &str = "nics";
 

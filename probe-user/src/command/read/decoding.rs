@@ -4,7 +4,7 @@
 
 #![expect(clippy::inline_always, reason = "what every frame passes through")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{
     batch::{Batch, Between, SEGMENTS, arrival},
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     command::{RunError, capture_clock::CaptureClock},
     source::capture::Take as Offered,
-    source::capture::{CaptureFile, Decoder, Frame, Payload, Took},
+    source::capture::{CaptureFile, Decoder, Frame, Named, Payload, Took},
     tracker::{Arrival, Extra, Header},
 };
 
@@ -49,14 +49,14 @@ impl<T: Take> Decoding<T> {
     ///
     /// # Errors
     /// The first capture that cannot be read to its end, what it had was handed over; or nobody takes any more.
-    pub(super) fn read(&mut self, files: &[PathBuf], first: CaptureFile) -> Result<(), RunError> {
+    pub(super) fn read(&mut self, files: &[Named], first: CaptureFile) -> Result<(), RunError> {
         let mut first = Some(first);
-        for path in files {
+        for named in files {
             let capture = match first.take() {
                 Some(capture) => capture,
-                None => open(path)?,
+                None => open(named)?,
             };
-            self.file(path, capture)?;
+            self.file(named.path(), capture)?;
         }
         Ok(())
     }

@@ -21,7 +21,9 @@ fn refused(words: &[&str]) -> u8 {
         unreachable!("asked for")
     };
     let plan = ReadPlan::try_from(args).expect("valid");
-    read(&plan).expect_err("refused").exit_code()
+    // The thread is in the sandbox from then on.
+    let read = std::thread::spawn(move || read(&plan, Policy::default()).expect_err("refused").exit_code());
+    read.join().expect("no panic")
 }
 
 #[test]

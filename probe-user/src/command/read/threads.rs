@@ -2,7 +2,6 @@
 //! capture, so that the output is that of a single thread.
 
 use std::{
-    path::PathBuf,
     sync::mpsc::{Receiver, SyncSender, channel, sync_channel},
     thread,
 };
@@ -16,7 +15,7 @@ use super::{
 use crate::{
     command::RunError,
     output::view::View,
-    source::capture::{CaptureFile, Decoder},
+    source::capture::{CaptureFile, Decoder, Named},
     tracker::Tracker,
 };
 
@@ -52,7 +51,7 @@ pub(super) fn on_one(
     decoder: Decoder,
     tracker: Tracker,
     view: View,
-    files: &[PathBuf],
+    files: &[Named],
     first: CaptureFile,
 ) -> Result<HasRead, RunError> {
     let printer = Printer::here(Printing::new(view));
@@ -78,7 +77,7 @@ pub(super) fn on_three(
     decoder: Decoder,
     tracker: Tracker,
     view: View,
-    files: &[PathBuf],
+    files: &[Named],
     first: CaptureFile,
 ) -> Result<HasRead, RunError> {
     let (steps_in, steps) = sync_channel(ON_THE_WAY);

@@ -1,6 +1,6 @@
 //! Reading with evidence: frame by frame on one thread, as the frames of each verdict are kept.
 
-use std::{path::Path, path::PathBuf};
+use std::path::Path;
 
 use super::{
     batch::{arrival, hear},
@@ -13,7 +13,7 @@ use crate::{
     output::capture_evidence::CaptureEvidence,
     plan::Period,
     record::Connection,
-    source::capture::{CaptureFile, Decoder, Frame},
+    source::capture::{CaptureFile, Decoder, Frame, Named},
     tracker::Tracker,
 };
 
@@ -42,16 +42,16 @@ impl WithEvidence {
     ///
     /// # Errors
     /// The first capture that cannot be read to its end, or nobody reads the output.
-    pub(super) fn read(&mut self, files: &[PathBuf], first: CaptureFile) -> Result<(), RunError> {
+    pub(super) fn read(&mut self, files: &[Named], first: CaptureFile) -> Result<(), RunError> {
         let mut first = Some(first);
-        for path in files {
+        for named in files {
             let mut capture = match first.take() {
                 Some(capture) => capture,
-                None => open(path)?,
+                None => open(named)?,
             };
             self.clock.begin();
-            let read = self.frames_of(path, &mut capture);
-            for notice in self.clock.notices(path, capture.is_evidence()) {
+            let read = self.frames_of(named.path(), &mut capture);
+            for notice in self.clock.notices(named.path(), capture.is_evidence()) {
                 self.printer.notice(&notice)?;
             }
             read?;

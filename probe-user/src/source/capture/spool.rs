@@ -4,54 +4,70 @@ use std::{
     env,
     fs::{self, File, OpenOptions},
     io,
-    os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process,
+    process, slice,
+    sync::Arc,
 };
 
-use super::CaptureError;
+use super::{CaptureError, CaptureFile, Named, named};
 
 /// A capture that can be read as often as wanted.
 #[derive(Debug)]
 pub enum Spool {
     /// It is an ordinary file.
-    File(PathBuf),
-    /// A copy, which goes with this value.
-    Copy(File),
+    File(Named),
+    /// A copy, which goes with this value, of what is at this path.
+    Copy(Arc<File>, PathBuf),
 }
 
 impl Spool {
-    /// Of a path; `-` is standard input, which is read to its end.
+    /// Of a path; `-` is standard input. Nothing is read before [`Self::fill`].
+    ///
+    /// # Errors
+    /// There is no room for a copy.
+    pub fn of(path: &PathBuf) -> Result<Self, CaptureError> {
+        let is_stdin = path == Path::new("-");
+        // What cannot be opened is no stream, and that is said when it is read.
+        if !is_stdin && fs::metadata(path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir()) {
+            return Ok(Self::File(Named::all(slice::from_ref(path)).remove(0)));
+        }
+        let copy = nameless().map_err(|source| CaptureError::Spool { source })?;
+        Ok(Self::Copy(Arc::new(copy), path.clone()))
+    }
+
+    /// What is still to be opened, when it is filled or read.
+    pub fn is_opened_later(&self) -> Option<&Path> {
+        match self {
+            Self::File(named) => named.is_opened_later(),
+            Self::Copy(_, path) => (path != Path::new("-")).then_some(path),
+        }
+    }
+
+    /// Copies a stream to its end.
     ///
     /// # Errors
     /// When it cannot be opened, read or copied.
-    pub fn of(path: &Path) -> Result<Self, CaptureError> {
-        let is_stdin = path == Path::new("-");
-        if let Some(metadata) = fs::metadata(path).ok().filter(|_| !is_stdin) {
-            if metadata.is_file() {
-                return Ok(Self::File(path.to_owned()));
-            }
-            if metadata.is_dir() {
-                return Err(CaptureError::Open { source: io::ErrorKind::IsADirectory.into() });
-            }
-        }
-        let mut copy = nameless().map_err(|source| CaptureError::Spool { source })?;
-        let copied = if is_stdin {
+    pub fn fill(&self) -> Result<(), CaptureError> {
+        let Self::Copy(copy, path) = self else { return Ok(()) };
+        let mut copy = &**copy;
+        let copied = if path == Path::new("-") {
             io::copy(&mut io::stdin().lock(), &mut copy)
         } else {
             let mut from = File::open(path).map_err(|source| CaptureError::Open { source })?;
             io::copy(&mut from, &mut copy)
         };
-        copied.map_err(|source| CaptureError::Spool { source })?;
-        Ok(Self::Copy(copy))
+        copied.map(drop).map_err(|source| CaptureError::Spool { source })
     }
 
-    /// Where it can be opened from its beginning.
-    pub fn path(&self) -> PathBuf {
+    /// Reads it from its beginning.
+    ///
+    /// # Errors
+    /// When it cannot be opened or does not begin like a capture.
+    pub fn capture(&self) -> Result<CaptureFile, CaptureError> {
         match self {
-            Self::File(path) => path.clone(),
-            // A new description of the same file, which begins at its beginning (proc_pid_fd(5)).
-            Self::Copy(file) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+            Self::File(named) => named.capture(),
+            Self::Copy(copy, _) => named::of_file(copy),
         }
     }
 }
@@ -75,28 +91,27 @@ fn nameless() -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
-
     use super::*;
 
     #[test]
     fn a_copy_is_read_from_its_beginning_each_time() {
-        let mut copy = nameless().expect("a file");
-        copy.write_all(b"twice").expect("written");
-        let spool = Spool::Copy(copy);
+        let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/accept_queue_full.pcap");
+        let spool = Spool::Copy(Arc::new(nameless().expect("a file")), case.clone());
+        assert_eq!(spool.is_opened_later(), Some(case.as_path()));
+        assert!(matches!(spool.capture(), Err(CaptureError::TooShort { len: 0 })), "nothing is read yet");
+        spool.fill().expect("copied");
         for _ in 0..2 {
-            let mut text = String::new();
-            File::open(spool.path()).expect("opened").read_to_string(&mut text).expect("read");
-            assert_eq!(text, "twice");
+            assert!(spool.capture().expect("a capture").next_frame().expect("whole").is_some());
         }
     }
 
     #[test]
     fn an_ordinary_file_is_not_copied() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        assert_eq!(Spool::of(&path).expect("a file").path(), path);
+        assert!(matches!(Spool::of(&path), Ok(Spool::File(file)) if file.path() == path));
         for no_file in ["/no/such/file", env!("CARGO_MANIFEST_DIR")] {
-            assert!(matches!(Spool::of(Path::new(no_file)), Err(CaptureError::Open { .. })), "{no_file}");
+            let spool = Spool::of(&no_file.into()).expect("no copy");
+            assert!(matches!(spool.capture(), Err(CaptureError::Open { .. })), "{no_file}");
         }
     }
 }

@@ -157,6 +157,11 @@ pub(super) struct ClsactFilter {
 }
 
 impl EgressLink {
+    /// It is no link, and stays until it is removed.
+    pub(super) fn is_filter(&self) -> bool {
+        matches!(self, Self::Clsact(_))
+    }
+
     /// Detaches.
     ///
     /// # Errors

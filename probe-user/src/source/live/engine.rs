@@ -242,6 +242,15 @@ impl Engine {
         Ok(self.read_left(left, sink))
     }
 
+    /// Waits until no program is at work any more that was when this was called, as [`Self::drain`] does. It takes what a drain
+    /// takes of privileges.
+    ///
+    /// # Errors
+    /// As [`Self::drain`].
+    pub fn wait_for_programs(&mut self) -> Result<(), LiveError> {
+        self.grace.set(0, &self.grace_inner, 0).map_err(LiveError::map("grace"))
+    }
+
     fn read_left(&mut self, left: u64, sink: &mut impl Sink) -> Accounting {
         let mut order = std::mem::take(&mut self.order);
         let mut flood = self.flood.take();

@@ -73,7 +73,8 @@ fn socket(domain: c_int, kind: c_int) -> io::Result<OwnedFd> {
 }
 
 fn ethtool<T: ?Sized>(interface: &str, request: &mut T) -> io::Result<()> {
-    let socket = socket(libc::AF_INET, libc::SOCK_DGRAM)?;
+    // Any socket does, and one of netlink speaks to nobody but the kernel: the sandbox admits no other.
+    let socket = socket(libc::AF_NETLINK, libc::SOCK_RAW)?;
     let mut name = [0 as libc::c_char; libc::IFNAMSIZ];
     if interface.len() >= name.len() {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
@@ -213,7 +214,7 @@ fn channels(interface: &str) -> io::Result<Channels> {
 /// # Errors
 /// There is none.
 pub(super) fn name_of(index: u32) -> io::Result<String> {
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let socket = rustix::net::socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
     Ok(rustix::net::netdevice::index_to_name(&socket, index)?)
 }
 

@@ -132,6 +132,11 @@ impl HostTap {
         Ok(tap)
     }
 
+    /// What is sent is seen by a filter, which has to be removed.
+    pub fn is_by_filter(&self) -> bool {
+        self.links.iter().any(|(_, link)| link.is_filter())
+    }
+
     /// Attaches to the egress of one more interface.
     ///
     /// # Errors

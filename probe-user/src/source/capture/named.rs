@@ -1,0 +1,124 @@
+//! A capture by its name: opened before anything is read of it, so that it can be read where nothing may be opened any more.
+//!
+//! Only ordinary files are: opening a pipe waits for who writes to it, who may be waiting for the pipe before it to be read.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{CaptureError, CaptureFile};
+
+/// Files that are needed besides captures.
+const OTHERS: u64 = 64;
+
+/// A capture as it was named.
+#[derive(Clone, Debug)]
+pub struct Named {
+    path: PathBuf,
+    file: Option<Arc<File>>,
+}
+
+impl Named {
+    /// Opens those that are files and can be opened; what is wrong with the others is said when they are read.
+    pub fn all(paths: &[PathBuf]) -> Vec<Self> {
+        allow_open(paths.len() as u64 + OTHERS);
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OTHERS);
+        let is_early = |number: usize| (number as u64) < most;
+        paths.iter().enumerate().map(|(number, path)| Self::new(path, is_early(number))).collect()
+    }
+
+    fn new(path: &Path, opens: bool) -> Self {
+        let keeps = |path: &&Path| path.metadata().is_ok_and(|of| of.is_file() || of.is_dir());
+        let path_to_open = Some(path).filter(|path| opens && path.as_os_str() != "-").filter(keeps);
+        let file = path_to_open.and_then(|path| File::open(path).ok()).map(Arc::new);
+        Self { path: path.to_owned(), file }
+    }
+
+    /// As it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where it will be opened when it is read; `None` for one that is open.
+    pub fn is_opened_later(&self) -> Option<&Path> {
+        (self.file.is_none() && self.path.as_os_str() != "-").then_some(&self.path)
+    }
+
+    /// Reads it from its beginning, as often as it is wanted where it is an ordinary file.
+    ///
+    /// # Errors
+    /// When it cannot be opened or does not begin like a capture.
+    pub fn capture(&self) -> Result<CaptureFile, CaptureError> {
+        match &self.file {
+            Some(file) => of_file(file),
+            None => CaptureFile::open(&self.path),
+        }
+    }
+}
+
+/// A capture in a file that is open, from its beginning.
+pub(super) fn of_file(file: &Arc<File>) -> Result<CaptureFile, CaptureError> {
+    // A directory can be opened, and only reading it fails.
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(CaptureError::Open { source: io::ErrorKind::IsADirectory.into() });
+    }
+    CaptureFile::from_reader(FromStart { file: Arc::clone(file), offset: 0 })
+}
+
+/// Reads a file from its beginning, wherever others read it.
+struct FromStart {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for FromStart {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(into, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+/// Raises the limit of open files, as far as that is allowed, where it is below `needed`.
+fn allow_open(needed: u64) {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|current| current < needed) {
+        // Where it stays, those above it are opened one after the other.
+        let _stays: Option<()> = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_opened_and_read_as_often_as_wanted() {
+        let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/accept_queue_full.pcap");
+        let all = Named::all(&[case.clone(), "/no/such/file".into(), "-".into(), "/dev/null".into(), "/".into()]);
+        let later: Vec<_> = all.iter().map(Named::is_opened_later).collect();
+        assert_eq!(later, [None, Some(Path::new("/no/such/file")), None, Some(Path::new("/dev/null")), None]);
+        let (mut one, mut other) = (all[0].capture().expect("a capture"), all[0].capture().expect("a capture"));
+        let times = |capture: &mut CaptureFile| {
+            let mut times = Vec::new();
+            while let Some(frame) = capture.next_frame().expect("whole") {
+                times.push(frame.time_ns);
+            }
+            times
+        };
+        let first = one.next_frame().expect("whole").expect("a frame").time_ns;
+        let all_times = times(&mut other);
+        assert_eq!(([first], 1 + times(&mut one).len()), ([all_times[0]], all_times.len()));
+        assert!(
+            matches!(all[1].capture(), Err(CaptureError::Open { source }) if source.kind() == io::ErrorKind::NotFound)
+        );
+        let is_directory = |error: &CaptureError| matches!(error, CaptureError::Open { source } if source.kind() == io::ErrorKind::IsADirectory);
+        assert!(all[4].capture().err().is_some_and(|error| is_directory(&error)));
+    }
+}
