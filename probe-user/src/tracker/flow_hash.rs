@@ -131,7 +131,8 @@ mod tests {
             FlowKey::normalised(client, probe_ebpf::layout::Endpoint::v4(0xc0a8_0001_u32.to_be(), 443), 0).0
         };
         for guess in [0, 1, 0x243f_6a88_85a3_08d3] {
-            let is_close = |key: &FlowKey| Secrets::of(guess).hash(key) >> 32 & (PLACES as u64 - 1) < PLACES as u64 / 64;
+            let is_close =
+                |key: &FlowKey| Secrets::of(guess).hash(key) >> 32 & (PLACES as u64 - 1) < PLACES as u64 / 64;
             let close: Vec<FlowKey> = (0..).map(key).filter(is_close).take(KEYS as usize).collect();
             let taken = |seed| steps(close.iter().map(|key| Secrets::of(seed).hash(key)));
             let seeds = || (1..10_u64).map(|seed| fold(seed ^ 0x452f_5b1c_6a88_85a3, 0x9e37_79b9_7f4a_7c15));
