@@ -24,6 +24,16 @@ const FORMAT: &str = "what it is, `tcpdump -nn -e -c 20` shows; traffic of this 
 
 /// Every counter, by where it comes from.
 const COUNTERS: &[CounterMeaning] = &[
+    row(
+        "not_printed",
+        "lines that standard output's reader did not take in time: they are in the summary all the same",
+        "a faster reader, or a file: `> FILE`",
+    ),
+    row(
+        "unlisted_connections",
+        "connections that are in every sum and table of groups, and not in the list: it holds so many and no more",
+        "`rstprobe run` prints each as it ends; --filter lists those that are looked for",
+    ),
     row("untracked.syn", "SYNs that are only in the totals: neither table nor log had room for them", MORE_ROOM),
     row("untracked.syn_ack", "SYN-ACKs that are only in the totals: neither table nor log had room", MORE_ROOM),
     row("untracked.fin", "FINs that are only in the totals: neither table nor log had room", MORE_ROOM),

@@ -153,6 +153,8 @@ impl Reset<'_> {
                 | ("NO_SOCKET", Cause::RefusedClosedPort | Cause::HalfOpenScan)
                 | (_, Cause::AppAbort | Cause::AbortNoData)
         );
+        // It may be no more than its answer to the other side's close: who ended it then is a question of time.
+        let decides = decides && !(cause == Cause::AppAbort && self.rst.peer.has_sent_fin());
         (cause, if decides { Confidence::High } else { confidence })
     }
 }
