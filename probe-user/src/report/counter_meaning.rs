@@ -34,6 +34,12 @@ const COUNTERS: &[CounterMeaning] = &[
         "connections that are in every sum and table of groups, and not in the list: it holds so many and no more",
         "`rstprobe run` prints each as it ends; --filter lists those that are looked for",
     ),
+    row("judged_early", "connections judged before all was known of their service: too many waited", NOTHING),
+    row(
+        "kernel.of_others",
+        "words of this host's kernel on other addresses than those of the watched interfaces: containers, other interfaces",
+        NOTHING,
+    ),
     row("untracked.syn", "SYNs that are only in the totals: neither table nor log had room for them", MORE_ROOM),
     row("untracked.syn_ack", "SYN-ACKs that are only in the totals: neither table nor log had room", MORE_ROOM),
     row("untracked.fin", "FINs that are only in the totals: neither table nor log had room", MORE_ROOM),

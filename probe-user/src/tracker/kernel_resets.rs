@@ -86,8 +86,8 @@ pub(crate) struct KernelResets {
     is_doubted: bool,
     /// Words on what was sent up to then are joined.
     joined_until_ns: u64,
-    /// Words that belong to no RST: when, of which port. One of them may be the word on an RST that seems to have none.
-    unjoined: VecDeque<(u64, u16)>,
+    /// Words that belong to no RST: when, of which port, to whom. One of them may be the word on an RST that seems to have none.
+    unjoined: VecDeque<(u64, u16, Endpoint)>,
 }
 
 impl KernelResets {
@@ -117,24 +117,27 @@ impl KernelResets {
     /// True when the RST left from an address of this host and its kernel's TCP did not send it: a firewall of the host did,
     /// or a program with a raw socket.
     #[inline]
-    pub(crate) fn is_silent_on(&self, sender: Endpoint, rst: Option<&Rst>) -> bool {
-        !self.is_doubted && !self.own.is_empty() && rst.is_some_and(|rst| self.is_unexplained(sender, rst))
+    pub(crate) fn is_silent_on(&self, sender: Endpoint, peer: Endpoint, rst: Option<&Rst>) -> bool {
+        !self.is_doubted && !self.own.is_empty() && rst.is_some_and(|rst| self.is_unexplained(sender, peer, rst))
     }
 
-    fn is_unexplained(&self, sender: Endpoint, rst: &Rst) -> bool {
+    fn is_unexplained(&self, sender: Endpoint, peer: Endpoint, rst: &Rst) -> bool {
         let time_ns = rst.record.time_ns;
-        let is_near = |word: &(u64, u16)| word.1 == sender.port && word.0.abs_diff(time_ns) <= RESET_LEAVES_WITHIN_NS;
+        // Where addresses of containers are translated, the peer's stays.
+        let is_near = |(at_ns, port, to): &(u64, u16, Endpoint)| {
+            (*port == sender.port || *to == peer) && at_ns.abs_diff(time_ns) <= RESET_LEAVES_WITHIN_NS
+        };
         rst.kernel.is_none()
             && self.own.contains(&sender.octets())
             && time_ns.saturating_add(SETTLED_NS) <= self.joined_until_ns
             && !self.unjoined.iter().any(is_near)
     }
 
-    pub(crate) fn note_unjoined(&mut self, time_ns: u64, port: u16) {
+    pub(crate) fn note_unjoined(&mut self, time_ns: u64, port: u16, to: Endpoint) {
         if self.unjoined.len() >= MOST {
             self.unjoined.pop_front();
         }
-        self.unjoined.push_back((time_ns, port));
+        self.unjoined.push_back((time_ns, port, to));
     }
 }
 
@@ -204,16 +207,20 @@ mod tests {
             refused(SECOND, |tracker, dialogue| assert_eq!(tracker.kernel_reset(&word(dialogue, 0)), Ok(())));
         let early = refused(0, |_, _| ());
         let lost = refused(SECOND, |tracker, _| tracker.doubt_kernel_resets());
-        let of_others = refused(SECOND, |tracker, dialogue| {
-            let ours = word(dialogue, 1);
-            let theirs = ReportedReset { from_hi: !ours.from_hi, ..ours };
-            assert_eq!(tracker.kernel_reset(&theirs), Err(Unmatched::OfOthers));
+        // A container's, whose port is published under one of this host: the address is translated on its way out.
+        let of_container = refused(SECOND, |tracker, dialogue| {
+            let ours = word(dialogue, 0);
+            let (lo, hi) = (ours.key.lo(), ours.key.hi());
+            let (source, peer) = if ours.from_hi { (hi, lo) } else { (lo, hi) };
+            let container = Endpoint::v4(u32::from_ne_bytes([172, 17, 0, 2]), source.port + 1);
+            let (key, from_hi) = FlowKey::normalised(container, peer, 0);
+            let word = ReportedReset { key, from_hi, ..ours };
+            assert_eq!(tracker.kernel_reset(&word), Err(Unmatched::OfOthers));
         });
-        assert!(is_silent(&of_others), "a word on another host's reset says nothing of ours: {:?}", of_others.verdict);
         let elsewhere = refused(SECOND, |tracker, dialogue| {
             assert_eq!(tracker.kernel_reset(&word(dialogue, 1)), Err(Unmatched::NoConnection));
         });
-        for connection in [reported, of_another_rst, early, lost, elsewhere] {
+        for connection in [reported, of_another_rst, early, lost, elsewhere, of_container] {
             assert!(!is_silent(&connection), "{:?}", connection.verdict);
             assert_eq!(connection.verdict.cause, Cause::RefusedClosedPort);
         }

@@ -92,9 +92,11 @@ impl Tracker {
     /// Why no RST is known that this is the word on. One may still come.
     pub fn kernel_reset(&mut self, word: &ReportedReset<'_>) -> Result<(), Unmatched> {
         let joined = self.join_reset(word);
-        if joined.is_err_and(|why| why != Unmatched::OfOthers) {
-            let source = if word.from_hi { word.key.hi() } else { word.key.lo() };
-            self.kernel_resets.note_unjoined(word.time_ns, source.port);
+        if joined.is_err() {
+            // Of another address, too: that of a container whose port is published under one of this host's.
+            let (lo, hi) = (word.key.lo(), word.key.hi());
+            let (source, peer) = if word.from_hi { (hi, lo) } else { (lo, hi) };
+            self.kernel_resets.note_unjoined(word.time_ns, source.port, peer);
         }
         joined
     }
@@ -102,7 +104,7 @@ impl Tracker {
     fn join_reset(&mut self, word: &ReportedReset<'_>) -> Result<(), Unmatched> {
         let &ReportedReset { reason, provoked, process, time_ns, .. } = word;
         let (key, from_hi) = self.whose(word)?;
-        let source = if from_hi { key.hi() } else { key.lo() };
+        let (source, peer) = if from_hi { (key.hi(), key.lo()) } else { (key.lo(), key.hi()) };
         let unknown = if self.kernel_resets.may_be_own(source) { Unmatched::NoConnection } else { Unmatched::OfOthers };
         let slot = self.table.find(&key).ok_or(unknown)?;
         let track = self.table.get_mut(slot).ok_or(Unmatched::NoConnection)?;
@@ -115,7 +117,7 @@ impl Tracker {
             if seen_until_ns < time_ns {
                 return Err(Unmatched::NotSeen);
             }
-            self.kernel_resets.note_unjoined(time_ns, source.port);
+            self.kernel_resets.note_unjoined(time_ns, source.port, peer);
             return Ok(());
         }
         if rst.record.time_ns.abs_diff(time_ns) > RESET_LEAVES_WITHIN_NS {

@@ -81,7 +81,8 @@ pub(crate) fn connection(
         kernel_reasons: &config.kernel_reasons,
         kernel_said: known.reports.map(|[lo, hi]| if track.orig_is_hi { [hi, lo] } else { [lo, hi] }),
         drop_reasons: &config.drop_reasons,
-        is_kernel_silent: [ORIG, RESP].map(|side| known.words.is_silent_on([orig, resp][side], rst(track, side))),
+        is_kernel_silent: [ORIG, RESP]
+            .map(|side| known.words.is_silent_on([orig, resp][side], [resp, orig][side], rst(track, side))),
         unacknowledged: verdict::Unacknowledged::default(),
     };
     let (verdict, reset_by, lost) = verdict::verdict(&mut case);
