@@ -78,19 +78,33 @@ pub(super) fn expanded(mut words: Vec<OsString>) -> Vec<OsString> {
         let word = word.as_encoded_bytes();
         word == b"--interface" || word.starts_with(b"--interface=") || word.starts_with(b"-i")
     };
-    if words.get(1).is_some_and(|word| word == "explain") && words.iter().skip(2).any(is_interface) {
-        words[1] = "explain-live".into();
-    } else if words.get(1).is_some_and(|word| word == "explain") {
-        return with_all_files(words);
+    let Some(command) = command_at(&words).filter(|at| words[*at] == "explain") else { return words };
+    if words.iter().skip(command + 1).any(is_interface) {
+        words[command] = "explain-live".into();
+        return words;
     }
-    words
+    with_all_files(words)
+}
+
+/// Where the command is: behind options that every command has.
+fn command_at(words: &[OsString]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match words.get(at)?.to_str()? {
+            "--color" | "--sandbox" => at += 2,
+            word if word.starts_with("--") => at += 1,
+            _ => return Some(at),
+        }
+    }
 }
 
 /// With `-r` before each file that follows another one.
 fn with_all_files(words: Vec<OsString>) -> Vec<OsString> {
     let (mut all, mut is_file, mut follows_file) = (Vec::with_capacity(words.len()), false, false);
     for word in words {
-        if follows_file && Path::new(&word).is_file() {
+        // A number is a connection's, also where a file is called so.
+        let is_number = word.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        if follows_file && !is_number && Path::new(&word).is_file() {
             all.push("-r".into());
         } else {
             follows_file = is_file;
@@ -125,6 +139,8 @@ mod tests {
         };
         let with_each = "rstprobe explain -r Cargo.toml -r src/lib.rs -r src/main.rs 7";
         assert_eq!(joined("rstprobe explain -r Cargo.toml src/lib.rs src/main.rs 7"), with_each);
+        let with_options = "rstprobe --sandbox off --color=never --wide explain -r Cargo.toml";
+        assert_eq!(joined(&format!("{with_options} src/lib.rs 7")), format!("{with_options} -r src/lib.rs 7"));
         for line in
             [with_each, "rstprobe explain -r no.pcap 7", "rstprobe explain 7 -r Cargo.toml --format json Cargo.toml"]
         {

@@ -41,7 +41,7 @@ pub(super) enum Node {
     Contains(Box<str>),
     /// The name, or either end's, is among these, or is not.
     Name {
-        of: fn(&Connection, Scope) -> Option<FieldValue<'static>>,
+        of: for<'a> fn(&'a Connection, Scope) -> Option<FieldValue<'a>>,
         scope: Scope,
         among: Box<[String]>,
         is_in: bool,
@@ -88,7 +88,7 @@ fn is_named(value: FieldValue<'_>, among: &[String]) -> bool {
         number.is_some_and(|number| number.parse() == Ok(port))
     };
     among.iter().any(|name| match value {
-        FieldValue::Word(word) => word.eq_ignore_ascii_case(name),
+        FieldValue::Word(word) | FieldValue::Text(word) => word.eq_ignore_ascii_case(name),
         FieldValue::TcpPort(port) => is_port(name, port),
         _ => false,
     })

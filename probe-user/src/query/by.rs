@@ -131,6 +131,10 @@ impl By {
                 Some(FieldValue::Word(word)) => KeyPart::Word(word),
                 Some(FieldValue::Number(_, number)) => KeyPart::Number(number),
                 Some(FieldValue::Address(address)) => KeyPart::Address(address),
+                // Keys are copied freely: there are few names of processes, or else the further ones are one group.
+                Some(FieldValue::Text(name)) if matches!(field.field.kind, Kind::Name(_)) => {
+                    KeyPart::Word(Name::of_few(name).as_str())
+                }
                 Some(FieldValue::Text(_) | FieldValue::TcpPort(_)) | None => KeyPart::Unknown,
             },
         }

@@ -95,7 +95,7 @@ pub enum Kind {
     /// The history letters.
     Letters,
     /// A name that a zones file, a table of ports or the host that reset gives: the connection's, or one end's.
-    Name(fn(&Connection, Scope) -> Option<FieldValue<'static>>),
+    Name(for<'a> fn(&'a Connection, Scope) -> Option<FieldValue<'a>>),
 }
 
 impl Kind {

@@ -4,8 +4,8 @@
 //! objects are in `report/json/connection.rs`, totals and groups in `report/json.rs`.
 
 use crate::record::{
-    Basis, Cause, Closing, Confidence, ConnState, Connection, Field, FieldValue, Impact, Json, Kind, NO_WORD, Name,
-    Opening, Orientation, Provided, ResetBy, Scope, Side, Stage, Unit, Value, Word, Words, Written, address,
+    Basis, Cause, Closing, Confidence, ConnState, Connection, Field, FieldValue, Impact, Json, Kind, NO_WORD, Opening,
+    Orientation, Provided, ResetBy, Scope, Side, Stage, Unit, Value, Word, Words, Written, address,
 };
 
 /// A field and whose value of it.
@@ -55,7 +55,7 @@ pub fn all_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The zone of one end.
-fn zone(one: &Connection, scope: Scope) -> Option<FieldValue<'static>> {
+fn zone(one: &Connection, scope: Scope) -> Option<FieldValue<'_>> {
     let name = match scope {
         Scope::Both => None,
         Scope::Client => one.labels.client_zone,
@@ -65,16 +65,16 @@ fn zone(one: &Connection, scope: Scope) -> Option<FieldValue<'static>> {
 }
 
 /// The service, by name or by port.
-fn service(one: &Connection, scope: Scope) -> Option<FieldValue<'static>> {
+fn service(one: &Connection, scope: Scope) -> Option<FieldValue<'_>> {
     let name = one.labels.service.map_or(FieldValue::TcpPort(one.resp.port()), |name| FieldValue::Word(name.as_str()));
     (scope == Scope::Both).then_some(name)
 }
 
 /// The text of a fact of its verdict.
-fn fact(one: &Connection, scope: Scope, name: &str) -> Option<FieldValue<'static>> {
+fn fact<'a>(one: &'a Connection, scope: Scope, name: &str) -> Option<FieldValue<'a>> {
     let fact = one.verdict.facts.iter().find(|fact| scope == Scope::Both && fact.name == name)?;
     let Value::Text(text) = &fact.value else { return None };
-    Some(FieldValue::Word(Name::of_few(text).as_str()))
+    Some(FieldValue::Text(text))
 }
 
 /// A TTL of 0 is none.

@@ -37,7 +37,7 @@ const COUNTERS: &[CounterMeaning] = &[
     row("judged_early", "connections judged before all was known of their service: too many waited", NOTHING),
     row(
         "kernel.of_others",
-        "words of this host's kernel on other addresses than those of the watched interfaces: containers, other interfaces",
+        "words of this kernel on addresses of no watched interface: containers, other interfaces",
         NOTHING,
     ),
     row("untracked.syn", "SYNs that are only in the totals: neither table nor log had room for them", MORE_ROOM),
