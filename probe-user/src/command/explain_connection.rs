@@ -110,7 +110,7 @@ struct Seen<'a> {
 
 impl<'a> Captures<'a> {
     fn open(plan: &'a ExplainPlan, policy: Policy) -> Result<Self, RunError> {
-        let spooled = plan.files.iter().map(|path| match Spool::of(path) {
+        let spooled = plan.files.iter().zip(Spool::all(&plan.files)).map(|(path, spool)| match spool {
             Ok(spool) => Ok((path, spool)),
             Err(source) => Err(RunError::Capture { file: printable::path(path), source }),
         });

@@ -6,7 +6,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process, slice,
+    process,
     sync::Arc,
 };
 
@@ -22,18 +22,22 @@ pub enum Spool {
 }
 
 impl Spool {
-    /// Of a path; `-` is standard input. Nothing is read before [`Self::fill`].
-    ///
-    /// # Errors
-    /// There is no room for a copy.
-    pub fn of(path: &PathBuf) -> Result<Self, CaptureError> {
+    /// Of each path; `-` is standard input. Nothing is read before [`Self::fill`].
+    pub fn all(paths: &[PathBuf]) -> impl Iterator<Item = Result<Self, CaptureError>> {
+        // Together: the limit of open files is one for all of them.
+        Named::all(paths).into_iter().map(Self::of)
+    }
+
+    /// An error when there is no room for a copy.
+    fn of(named: Named) -> Result<Self, CaptureError> {
+        let path = named.path();
         let is_stdin = path == Path::new("-");
         // What cannot be opened is no stream, and that is said when it is read.
         if !is_stdin && fs::metadata(path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir()) {
-            return Ok(Self::File(Named::all(slice::from_ref(path)).remove(0)));
+            return Ok(Self::File(named));
         }
         let copy = nameless().map_err(|source| CaptureError::Spool { source })?;
-        Ok(Self::Copy(Arc::new(copy), path.clone()))
+        Ok(Self::Copy(Arc::new(copy), path.to_owned()))
     }
 
     /// What is still to be opened, when it is filled or read.
@@ -108,10 +112,12 @@ mod tests {
     #[test]
     fn an_ordinary_file_is_not_copied() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        assert!(matches!(Spool::of(&path), Ok(Spool::File(file)) if file.path() == path));
-        for no_file in ["/no/such/file", env!("CARGO_MANIFEST_DIR")] {
-            let spool = Spool::of(&no_file.into()).expect("no copy");
-            assert!(matches!(spool.capture(), Err(CaptureError::Open { .. })), "{no_file}");
+        let no_files = ["/no/such/file", env!("CARGO_MANIFEST_DIR")].map(PathBuf::from);
+        let mut all = Spool::all(&[&[path.clone()][..], &no_files].concat()).collect::<Vec<_>>().into_iter();
+        assert!(matches!(all.next(), Some(Ok(Spool::File(file))) if file.path() == path));
+        for no_file in &no_files {
+            let spool = all.next().expect("one for each").expect("no copy");
+            assert!(matches!(spool.capture(), Err(CaptureError::Open { .. })), "{}", no_file.display());
         }
     }
 }
