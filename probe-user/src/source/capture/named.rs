@@ -22,6 +22,7 @@ const OTHERS: u64 = 64;
 pub struct Named {
     path: PathBuf,
     file: Option<Arc<File>>,
+    is_file: bool,
 }
 
 impl Named {
@@ -37,12 +38,19 @@ impl Named {
         let keeps = |path: &&Path| path.metadata().is_ok_and(|of| of.is_file() || of.is_dir());
         let path_to_open = Some(path).filter(|path| opens && path.as_os_str() != "-").filter(keeps);
         let file = path_to_open.and_then(|path| File::open(path).ok()).map(Arc::new);
-        Self { path: path.to_owned(), file }
+        let metadata = file.as_ref().map_or_else(|| path.metadata(), |file| file.metadata());
+        Self { path: path.to_owned(), file, is_file: metadata.is_ok_and(|of| of.is_file()) }
     }
 
     /// As it was named.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it is an ordinary file, which can be read twice: as it was when it was named, since its path may lead nowhere
+    /// once privileges are given up.
+    pub fn is_file(&self) -> bool {
+        self.is_file
     }
 
     /// Where it will be opened when it is read; `None` for one that is open.
@@ -96,7 +104,19 @@ fn allow_open(needed: u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    /// As after privileges are given up by which its folder can be searched.
+    #[test]
+    fn a_file_whose_path_leads_nowhere_any_more_is_a_file() {
+        let path = std::env::temp_dir().join(format!("rstprobe-named-{}", std::process::id()));
+        fs::write(&path, "").expect("written");
+        let named = Named::all(std::slice::from_ref(&path)).remove(0);
+        fs::remove_file(&path).expect("removed");
+        assert!(named.is_file() && !path.is_file());
+    }
 
     #[test]
     fn a_file_is_opened_and_read_as_often_as_wanted() {
@@ -104,6 +124,8 @@ mod tests {
         let all = Named::all(&[case.clone(), "/no/such/file".into(), "-".into(), "/dev/null".into(), "/".into()]);
         let later: Vec<_> = all.iter().map(Named::is_opened_later).collect();
         assert_eq!(later, [None, Some(Path::new("/no/such/file")), None, Some(Path::new("/dev/null")), None]);
+        let are_files: Vec<_> = all.iter().map(Named::is_file).collect();
+        assert_eq!(are_files, [true, false, false, false, false]);
         let (mut one, mut other) = (all[0].capture().expect("a capture"), all[0].capture().expect("a capture"));
         let times = |capture: &mut CaptureFile| {
             let mut times = Vec::new();

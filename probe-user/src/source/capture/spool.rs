@@ -40,6 +40,11 @@ impl Spool {
         Ok(Self::Copy(Arc::new(copy), path.to_owned()))
     }
 
+    /// Whether it is an ordinary file.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File(named) if named.is_file())
+    }
+
     /// What is still to be opened, when it is filled or read.
     pub fn is_opened_later(&self) -> Option<&Path> {
         match self {
