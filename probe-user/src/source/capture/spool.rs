@@ -17,8 +17,8 @@ use super::{CaptureError, CaptureFile, Named, named};
 pub enum Spool {
     /// It is an ordinary file.
     File(Named),
-    /// A copy, which goes with this value, of what is at this path.
-    Copy(Arc<File>, PathBuf),
+    /// A copy, which goes with this value, of what has this name.
+    Copy(Arc<File>, Named),
 }
 
 impl Spool {
@@ -37,7 +37,7 @@ impl Spool {
             return Ok(Self::File(named));
         }
         let copy = nameless().map_err(|source| CaptureError::Spool { source })?;
-        Ok(Self::Copy(Arc::new(copy), path.to_owned()))
+        Ok(Self::Copy(Arc::new(copy), named))
     }
 
     /// Whether it is an ordinary file.
@@ -48,8 +48,7 @@ impl Spool {
     /// What is still to be opened, when it is filled or read.
     pub fn is_opened_later(&self) -> Option<&Path> {
         match self {
-            Self::File(named) => named.is_opened_later(),
-            Self::Copy(_, path) => (path != Path::new("-")).then_some(path),
+            Self::File(named) | Self::Copy(_, named) => named.is_opened_later(),
         }
     }
 
@@ -58,13 +57,13 @@ impl Spool {
     /// # Errors
     /// When it cannot be opened, read or copied.
     pub fn fill(&self) -> Result<(), CaptureError> {
-        let Self::Copy(copy, path) = self else { return Ok(()) };
+        let Self::Copy(copy, named) = self else { return Ok(()) };
         let mut copy = &**copy;
-        let copied = if path == Path::new("-") {
+        let copied = if named.path() == Path::new("-") {
             io::copy(&mut io::stdin().lock(), &mut copy)
         } else {
-            let mut from = File::open(path).map_err(|source| CaptureError::Open { source })?;
-            io::copy(&mut from, &mut copy)
+            let from = named.stream().map_err(|source| CaptureError::Open { source })?;
+            io::copy(&mut &*from, &mut copy)
         };
         copied.map(drop).map_err(|source| CaptureError::Spool { source })
     }
@@ -105,8 +104,9 @@ mod tests {
     #[test]
     fn a_copy_is_read_from_its_beginning_each_time() {
         let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/accept_queue_full.pcap");
-        let spool = Spool::Copy(Arc::new(nameless().expect("a file")), case.clone());
-        assert_eq!(spool.is_opened_later(), Some(case.as_path()));
+        let named = Named::all(&[case]).remove(0);
+        let spool = Spool::Copy(Arc::new(nameless().expect("a file")), named);
+        assert_eq!(spool.is_opened_later(), None);
         assert!(matches!(spool.capture(), Err(CaptureError::TooShort { len: 0 })), "nothing is read yet");
         spool.fill().expect("copied");
         for _ in 0..2 {
