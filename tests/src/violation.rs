@@ -71,6 +71,14 @@ pub const VIOLATIONS: &[Violation] = &[
     of_files("list a folder", |folder| fs::read_dir(folder).map(drop)),
     of_calls("rename a file", |folder| fs::rename(folder.join("other"), folder.join("kept/other"))),
     of_calls("let others read it", |folder| fs::set_permissions(folder.join("other"), Permissions::from_mode(0o644))),
+    of_calls("give a file an attribute", |folder| {
+        Ok(rustix::fs::setxattr(folder.join("other"), "user.other", b"", rustix::fs::XattrFlags::empty())?)
+    }),
+    of_calls("take a file's attribute", |folder| Ok(rustix::fs::lremovexattr(folder.join("other"), "user.other")?)),
+    of_calls("make a pipe with a name", |folder| {
+        let mode = rustix::fs::Mode::RUSR;
+        Ok(rustix::fs::mknodat(rustix::fs::CWD, folder.join("kept/pipe"), rustix::fs::FileType::Fifo, mode, 0)?)
+    }),
     of_calls("connect to a TCP port", |_| answered(TcpStream::connect("127.0.0.1:9"))),
     of_calls("open a UDP socket", |_| UdpSocket::bind("127.0.0.1:0").map(drop)),
     of_calls("start a program", |_| Command::new("/proc/self/exe").arg("nothing").spawn()?.wait().map(drop)),

@@ -8,7 +8,7 @@ use std::{
     io::{self, Write as _},
     os::unix::{
         fs::{PermissionsExt as _, chown},
-        process::ExitStatusExt as _,
+        process::{CommandExt as _, ExitStatusExt as _},
     },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -291,5 +291,60 @@ fn required_and_lacking_is_refused_before_anything_is_attached() {
         let output = network.middle.enter(run).expect("it runs");
         assert_eq!(output.status.code(), UNABLE, "{}", text(&output.stderr));
         assert!(!text(&output.stderr).contains("attached"), "{}", text(&output.stderr));
+    });
+}
+
+#[test]
+fn more_captures_than_may_be_open_are_explained() {
+    let Available { landlock: Ok(_), seccomp: Ok(()) } = Available::of_this_kernel() else { return };
+    // By a limit that can be raised, and by one that cannot.
+    for limit in ["--nofile=100:4096", "--nofile=100:100"] {
+        let mut command = Command::new("prlimit");
+        command.arg(limit).arg(probe::binary()).args(["explain", "--sandbox", "require", "-r"]);
+        let output = command.args(vec![capture(); 150]).arg("1").output().expect("util-linux");
+        assert_eq!(output.status.code(), Some(0), "{limit}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn root_reads_files_of_others_in_order_of_time_and_to_their_end() {
+    privileged("sandbox", "root_reads_files_of_others_in_order_of_time_and_to_their_end", || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [late, early] = ["cap10", "cap2"].map(|name| folder.path().join(name));
+        let bytes = fs::read(capture()).expect("there");
+        // The second of its first frame is behind the 24 bytes of the head.
+        let second = u32::from_le_bytes(bytes[24..28].try_into().expect("four"));
+        fs::write(&late, &bytes).expect("written");
+        fs::write(&early, [&bytes[..24], &(second - 100).to_le_bytes(), &bytes[28..40], &[0; 74]].concat())
+            .expect("written");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).expect("ours");
+        chown(folder.path(), Some(USER), Some(USER)).expect("given");
+        let words = [&[PathBuf::from("read")][..], &[late, early]].concat();
+        let output = Command::new(probe::binary()).args(&words).output().expect("it runs");
+        let said = text(&output.stderr);
+        assert!(said.contains("in order of their first packets") && said.contains("cap2 before "), "{said}");
+        let output = Command::new(probe::binary()).args(["read", "--since", "-5m"]).arg(&words[1]).output();
+        let output = output.expect("it runs");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    });
+}
+
+#[test]
+fn a_pipe_of_another_user_is_read_by_its_descriptor() {
+    privileged("sandbox", "a_pipe_of_another_user_is_read_by_its_descriptor", || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let copy = folder.path().join("rstprobe");
+        fs::copy(probe::binary(), &copy).expect("copied");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+        for path in ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
+            let mut command = Command::new(&copy);
+            command.uid(USER).gid(USER).args(["read", path]).current_dir("/");
+            // The pipe is root's.
+            let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+            let mut child = child.expect("it runs");
+            let written = child.stdin.take().expect("a pipe").write_all(&fs::read(capture()).expect("there"));
+            let output = child.wait_with_output().expect("it ends");
+            assert!(written.is_ok() && output.status.success(), "{path}: {}", text(&output.stderr));
+        }
     });
 }

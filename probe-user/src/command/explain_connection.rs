@@ -110,7 +110,7 @@ struct Seen<'a> {
 
 impl<'a> Captures<'a> {
     fn open(plan: &'a ExplainPlan, policy: Policy) -> Result<Self, RunError> {
-        let spooled = plan.files.iter().map(|path| match Spool::of(path) {
+        let spooled = plan.files.iter().zip(Spool::all(&plan.files)).map(|(path, spool)| match spool {
             Ok(spool) => Ok((path, spool)),
             Err(source) => Err(RunError::Capture { file: printable::path(path), source }),
         });
@@ -127,7 +127,8 @@ impl<'a> Captures<'a> {
         for (path, spool) in &files {
             spool.fill().map_err(|source| RunError::Capture { file: printable::path(path), source })?;
         }
-        let files = in_order_of_time(files, |(path, _)| path.as_path(), |(_, spool)| spool.capture());
+        let are_files = files.iter().all(|(_, spool)| spool.is_file());
+        let files = in_order_of_time(files, are_files, |(path, _)| path.as_path(), |(_, spool)| spool.capture());
         Ok(Self { plan: &plan.capture, zones, files })
     }
 

@@ -58,7 +58,8 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let on = if threads::is_one_better(plan.threads) { threads::on_one } else { threads::on_three };
     let outputs = Outputs { view: Some(&plan.view), evidence: plan.evidence.as_ref() };
     let reading = Reading::enter(policy, files.iter().filter_map(Named::is_opened_later), outputs)?;
-    let files = in_order_of_time(files, Named::path, Named::capture);
+    let are_files = files.iter().all(Named::is_file);
+    let files = in_order_of_time(files, are_files, Named::path, Named::capture);
     let Some(first) = files.first() else { return Ok(()) };
     // Before anything is begun that could take the place of something else: a name may be mistyped.
     let capture = open(first)?;
@@ -173,8 +174,8 @@ fn tracker(plan: &ReadPlan, zones: Arc<Zones>) -> Tracker {
 fn with_end(plan: &ReadPlan, files: &[Named]) -> Result<ReadPlan, RunError> {
     let mut plan = plan.clone();
     if plan.view.period.needs_end() {
-        if let Some(file) = plan.files.iter().find(|file| !file.is_file()) {
-            return Err(RunError::Plan(PlanError::NoEnd(printable::path(file))));
+        if let Some(file) = files.iter().find(|file| !file.is_file()) {
+            return Err(RunError::Plan(PlanError::NoEnd(printable::path(file.path()))));
         }
         let [first_ns, last_ns] = span_of(files)?;
         let [since, until] = plan.view.period.resolved(first_ns, last_ns);

@@ -10,22 +10,20 @@ use crate::{
 };
 
 /// The captures in order of time, said where that is not the order in which they are named. Those with the same first time keep
-/// their order; so do all where one of them can be read once only. Reads of each, and so belongs into the sandbox.
+/// their order; so do all where one of them can be read once only, which is for the caller to know: paths may lead nowhere in the
+/// sandbox, where this belongs because it reads of each.
 pub(super) fn in_order_of_time<T>(
     captures: Vec<T>,
+    are_files: bool,
     path_of: impl Fn(&T) -> &Path,
     open: impl Fn(&T) -> Result<CaptureFile, CaptureError>,
 ) -> Vec<T> {
-    if captures.len() < 2 || !captures.iter().all(|one| path_of(one).is_file()) {
+    if captures.len() < 2 || !are_files {
         return captures;
     }
     let paths: Vec<PathBuf> = captures.iter().map(|one| path_of(one).to_owned()).collect();
-    let mut before = 0;
-    let timed = captures.into_iter().map(|one| {
-        // One without frames, or that cannot be read, stays behind the one before it.
-        before = first_frame_ns(open(&one)).unwrap_or(before);
-        (before, one)
-    });
+    // One without frames, or that cannot be read, comes last: reading ends there, and hides none of the others.
+    let timed = captures.into_iter().map(|one| (first_frame_ns(open(&one)).unwrap_or(u64::MAX), one));
     let mut timed: Vec<(u64, T)> = timed.collect();
     timed.sort_by_key(|(first_ns, _)| *first_ns);
     let ordered: Vec<T> = timed.into_iter().map(|(_, one)| one).collect();
@@ -58,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_ordered_by_their_first_frame_and_others_stay_where_they_are() {
+    fn files_are_ordered_by_their_first_frame_and_those_without_one_are_last() {
         let folder = std::env::temp_dir().join(format!("rstprobe-time-order-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
         let file = |name: &str, bytes: &[u8]| {
@@ -68,12 +66,14 @@ mod tests {
         };
         let (tenth, second) = (file("cap10", &capture(10)), file("cap2", &capture(2)));
         let (empty, third) = (file("empty", &capture(0)[..24]), file("cap3", &capture(3)));
-        let ordered =
-            |files: &[PathBuf]| in_order_of_time(files.to_vec(), PathBuf::as_path, |path| CaptureFile::open(path));
-        let named = [tenth.clone(), second.clone(), empty.clone(), third.clone()];
-        assert_eq!(ordered(&named), [second.clone(), empty, third, tenth.clone()]);
+        let ordered = |files: &[PathBuf], are_files| {
+            in_order_of_time(files.to_vec(), are_files, PathBuf::as_path, |path| CaptureFile::open(path))
+        };
+        let stray = file("notes.txt", b"no capture");
+        let named = [tenth.clone(), empty.clone(), stray.clone(), second.clone(), third.clone()];
+        assert_eq!(ordered(&named, true), [second.clone(), third, tenth.clone(), empty, stray]);
         let passing = [tenth, PathBuf::from("-"), second];
-        assert_eq!(ordered(&passing), passing);
+        assert_eq!(ordered(&passing, false), passing);
         fs::remove_dir_all(&folder).expect("removed");
     }
 }

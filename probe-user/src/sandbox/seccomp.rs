@@ -10,8 +10,9 @@ use std::{collections::BTreeMap, env::consts::ARCH, process};
 
 use libc::{BPF_ABS, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO};
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch, apply_filter, sock_filter,
+    BpfProgram, SeccompAction,
+    SeccompCmpArgLen::{Dword, Qword},
+    SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter, sock_filter,
 };
 
 use calls::{Argument, Call};
@@ -141,6 +142,8 @@ fn deny(calls: &[Call]) -> Result<Rules, seccompiler::BackendError> {
 fn conditions(arguments: &[Argument]) -> Result<Vec<SeccompCondition>, seccompiler::BackendError> {
     let of = |argument: &Argument| {
         let (at, op, value) = match *argument {
+            Argument::Null(at) => return SeccompCondition::new(at, Qword, SeccompCmpOp::Eq, 0),
+            Argument::NotNull(at) => return SeccompCondition::new(at, Qword, SeccompCmpOp::Ne, 0),
             Argument::Is(at, value) => (at, SeccompCmpOp::Eq, value),
             Argument::IsNot(at, value) => (at, SeccompCmpOp::Ne, value),
             Argument::AtMost(at, value) => (at, SeccompCmpOp::Le, value),
@@ -238,6 +241,16 @@ mod tests {
         };
         assert_eq!([answer(0), answer(0x3fff_ffff)], [SECCOMP_RET_ALLOW; 2]);
         assert_eq!([answer(0x4000_0029), answer(u32::MAX)], [SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs(); 2]);
+    }
+
+    /// The lower half of the address of a limit may be zero.
+    #[test]
+    fn no_limit_is_set_from_whatever_address() {
+        let whole = |op| SeccompRule::new(vec![SeccompCondition::new(2, Qword, op, 0).expect("valid")]).expect("valid");
+        let listed = calls::of(Calls::Captures { writes: false });
+        let [allowed, denied] = [allow(&listed), deny(&listed)].map(|rules| rules.expect("rules"));
+        assert_eq!(allowed[&libc::SYS_prlimit64], [whole(SeccompCmpOp::Eq)]);
+        assert_eq!(denied[&libc::SYS_prlimit64], [whole(SeccompCmpOp::Ne)]);
     }
 
     /// What is allowed with some arguments is denied with all others, and never both.

@@ -35,6 +35,9 @@ pub(super) enum Argument {
     MoreThan(u8, u32),
     With(u8, u32),
     Without(u8, u32),
+    /// All of it, since it is an address: half of one may be zero.
+    Null(u8),
+    NotNull(u8),
 }
 
 impl Argument {
@@ -47,6 +50,8 @@ impl Argument {
             Self::MoreThan(at, value) => Self::AtMost(at, value),
             Self::With(at, bit) => Self::Without(at, bit),
             Self::Without(at, bit) => Self::With(at, bit),
+            Self::Null(at) => Self::NotNull(at),
+            Self::NotNull(at) => Self::Null(at),
         }
     }
 }
@@ -178,6 +183,14 @@ const WATCH: &[i64] = &[
     SYS_timerfd_settime,
 ];
 
+/// fchmodat2(2), Linux 6.6, which has this number on every processor, and in the C library's list only on some.
+const FCHMODAT2: i64 = 452;
+/// renameat(2), which is not in that list of ARM64.
+#[cfg(not(target_arch = "x86_64"))]
+const RENAMEAT: i64 = 38;
+#[cfg(target_arch = "x86_64")]
+const RENAMEAT: i64 = libc::SYS_renameat;
+
 /// What helps nobody but who has taken over this process: other programs and processes, the network, ways out of the sandbox,
 /// parts of the kernel that have been its weakest, the machine itself.
 pub(super) const DANGEROUS: &[i64] = &[
@@ -235,12 +248,24 @@ pub(super) const DANGEROUS: &[i64] = &[
     SYS_umount2,
     SYS_unshare,
     SYS_userfaultfd,
+    libc::SYS_pkey_mprotect,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_sendmmsg,
+    libc::SYS_shmat,
     // Names of files, and whose they are: Landlock does not know the latter, and older kernels no Landlock.
     libc::SYS_fchmodat,
+    FCHMODAT2,
     libc::SYS_fchown,
     libc::SYS_fchownat,
+    libc::SYS_fremovexattr,
+    libc::SYS_fsetxattr,
     libc::SYS_linkat,
+    libc::SYS_lremovexattr,
+    libc::SYS_lsetxattr,
     libc::SYS_mknodat,
+    libc::SYS_removexattr,
+    RENAMEAT,
     libc::SYS_renameat2,
     libc::SYS_setxattr,
     libc::SYS_symlinkat,
@@ -254,9 +279,9 @@ pub(super) const DANGEROUS: &[i64] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_link,
     #[cfg(target_arch = "x86_64")]
-    libc::SYS_rename,
+    libc::SYS_mknod,
     #[cfg(target_arch = "x86_64")]
-    libc::SYS_renameat,
+    libc::SYS_rename,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_symlink,
     #[cfg(target_arch = "x86_64")]
@@ -326,7 +351,7 @@ pub(super) fn of(calls: Calls) -> Vec<Call> {
         with(SYS_ioctl, vec![vec![Argument::IsNot(1, libc::TIOCSTI as u32), Argument::IsNot(1, TIOCLINUX)]]),
         with(SYS_prctl, PRCTL_OPTIONS.map(|option| vec![Argument::Is(0, option.unsigned_abs())]).into()),
         // What is asked, never what is set (the address of the new limit is not zero).
-        with(SYS_prlimit64, vec![vec![Argument::Is(2, 0)]]),
+        with(SYS_prlimit64, vec![vec![Argument::Null(2)]]),
         // abort(3).
         with(SYS_tgkill, vec![vec![Argument::Is(0, own_pid())]]),
     ]);

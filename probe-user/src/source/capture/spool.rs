@@ -6,7 +6,7 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process, slice,
+    process,
     sync::Arc,
 };
 
@@ -17,30 +17,38 @@ use super::{CaptureError, CaptureFile, Named, named};
 pub enum Spool {
     /// It is an ordinary file.
     File(Named),
-    /// A copy, which goes with this value, of what is at this path.
-    Copy(Arc<File>, PathBuf),
+    /// A copy, which goes with this value, of what has this name.
+    Copy(Arc<File>, Named),
 }
 
 impl Spool {
-    /// Of a path; `-` is standard input. Nothing is read before [`Self::fill`].
-    ///
-    /// # Errors
-    /// There is no room for a copy.
-    pub fn of(path: &PathBuf) -> Result<Self, CaptureError> {
+    /// Of each path; `-` is standard input. Nothing is read before [`Self::fill`].
+    pub fn all(paths: &[PathBuf]) -> impl Iterator<Item = Result<Self, CaptureError>> {
+        // Together: the limit of open files is one for all of them.
+        Named::all(paths).into_iter().map(Self::of)
+    }
+
+    /// An error when there is no room for a copy.
+    fn of(named: Named) -> Result<Self, CaptureError> {
+        let path = named.path();
         let is_stdin = path == Path::new("-");
         // What cannot be opened is no stream, and that is said when it is read.
         if !is_stdin && fs::metadata(path).map_or(true, |metadata| metadata.is_file() || metadata.is_dir()) {
-            return Ok(Self::File(Named::all(slice::from_ref(path)).remove(0)));
+            return Ok(Self::File(named));
         }
         let copy = nameless().map_err(|source| CaptureError::Spool { source })?;
-        Ok(Self::Copy(Arc::new(copy), path.clone()))
+        Ok(Self::Copy(Arc::new(copy), named))
+    }
+
+    /// Whether it is an ordinary file.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File(named) if named.is_file())
     }
 
     /// What is still to be opened, when it is filled or read.
     pub fn is_opened_later(&self) -> Option<&Path> {
         match self {
-            Self::File(named) => named.is_opened_later(),
-            Self::Copy(_, path) => (path != Path::new("-")).then_some(path),
+            Self::File(named) | Self::Copy(_, named) => named.is_opened_later(),
         }
     }
 
@@ -49,13 +57,13 @@ impl Spool {
     /// # Errors
     /// When it cannot be opened, read or copied.
     pub fn fill(&self) -> Result<(), CaptureError> {
-        let Self::Copy(copy, path) = self else { return Ok(()) };
+        let Self::Copy(copy, named) = self else { return Ok(()) };
         let mut copy = &**copy;
-        let copied = if path == Path::new("-") {
+        let copied = if named.path() == Path::new("-") {
             io::copy(&mut io::stdin().lock(), &mut copy)
         } else {
-            let mut from = File::open(path).map_err(|source| CaptureError::Open { source })?;
-            io::copy(&mut from, &mut copy)
+            let from = named.stream().map_err(|source| CaptureError::Open { source })?;
+            io::copy(&mut &*from, &mut copy)
         };
         copied.map(drop).map_err(|source| CaptureError::Spool { source })
     }
@@ -96,8 +104,9 @@ mod tests {
     #[test]
     fn a_copy_is_read_from_its_beginning_each_time() {
         let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/accept_queue_full.pcap");
-        let spool = Spool::Copy(Arc::new(nameless().expect("a file")), case.clone());
-        assert_eq!(spool.is_opened_later(), Some(case.as_path()));
+        let named = Named::all(&[case]).remove(0);
+        let spool = Spool::Copy(Arc::new(nameless().expect("a file")), named);
+        assert_eq!(spool.is_opened_later(), None);
         assert!(matches!(spool.capture(), Err(CaptureError::TooShort { len: 0 })), "nothing is read yet");
         spool.fill().expect("copied");
         for _ in 0..2 {
@@ -108,10 +117,12 @@ mod tests {
     #[test]
     fn an_ordinary_file_is_not_copied() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        assert!(matches!(Spool::of(&path), Ok(Spool::File(file)) if file.path() == path));
-        for no_file in ["/no/such/file", env!("CARGO_MANIFEST_DIR")] {
-            let spool = Spool::of(&no_file.into()).expect("no copy");
-            assert!(matches!(spool.capture(), Err(CaptureError::Open { .. })), "{no_file}");
+        let no_files = ["/no/such/file", env!("CARGO_MANIFEST_DIR")].map(PathBuf::from);
+        let mut all = Spool::all(&[&[path.clone()][..], &no_files].concat()).collect::<Vec<_>>().into_iter();
+        assert!(matches!(all.next(), Some(Ok(Spool::File(file))) if file.path() == path));
+        for no_file in &no_files {
+            let spool = all.next().expect("one for each").expect("no copy");
+            assert!(matches!(spool.capture(), Err(CaptureError::Open { .. })), "{}", no_file.display());
         }
     }
 }
