@@ -56,7 +56,7 @@ impl Session {
             return Ok(false);
         }
         let Some(attachment) = self.attachments.get_mut(place) else { return Ok(false) };
-        attachment.attach_again(&mut self.engine, name)?;
+        attachment.attach_again(&mut self.engine, name, self.spares_host)?;
         if let Some(host) = &mut self.host
             && let Err(error) = host.attach_to(&mut self.engine, &attachment.device)
         {

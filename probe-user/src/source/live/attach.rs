@@ -10,7 +10,7 @@ use super::{
     LiveError,
     engine::Engine,
     ethtool::Promiscuous,
-    hook_holder,
+    hook_holder, host_traffic,
     link_layer::LinkLayer,
     native_prediction,
     netdev::Netdev,
@@ -101,12 +101,16 @@ impl Attachment {
     /// the promiscuous mode.
     ///
     /// # Errors
-    /// It is not there, of another kind, or cannot be attached; nothing is attached then.
-    pub fn attach_again(&mut self, engine: &mut Engine, name: &str) -> Result<(), LiveError> {
+    /// It is not there, of another kind, or cannot be attached; with `spares_host`, the host itself uses it. Nothing is attached
+    /// then.
+    pub fn attach_again(&mut self, engine: &mut Engine, name: &str, spares_host: bool) -> Result<(), LiveError> {
         self.release();
         let device = Netdev::find(name)?;
         if !device.link_layer.is_understood() {
             return Err(LiveError::LinkType { name: device.name, link_layer: device.link_layer });
+        }
+        if spares_host {
+            host_traffic::refuse_to_drop_at(&device)?;
         }
         self.device = device;
         self.enter(engine)
