@@ -10,7 +10,11 @@ use crate::{
     agent::session::Session,
     source::live::{attach::Attachment, netdev},
 };
-use crate::{error::RunError, output, report::Gap};
+use crate::{
+    error::RunError,
+    output,
+    report::{Gap, WatchGaps},
+};
 
 /// How often the kernel is asked.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -38,7 +42,7 @@ struct Watched {
     seen_ns: u64,
     /// Why it could not be attached again, as it was said.
     refused: String,
-    gaps: Vec<Gap>,
+    gaps: WatchGaps,
 }
 
 /// The watched interfaces, and how they were when they were last looked at.
@@ -58,7 +62,7 @@ impl Interfaces {
             state: State::Up,
             seen_ns: now_ns,
             refused: String::new(),
-            gaps: Vec::new(),
+            gaps: WatchGaps::default(),
         });
         Self { watched: watched.collect(), looked: Instant::now(), none_since: None }
     }
@@ -103,7 +107,7 @@ impl Interfaces {
     }
 
     /// When each of them was away, in their order; what is away now is until `end_ns`.
-    pub(crate) fn into_gaps(self, end_ns: u64) -> Vec<Vec<Gap>> {
+    pub(crate) fn into_gaps(self, end_ns: u64) -> Vec<WatchGaps> {
         let closed = |mut watched: Watched| {
             if watched.is_away() {
                 watched.gaps.push(Gap { from_ns: watched.seen_ns, until_ns: end_ns.max(watched.seen_ns) });
@@ -230,7 +234,7 @@ mod tests {
             state: State::Up,
             seen_ns: SECOND,
             refused: String::new(),
-            gaps: Vec::new(),
+            gaps: WatchGaps::default(),
         }
     }
 
@@ -261,6 +265,6 @@ mod tests {
         let gap = |from_ns, until_ns| Gap { from_ns, until_ns };
         // Up to the end, where it is still away then.
         let all = [gap(SECOND, 4 * SECOND + SECOND / 5), gap(4 * SECOND + SECOND / 5, 9 * SECOND)];
-        assert_eq!(interfaces.into_gaps(9 * SECOND), [all.to_vec()]);
+        assert_eq!(interfaces.into_gaps(9 * SECOND), [all.into_iter().collect()]);
     }
 }
