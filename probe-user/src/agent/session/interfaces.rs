@@ -46,8 +46,8 @@ impl Session {
         feed.tracker.doubt_acknowledgements();
     }
 
-    /// Attaches to what is called `name` by now, as at the beginning; false when there is no such interface. Needs what the
-    /// beginning needed: CAP_BPF and CAP_NET_ADMIN.
+    /// Attaches to what is called `name` by now, as at the beginning; false when there is no such interface. Needs no
+    /// more than `confinement::kept` keeps.
     ///
     /// # Errors
     /// It is there and cannot be attached; nothing is attached to it then.

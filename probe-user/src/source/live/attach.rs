@@ -97,8 +97,8 @@ impl Attachment {
         (self.link, self.promiscuous) = (None, None);
     }
 
-    /// Attaches to what has that name now, in the way of the first time. Needs CAP_NET_ADMIN and CAP_BPF, and CAP_NET_RAW for
-    /// the promiscuous mode.
+    /// Attaches to what has that name now, in the way of the first time. Needs no capability where the program is loaded already
+    /// (before Linux 5.19 CAP_BPF), and CAP_NET_RAW for the promiscuous mode.
     ///
     /// # Errors
     /// It is not there, of another kind, or cannot be attached; with `spares_host`, the host itself uses it. Nothing is attached
