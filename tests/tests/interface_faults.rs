@@ -231,6 +231,35 @@ fn a_program_that_somebody_detached_is_attached_again() {
 }
 
 #[test]
+fn a_program_in_the_place_of_ours_is_noticed() {
+    if !leftover::has_bpftool() {
+        return say("SKIP a_program_in_the_place_of_ours_is_noticed: no bpftool");
+    }
+    privileged("interface_faults", "a_program_in_the_place_of_ours_is_noticed", || {
+        let place = place();
+        let probe = start(&place, &["run", "-i", SINK, "-i", OTHER.1, "--format", "ndjson"]);
+        let links = Footprint::take(&place.namespace).expect("it works").links;
+        // Between two looks: at the second there is a program again.
+        sys::pause(probe.pid(), true).expect("a signal is sent");
+        for link in &links {
+            let detached = Command::new("bpftool").args(["link", "detach", "id", &link.to_string()]).status();
+            assert!(detached.expect("bpftool runs").success());
+        }
+        let other = start(&place, &["snapshot", "-i", SINK, "--for", "1m"]);
+        sys::pause(probe.pid(), false).expect("a signal is sent");
+        thread::sleep(NOTICED);
+        other.stop().expect("it ends");
+        thread::sleep(NOTICED);
+        resets(&place, SOURCE, 1000, 3);
+        let finished = probe.stop().expect("it ends");
+        let lost = format!("rstprobe: {SINK}: the interface lost its program between 2");
+        let refused = format!("rstprobe: {SINK}: back, and cannot be attached yet: ");
+        ended(&finished, 0, &[&lost, &refused, &format!("rstprobe: {SINK}: attached again at 2")]);
+        assert_eq!(summary(&finished)["connections"], 3, "{}", finished.stderr);
+    });
+}
+
+#[test]
 fn sockets_are_not_attached_again_and_that_is_said() {
     privileged("interface_faults", "sockets_are_not_attached_again_and_that_is_said", || {
         let place = place();

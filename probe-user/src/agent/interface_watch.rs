@@ -27,7 +27,7 @@ enum State {
     Down,
     /// The interface is not in this network namespace any more.
     Gone,
-    /// The interface is there, and no program is on it.
+    /// The interface is there, and the program is not on it, be it that another is.
     Bare,
 }
 
@@ -37,6 +37,8 @@ struct Watched {
     /// What it is called by now.
     known_as: String,
     index: u32,
+    /// Id of the program on it, where it can be asked for.
+    program: Option<u32>,
     state: State,
     /// When it was last there, nanoseconds since the Unix epoch.
     seen_ns: u64,
@@ -59,6 +61,7 @@ impl Interfaces {
             name: attachment.device.name.clone(),
             known_as: attachment.device.name.clone(),
             index: attachment.device.index,
+            program: attachment.program_id,
             state: State::Up,
             seen_ns: now_ns,
             refused: String::new(),
@@ -133,7 +136,7 @@ impl Watched {
         let Ok(seen) = netdev::seen(self.index) else { return true };
         let state = match &seen {
             None => State::Gone,
-            Some(seen) if !seen.has_program => State::Bare,
+            Some(seen) if !seen.has_program(self.program) => State::Bare,
             Some(seen) if seen.up => State::Up,
             Some(_) => State::Down,
         };
@@ -168,7 +171,7 @@ impl Watched {
             Ok(true) => {
                 let now_ns = session.now_ns();
                 if let Some(attachment) = session.attachments().get(place) {
-                    self.index = attachment.device.index;
+                    (self.index, self.program) = (attachment.device.index, attachment.program_id);
                     self.state = if attachment.device.up { State::Up } else { State::Down };
                 }
                 output::say(&self.returned(now_ns));
@@ -231,6 +234,7 @@ mod tests {
             name: "eth1".to_string(),
             known_as: "eth1".to_string(),
             index: 7,
+            program: Some(3),
             state: State::Up,
             seen_ns: SECOND,
             refused: String::new(),

@@ -25,6 +25,8 @@ pub struct Attachment {
     pub device: Netdev,
     /// How.
     pub mode: Mode,
+    /// Id of the program that was attached last; `None` where the kernel does not say.
+    pub program_id: Option<u32>,
     link: Option<FdLink>,
     is_promiscuous: bool,
     promiscuous: Option<Promiscuous>,
@@ -72,7 +74,7 @@ pub fn preflight(interfaces: &[String], promiscuous: bool) -> Result<(), LiveErr
 
 fn attach_one(engine: &mut Engine, name: &str, mode: Mode, is_promiscuous: bool) -> Result<Attachment, LiveError> {
     let device = Netdev::find(name)?;
-    let mut attachment = Attachment { device, mode, link: None, is_promiscuous, promiscuous: None };
+    let mut attachment = Attachment { device, mode, program_id: None, link: None, is_promiscuous, promiscuous: None };
     attachment.enter(engine)?;
     Ok(attachment)
 }
@@ -83,6 +85,7 @@ impl Attachment {
         let refused = |source| LiveError::Promiscuous { name: self.device.name.clone(), source };
         let promiscuous = self.is_promiscuous.then(|| Promiscuous::enter(self.device.index)).transpose();
         self.promiscuous = promiscuous.map_err(refused)?;
+        self.program_id = program_for(engine, self.device.link_layer)?.info().ok().map(|info| info.id());
         self.link = Some(link);
         Ok(())
     }
