@@ -176,6 +176,37 @@ fn what_cannot_be_attached_again_is_said_once_and_tried_on() {
 }
 
 #[test]
+fn what_the_host_uses_by_the_time_it_is_back_is_not_dropped() {
+    privileged("interface_faults", "what_the_host_uses_by_the_time_it_is_back_is_not_dropped", || {
+        let place = place();
+        let words = ["run", "-i", SINK, "-i", OTHER.1, "--action", "drop", "--format", "ndjson"];
+        let probe = start(&place, &words);
+        ip(&place, &format!("link del {SINK}"));
+        thread::sleep(NOTICED);
+        // It has its address before it is looked at.
+        sys::pause(probe.pid(), true).expect("a signal is sent");
+        pair_again(&place);
+        ip(&place, &format!("addr add 192.0.2.1/24 dev {SINK}"));
+        sys::pause(probe.pid(), false).expect("a signal is sent");
+        thread::sleep(2 * NOTICED);
+        let drops = |name: &str| {
+            place.namespace.ip(&format!("-details link show dev {name}")).expect("ip works").contains("prog/xdp")
+        };
+        assert_eq!([drops(SINK), drops(OTHER.1)], [false, true]);
+        ip(&place, &format!("addr del 192.0.2.1/24 dev {SINK}"));
+        thread::sleep(NOTICED);
+        assert!(drops(SINK), "it is tried on");
+        resets(&place, SOURCE, 1000, 3);
+        let finished = probe.stop().expect("it ends");
+        let refused = format!("rstprobe: {SINK}: back, and cannot be attached yet: ");
+        ended(&finished, 0, &[&refused, "it has the address 192.0.2.1", "attached again at 2"]);
+        assert_eq!(finished.stderr.matches(&refused).count(), 1, "{}", finished.stderr);
+        let sum = summary(&finished);
+        assert_eq!((&sum["connections"], loss(&sum, "interfaces.gaps")), (&3.into(), 1), "{sum}");
+    });
+}
+
+#[test]
 fn a_program_that_somebody_detached_is_attached_again() {
     if !leftover::has_bpftool() {
         return say("SKIP a_program_that_somebody_detached_is_attached_again: no bpftool");
@@ -196,6 +227,35 @@ fn a_program_that_somebody_detached_is_attached_again() {
         );
         let sum = summary(&finished);
         assert_eq!((&sum["connections"], loss(&sum, "interfaces.gaps")), (&3.into(), 1), "{sum}");
+    });
+}
+
+#[test]
+fn a_program_in_the_place_of_ours_is_noticed() {
+    if !leftover::has_bpftool() {
+        return say("SKIP a_program_in_the_place_of_ours_is_noticed: no bpftool");
+    }
+    privileged("interface_faults", "a_program_in_the_place_of_ours_is_noticed", || {
+        let place = place();
+        let probe = start(&place, &["run", "-i", SINK, "-i", OTHER.1, "--format", "ndjson"]);
+        let links = Footprint::take(&place.namespace).expect("it works").links;
+        // Between two looks: at the second there is a program again.
+        sys::pause(probe.pid(), true).expect("a signal is sent");
+        for link in &links {
+            let detached = Command::new("bpftool").args(["link", "detach", "id", &link.to_string()]).status();
+            assert!(detached.expect("bpftool runs").success());
+        }
+        let other = start(&place, &["snapshot", "-i", SINK, "--for", "1m"]);
+        sys::pause(probe.pid(), false).expect("a signal is sent");
+        thread::sleep(NOTICED);
+        other.stop().expect("it ends");
+        thread::sleep(NOTICED);
+        resets(&place, SOURCE, 1000, 3);
+        let finished = probe.stop().expect("it ends");
+        let lost = format!("rstprobe: {SINK}: the interface lost its program between 2");
+        let refused = format!("rstprobe: {SINK}: back, and cannot be attached yet: ");
+        ended(&finished, 0, &[&lost, &refused, &format!("rstprobe: {SINK}: attached again at 2")]);
+        assert_eq!(summary(&finished)["connections"], 3, "{}", finished.stderr);
     });
 }
 

@@ -10,7 +10,11 @@ use crate::{
     agent::session::Session,
     source::live::{attach::Attachment, netdev},
 };
-use crate::{error::RunError, output, report::Gap};
+use crate::{
+    error::RunError,
+    output,
+    report::{Gap, WatchGaps},
+};
 
 /// How often the kernel is asked.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -23,7 +27,7 @@ enum State {
     Down,
     /// The interface is not in this network namespace any more.
     Gone,
-    /// The interface is there, and no program is on it.
+    /// The interface is there, and the program is not on it, be it that another is.
     Bare,
 }
 
@@ -33,12 +37,14 @@ struct Watched {
     /// What it is called by now.
     known_as: String,
     index: u32,
+    /// Id of the program on it, where it can be asked for.
+    program: Option<u32>,
     state: State,
     /// When it was last there, nanoseconds since the Unix epoch.
     seen_ns: u64,
     /// Why it could not be attached again, as it was said.
     refused: String,
-    gaps: Vec<Gap>,
+    gaps: WatchGaps,
 }
 
 /// The watched interfaces, and how they were when they were last looked at.
@@ -55,10 +61,11 @@ impl Interfaces {
             name: attachment.device.name.clone(),
             known_as: attachment.device.name.clone(),
             index: attachment.device.index,
+            program: attachment.program_id,
             state: State::Up,
             seen_ns: now_ns,
             refused: String::new(),
-            gaps: Vec::new(),
+            gaps: WatchGaps::default(),
         });
         Self { watched: watched.collect(), looked: Instant::now(), none_since: None }
     }
@@ -103,7 +110,7 @@ impl Interfaces {
     }
 
     /// When each of them was away, in their order; what is away now is until `end_ns`.
-    pub(crate) fn into_gaps(self, end_ns: u64) -> Vec<Vec<Gap>> {
+    pub(crate) fn into_gaps(self, end_ns: u64) -> Vec<WatchGaps> {
         let closed = |mut watched: Watched| {
             if watched.is_away() {
                 watched.gaps.push(Gap { from_ns: watched.seen_ns, until_ns: end_ns.max(watched.seen_ns) });
@@ -129,7 +136,7 @@ impl Watched {
         let Ok(seen) = netdev::seen(self.index) else { return true };
         let state = match &seen {
             None => State::Gone,
-            Some(seen) if !seen.has_program => State::Bare,
+            Some(seen) if !seen.has_program(self.program) => State::Bare,
             Some(seen) if seen.up => State::Up,
             Some(_) => State::Down,
         };
@@ -164,7 +171,7 @@ impl Watched {
             Ok(true) => {
                 let now_ns = session.now_ns();
                 if let Some(attachment) = session.attachments().get(place) {
-                    self.index = attachment.device.index;
+                    (self.index, self.program) = (attachment.device.index, attachment.program_id);
                     self.state = if attachment.device.up { State::Up } else { State::Down };
                 }
                 output::say(&self.returned(now_ns));
@@ -227,10 +234,11 @@ mod tests {
             name: "eth1".to_string(),
             known_as: "eth1".to_string(),
             index: 7,
+            program: Some(3),
             state: State::Up,
             seen_ns: SECOND,
             refused: String::new(),
-            gaps: Vec::new(),
+            gaps: WatchGaps::default(),
         }
     }
 
@@ -261,6 +269,6 @@ mod tests {
         let gap = |from_ns, until_ns| Gap { from_ns, until_ns };
         // Up to the end, where it is still away then.
         let all = [gap(SECOND, 4 * SECOND + SECOND / 5), gap(4 * SECOND + SECOND / 5, 9 * SECOND)];
-        assert_eq!(interfaces.into_gaps(9 * SECOND), [all.to_vec()]);
+        assert_eq!(interfaces.into_gaps(9 * SECOND), [all.into_iter().collect()]);
     }
 }

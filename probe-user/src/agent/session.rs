@@ -78,6 +78,8 @@ pub(crate) struct Session {
     silence: Silence,
     time: TimeWatch,
     renewals: u32,
+    /// What is dropped must not be the host's own, also where an interface comes back.
+    spares_host: bool,
     /// When watching began, nanoseconds since the Unix epoch.
     pub(crate) started_ns: u64,
     /// What this host sends on its own interface is not seen.
@@ -105,7 +107,8 @@ impl Session {
             detach::clear()?;
         }
         attach::preflight(&plan.interfaces, plan.promiscuous)?;
-        if plan.engine.action == Action::Drop && !plan.force {
+        let spares_host = plan.engine.action == Action::Drop && !plan.force;
+        if spares_host {
             host_traffic::refuse_to_drop(&plan.interfaces)?;
         }
         let clock = Clock::start();
@@ -184,6 +187,7 @@ impl Session {
             silence: Silence::new(),
             time: TimeWatch::begin(monotonic_ns(), clock.offset_ns),
             renewals: 0,
+            spares_host,
             started_ns: clock.unix_ns(),
             is_one_way,
         })

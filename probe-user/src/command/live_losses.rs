@@ -4,7 +4,7 @@ use crate::{
     agent::session::{Closed, Session},
     output::{counters, counters::Unseen},
     plan::LivePlan,
-    report::{Gap, InterfaceUse, Loss, Window, flood::Flood},
+    report::{InterfaceUse, Loss, WatchGaps, Window, flood::Flood},
     source::live::engine::{Action, Depth},
 };
 
@@ -20,14 +20,14 @@ pub(super) struct Told {
 
 /// What a session that has ended has counted; `gone` interfaces went away meanwhile, and did not come back.
 pub(super) fn told(closed: &mut Closed, gone: u64, window: &Window) -> Told {
-    let gaps = || window.interfaces.iter().flat_map(|interface| &interface.gaps);
+    let gaps = || window.interfaces.iter().map(|interface| &interface.gaps);
     let missed = closed.received.iter().flatten().map(|received| received.missed).sum();
     let unseen = Unseen {
         resets_lost: closed.resets_lost,
         host_events_lost: closed.host_events_lost,
         interfaces_gone: gone,
-        gaps: gaps().count() as u64,
-        gaps_ns: gaps().map(|gap| gap.until_ns.saturating_sub(gap.from_ns)).sum(),
+        gaps: gaps().map(WatchGaps::count).sum(),
+        gaps_ns: gaps().map(WatchGaps::sum_ns).sum(),
         missed_by_nic: missed,
         not_given: closed.unseen,
     };
@@ -59,7 +59,7 @@ pub(super) fn window(plan: &LivePlan, session: &Session) -> Window {
         driver: attachment.device.driver.clone(),
         received: None,
         queues: Vec::new(),
-        gaps: Vec::new(),
+        gaps: WatchGaps::default(),
     });
     Window {
         start_ns: session.started_ns,
@@ -81,7 +81,7 @@ pub(super) fn window(plan: &LivePlan, session: &Session) -> Window {
 }
 
 /// Adds what is known of it when watching has ended; `gaps` in which each interface was away.
-pub(super) fn complete(window: &mut Window, closed: &mut Closed, gaps: Vec<Vec<Gap>>) {
+pub(super) fn complete(window: &mut Window, closed: &mut Closed, gaps: Vec<WatchGaps>) {
     for (interface, gaps) in window.interfaces.iter_mut().zip(gaps) {
         interface.gaps = gaps;
     }

@@ -161,7 +161,7 @@ impl<'a> From<&'a Window> for WindowJson<'a> {
             driver: &i.driver,
             received: i.received.as_ref().map(Into::into),
             queues: i.queues.iter().map(Into::into).collect(),
-            gaps: i.gaps.iter().map(Into::into).collect(),
+            gaps: i.gaps.told().iter().map(Into::into).collect(),
         };
         Self {
             start: text::timestamp(window.start_ns),

@@ -94,11 +94,13 @@ fn unseen(window: &Window, quality: &Quality, has_unreadable: bool) -> Vec<Strin
     if window.is_one_way {
         why.push("what this host sent was not watched".to_owned());
     }
-    for interface in window.interfaces.iter().filter(|interface| !interface.gaps.is_empty()) {
+    for interface in &window.interfaces {
+        let Some(first) = interface.gaps.told().first() else { continue };
         let name = printable::escaped(&interface.name);
-        let seconds: f64 = interface.gaps.iter().map(|gap| gap.seconds()).sum();
-        let times = if interface.gaps.len() == 1 { String::new() } else { format!(", {} times", interface.gaps.len()) };
-        let first = text::timestamp(interface.gaps[0].from_ns);
+        let seconds = interface.gaps.seconds();
+        let times =
+            if interface.gaps.count() == 1 { String::new() } else { format!(", {} times", interface.gaps.count()) };
+        let first = text::timestamp(first.from_ns);
         why.push(format!("{name} was away and not watched for {seconds:.1} s at most, from {first} on{times}"));
     }
     if quality.whole.one_sided > 0 {

@@ -23,9 +23,11 @@ pub mod quality;
 pub mod table;
 mod text;
 mod time_bars;
+mod watch_gaps;
 pub mod zeek;
 
 pub use interface_counters::{DriverCounters, DriverLoss, QueueUse, Received};
+pub use watch_gaps::{Gap, WatchGaps};
 
 use std::ops::Range;
 
@@ -96,8 +98,8 @@ pub struct Window {
 impl Window {
     /// Times in which none of its interfaces was watched: that nothing was seen then is no measurement.
     pub fn unwatched(&self) -> Vec<Range<u64>> {
-        let mut gaps = self.interfaces.iter().map(|interface| &interface.gaps);
-        let first = gaps.next().cloned().unwrap_or_default();
+        let mut gaps = self.interfaces.iter().map(|interface| interface.gaps.told());
+        let first = gaps.next().map(<[Gap]>::to_vec).unwrap_or_default();
         let common: Vec<Gap> = gaps.fold(first, |common, others| {
             let overlap = |one: &Gap, two: &Gap| Gap {
                 from_ns: one.from_ns.max(two.from_ns),
@@ -124,23 +126,7 @@ pub struct InterfaceUse {
     /// What the program counted by queue; empty when it did not.
     pub queues: Vec<QueueUse>,
     /// When it was not watched, because it was away: at most.
-    pub gaps: Vec<Gap>,
-}
-
-/// A time in which an interface was not watched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Gap {
-    /// When it was last there, nanoseconds since the Unix epoch.
-    pub from_ns: u64,
-    /// When it was attached again, or watching ended.
-    pub until_ns: u64,
-}
-
-impl Gap {
-    /// How long, seconds.
-    pub fn seconds(self) -> f64 {
-        self.until_ns.saturating_sub(self.from_ns) as f64 / 1e9
-    }
+    pub gaps: WatchGaps,
 }
 
 #[cfg(test)]

@@ -172,8 +172,8 @@ fn headline(snapshot: &Snapshot) -> String {
 
 /// How long the interface was not watched, if it was away.
 fn away(interface: &super::InterfaceUse) -> String {
-    let seconds: f64 = interface.gaps.iter().map(|gap| gap.seconds()).sum();
-    if interface.gaps.is_empty() { String::new() } else { format!(", away for {seconds:.1} s") }
+    let seconds = interface.gaps.seconds();
+    if interface.gaps.count() == 0 { String::new() } else { format!(", away for {seconds:.1} s") }
 }
 
 /// The first thing to know: that half of it was not seen, and what helps.

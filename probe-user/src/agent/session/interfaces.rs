@@ -46,8 +46,8 @@ impl Session {
         feed.tracker.doubt_acknowledgements();
     }
 
-    /// Attaches to what is called `name` by now, as at the beginning; false when there is no such interface. Needs what the
-    /// beginning needed: CAP_BPF and CAP_NET_ADMIN.
+    /// Attaches to what is called `name` by now, as at the beginning; false when there is no such interface. Needs no
+    /// more than `confinement::kept` keeps.
     ///
     /// # Errors
     /// It is there and cannot be attached; nothing is attached to it then.
@@ -56,7 +56,7 @@ impl Session {
             return Ok(false);
         }
         let Some(attachment) = self.attachments.get_mut(place) else { return Ok(false) };
-        attachment.attach_again(&mut self.engine, name)?;
+        attachment.attach_again(&mut self.engine, name, self.spares_host)?;
         if let Some(host) = &mut self.host
             && let Err(error) = host.attach_to(&mut self.engine, &attachment.device)
         {

@@ -63,7 +63,7 @@ fn nothing_from_outside_becomes_markup_or_is_invisible() {
         mode: "native",
         driver: HOSTILE.to_owned(),
         received: None,
-        gaps: Vec::new(),
+        gaps: crate::report::WatchGaps::default(),
         queues: Vec::new(),
     }];
     let mut one = reset(1, "10.0.0.2:80");

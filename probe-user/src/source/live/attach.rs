@@ -10,7 +10,7 @@ use super::{
     LiveError,
     engine::Engine,
     ethtool::Promiscuous,
-    hook_holder,
+    hook_holder, host_traffic,
     link_layer::LinkLayer,
     native_prediction,
     netdev::Netdev,
@@ -25,6 +25,8 @@ pub struct Attachment {
     pub device: Netdev,
     /// How.
     pub mode: Mode,
+    /// Id of the program that was attached last; `None` where the kernel does not say.
+    pub program_id: Option<u32>,
     link: Option<FdLink>,
     is_promiscuous: bool,
     promiscuous: Option<Promiscuous>,
@@ -72,7 +74,7 @@ pub fn preflight(interfaces: &[String], promiscuous: bool) -> Result<(), LiveErr
 
 fn attach_one(engine: &mut Engine, name: &str, mode: Mode, is_promiscuous: bool) -> Result<Attachment, LiveError> {
     let device = Netdev::find(name)?;
-    let mut attachment = Attachment { device, mode, link: None, is_promiscuous, promiscuous: None };
+    let mut attachment = Attachment { device, mode, program_id: None, link: None, is_promiscuous, promiscuous: None };
     attachment.enter(engine)?;
     Ok(attachment)
 }
@@ -83,6 +85,7 @@ impl Attachment {
         let refused = |source| LiveError::Promiscuous { name: self.device.name.clone(), source };
         let promiscuous = self.is_promiscuous.then(|| Promiscuous::enter(self.device.index)).transpose();
         self.promiscuous = promiscuous.map_err(refused)?;
+        self.program_id = program_for(engine, self.device.link_layer)?.info().ok().map(|info| info.id());
         self.link = Some(link);
         Ok(())
     }
@@ -97,16 +100,20 @@ impl Attachment {
         (self.link, self.promiscuous) = (None, None);
     }
 
-    /// Attaches to what has that name now, in the way of the first time. Needs CAP_NET_ADMIN and CAP_BPF, and CAP_NET_RAW for
-    /// the promiscuous mode.
+    /// Attaches to what has that name now, in the way of the first time. Needs no capability where the program is loaded already
+    /// (before Linux 5.19 CAP_BPF), and CAP_NET_RAW for the promiscuous mode.
     ///
     /// # Errors
-    /// It is not there, of another kind, or cannot be attached; nothing is attached then.
-    pub fn attach_again(&mut self, engine: &mut Engine, name: &str) -> Result<(), LiveError> {
+    /// It is not there, of another kind, or cannot be attached; with `spares_host`, the host itself uses it. Nothing is attached
+    /// then.
+    pub fn attach_again(&mut self, engine: &mut Engine, name: &str, spares_host: bool) -> Result<(), LiveError> {
         self.release();
         let device = Netdev::find(name)?;
         if !device.link_layer.is_understood() {
             return Err(LiveError::LinkType { name: device.name, link_layer: device.link_layer });
+        }
+        if spares_host {
+            host_traffic::refuse_to_drop_at(&device)?;
         }
         self.device = device;
         self.enter(engine)

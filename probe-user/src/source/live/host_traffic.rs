@@ -42,12 +42,18 @@ pub fn own_traffic(device: &Netdev) -> Result<Option<String>, LiveError> {
 /// # Errors
 /// [`LiveError::DropsOwnTraffic`]; an interface that is not there.
 pub fn refuse_to_drop(interfaces: &[String]) -> Result<(), LiveError> {
-    for name in interfaces {
-        if let Some(why) = own_traffic(&Netdev::find(name)?)? {
-            return Err(LiveError::DropsOwnTraffic { name: name.clone(), why });
-        }
+    interfaces.iter().try_for_each(|name| refuse_to_drop_at(&Netdev::find(name)?))
+}
+
+/// The same for one interface.
+///
+/// # Errors
+/// [`LiveError::DropsOwnTraffic`]; [`LiveError::Netlink`].
+pub fn refuse_to_drop_at(device: &Netdev) -> Result<(), LiveError> {
+    match own_traffic(device)? {
+        Some(why) => Err(LiveError::DropsOwnTraffic { name: device.name.clone(), why }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The first address of this host on the interface that is more than link-local, in words; `None` on loopback, whose frames

@@ -102,8 +102,15 @@ pub struct Seen {
     pub name: String,
     /// Administratively up.
     pub up: bool,
-    /// Some XDP program is attached.
-    pub has_program: bool,
+    /// Ids of the XDP programs that are attached.
+    pub programs: Vec<u32>,
+}
+
+impl Seen {
+    /// Whether this program is attached; where its id is not known, whether any is.
+    pub fn has_program(&self, id: Option<u32>) -> bool {
+        id.map_or(!self.programs.is_empty(), |id| self.programs.contains(&id))
+    }
 }
 
 /// How the interface with this index is now; `None` when it is gone. Cheap enough to be asked every second.
@@ -114,13 +121,19 @@ pub fn seen(index: u32) -> Result<Option<Seen>, LiveError> {
     let seen = |link: LinkMessage| Seen {
         name: name_of(&link).unwrap_or_default().to_owned(),
         up: link.header.flags.contains(LinkFlags::Up),
-        has_program: link.attributes.iter().any(|attribute| {
-            // Without one the kernel says that none is attached.
-            matches!(attribute, LinkAttribute::Xdp(xdp) if xdp.iter().any(|one| matches!(one,
-                LinkXdp::Attached(mode) if *mode != XdpAttached::None)))
-        }),
+        programs: link.attributes.iter().flat_map(programs).collect(),
     };
     Ok(link_at(index).map_err(LiveError::Netlink)?.map(seen))
+}
+
+fn programs(attribute: &LinkAttribute) -> Vec<u32> {
+    let LinkAttribute::Xdp(all) = attribute else { return Vec::new() };
+    let id = |one: &LinkXdp| match one {
+        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) | LinkXdp::HwProgId(id) => Some(*id),
+        _ => None,
+    };
+    // Without one the kernel says that none is attached, or 0.
+    all.iter().filter_map(id).filter(|id| *id != 0).collect()
 }
 
 /// Whether there is an interface of that name: as cheap.
