@@ -217,6 +217,19 @@ fn what_a_server_left_unread_is_lost() {
     assert_eq!(record.verdict.impact, Impact::Unknown, "{:?}", record.verdict);
 }
 
+/// The server aborts some time after its client's FIN: its own choice, or its late answer to that.
+#[test]
+fn an_abort_behind_the_peers_fin_is_never_certain() {
+    let judged = |dialogue: &Dialogue| {
+        let verdict = with_words(dialogue, "TCP_STATE", &[false]).1.verdict;
+        (verdict.cause, verdict.confidence)
+    };
+    let open = Dialogue::new().play("ShADadA").wait(300 * MILLISECOND).play("r");
+    assert_eq!(judged(&open), (Cause::AppAbort, Confidence::High));
+    let closed = Dialogue::new().play("ShADadAF").wait(300 * MILLISECOND).play("r");
+    assert_eq!(judged(&closed), (Cause::AppAbort, Confidence::Medium));
+}
+
 /// The client's kernel says that its application closed with something unread; segments are counted.
 #[test]
 fn of_counted_segments_a_client_left_what_is_not_known_unread() {
