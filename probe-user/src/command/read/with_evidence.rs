@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{
-    batch::{arrival, hear},
     open,
-    printing::Printer,
+    parcel::{arrival, hear},
+    printing::Printing,
     unreadable,
 };
 use crate::{
@@ -26,7 +26,7 @@ const LEFT: usize = 128;
 pub(super) struct WithEvidence {
     pub(super) decoder: Decoder,
     pub(super) tracker: Tracker,
-    pub(super) printer: Printer,
+    pub(super) printing: Printing,
     pub(super) evidence: CaptureEvidence,
     /// When connections start whose packets are kept.
     pub(super) period: Period,
@@ -52,7 +52,7 @@ impl WithEvidence {
             self.clock.begin();
             let read = self.frames_of(named.path(), &mut capture);
             for notice in self.clock.notices(named.path(), capture.is_evidence()) {
-                self.printer.notice(&notice)?;
+                self.printing.notice(&notice);
             }
             read?;
         }
@@ -81,9 +81,9 @@ impl WithEvidence {
                 self.evidence.frame(&decoded, &frame, &captured_on);
             }
             if self.closed.len() >= RECORDS {
-                self.printer.take(&mut self.closed)?;
+                self.printing.take(&mut self.closed)?;
             }
-            self.printer.progress(self.decoder.accounting().frames)?;
+            self.printing.progress(self.decoder.accounting().frames);
         }
     }
 
@@ -92,7 +92,7 @@ impl WithEvidence {
         if self.start_ns == 0 {
             self.start_ns = frame.time_ns;
             if self.decoder.accounting().frames == 0 {
-                self.printer.begin(frame.time_ns)?;
+                self.printing.begin(frame.time_ns)?;
                 self.evidence.restrict(self.period.resolved(frame.time_ns, frame.time_ns));
             }
         }
@@ -114,7 +114,7 @@ impl WithEvidence {
         loop {
             self.evidence.ended(&mut self.tracker, &mut self.closed);
             if taken.is_ok() {
-                taken = self.printer.take(&mut self.closed);
+                taken = self.printing.take(&mut self.closed);
             }
             self.closed.clear();
             if !self.tracker.write_left(&mut left, LEFT) {
