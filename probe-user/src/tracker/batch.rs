@@ -17,10 +17,10 @@ use crate::{
 
 /// Parts of a tracker that know nothing of each other. Always as many, whatever does their work, so that the number of
 /// threads changes nothing; a power of two.
-pub(crate) const PARTITIONS: usize = 8;
+pub(crate) const PARTITIONS: usize = 4;
 
 /// Segments of a batch at most: enough that handing it over costs nothing, few enough to stay in a core's cache.
-pub(crate) const SEGMENTS: usize = 1024;
+pub(crate) const SEGMENTS: usize = 512;
 
 /// The partition that a flow belongs to, of `count`. Always the same, so that the same capture has the same output.
 #[inline]
@@ -184,14 +184,14 @@ impl Batch {
         &self.owned[partition]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn what(&self, owned: Owned) -> What<'_> {
         let place = usize::from(owned.place & !BETWEEN);
         if owned.place < BETWEEN { What::Segment(&self.arrivals[place]) } else { What::Between(&self.between[place].1) }
     }
 
     /// The flow that it is about.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn key(&self, owned: Owned) -> &FlowKey {
         match self.what(owned) {
             What::Segment(arrival) => &arrival.segment.key,

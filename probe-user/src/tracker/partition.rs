@@ -31,7 +31,7 @@ use crate::tracker::steps::Steps;
 use crate::tracker::table::{Place, Table};
 use crate::tracker::timer_wheel::Wheel;
 use crate::tracker::tombstone::Tombstones;
-use crate::tracker::{duplicates, duplicates::Copies, roles};
+use crate::tracker::{duplicates, duplicates::Copies, roles, tombstone};
 
 /// See the module.
 #[derive(Debug)]
@@ -68,11 +68,11 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    /// Without connections; `most` of them at once.
-    pub(crate) fn new(config: &Arc<TrackerConfig>, most: usize) -> Self {
+    /// Without connections, one of `count`; `most` connections at once.
+    pub(crate) fn new(config: &Arc<TrackerConfig>, most: usize, count: usize) -> Self {
         Self {
             table: Table::new(config.hash_seed),
-            tombstones: Tombstones::new(),
+            tombstones: Tombstones::new(tombstone::MOST / count as u32),
             most,
             wheel: Wheel::new(),
             now: 0,
@@ -85,7 +85,7 @@ impl Partition {
             pool: Pool::default(),
             eviction_cursor: 0,
             attempts: Attempts::default(),
-            copies: Copies::default(),
+            copies: Copies::new(duplicates::PLACES / count),
             stats: TrackerStats::default(),
             icmp: IcmpReports::default(),
             reset_options: AllResetOptions::default(),

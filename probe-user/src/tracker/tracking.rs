@@ -67,7 +67,7 @@ impl Tracker {
         let (count, most) = shares(config.max_connections);
         let config = Arc::new(config);
         Self {
-            partitions: (0..count).map(|_| Partition::new(&config, most)).collect(),
+            partitions: (0..count).map(|_| Partition::new(&config, most, count)).collect(),
             outcomes: (0..count).map(|_| Outcome::default()).collect(),
             merge: Merge::new(&config),
             counter: StepCounter::new(),
