@@ -88,13 +88,7 @@ impl Merge {
     }
 
     /// Makes the record of one that was left for this.
-    fn settle(
-        &mut self,
-        ended: &mut Ended,
-        config: &TrackerConfig,
-        words: &KernelResets,
-        into: &mut Vec<Connection>,
-    ) {
+    fn settle(&mut self, ended: &mut Ended, config: &TrackerConfig, words: &KernelResets, into: &mut Vec<Connection>) {
         let Some(track) = &ended.track else { return };
         self.both_ways |= is_both_ways(track);
         let roles = self.servers.roles(track);

@@ -129,10 +129,17 @@ impl Partition {
         self.cursor = at + 1;
     }
 
-    /// Is at the only step of a run, without running timers.
-    pub(crate) fn stand_at(&mut self, steps: &Steps) {
-        (self.now, self.turn) = (steps.now_ns[0], 2 * steps.number(0));
-        self.watched_from = steps.watched_from_ns(0);
+    /// Writes what is left when the source has ended, a few at a time.
+    pub(crate) fn write_left(&mut self, left: &mut Vec<ToWrite>) {
+        for few in left.chunks(AT_ONCE) {
+            self.table.warm_ends(few.iter().map(|one| one.slot));
+            for one in few {
+                (self.now, self.turn, self.watched_from) = (one.now_ns, 2 * one.step, one.watched_from_ns);
+                self.write(one.slot, Written::StillTracked);
+            }
+            self.make_records();
+        }
+        left.clear();
     }
 
     /// Begins a run of steps.
@@ -449,8 +456,17 @@ impl Partition {
     }
 }
 
+/// A connection that is to be written although nothing has ended it, and at which step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToWrite {
+    pub(crate) slot: u32,
+    pub(crate) step: u64,
+    pub(crate) now_ns: u64,
+    pub(crate) watched_from_ns: u64,
+}
+
 /// Connections fetched from memory together: few enough to stay near until their turn.
-pub(crate) const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 32;
 
 /// Connections compared for one eviction.
 const LOOK_AT: usize = 64;

@@ -14,9 +14,9 @@ use crate::{
         icmp::IcmpReport,
         kernel_reports::KernelReport,
         kernel_resets::{ReportedReset, Unmatched},
+        partition::Partition,
         process::RESET_LEAVES_WITHIN_NS,
         reset_options::{ResetOptions, TEXT_LEN},
-        partition::Partition,
     },
     verdict::rst_form::Form,
 };

@@ -69,9 +69,7 @@ impl UnexplainedResets {
     /// An RST was seen that this host's kernel may have sent.
     pub(crate) fn saw_rst(&mut self, time_ns: u64, port: u16, key: FlowKey, from_hi: bool) {
         // Its kernel would have spoken by now, or a drain later.
-        while self.seen.front().is_some_and(|entry| entry.0 + RETENTION_NS < time_ns)
-            || self.seen.len() >= MOST
-        {
+        while self.seen.front().is_some_and(|entry| entry.0 + RETENTION_NS < time_ns) || self.seen.len() >= MOST {
             self.seen.pop_front();
         }
         self.seen.push_back((time_ns, port, key, from_hi));

@@ -63,6 +63,12 @@ impl StepCounter {
         (steps.before, steps.watched_from_ns) = (self.last, self.watched_from_ns);
     }
 
+    /// One more step, of no frame and no time; its number.
+    pub(crate) fn without_frame(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
     /// A run of the last step once more, with what another word brings of time.
     pub(crate) fn again(&mut self, steps: &mut Steps, time_ns: u64) {
         self.last = self.last.saturating_sub(1);

@@ -95,7 +95,8 @@ impl Tombstones {
     fn link(&mut self) {
         while self.unlinked != self.next {
             if let Some(entry) = self.ring.get_mut((self.unlinked & (self.most - 1)) as usize) {
-                entry.before = std::mem::replace(&mut self.heads[entry.hash as usize & (self.most as usize - 1)], self.unlinked);
+                entry.before =
+                    std::mem::replace(&mut self.heads[entry.hash as usize & (self.most as usize - 1)], self.unlinked);
             }
             self.unlinked = self.unlinked.wrapping_add(1);
         }

@@ -15,7 +15,7 @@ use crate::tracker::ended::Outcome;
 use crate::tracker::kernel_resets::KernelResets;
 use crate::tracker::making::Maker;
 use crate::tracker::merge::Merge;
-use crate::tracker::partition::{AT_ONCE, Partition};
+use crate::tracker::partition::{Partition, ToWrite};
 use crate::tracker::process::UnexplainedResets;
 use crate::tracker::stats::TrackerStats;
 use crate::tracker::steps::{StepCounter, Steps};
@@ -292,23 +292,42 @@ impl Tracker {
 
     /// Writes the next `most` of what is left, in order of start; false when nothing was.
     pub fn write_left(&mut self, left: &mut Left, most: usize) -> bool {
-        let rest = left.tracked.len().saturating_sub(most);
-        let some = left.tracked.split_off(rest);
-        for few in some.rchunks(AT_ONCE) {
-            for (number, partition) in self.partitions.iter().enumerate() {
-                let slots = few.iter().filter(|one| one.2 == number as u32).map(|one| one.3);
-                partition.table.warm_ends(slots);
-            }
-            for &(_, _, number, slot) in few.iter().rev() {
-                self.counter.begin(&mut self.steps);
-                self.counter.step(&mut self.steps, left.now_ns, false);
-                let partition = &mut self.partitions[number as usize];
-                partition.stand_at(&self.steps);
-                partition.write(slot, Written::StillTracked);
-            }
-            self.merge();
+        let mut shares = left.take(most, &mut self.counter, self.partitions.len());
+        let written = shares.iter().any(|share| !share.is_empty());
+        for (partition, share) in self.partitions.iter_mut().zip(&mut shares) {
+            partition.write_left(share);
         }
-        !some.is_empty()
+        self.merge();
+        written
+    }
+
+    /// As [`Tracker::write_left`] over and over, on so many threads, while `take` takes the records of those before; until
+    /// nothing is left, or `take` has enough.
+    pub(crate) fn write_all_left(
+        &mut self,
+        mut left: Left,
+        threads: usize,
+        mut take: impl FnMut(&mut Vec<Connection>) -> bool,
+    ) {
+        const AT_A_TIME: usize = 4096;
+        let together = self.partitions.len().div_ceil(threads);
+        let mut closed = std::mem::take(&mut self.closed);
+        loop {
+            let mut shares = left.take(AT_A_TIME, &mut self.counter, self.partitions.len());
+            let is_last = shares.iter().all(Vec::is_empty);
+            let goes_on = std::thread::scope(|threads| {
+                for (some, shares) in self.partitions.chunks_mut(together).zip(shares.chunks_mut(together)) {
+                    threads.spawn(|| some.iter_mut().zip(shares).for_each(|(one, share)| one.write_left(share)));
+                }
+                take(&mut closed)
+            });
+            closed.clear();
+            self.merge();
+            std::mem::swap(&mut closed, &mut self.closed);
+            if is_last || !goes_on {
+                return;
+            }
+        }
     }
 
     /// The books.
@@ -334,14 +353,11 @@ impl Tracker {
         self.merge.merge(outcomes, &self.config, &self.words, into);
     }
 
-    /// Takes the partitions back, in their order, which have come to the last step of `counter`.
+    /// Takes the partitions back, in their order, which have come to the last step of `counter`. They go on making records.
     pub(crate) fn join(&mut self, partitions: Vec<Partition>, counter: StepCounter) {
         self.partitions = partitions;
         self.counter = counter;
         self.quiet_until = 0;
-        for partition in &mut self.partitions {
-            partition.maker = None;
-        }
     }
 }
 
@@ -351,4 +367,17 @@ pub struct Left {
     now_ns: u64,
     /// Start, id, partition and slot.
     tracked: Vec<(u64, u64, u32, u32)>,
+}
+
+impl Left {
+    /// The next `most`, each with a step of its own, by partition.
+    fn take(&mut self, most: usize, counter: &mut StepCounter, partitions: usize) -> Vec<Vec<ToWrite>> {
+        let rest = self.tracked.len().saturating_sub(most);
+        let mut shares = vec![Vec::new(); partitions];
+        for (_, _, partition, slot) in self.tracked.drain(rest..).rev() {
+            let (step, watched_from_ns) = (counter.without_frame(), counter.watched_from_ns());
+            shares[partition as usize].push(ToWrite { slot, step, now_ns: self.now_ns, watched_from_ns });
+        }
+        shares
+    }
 }

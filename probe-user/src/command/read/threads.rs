@@ -71,13 +71,10 @@ fn on_one(mut decoding: Decoding, mut tracker: Tracker, mut printing: Printing) 
         });
     }
     let (decoder, span_ns, read) = decoding.finish();
-    finish(HasRead { decoder, tracker, view: printing.view, span_ns, read, printed }, closed)
-}
-
-/// Prints what is left at the end: there may be very much, and none is needed twice.
-fn finish(mut done: HasRead, mut closed: Vec<Connection>) -> Result<HasRead, RunError> {
+    let mut done = HasRead { decoder, tracker, view: printing.view, span_ns, read, printed };
     if done.printed.is_ok() {
-        let mut left = done.tracker.left(done.span_ns[1]);
+        // There may be very many, and none is needed twice.
+        let mut left = done.tracker.left(span_ns[1]);
         loop {
             done.tracker.append_closed(&mut closed);
             if done.printed.is_ok() {
@@ -89,6 +86,11 @@ fn finish(mut done: HasRead, mut closed: Vec<Connection>) -> Result<HasRead, Run
             }
         }
     }
+    unless_broken(done)
+}
+
+/// What was read, if anybody reads the output.
+fn unless_broken(done: HasRead) -> Result<HasRead, RunError> {
     if is_broken(&done.printed) {
         done.view.end_progress();
         return Err(RunError::BrokenPipe);
@@ -171,7 +173,7 @@ fn on_many(threads: usize, decoding: Decoding, mut tracker: Tracker, printing: P
     for worker in workers {
         partitions.extend(joined(worker));
     }
-    let Some(Merges { mut tracker, printing, closed, printed, .. }) = locked(&shared.merges).take() else {
+    let Some(Merges { mut tracker, printing, mut closed, printed, .. }) = locked(&shared.merges).take() else {
         unreachable!("nobody else takes it")
     };
     if is_broken(&printed) {
@@ -187,7 +189,17 @@ fn on_many(threads: usize, decoding: Decoding, mut tracker: Tracker, printing: P
     partitions.sort_unstable_by_key(|(number, _)| *number);
     tracker.join(partitions.into_iter().map(|(_, partition)| partition).collect(), counter);
     let (decoder, span_ns, read) = decoding.finish();
-    finish(HasRead { decoder, tracker, view: printing.view, span_ns, read, printed }, closed)
+    let mut done = HasRead { decoder, tracker, view: printing.view, span_ns, read, printed };
+    if done.printed.is_ok() {
+        let HasRead { tracker, view, printed, .. } = &mut done;
+        *printed = view.take(&mut closed);
+        let left = tracker.left(span_ns[1]);
+        tracker.write_all_left(left, threads, |closed| {
+            *printed = view.take(closed);
+            printed.is_ok()
+        });
+    }
+    unless_broken(done)
 }
 
 impl Shared {
