@@ -8,10 +8,11 @@ use crate::{
     query::Rows,
     record::Connection,
     report::{
-        Loss, Snapshot, Window,
+        LineBuffer, Loss, Snapshot, Window,
         flood::Flood,
         grouped::{self, Grouped},
         json, line,
+        lines::LineFormat,
         table::{self, Style},
         zeek,
     },
@@ -21,7 +22,7 @@ use crate::{
     error::RunError,
     output,
     output::{
-        OutFile, amendments::Amendments, loss_text, page::PageFile, period_notice, selection::Selection,
+        OutFile, amendments::Amendments, lines::Lines, loss_text, page::PageFile, period_notice, selection::Selection,
         top_rows::TopRows, writer::Stdout,
     },
 };
@@ -30,8 +31,8 @@ use crate::{
 const MAX_GROUPS: usize = 8192;
 /// Connections a snapshot lists; later ones are in the sums only, and counted as unlisted.
 const MAX_LISTED: usize = 500_000;
-/// Bytes of lines that are written, or dropped, together.
-const CHUNK: usize = 64 << 10;
+/// Lines that are written, or dropped, together at most.
+const LINES: usize = 128;
 
 /// Collects, streams and finally prints.
 pub(crate) struct View {
@@ -39,6 +40,8 @@ pub(crate) struct View {
     stdout: Stdout,
     /// Of lines.
     style: Style,
+    /// Memory of lines, while there are none on their way.
+    lines: Option<Lines>,
     json_out: Option<OutFile>,
     selection: Selection,
     /// When connections start that are shown, nanoseconds since 1970.
@@ -81,6 +84,7 @@ impl View {
             plan: plan.clone(),
             stdout,
             style: output::style(plan.rows),
+            lines: None,
             selection,
             period: [None; 2],
             json_out: plan.json_out.as_deref().map(|path| OutFile::open("--json-out", path)).transpose()?,
@@ -124,62 +128,109 @@ impl View {
         }
     }
 
-    /// Takes connections that ended.
+    /// Takes connections that ended, and prints those that are printed now.
     pub(crate) fn take(&mut self, closed: &mut Vec<Connection>) -> Result<(), RunError> {
-        if self.groups.is_some() || self.page.is_some() {
-            self.group(closed);
-            return Ok(());
+        let mut lines = self.lines.take().unwrap_or_else(|| self.new_lines());
+        if closed.len() > LINES && !self.prints_at_the_end() {
+            let mut all = std::mem::take(closed).into_iter();
+            while all.len() > LINES {
+                self.judge_each(all.by_ref().take(LINES), &mut lines);
+                lines.format()?;
+                self.write(&mut lines)?;
+            }
+            closed.extend(all);
         }
-        let mut text = String::new();
-        let mut lines = 0;
-        if let Some(shown) = self.shown.as_mut() {
-            self.selection.sift(closed, &mut self.habits);
-            self.pending.add(closed, &mut self.habits);
-            for connection in &*closed {
-                shown.offer(connection);
-                self.examples.offer(connection);
-            }
-            closed.clear();
-        }
-        for mut connection in closed.drain(..) {
-            self.habits.observe(&connection);
-            let waits = !self.plan.follow || self.plan.is_final && self.tells_verdicts();
-            let may_change = Habits::may_change(&connection);
-            if waits && (may_change || !self.plan.follow) && self.waiting.len() < MAX_LISTED {
-                // Judged and added at the end, when the habits of all are known.
-                if self.selection.may_pass(&connection) {
-                    self.waiting.push(connection);
-                }
-                continue;
-            }
-            let of_one = (may_change && self.is_amended()).then(|| connection.clone());
-            self.habits.judge(&mut connection);
-            let of_one = of_one.filter(|one| one.verdict.cause == connection.verdict.cause);
-            if !self.selection.passes(&connection) {
-                continue;
-            }
-            self.pending.add_judged(&connection);
-            if !self.plan.follow {
-                self.unlisted += 1;
-                continue;
-            }
-            self.append(&mut text, &connection, of_one.is_some())?;
-            if let Some(one) = of_one {
-                self.amendments.remember(one);
-            }
-            lines += 1;
-            if text.len() >= CHUNK {
-                self.stream(&text, std::mem::take(&mut lines))?;
-                text.clear();
-            }
-        }
-        if self.is_amended() {
-            for connection in self.amendments.due(&self.habits, self.last) {
-                text += &json::amendment_line(&connection)?;
-            }
-        }
+        self.judge(closed, &mut lines);
+        lines.format()?;
         // Also without lines: it tells of a reader that has gone.
-        self.stream(&text, lines)
+        self.write(&mut lines)?;
+        self.lines = Some(lines);
+        Ok(())
+    }
+
+    /// For records on their way to [`Self::write`].
+    pub(crate) fn new_lines(&self) -> Lines {
+        Lines::new(self.line_format())
+    }
+
+    /// Takes connections that ended, in their order, and leaves none: adds them to what is printed in the end, and puts those
+    /// that are printed now into `lines`. Their text can then be made anywhere; it is for [`Self::write`] in the same order.
+    pub(crate) fn judge(&mut self, closed: &mut Vec<Connection>, lines: &mut Lines) {
+        if self.prints_at_the_end() {
+            return self.sum(closed);
+        }
+        self.judge_each(closed.drain(..), lines);
+        self.amend(lines);
+    }
+
+    /// Whether only sums, groups and what is kept of connections are printed, in the end.
+    fn prints_at_the_end(&self) -> bool {
+        self.groups.is_some() || self.page.is_some() || self.shown.is_some()
+    }
+
+    /// Adds connections to these.
+    fn sum(&mut self, closed: &mut Vec<Connection>) {
+        let Some(shown) = self.shown.as_mut() else { return self.group(closed) };
+        self.selection.sift(closed, &mut self.habits);
+        self.pending.add(closed, &mut self.habits);
+        for connection in &*closed {
+            shown.offer(connection);
+            self.examples.offer(connection);
+        }
+        closed.clear();
+    }
+
+    fn judge_each(&mut self, closed: impl Iterator<Item = Connection>, lines: &mut Lines) {
+        for connection in closed {
+            self.judge_one(connection, lines);
+        }
+    }
+
+    fn amend(&mut self, lines: &mut Lines) {
+        if self.is_amended() {
+            lines.amend(self.amendments.due(&self.habits, self.last));
+        }
+    }
+
+    #[inline]
+    fn judge_one(&mut self, mut connection: Connection, lines: &mut Lines) {
+        self.habits.observe(&connection);
+        let waits = !self.plan.follow || self.plan.is_final && self.tells_verdicts();
+        let may_change = Habits::may_change(&connection);
+        if waits && (may_change || !self.plan.follow) && self.waiting.len() < MAX_LISTED {
+            // Judged and added at the end, when the habits of all are known.
+            if self.selection.may_pass(&connection) {
+                self.waiting.push(connection);
+            }
+            return;
+        }
+        let of_one = (may_change && self.is_amended()).then(|| connection.clone());
+        self.habits.judge(&mut connection);
+        let of_one = of_one.filter(|one| one.verdict.cause == connection.verdict.cause);
+        if !self.selection.passes(&connection) {
+            return;
+        }
+        self.pending.add_judged(&connection);
+        if !self.plan.follow {
+            self.unlisted += 1;
+            return;
+        }
+        lines.push(connection, of_one.is_some());
+        if let Some(one) = of_one {
+            self.amendments.remember(one);
+        }
+    }
+
+    /// Writes lines whose text is made.
+    pub(crate) fn write(&mut self, lines: &mut Lines) -> Result<(), RunError> {
+        let len = lines.take_len();
+        if self.last {
+            return self.stdout.print(lines.text());
+        }
+        if !self.stdout.stream(lines.text())? {
+            self.not_printed += len;
+        }
+        Ok(())
     }
 
     /// Adds connections to their groups, or to the page; those that may be judged anew when all are known wait until then.
@@ -289,24 +340,13 @@ impl View {
         self.take(&mut closed)
     }
 
-    fn stream(&mut self, text: &str, lines: u64) -> Result<(), RunError> {
-        if self.last {
-            return self.stdout.print(text);
-        }
-        if !self.stdout.stream(text)? {
-            self.not_printed += lines;
-        }
-        Ok(())
-    }
-
-    fn append(&self, text: &mut String, connection: &Connection, provisional: bool) -> Result<(), RunError> {
+    fn line_format(&self) -> LineFormat {
         match self.plan.format {
-            Format::Ndjson => json::append_connection_line(text, connection, provisional)?,
-            Format::Zeek => zeek::append_line(text, connection),
-            Format::ZeekJson => *text += &zeek::json_line(connection)?,
-            Format::Table | Format::Json | Format::Csv => *text += &line::connection(connection, self.style),
+            Format::Ndjson => LineFormat::Json,
+            Format::Zeek => LineFormat::Zeek,
+            Format::ZeekJson => LineFormat::ZeekJson,
+            Format::Table | Format::Json | Format::Csv => LineFormat::Columns(self.style),
         }
-        Ok(())
     }
 
     /// Shows that it is alive, once a second, on a terminal.
@@ -359,7 +399,8 @@ impl View {
             self.waiting = std::mem::take(&mut self.examples).into_connections();
             self.waiting.extend(shown.into_connections());
         }
-        self.waiting.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
+        // By their keys alone: records are large.
+        self.waiting.sort_by_cached_key(|connection| (connection.start_ns, connection.id));
         self.waiting.dedup_by_key(|connection| connection.id);
         self.waiting.retain_mut(|connection| {
             self.habits.judge(connection);
@@ -395,15 +436,17 @@ fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), Ru
         Format::Table => stdout.print(&table::snapshot(snapshot, output::style(plan.rows))),
         Format::Json => stdout.print_document(&json::snapshot(snapshot)),
         Format::Ndjson => {
+            let mut buffer = LineBuffer::default();
             let mut text = String::new();
-            for connection in &snapshot.connections {
-                json::append_connection_line(&mut text, connection, false)?;
-                if text.len() >= CHUNK {
-                    stdout.print(&text)?;
-                    text.clear();
+            for some in snapshot.connections.chunks(LINES) {
+                buffer.begin(text);
+                for connection in some {
+                    LineFormat::Json.append(&mut buffer, connection, false);
                 }
+                text = buffer.finish();
+                stdout.print(&text)?;
             }
-            stdout.print(&(text + &json::summary_line(snapshot)?))
+            stdout.print(&json::summary_line(snapshot)?)
         }
         // Zeek's log has no summary; it goes where people read.
         Format::Csv | Format::Zeek | Format::ZeekJson => {

@@ -1,7 +1,8 @@
 //! Field table: every field of a connection record, once, in the order of the record's JSON.
 //!
 //! A new field is a row here: filter, JSON, help, `rstprobe fields` and the documentation have it from then on. Names of JSON's
-//! objects are in `report/json/connection.rs`, totals and groups in `report/json.rs`.
+//! objects are in `report/json/layout.rs` and `report/json/pieces.rs`, totals and groups in `report/json.rs`; how many values a
+//! line of JSON has is in `report/json/line.rs`, which does not compile with another number.
 
 use crate::record::{
     Basis, Cause, Closing, Confidence, ConnState, Connection, Field, FieldValue, Impact, Json, Kind, NO_WORD, Opening,

@@ -4,13 +4,15 @@ mod connection;
 mod explanation;
 mod layout;
 mod line;
+mod pieces;
 
 use serde::{Serialize, Serializer};
 
 pub use connection::{AMENDMENT_SCHEMA, amendment_line};
 use connection::{ConnectionJson, EndpointJson};
 pub use explanation::{EXPLANATION_SCHEMA, explanation_document};
-pub use line::{CONNECTION_SCHEMA, append_connection_line};
+pub use line::append_connection_line;
+pub use pieces::CONNECTION_SCHEMA;
 
 use super::{
     Gap, Snapshot, Window,

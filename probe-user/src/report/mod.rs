@@ -16,10 +16,15 @@ pub mod html;
 mod interface_counters;
 pub mod json;
 pub mod line;
+mod line_buffer;
+pub mod lines;
 pub mod losses;
 mod outcomes;
 pub mod prose;
 pub mod quality;
+#[cfg(test)]
+mod random_records;
+mod room;
 pub mod table;
 mod text;
 mod time_bars;
@@ -27,6 +32,7 @@ mod watch_gaps;
 pub mod zeek;
 
 pub use interface_counters::{DriverCounters, DriverLoss, QueueUse, Received};
+pub use line_buffer::LineBuffer;
 pub use watch_gaps::{Gap, WatchGaps};
 
 use std::ops::Range;

@@ -1,34 +1,9 @@
 //! Numbers, times and addresses as people read them.
 
 use std::{
-    fmt::Write as _,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, UNIX_EPOCH},
 };
-
-/// Appends a number. For text of which there is very much: formatting as the standard library does takes several times as
-/// long.
-pub(super) fn push_number(out: &mut String, number: u64) {
-    match number {
-        0..10 => out.push(char::from(b'0' + number as u8)),
-        _ => out.push_str(itoa::Buffer::new().format(number)),
-    }
-}
-
-/// The same of an address.
-pub(super) fn push_address(out: &mut String, address: IpAddr) {
-    let IpAddr::V4(address) = address else {
-        // Writing to a String cannot fail.
-        let _infallible = write!(out, "{address}");
-        return;
-    };
-    for (at, octet) in address.octets().into_iter().enumerate() {
-        if at > 0 {
-            out.push('.');
-        }
-        push_number(out, octet.into());
-    }
-}
 
 /// RFC 3339 in UTC with microseconds.
 pub(super) fn timestamp(ns: u64) -> String {
@@ -82,20 +57,6 @@ pub(super) fn endpoint(endpoint: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_appended_is_what_is_formatted() {
-        for number in [0, 9, 10, 255, 65_536, u64::MAX] {
-            let mut text = "x".to_owned();
-            push_number(&mut text, number);
-            assert_eq!(text, format!("x{number}"));
-        }
-        for address in ["0.10.200.9", "::", "2001:db8::10:0:1", "::ffff:1.2.3.4"] {
-            let mut text = String::new();
-            push_address(&mut text, address.parse().expect("an address"));
-            assert_eq!(text, address);
-        }
-    }
 
     #[test]
     fn units_fit_the_value() {

@@ -2,12 +2,14 @@
 //!
 //! Pure functions. Fields that Zeek fills from payload (`service`) or from tunnels stay unset.
 
+#![expect(clippy::inline_always, reason = "a line is compiled as one")]
+
 use std::net::{IpAddr, SocketAddr};
 
-use serde::Serialize;
-
-use super::text::{push_address, push_number};
-use crate::printable;
+use super::{
+    line_buffer::LineBuffer,
+    room::{ESCAPED, Room},
+};
 use crate::record::{Basis, Connection, Side};
 
 /// Fields and their Zeek types, in the order of Zeek 8.0's conn.log.
@@ -35,8 +37,6 @@ const FIELDS: [(&str, &str); 22] = [
     ("tunnel_parents", "set[string]"),
     ("ip_proto", "count"),
 ];
-
-const PROTOCOL_TCP: u8 = 6;
 
 /// The header lines of a conn.log.
 pub fn header() -> String {
@@ -68,122 +68,115 @@ impl<'a> Zeek<'a> {
     }
 }
 
+/// Bytes of a line besides its history, at most.
+const MOST_BYTES: usize = 1024;
+
+/// Bytes of a line at most.
+fn most_bytes(connection: &Connection) -> usize {
+    MOST_BYTES + ESCAPED * connection.history.len()
+}
+
 /// Appends one line of a conn.log, newline included.
-pub fn append_line(out: &mut String, connection: &Connection) {
-    let c = connection;
+pub fn append_line(out: &mut LineBuffer, connection: &Connection) {
+    out.append(most_bytes(connection), |room, _| append_columns(room, connection));
+}
+
+#[inline(always)]
+fn append_columns(room: &mut Room<'_>, c: &Connection) {
     let z = Zeek::of(c);
-    push_seconds(out, start_us(c));
-    out.push('\t');
-    push_uid(out, c);
+    put_seconds(room, start_us(c));
+    room.put_byte(b'\t');
+    room.put(&uid(c));
     for end in [z.orig, z.resp] {
-        out.push('\t');
-        push_address(out, end.ip());
-        push_column(out, end.port().into());
+        room.put_byte(b'\t');
+        room.put_address(end.ip());
+        put_column(room, end.port().into());
     }
-    out.push_str("\ttcp\t-\t");
+    room.put(b"\ttcp\t-\t");
     if has_duration(c) {
-        push_seconds(out, duration_us(c));
-        push_column(out, z.from_orig.bytes);
-        push_column(out, z.from_resp.bytes);
+        put_seconds(room, duration_us(c));
+        put_column(room, z.from_orig.bytes);
+        put_column(room, z.from_resp.bytes);
     } else {
-        out.push_str("-\t-\t-");
+        room.put(b"-\t-\t-");
     }
-    for text in [c.conn_state.as_str(), flag(is_local(z.orig.ip())), flag(is_local(z.resp.ip()))] {
-        out.push('\t');
-        out.push_str(text);
+    room.put_byte(b'\t');
+    room.put_word(c.conn_state.as_str());
+    for is_so in [is_local(z.orig.ip()), is_local(z.resp.ip())] {
+        room.put(if is_so { b"\tT" } else { b"\tF" });
     }
-    push_column(out, z.from_orig.missed_bytes + z.from_resp.missed_bytes);
-    out.push('\t');
-    out.push_str(if c.history.is_empty() { "-" } else { c.history.as_str() });
+    put_column(room, missed_bytes(&z));
+    room.put_byte(b'\t');
+    room.put_word(if c.history.is_empty() { "-" } else { c.history.as_str() });
     if c.basis == Basis::ControlOnly {
-        out.push_str("\t-\t-\t-\t-");
+        room.put(b"\t-\t-\t-\t-");
     } else {
         for count in [z.from_orig.packets, z.from_orig.ip_bytes, z.from_resp.packets, z.from_resp.ip_bytes] {
-            push_column(out, count);
+            put_column(room, count);
         }
     }
-    out.push_str("\t-");
-    push_column(out, PROTOCOL_TCP.into());
-    out.push('\n');
+    room.put(b"\t-\t6\n");
 }
 
-fn push_column(out: &mut String, number: u64) {
-    out.push('\t');
-    push_number(out, number);
+#[inline(always)]
+fn put_column(room: &mut Room<'_>, number: u64) {
+    room.put_byte(b'\t');
+    room.put_number(number);
 }
 
-/// The JSON object of Zeek's JSON writer.
-#[derive(Serialize)]
-struct Line<'a> {
-    ts: f64,
-    uid: String,
-    #[serde(rename = "id.orig_h")]
-    orig_h: IpAddr,
-    #[serde(rename = "id.orig_p")]
-    orig_p: u16,
-    #[serde(rename = "id.resp_h")]
-    resp_h: IpAddr,
-    #[serde(rename = "id.resp_p")]
-    resp_p: u16,
-    proto: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duration: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    orig_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resp_bytes: Option<u64>,
-    conn_state: &'static str,
-    local_orig: bool,
-    local_resp: bool,
-    missed_bytes: u64,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    history: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    orig_pkts: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    orig_ip_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resp_pkts: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resp_ip_bytes: Option<u64>,
-    ip_proto: u8,
+fn missed_bytes(z: &Zeek<'_>) -> u64 {
+    z.from_orig.missed_bytes.saturating_add(z.from_resp.missed_bytes)
 }
 
-/// One JSON line of a conn.log, newline included.
-///
-/// # Errors
-/// Never for a record of the tracker: all its fields have a JSON form.
-pub fn json_line(connection: &Connection) -> serde_json::Result<String> {
-    let c = connection;
+/// Appends one line of a conn.log as Zeek's JSON writer has it, newline included.
+pub fn append_json_line(out: &mut LineBuffer, connection: &Connection) {
+    out.append(most_bytes(connection), |room, _| append_members(room, connection));
+}
+
+#[inline(always)]
+fn append_members(room: &mut Room<'_>, c: &Connection) {
     let z = Zeek::of(c);
-    let timed = has_duration(c);
-    let counted = |count: u64| (c.basis != Basis::ControlOnly).then_some(count);
-    let line = Line {
-        ts: start_us(c) as f64 / 1e6,
-        uid: uid(c),
-        orig_h: z.orig.ip(),
-        orig_p: z.orig.port(),
-        resp_h: z.resp.ip(),
-        resp_p: z.resp.port(),
-        proto: "tcp",
-        duration: timed.then(|| duration_us(c) as f64 / 1e6),
-        orig_bytes: timed.then_some(z.from_orig.bytes),
-        resp_bytes: timed.then_some(z.from_resp.bytes),
-        conn_state: c.conn_state.as_str(),
-        local_orig: is_local(z.orig.ip()),
-        local_resp: is_local(z.resp.ip()),
-        missed_bytes: z.from_orig.missed_bytes + z.from_resp.missed_bytes,
-        history: &c.history,
-        orig_pkts: counted(z.from_orig.packets),
-        orig_ip_bytes: counted(z.from_orig.ip_bytes),
-        resp_pkts: counted(z.from_resp.packets),
-        resp_ip_bytes: counted(z.from_resp.ip_bytes),
-        ip_proto: PROTOCOL_TCP,
-    };
-    printable::json::line(&line).map(|mut text| {
-        text.push('\n');
-        text
-    })
+    room.put(b"{\"ts\":");
+    room.put_quotient::<1_000_000>(start_us(c));
+    room.put(b",\"uid\":\"");
+    room.put(&uid(c));
+    room.put(b"\",\"id.orig_h\":\"");
+    room.put_address(z.orig.ip());
+    put_member(room, b"\",\"id.orig_p\":", z.orig.port().into());
+    room.put(b",\"id.resp_h\":\"");
+    room.put_address(z.resp.ip());
+    put_member(room, b"\",\"id.resp_p\":", z.resp.port().into());
+    room.put(b",\"proto\":\"tcp\"");
+    if has_duration(c) {
+        room.put(b",\"duration\":");
+        room.put_quotient::<1_000_000>(duration_us(c));
+        put_member(room, b",\"orig_bytes\":", z.from_orig.bytes);
+        put_member(room, b",\"resp_bytes\":", z.from_resp.bytes);
+    }
+    room.put(b",\"conn_state\":\"");
+    room.put_word(c.conn_state.as_str());
+    room.put(b"\",\"local_orig\":");
+    room.put_word(if is_local(z.orig.ip()) { "true" } else { "false" });
+    room.put(b",\"local_resp\":");
+    room.put_word(if is_local(z.resp.ip()) { "true" } else { "false" });
+    put_member(room, b",\"missed_bytes\":", missed_bytes(&z));
+    if !c.history.is_empty() {
+        room.put(b",\"history\":");
+        room.put_string(&c.history);
+    }
+    if c.basis != Basis::ControlOnly {
+        put_member(room, b",\"orig_pkts\":", z.from_orig.packets);
+        put_member(room, b",\"orig_ip_bytes\":", z.from_orig.ip_bytes);
+        put_member(room, b",\"resp_pkts\":", z.from_resp.packets);
+        put_member(room, b",\"resp_ip_bytes\":", z.from_resp.ip_bytes);
+    }
+    room.put(b",\"ip_proto\":6}\n");
+}
+
+#[inline(always)]
+fn put_member(room: &mut Room<'_>, key: &[u8], number: u64) {
+    room.put(key);
+    room.put_number(number);
 }
 
 /// Zeek leaves duration and sizes unset when the duration is 0 (base/protocols/conn/main.zeek).
@@ -192,12 +185,11 @@ fn has_duration(connection: &Connection) -> bool {
 }
 
 /// Seconds with six digits.
-fn push_seconds(out: &mut String, us: u64) {
-    push_number(out, us / 1_000_000);
-    let point = out.len();
-    // Six digits after a first one, in whose place the point comes.
-    push_number(out, 1_000_000 + us % 1_000_000);
-    out.replace_range(point..=point, ".");
+#[inline(always)]
+fn put_seconds(room: &mut Room<'_>, us: u64) {
+    room.put_number(us / 1_000_000);
+    room.put_byte(b'.');
+    room.put_millionths((us % 1_000_000) as u32);
 }
 
 /// Zeek reads captures with microsecond timestamps: finer ones are cut off, start and end each for itself.
@@ -209,23 +201,13 @@ fn duration_us(connection: &Connection) -> u64 {
     connection.start_ns.saturating_add(connection.duration_ns) / 1000 - start_us(connection)
 }
 
-fn flag(value: bool) -> &'static str {
-    if value { "T" } else { "F" }
-}
-
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// So many digits of 62 fit a word.
-const DIGITS_OF_WORD: u32 = 10;
-const DIGITS: u32 = 17;
-
-fn uid(connection: &Connection) -> String {
-    let mut text = String::with_capacity(1 + DIGITS as usize);
-    push_uid(&mut text, connection);
-    text
-}
+const DIGITS_OF_WORD: usize = 10;
+const DIGITS: usize = 17;
 
 /// A Zeek-like connection id: the same connection of the same input has the same one in every run.
-fn push_uid(out: &mut String, connection: &Connection) {
+fn uid(connection: &Connection) -> [u8; 1 + DIGITS] {
     let mut hash = mix(connection.start_ns, connection.id);
     let Zeek { orig, resp, .. } = Zeek::of(connection);
     for end in [orig, resp] {
@@ -233,14 +215,24 @@ fn push_uid(out: &mut String, connection: &Connection) {
     }
     let value = u128::from(hash) << 32 | u128::from(mix(hash, 1) as u32);
     // Two words of digits, the low ones first: a wide division for each digit would take longer than all the rest.
-    let word = 62_u128.pow(DIGITS_OF_WORD);
-    out.push('C');
-    for (mut word, digits) in
-        [((value % word) as u64, DIGITS_OF_WORD), ((value / word) as u64, DIGITS - DIGITS_OF_WORD)]
-    {
-        for _ in 0..digits {
-            out.push(char::from(BASE62[(word % 62) as usize]));
-            word /= 62;
+    let word = const { 62_u128.pow(DIGITS_OF_WORD as u32) };
+    let high = value / word;
+    let mut text = [b'C'; 1 + DIGITS];
+    let (low_digits, high_digits) = text[1..].split_at_mut(DIGITS_OF_WORD);
+    put_digits_of_62(low_digits, (value - high * word) as u64);
+    put_digits_of_62(high_digits, high as u64);
+    text
+}
+
+/// As many digits as there is room for, the lowest first.
+#[inline(always)]
+fn put_digits_of_62(to: &mut [u8], mut word: u64) {
+    // Two at a time, as each division waits for the one before.
+    for pair in to.chunks_mut(2) {
+        let both = (word % (62 * 62)) as usize;
+        word /= 62 * 62;
+        for (digit, value) in pair.iter_mut().zip([both % 62, both / 62]) {
+            *digit = BASE62[value];
         }
     }
 }
@@ -280,3 +272,6 @@ fn is_local(address: IpAddr) -> bool {
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use probe_ebpf::layout::{ACK, DirectionCounters, FIN, MARK_SEQ, RST, SYN, SegmentRecord};
 use probe_user::{
     record::{Connection, Written},
-    report::{line, table::Style, zeek},
+    report::{LineBuffer, lines::LineFormat, table::Style},
     tracker::{Arrival, Header, Tracker, TrackerConfig, TrackerStats},
 };
 
@@ -211,11 +211,15 @@ fn check_records(records: &[Connection], stats: &TrackerStats, steps: &[Step]) {
 }
 
 fn shown(record: &Connection) {
-    let mut text = String::new();
-    zeek::append_line(&mut text, record);
-    assert_one_line(&text.trim_end_matches('\n').replace('\t', " "));
-    let json = zeek::json_line(record).expect("a record is JSON");
-    assert_one_line(json.trim_end_matches('\n'));
-    assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
-    assert_one_line(line::connection(record, Style::default()).trim_end_matches('\n'));
+    let line = |format: LineFormat| {
+        let mut buffer = LineBuffer::default();
+        format.append(&mut buffer, record, false);
+        buffer.finish()
+    };
+    assert_one_line(&line(LineFormat::Zeek).trim_end_matches('\n').replace('\t', " "));
+    for json in [line(LineFormat::Json), line(LineFormat::ZeekJson)] {
+        assert_one_line(json.trim_end_matches('\n'));
+        assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
+    }
+    assert_one_line(line(LineFormat::Columns(Style::default())).trim_end_matches('\n'));
 }

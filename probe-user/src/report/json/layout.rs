@@ -7,8 +7,6 @@ use crate::record::{Field, Json, Scope, field_table::FIELDS};
 /// A key and what is there.
 pub(super) struct Item {
     pub(super) key: &'static str,
-    /// What is before the value on a line: comma, key, colon.
-    pub(super) lead: String,
     pub(super) what: What,
 }
 
@@ -43,10 +41,6 @@ pub(super) static ITEMS: LazyLock<Vec<Item>> = LazyLock::new(|| {
             }
         }
     }
-    // The line's schema comes before the first of them.
-    if let Some(first) = items.0.first_mut() {
-        first.lead.insert(0, ',');
-    }
     items.0
 });
 
@@ -73,8 +67,7 @@ struct Items(Vec<Item>);
 
 impl Items {
     fn add(&mut self, key: &'static str, what: What) {
-        let comma = if self.0.is_empty() { "" } else { "," };
-        self.0.push(Item { key, lead: format!("{comma}\"{key}\":"), what });
+        self.0.push(Item { key, what });
     }
 
     fn add_fields(&mut self, fields: &'static [Field], scope: Scope) {
