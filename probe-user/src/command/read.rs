@@ -53,9 +53,10 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let zones = zones::load(plan.zones.as_ref(), observation(plan))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
     zones::check(plan.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
-    let files = Named::all(&plan.files);
     // Before the sandbox hides the limits of the control group.
-    let on = if threads::is_one_better(plan.threads) { threads::on_one } else { threads::on_three };
+    let is_one = threads::is_one_better(plan.threads);
+    let on = if is_one { threads::on_one } else { threads::on_three };
+    let files: Vec<_> = Named::all(&plan.files).into_iter().map(|named| named.read_beside(!is_one)).collect();
     let outputs = Outputs { view: Some(&plan.view), evidence: plan.evidence.as_ref() };
     let reading = Reading::enter(policy, files.iter().filter_map(Named::is_opened_later), outputs)?;
     let are_files = files.iter().all(Named::is_file);

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use super::{
     batch::{Batch, Between, SEGMENTS, arrival},
-    open, unreadable,
+    unreadable,
 };
 use crate::{
     command::{RunError, capture_clock::CaptureClock},
     source::capture::Take as Offered,
-    source::capture::{CaptureFile, Decoder, Frame, Named, Payload, Took},
+    source::capture::{CaptureFile, Decoder, Frame, InTurn, Named, Payload, Took},
     tracker::{Arrival, Extra, Header},
 };
 
@@ -50,12 +50,8 @@ impl<T: Take> Decoding<T> {
     /// # Errors
     /// The first capture that cannot be read to its end, what it had was handed over; or nobody takes any more.
     pub(super) fn read(&mut self, files: &[Named], first: CaptureFile) -> Result<(), RunError> {
-        let mut first = Some(first);
-        for named in files {
-            let capture = match first.take() {
-                Some(capture) => capture,
-                None => open(named)?,
-            };
+        for (named, capture) in InTurn::new(files, first) {
+            let capture = capture.map_err(|source| unreadable(named.path(), source))?;
             self.file(named.path(), capture)?;
         }
         Ok(())
