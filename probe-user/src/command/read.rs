@@ -62,9 +62,9 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let zones = zones::load(plan.zones.as_ref(), observation(plan))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
     zones::check(plan.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
-    let files = Named::all(&plan.files);
     // Before the sandbox hides the limits of the control group.
     let threads = threads::count(plan.threads);
+    let files: Vec<_> = Named::all(&plan.files).into_iter().map(|named| named.read_beside(threads > 1)).collect();
     let outputs = Outputs { view: Some(&plan.view), evidence: plan.evidence.as_ref() };
     let reading = Reading::enter(policy, files.iter().filter_map(Named::is_opened_later), outputs)?;
     let are_files = files.iter().all(Named::is_file);

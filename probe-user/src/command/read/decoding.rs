@@ -5,22 +5,21 @@
 #![expect(clippy::inline_always, reason = "what every frame passes through")]
 
 use super::{
-    open,
     parcel::{Parcel, arrival, note},
     unreadable,
 };
 use crate::{
     command::{RunError, capture_clock::CaptureClock},
     source::capture::Take as Offered,
-    source::capture::{CaptureFile, Decoder, Frame, Named, Payload, Took},
+    source::capture::{CaptureFile, Decoder, Frame, InTurn, Named, Payload, Took},
     tracker::{Arrival, Extra, Header},
 };
 
 /// Reads captures.
 pub(super) struct Decoding {
     pub(super) decoder: Decoder,
-    /// Those that are still to be opened, the last first.
-    files: Vec<Named>,
+    /// Those that are still to be read.
+    files: InTurn,
     /// The one that is being read.
     current: Option<(Named, CaptureFile)>,
     /// What it reads may have to be waited for: nothing waits meanwhile.
@@ -37,14 +36,13 @@ pub(super) struct Decoding {
 impl Decoding {
     /// For `files`, the first of which is open; nothing is read yet.
     pub(super) fn new(decoder: Decoder, files: &[Named], first: CaptureFile) -> Self {
-        let mut left: Vec<Named> = files.iter().rev().cloned().collect();
-        let current = left.pop().map(|named| (named, first));
-        let may_wait = files.iter().any(|file| !file.is_file());
-        let clock = CaptureClock::default();
-        Self { decoder, files: left, current, may_wait, clock, start_ns: 0, end_ns: 0, ended: None }
+        // Also for who undoes a compression.
+        let may_wait = first.decompressor().is_some() || files.iter().any(|file| !file.is_file());
+        let (files, clock) = (InTurn::new(files, first), CaptureClock::default());
+        Self { decoder, files, current: None, may_wait, clock, start_ns: 0, end_ns: 0, ended: None }
     }
 
-    /// Whether reading may have to wait for who writes.
+    /// Whether reading may have to wait for others.
     pub(super) fn may_wait(&self) -> bool {
         self.may_wait
     }
@@ -79,18 +77,15 @@ impl Decoding {
     /// The one that is being read, or the next.
     fn next_capture(&mut self) -> Option<(Named, CaptureFile)> {
         if let Some(current) = self.current.take() {
-            if self.clock.awaits_first() {
-                self.clock.begin();
-            }
             return Some(current);
         }
-        match self.files.pop().map(|named| open(&named).map(|capture| (named, capture))) {
-            Some(Ok(opened)) => {
+        match self.files.next() {
+            Some((named, Ok(capture))) => {
                 self.clock.begin();
-                Some(opened)
+                Some((named, capture))
             }
-            Some(Err(error)) => {
-                self.ended = Some(Err(error));
+            Some((named, Err(source))) => {
+                self.ended = Some(Err(unreadable(named.path(), source)));
                 None
             }
             None => {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::{
-    open,
     parcel::{arrival, hear},
     printing::Printing,
     unreadable,
@@ -13,7 +12,7 @@ use crate::{
     output::capture_evidence::CaptureEvidence,
     plan::Period,
     record::Connection,
-    source::capture::{CaptureFile, Decoder, Frame, Named},
+    source::capture::{CaptureFile, Decoder, Frame, InTurn, Named},
     tracker::Tracker,
 };
 
@@ -43,12 +42,8 @@ impl WithEvidence {
     /// # Errors
     /// The first capture that cannot be read to its end, or nobody reads the output.
     pub(super) fn read(&mut self, files: &[Named], first: CaptureFile) -> Result<(), RunError> {
-        let mut first = Some(first);
-        for named in files {
-            let mut capture = match first.take() {
-                Some(capture) => capture,
-                None => open(named)?,
-            };
+        for (named, capture) in InTurn::new(files, first) {
+            let mut capture = capture.map_err(|source| unreadable(named.path(), source))?;
             self.clock.begin();
             let read = self.frames_of(named.path(), &mut capture);
             for notice in self.clock.notices(named.path(), capture.is_evidence()) {
