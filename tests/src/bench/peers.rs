@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::Report;
+
 /// One tool.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
@@ -49,6 +51,14 @@ pub const PUBLISHED: &[Published] = &[Published {
     source: "https://ost.51cto.com/posts/24334 (2023-06-01)",
     differs: "other hardware; live, limited to 1 core and 1 GB; also exports flows and knows application protocols",
 }];
+
+/// Adds what is published, beside what was measured just before.
+pub(super) fn published(section: &'static str, report: &mut Report) {
+    for Published { name, connections_per_s, source, differs } in PUBLISHED {
+        report.add(section, format!("connections on one core: {name}, published"), "k/s", &[connections_per_s / 1e3]);
+        report.note(&format!("{differs}; {source}"));
+    }
+}
 
 impl Peer {
     /// Its command line for a capture; what it writes goes into `folder`.

@@ -98,11 +98,7 @@ fn connections(conversations: u64, ours: &[f64], peers: &[&Peer], theirs: &[Vec<
         let rates: Vec<f64> = times.iter().map(|time| conversations as f64 / time / 1e3).collect();
         report.add(SECTION, format!("connections on one core: {name}"), "k/s", &rates);
     }
-    for published in peers::PUBLISHED {
-        let rate = published.connections_per_s / 1e3;
-        report.add(SECTION, format!("connections on one core: {}, published", published.name), "k/s", &[rate]);
-        report.note(&format!("{}; {}", published.differs, published.source));
-    }
+    peers::published(SECTION, report);
 }
 
 fn installed(report: &mut Report) -> Vec<&'static Peer> {
