@@ -15,6 +15,7 @@ pub mod path;
 pub mod peers;
 pub mod program;
 pub mod read;
+mod read_threads;
 pub mod report;
 pub mod scaling;
 pub mod tracker;
@@ -72,7 +73,7 @@ pub struct Section {
 pub const SECTIONS: &[Section] = &[
     Section {
         name: "read",
-        about: "reading a capture, against other tools; memory of open connections",
+        about: "reading a capture, against other tools, by threads and formats; memory of open connections",
         run: read::run,
     },
     Section {
