@@ -38,43 +38,41 @@ impl Maker {
     #[inline(never)]
     pub(crate) fn make(&mut self, outcome: &mut Outcome, config: &TrackerConfig, pool: &mut Pool) {
         let Outcome { ended, made, .. } = outcome;
-        let mut rest = 0;
-        let all = ended.all();
+        let (mut rest, all) = (0, ended.all());
         for at in 0..all.len() {
-            let Some(track) = &all[at].track else { continue };
-            self.both_ways |= is_both_ways(track);
-            match roles::own(track).filter(|_| self.both_ways) {
-                Some(roles) => {
-                    let Ended { written, now, turn, watched_from, aside, .. } = &all[at];
-                    let known = Known {
-                        both_ways: true,
-                        watched_from: *watched_from,
-                        roles,
-                        aside: aside.as_deref().unwrap_or(&NOTHING),
-                        words: &self.words,
-                    };
-                    let server = roles::answering(track).filter(|server| self.told.is_new(server));
-                    let (turn, id) = (*turn, track.id);
-                    // Not pushed: room is made before, so that it is put together where it stays.
-                    made.extend(std::iter::once_with(|| Made {
-                        turn,
-                        id,
-                        server,
-                        connection: Some(to_record::connection(track, *written, *now, config, &known)),
-                    }));
-                    let ended = &mut all[at];
-                    if let Some(rare) = ended.track.take().and_then(|track| track.rare) {
-                        pool.take_back(rare);
-                    }
-                    ended.aside = None;
+            if self.make_one(&all[at], config, made) {
+                let Ended { track, aside, .. } = &mut all[at];
+                if let Some(rare) = track.take().and_then(|track| track.rare) {
+                    pool.take_back(rare);
                 }
-                None => {
-                    all.swap(rest, at);
-                    rest += 1;
-                }
+                *aside = None;
+            } else {
+                all.swap(rest, at);
+                rest += 1;
             }
         }
         ended.keep(rest);
+    }
+
+    /// Makes one, where that can be done here.
+    #[inline(always)]
+    fn make_one(&mut self, ended: &Ended, config: &TrackerConfig, made: &mut Vec<Made>) -> bool {
+        let &Ended { track: Some(ref track), written, now, turn, watched_from, ref aside } = ended else {
+            return false;
+        };
+        self.both_ways |= is_both_ways(track);
+        let Some(roles) = roles::own(track).filter(|_| self.both_ways) else { return false };
+        let aside = aside.as_deref().unwrap_or(&NOTHING);
+        let known = Known { both_ways: true, watched_from, roles, aside, words: &self.words };
+        let server = roles::answering(track).filter(|server| self.told.is_new(server));
+        // Not pushed: room is made before, so that it is put together where it stays.
+        made.extend(std::iter::once_with(|| Made {
+            turn,
+            id: track.id,
+            server,
+            connection: Some(to_record::connection(track, written, now, config, &known)),
+        }));
+        true
     }
 }
 

@@ -162,20 +162,21 @@ impl Work {
                 }
             }
             match entry {
-                Entry::Transition => segments.next().iter().for_each(|segment| partition.transition(segment)),
-                Entry::Observe => segments.next().iter().for_each(|segment| {
+                Entry::Transition if let Some(segment) = segments.next() => partition.transition(&segment),
+                Entry::Observe if let Some(segment) = segments.next() => {
                     let place = partition.table.likely_place_of(&segment.key);
-                    partition.observe_at(place, segment, Extra::default());
-                }),
-                Entry::Count(basis) => {
-                    counters.next().iter().for_each(|(key, lo, hi)| partition.count(key, lo, hi, basis))
+                    partition.observe_at(place, &segment, Extra::default());
                 }
-                Entry::Settle { last_from_hi } => {
-                    counters.next().iter().for_each(|(key, lo, hi)| partition.settle(key, lo, hi, last_from_hi));
+                Entry::Count(basis) if let Some((key, lo, hi)) = counters.next() => {
+                    partition.count(&key, &lo, &hi, basis)
                 }
-                Entry::Refused => quotes.next().iter().for_each(|(quote, time_ns)| {
-                    partition.unreachable(quote, *time_ns);
-                }),
+                Entry::Settle { last_from_hi } if let Some((key, lo, hi)) = counters.next() => {
+                    partition.settle(&key, &lo, &hi, last_from_hi);
+                }
+                Entry::Refused if let Some((quote, time_ns)) = quotes.next() => {
+                    partition.unreachable(&quote, time_ns);
+                }
+                _ => unreachable!("each list is as long as there are entries for it"),
             }
             if number % RECORDS_EVERY == 0 {
                 partition.make_records();

@@ -102,7 +102,9 @@ impl Tracker {
     pub fn observe_all(&mut self, arrivals: &[Arrival]) {
         let mut batch = self.batch.take().unwrap_or_default();
         for some in arrivals.chunks(crate::tracker::batch::SEGMENTS) {
-            some.iter().for_each(|arrival| batch.push(*arrival));
+            for arrival in some {
+                batch.push(*arrival);
+            }
             self.take(&mut batch);
             batch.clear();
         }
