@@ -55,7 +55,8 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     zones::check(plan.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
     let files = Named::all(&plan.files);
     // Before the sandbox hides the limits of the control group.
-    let on = if threads::is_one_better(plan.threads) { threads::on_one } else { threads::on_three };
+    let is_on_one = threads::is_one_better(plan.threads);
+    let on = if is_on_one { threads::on_one } else { threads::on_three };
     let outputs = Outputs { view: Some(&plan.view), evidence: plan.evidence.as_ref() };
     let reading = Reading::enter(policy, files.iter().filter_map(Named::is_opened_later), outputs)?;
     let are_files = files.iter().all(Named::is_file);
@@ -65,7 +66,8 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let capture = open(first)?;
     let plan = &with_end(plan, &files)?;
     let (decoder, tracker) = (decoder(plan), tracker(plan, zones));
-    let view = View::open(&plan.view, Stdout::Direct)?;
+    let mut view = View::open(&plan.view, Stdout::Direct)?;
+    view.format_on(if is_on_one { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) });
     let evidence = plan.evidence.as_ref().map(|evidence| CaptureEvidence::open(evidence, &plan.files)).transpose()?;
     // Nothing is decoded, and no other thread started, before.
     reading.outputs_are_open()?;
