@@ -1,14 +1,23 @@
 //! `rstprobe read`: capture files through the same tracker and views as live traffic.
 //!
-//! * [`decoding`]: captures to batches of segments. [`tracking`]: batches to records. [`printing`]: records to the view.
-//! * [`threads`]: these three on one thread, or each on one of its own. [`with_evidence`]: frame by frame, with evidence.
+//! * [`decoding`]: captures to parcels of segments ([`parcel`]). [`printing`]: records to the view.
+//! * [`threads`]: that and the tracker between them on one thread, or shared by several ([`progress`]).
+//! * [`with_evidence`]: frame by frame, with evidence.
 
-mod batch;
 mod decoding;
+mod parcel;
 mod printing;
+pub(crate) mod progress;
 mod threads;
-mod tracking;
 mod with_evidence;
+
+/// What threads wait with.
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
+
+    /// Looks at what others have done, before a thread sleeps: waking it takes longer than most of what it waits for.
+    pub(super) const LOOKS: u32 = 200;
+}
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -37,7 +46,7 @@ use crate::{
     tracker::{Tracker, TrackerConfig},
     zone::{Observation, Zones},
 };
-use printing::{Printer, Printing};
+use printing::Printing;
 use threads::{HasRead, is_broken};
 use with_evidence::WithEvidence;
 
@@ -53,10 +62,9 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let zones = zones::load(plan.zones.as_ref(), observation(plan))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
     zones::check(plan.evidence.as_ref().map(|evidence| &evidence.of), &zones)?;
-    let files = Named::all(&plan.files);
     // Before the sandbox hides the limits of the control group.
-    let is_on_one = threads::is_one_better(plan.threads);
-    let on = if is_on_one { threads::on_one } else { threads::on_three };
+    let threads = threads::count(plan.threads);
+    let files: Vec<_> = Named::all(&plan.files).into_iter().map(|named| named.read_beside(threads > 1)).collect();
     let outputs = Outputs { view: Some(&plan.view), evidence: plan.evidence.as_ref() };
     let reading = Reading::enter(policy, files.iter().filter_map(Named::is_opened_later), outputs)?;
     let are_files = files.iter().all(Named::is_file);
@@ -67,14 +75,14 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let plan = &with_end(plan, &files)?;
     let (decoder, tracker) = (decoder(plan), tracker(plan, zones));
     let mut view = View::open(&plan.view, Stdout::Direct)?;
-    view.format_on(if is_on_one { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) });
+    view.format_on(threads);
     let evidence = plan.evidence.as_ref().map(|evidence| CaptureEvidence::open(evidence, &plan.files)).transpose()?;
     // Nothing is decoded, and no other thread started, before.
     reading.outputs_are_open()?;
     if let Some(evidence) = evidence {
         return read_with_evidence(plan, &files, (decoder, tracker, view), capture, evidence.start()?);
     }
-    let read = on(decoder, tracker, view, &files, capture)?;
+    let read = threads::read(threads, decoder, tracker, view, &files, capture)?;
     read.view.end_progress();
     finish(read, Vec::new(), Vec::new())
 }
@@ -93,10 +101,10 @@ fn read_with_evidence(
     first: CaptureFile,
     evidence: CaptureEvidence,
 ) -> Result<(), RunError> {
-    let printer = Printer::here(Printing::new(view));
+    let printing = Printing::new(view);
     let (clock, closed) = (CaptureClock::default(), Vec::new());
     let period = plan.view.period;
-    let mut reading = WithEvidence { decoder, tracker, printer, evidence, period, clock, start_ns: 0, closed };
+    let mut reading = WithEvidence { decoder, tracker, printing, evidence, period, clock, start_ns: 0, closed };
     let read = reading.read(files, first);
     if is_broken(&read) {
         // What has been kept until now is written, and that it is not all is said.
@@ -107,8 +115,7 @@ fn read_with_evidence(
     // Also when nobody reads any more: the evidence is of everything.
     let (kept, written) = reading.evidence.close();
     let (losses, books) = (counters::evidence(&kept), counters::evidence_accounting(&kept));
-    let WithEvidence { decoder, tracker, printer, clock, start_ns, .. } = reading;
-    let Some(Printing { view, .. }) = printer.into_printing() else { unreachable!("it prints here") };
+    let WithEvidence { decoder, tracker, printing: Printing { view, .. }, clock, start_ns, .. } = reading;
     view.end_progress();
     let span_ns = [start_ns, clock.latest_ns];
     finish(HasRead { decoder, tracker, view, span_ns, read, printed }, losses, books).and(written)

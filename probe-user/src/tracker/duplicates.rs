@@ -37,14 +37,16 @@ const MILLISECOND: u64 = 1_000_000;
 const WITH_ID: u64 = 50 * MILLISECOND;
 /// The same without identification (IPv6, or 0): a tail-loss probe repeats a FIN after two round trips.
 const WITHOUT_ID: u64 = MILLISECOND;
-/// Segments remembered.
-const PLACES: usize = 4096;
+/// Segments remembered, by all partitions together.
+pub(crate) const PLACES: usize = 4096;
 /// Of a hash; the rest is the TTL.
 const HASH: u64 = !0xff;
 
 /// Recent segments that were looked at, by hash, and what was found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Copies {
+    /// Segments remembered, a power of two.
+    places: usize,
     recent: Vec<(u64, u64)>,
     counts: CopyCounts,
 }
@@ -73,6 +75,11 @@ fn flow_part(flow: &FlowKey) -> u64 {
 }
 
 impl Copies {
+    /// Remembers so many segments, a power of two.
+    pub(crate) fn new(places: usize) -> Self {
+        Self { places, recent: Vec::new(), counts: CopyCounts::default() }
+    }
+
     /// What was found.
     pub(crate) fn counts(&self) -> CopyCounts {
         self.counts
@@ -96,7 +103,7 @@ impl Copies {
     #[inline]
     fn is_copy(&mut self, record: &SegmentRecord, key: u64) -> bool {
         if self.recent.is_empty() {
-            self.recent = vec![(0, 0); PLACES];
+            self.recent = vec![(0, 0); self.places];
         }
         let numbers = u64::from(record.seq) << 32 | u64::from(record.ack);
         let rest = u64::from(record.ip_id) << 48
@@ -106,7 +113,7 @@ impl Copies {
         // Numbers of one flow grow evenly; so would products of them, and lie in a few places.
         let product = fold(key ^ numbers, key.rotate_left(32) ^ rest);
         let hash = avalanche(product) & HASH | u64::from(record.ttl);
-        let place = &mut self.recent[(hash >> 8) as usize % PLACES];
+        let place = &mut self.recent[(hash >> 8) as usize & (self.places - 1)];
         let (before, before_ns) = std::mem::replace(place, (hash, record.time_ns));
         let within = match (record.ip_id, record.flags & RST != 0) {
             // Two resets of one closed port are equal, and both were sent.
@@ -134,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_copy_is_told_from_a_retransmission() {
-        let mut copies = Copies::default();
+        let mut copies = Copies::new(PLACES);
         assert!(!copies.is_copy(&record(SYN, 5, 1000), KEY));
         assert!(copies.is_copy(&record(SYN, 5, 2000), KEY), "mirrored twice");
         assert!(!copies.is_copy(&record(SYN, 6, 3000), KEY), "sent again, with the next identification");
@@ -149,7 +156,7 @@ mod tests {
 
     #[test]
     fn others_of_the_connection_may_come_between() {
-        let mut copies = Copies::default();
+        let mut copies = Copies::new(PLACES);
         let ends = [record(FIN | ACK, 5, 1000), record(RST | ACK, 6, 2000)];
         let data = (0..60).map(|number| SegmentRecord { seq: 1000 + number, ..record(ACK, 100 + number as u16, 3000) });
         let all: Vec<SegmentRecord> = ends.into_iter().chain(data).collect();
@@ -161,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_copy_behind_a_router_is_one_with_another_ttl() {
-        let mut copies = Copies::default();
+        let mut copies = Copies::new(PLACES);
         let flow = FlowKey::default();
         copies.control(&record(SYN, 5, 1000), &flow);
         copies.control(&SegmentRecord { ttl: 63, ..record(SYN, 5, 2000) }, &flow);

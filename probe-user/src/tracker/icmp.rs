@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use probe_ebpf::parse::IcmpError;
 
-/// Connections of which errors are kept at once.
-const MOST: usize = 1 << 16;
+/// Connections of a partition of which errors are kept at once.
+const MOST: usize = 1 << 13;
 
 /// The ICMP errors about one connection, told by the one that says most: the first that ends something and quotes what was
 /// sent.
@@ -53,12 +53,14 @@ impl IcmpReports {
         self.of.get(&id).copied()
     }
 
-    /// The connection has been written.
     #[inline]
-    pub(crate) fn forget(&mut self, id: u64) {
-        if !self.of.is_empty() {
-            self.of.remove(&id);
-        }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// The same of one that has been written.
+    pub(crate) fn take(&mut self, id: u64) -> Option<IcmpReport> {
+        self.of.remove(&id)
     }
 
     /// False when there is no room.
@@ -143,7 +145,7 @@ mod tests {
         assert!(!tracker.unreachable(&elsewhere, dialogue.now));
         assert!(tracker.unreachable(&IcmpQuote { key, ..elsewhere }, dialogue.now));
         tracker.finish(dialogue.now);
-        assert_eq!((tracker.icmp.of.len(), tracker.stats().icmp.unmatched), (0, 1));
+        assert_eq!((tracker.partition(&key).icmp.of.len(), tracker.stats().icmp.unmatched), (0, 1));
         assert_eq!(dialogue.segments[0].record.flags & SYN, SYN);
     }
 }

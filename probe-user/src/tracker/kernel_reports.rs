@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use probe_ebpf::layout::FlowKey;
 
-/// Connections of which something is kept at once.
-const MOST: usize = 1 << 16;
+/// Connections of a partition of which something is kept at once.
+const MOST: usize = 1 << 13;
 
 /// What the kernel says of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,12 +58,14 @@ impl KernelReports {
         if self.of.is_empty() { None } else { self.of.get(&id).copied() }
     }
 
-    /// The connection has been written.
     #[inline]
-    pub(crate) fn forget(&mut self, id: u64) {
-        if !self.of.is_empty() {
-            self.of.remove(&id);
-        }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// The same of one that has been written.
+    pub(crate) fn take(&mut self, id: u64) -> Option<[Said; 2]> {
+        self.of.remove(&id)
     }
 
     /// False when there is no room.
@@ -227,7 +229,7 @@ mod tests {
         assert_eq!(tracker.stats().kernel_reports, counts);
         let mut reports = KernelReports::default();
         assert!(reports.add(7, &report) && reports.of(7).is_some());
-        reports.forget(7);
+        reports.take(7);
         assert_eq!(reports.of(7), None);
     }
 }

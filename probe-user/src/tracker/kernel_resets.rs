@@ -78,7 +78,7 @@ const SETTLED_NS: u64 = 100_000_000;
 const MOST: usize = 1 << 10;
 
 /// What can be said of an RST of this host of which its kernel has said nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct KernelResets {
     /// Addresses of this host, IPv4 mapped into IPv6; empty where the kernel does not tell each reset.
     own: Vec<[u8; 16]>,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use probe_ebpf::layout::{Endpoint, FlowKey};
 
-/// Connections of which a process is kept at once, and RSTs that a listener may have sent.
+/// Connections of a partition of which a process is kept at once, and RSTs that a listener may have sent.
 const MOST: usize = 1 << 10;
 /// RSTs are remembered for so long: longer than two drains.
 const RETENTION_NS: u64 = 2_000_000_000;
@@ -32,8 +32,6 @@ pub struct Process {
 #[derive(Debug, Default)]
 pub(crate) struct Processes {
     of: BTreeMap<u64, Process>,
-    /// RSTs without a word of the kernel yet: when, of which port, whose.
-    unexplained: VecDeque<(u64, u16, FlowKey, bool)>,
 }
 
 impl Processes {
@@ -43,12 +41,14 @@ impl Processes {
         if self.of.is_empty() { None } else { self.of.get(&id) }
     }
 
-    /// The connection has been written.
     #[inline]
-    pub(crate) fn forget(&mut self, id: u64) {
-        if !self.of.is_empty() {
-            self.of.remove(&id);
-        }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// The same of one that has been written.
+    pub(crate) fn take(&mut self, id: u64) -> Option<Process> {
+        self.of.remove(&id)
     }
 
     pub(crate) fn add(&mut self, id: u64, process: &Process) {
@@ -56,26 +56,33 @@ impl Processes {
             self.of.insert(id, process.clone());
         }
     }
+}
 
+/// RSTs of connections on which the kernel has said nothing yet.
+#[derive(Debug, Default)]
+pub(crate) struct UnexplainedResets {
+    /// When, of which port, whose.
+    seen: VecDeque<(u64, u16, FlowKey, bool)>,
+}
+
+impl UnexplainedResets {
     /// An RST was seen that this host's kernel may have sent.
     pub(crate) fn saw_rst(&mut self, time_ns: u64, port: u16, key: FlowKey, from_hi: bool) {
         // Its kernel would have spoken by now, or a drain later.
-        while self.unexplained.front().is_some_and(|entry| entry.0 + RETENTION_NS < time_ns)
-            || self.unexplained.len() >= MOST
-        {
-            self.unexplained.pop_front();
+        while self.seen.front().is_some_and(|entry| entry.0 + RETENTION_NS < time_ns) || self.seen.len() >= MOST {
+            self.seen.pop_front();
         }
-        self.unexplained.push_back((time_ns, port, key, from_hi));
+        self.seen.push_back((time_ns, port, key, from_hi));
     }
 
     /// The RST that a listener on `port` sent at `time_ns`: the nearest one of its port. The kernel names no peer there
     /// (`tcp_v4_send_reset` of a segment that met a listening socket).
     pub(crate) fn of_listener(&mut self, port: u16, time_ns: u64) -> Option<(FlowKey, bool)> {
         let distance = |entry: &(u64, u16, FlowKey, bool)| entry.0.abs_diff(time_ns);
-        let candidates = self.unexplained.iter().enumerate().filter(|(_, entry)| entry.1 == port);
+        let candidates = self.seen.iter().enumerate().filter(|(_, entry)| entry.1 == port);
         let (at, _) =
             candidates.min_by_key(|(_, entry)| distance(entry)).filter(|(_, entry)| distance(entry) <= LISTENER_NS)?;
-        self.unexplained.remove(at).map(|(_, _, key, from_hi)| (key, from_hi))
+        self.seen.remove(at).map(|(_, _, key, from_hi)| (key, from_hi))
     }
 }
 
@@ -91,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_listeners_reset_is_the_nearest_of_its_port() {
-        let mut processes = Processes::default();
+        let mut processes = UnexplainedResets::default();
         let key = |number: u64| FlowKey { words: [number, 0, 0, 0, 0] };
         for (time_ns, port, number) in [(1_000_000, 80, 1), (5_000_000, 80, 2), (5_100_000, 81, 3)] {
             processes.saw_rst(time_ns, port, key(number), true);

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use probe_ebpf::parse::RstOption;
 
-/// Connections of which something is kept at once.
-const MOST: usize = 1 << 16;
+/// Connections of a partition of which something is kept at once.
+const MOST: usize = 1 << 13;
 /// Bytes of text that are kept.
 pub(crate) const TEXT_LEN: usize = 64;
 
@@ -44,20 +44,18 @@ impl AllResetOptions {
     }
 
     /// The same of both senders: `lo`, `hi`.
-    #[inline]
-    pub(crate) fn of_both(&self, id: u64) -> [Option<&ResetOptions>; 2] {
-        if self.of.is_empty() {
-            return [None, None];
-        }
-        self.of.get(&id).map_or([None, None], |[lo, hi]| [lo.as_ref(), hi.as_ref()])
+    pub(crate) fn of_both(&self, id: u64) -> [Option<ResetOptions>; 2] {
+        self.of.get(&id).cloned().unwrap_or_default()
     }
 
-    /// The connection has been written.
     #[inline]
-    pub(crate) fn forget(&mut self, id: u64) {
-        if !self.of.is_empty() {
-            self.of.remove(&id);
-        }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// The same of one that has been written.
+    pub(crate) fn take(&mut self, id: u64) -> [Option<ResetOptions>; 2] {
+        self.of.remove(&id).unwrap_or_default()
     }
 
     /// False when there is no room.
@@ -95,7 +93,7 @@ mod tests {
         assert_eq!(tracker.reset_options(&key, !from_hi).map(|said| said.text.len()), Some(64));
         assert!(!tracker.reset_said(&FlowKey::default(), false, RstOption::Ao, &[], 8));
         tracker.finish(dialogue.now);
-        assert!(tracker.reset_options.of.is_empty());
+        assert!(tracker.partition(&key).reset_options.is_empty());
     }
 
     #[test]

@@ -19,48 +19,80 @@ const RECENT: usize = 1 << RECENT_BITS;
 /// Servers remembered at most.
 const MAX_SERVERS: usize = 65_536;
 
+/// Servers that were met last, so that most need not be looked for.
+#[derive(Debug)]
+pub(crate) struct RecentServers {
+    places: Box<[[u64; 3]; RECENT]>,
+}
+
+impl Default for RecentServers {
+    fn default() -> Self {
+        Self { places: Box::new([[0; 3]; RECENT]) }
+    }
+}
+
+impl RecentServers {
+    /// Whether it was not met of late; it has been from now on.
+    #[inline]
+    pub(crate) fn is_new(&mut self, server: &[u64; 3]) -> bool {
+        let hash = server.iter().fold(0, |all: u64, word| (all ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        // One of two places, so that two that meet do not push each other out by turns.
+        let at = (hash >> (u64::BITS - RECENT_BITS)) as usize;
+        let is_recent = self.places[at] == *server || self.places[at ^ 1] == *server;
+        if !is_recent {
+            self.places[at ^ 1] = std::mem::replace(&mut self.places[at], *server);
+        }
+        !is_recent
+    }
+}
+
 /// Servers that were seen to answer a SYN.
 #[derive(Debug)]
 pub(crate) struct Servers {
     known: HashSet<[u64; 3], FixedState>,
-    /// Some of them that were met last, so that most need not be looked for.
-    recent: Box<[[u64; 3]; RECENT]>,
+    recent: RecentServers,
 }
 
 fn place(end: Endpoint) -> [u64; 3] {
     [end.a, end.b, end.port.into()]
 }
 
+/// The server of a connection that was seen to answer a SYN.
+#[inline]
+pub(crate) fn answering(track: &Track) -> Option<[u64; 3]> {
+    let answers = track.orientation == Orientation::Syn && track.ends[RESP].syn_ack > 0;
+    answers.then(|| place(responder(track)))
+}
+
+/// How client and server of a connection are known, and whether they are the other way round than Zeek has them, where the
+/// connection itself says so.
+#[inline]
+pub(crate) fn own(track: &Track) -> Option<(Orientation, bool)> {
+    if track.orientation != Orientation::FirstSender || track.has(REVERSED) {
+        return Some((track.orientation, track.has(REVERSED)));
+    }
+    // Who sends a SYN-ACK is the server, also where that is the first segment seen.
+    (track.ends[ORIG].syn_ack > 0 && track.ends[RESP].syn_ack == 0).then_some((Orientation::SynAck, true))
+}
+
 impl Servers {
     /// None yet; `seed` keeps senders from aiming for one bucket.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { known: HashSet::with_hasher(FixedState::with_seed(seed)), recent: Box::new([[0; 3]; RECENT]) }
+        Self { known: HashSet::with_hasher(FixedState::with_seed(seed)), recent: RecentServers::default() }
     }
 
-    /// Learns from a connection that is written.
-    pub(crate) fn learn(&mut self, track: &Track) {
-        if track.orientation != Orientation::Syn || track.ends[RESP].syn_ack == 0 {
-            return;
-        }
-        let server = place(responder(track));
-        let hash = server.iter().fold(0, |all: u64, word| (all ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        // One of two places, so that two that meet do not push each other out by turns.
-        let at = (hash >> (u64::BITS - RECENT_BITS)) as usize;
-        let is_recent = self.recent[at] == server || self.recent[at ^ 1] == server;
-        if !is_recent && self.known.len() < MAX_SERVERS {
-            self.recent[at ^ 1] = std::mem::replace(&mut self.recent[at], server);
+    /// Learns of a server that answered.
+    #[inline]
+    pub(crate) fn learn(&mut self, server: [u64; 3]) {
+        if self.known.len() < MAX_SERVERS && self.recent.is_new(&server) {
             self.known.insert(server);
         }
     }
 
-    /// How client and server of a connection are known, and whether they are the other way round than Zeek has them.
+    /// As [`own`], and by the servers that are known.
     pub(crate) fn roles(&self, track: &Track) -> (Orientation, bool) {
-        if track.orientation != Orientation::FirstSender || track.has(REVERSED) {
-            return (track.orientation, track.has(REVERSED));
-        }
-        // Who sends a SYN-ACK is the server, also where that is the first segment seen.
-        if track.ends[ORIG].syn_ack > 0 && track.ends[RESP].syn_ack == 0 {
-            return (Orientation::SynAck, true);
+        if let Some(own) = own(track) {
+            return own;
         }
         let known = |end: Endpoint| self.known.contains(&place(end));
         match (known(originator(track)), known(responder(track))) {
@@ -88,12 +120,13 @@ pub(crate) fn starts_at_service(track: &Track, record: &SegmentRecord, ports: &[
 }
 
 /// What is remembered of a connection that is written.
-pub(crate) fn remembered(track: &Track, written: Written, reversed: bool) -> Option<End> {
+pub(crate) fn remembered(track: &Track, written: Written) -> Option<End> {
     let ended = track.ends.iter().any(|end| matches!(end.state, State::Closed | State::Reset));
     let silent = !ended && written == Written::Inactive && track.ends[ORIG].state == State::Established;
     (ended || silent).then(|| End {
         last_ns: track.previous_ns(),
-        client_is_hi: track.orig_is_hi != reversed,
+        // Of a guess nothing is asked.
+        client_is_hi: track.orig_is_hi != track.has(REVERSED),
         roles_known: track.orientation != Orientation::FirstSender,
         silent,
     })

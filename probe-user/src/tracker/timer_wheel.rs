@@ -1,6 +1,6 @@
 //! Timer wheel on the time that segments carry.
 //!
-//! A ring of buckets of 67 ms, the bucket that time is in put in order, and a small heap for what is armed for the time it
+//! A ring of buckets of 268 ms, the bucket that time is in put in order, and a small heap for what is armed for the time it
 //! covers, so that every deadline fires at the first moment at or after it, in order of deadline. Entries stay
 //! when their slot is armed anew: before a bucket is put in order it is asked which of its entries still mean something and
 //! which have been put off, and whoever fires one looks again.
@@ -8,9 +8,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-const TICK_BITS: u32 = 26;
+const TICK_BITS: u32 = 28;
 const TICK_MASK: u64 = (1 << TICK_BITS) - 1;
-const BUCKETS: u64 = 1024;
+const BUCKETS: u64 = 256;
 /// Entries that [`Wheel::coming`] announces at a time.
 pub(crate) const AHEAD: usize = 32;
 

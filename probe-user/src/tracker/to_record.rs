@@ -12,11 +12,8 @@ use crate::tcp::endpoint::{Endpoint, Kind, State};
 use crate::tcp::marks::{ORIG, ORIG_SPOKE, ORIG_SPOKE_AGAIN, RESP};
 use crate::tcp::track::Track;
 use crate::tracker::config::TrackerConfig;
-use crate::tracker::icmp::IcmpReport;
-use crate::tracker::kernel_reports::Said;
+use crate::tracker::ended::Aside;
 use crate::tracker::kernel_resets::KernelResets;
-use crate::tracker::process::Process;
-use crate::tracker::reset_options::ResetOptions;
 use crate::{
     record::{Basis, ConnState, Connection, Opening, Orientation, Side, Stage, Written},
     verdict,
@@ -32,16 +29,10 @@ pub(crate) struct Known<'a> {
     pub(crate) watched_from: u64,
     /// How client and server are known, and whether they are the other way round than Zeek has them.
     pub(crate) roles: (Orientation, bool),
-    /// What was said of it by ICMP.
-    pub(crate) icmp: Option<IcmpReport>,
-    /// What its RSTs said, by sender: `lo`, `hi`.
-    pub(crate) said: [Option<&'a ResetOptions>; 2],
-    /// The process of the host that reset it.
-    pub(crate) process: Option<&'a Process>,
+    /// What was said of it besides.
+    pub(crate) aside: &'a Aside,
     /// What its kernel says and does not say of resets.
     pub(crate) words: &'a KernelResets,
-    /// What its kernel says otherwise, by endpoint: `lo`, `hi`.
-    pub(crate) reports: Option<[Said; 2]>,
 }
 
 /// The record of `track` as it stands, written at `now` for the reason `written`. Compiled into who asks for it: a record is
@@ -54,7 +45,7 @@ pub(crate) fn connection(
     config: &TrackerConfig,
     known: &Known<'_>,
 ) -> Connection {
-    let (orientation, reversed) = known.roles;
+    let ((orientation, reversed), aside) = (known.roles, known.aside);
     let (lo, hi) = (track.key.lo(), track.key.hi());
     let (mut orig, mut resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };
     let (mut from_orig, mut from_resp) = (side(track, ORIG), side(track, RESP));
@@ -75,11 +66,11 @@ pub(crate) fn connection(
         is_cut_short: written == Written::Reused && now.saturating_sub(track.start_ns) < 1_000_000_000,
         acks_seen: config.pure_acks_seen && track.counting.basis() != Basis::ControlOnly,
         facts: config.facts,
-        icmp: known.icmp,
-        process: known.process,
-        said: if track.orig_is_hi { [known.said[1], known.said[0]] } else { known.said },
+        icmp: aside.icmp,
+        process: aside.process.as_ref(),
+        said: if track.orig_is_hi { [1, 0] } else { [0, 1] }.map(|sender: usize| aside.said[sender].as_ref()),
         kernel_reasons: &config.kernel_reasons,
-        kernel_said: known.reports.map(|[lo, hi]| if track.orig_is_hi { [hi, lo] } else { [lo, hi] }),
+        kernel_said: aside.reports.map(|[lo, hi]| if track.orig_is_hi { [hi, lo] } else { [lo, hi] }),
         drop_reasons: &config.drop_reasons,
         is_kernel_silent: [ORIG, RESP]
             .map(|side| known.words.is_silent_on([orig, resp][side], [resp, orig][side], rst(track, side))),

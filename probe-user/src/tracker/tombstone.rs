@@ -8,15 +8,16 @@ const RETENTION_NS: u64 = 120_000_000_000;
 /// How long a connection is remembered whose record was written because it was silent: firewalls and balancers forget after
 /// 350 s (NLB) to an hour.
 const SILENT_RETENTION_NS: u64 = 3_700_000_000_000;
-/// Ends remembered at most.
-const MAX: u32 = 65_536;
-const CHAINS: usize = 65_536;
+/// Ends remembered at most, by all partitions together.
+pub(crate) const MOST: u32 = 65_536;
 /// Ends that wait to be linked into their chains, at most: together, so that the waits for memory overlap.
 const UNLINKED: u32 = 64;
 
 /// Remembered by hash: a collision makes a stranger look late, once in 2^64 pairs.
 #[derive(Debug)]
 pub(crate) struct Tombstones {
+    /// Ends remembered at most, and chains.
+    most: u32,
     /// The ends, where their numbers put them.
     ring: Vec<Entry>,
     /// Number of the latest end of each chain.
@@ -64,20 +65,22 @@ impl Entry {
 }
 
 impl Tombstones {
-    pub(crate) fn new() -> Self {
-        Self { ring: Vec::new(), heads: Vec::new(), next: MAX * 2, unlinked: MAX * 2, forgotten_ns: 0 }
+    /// Remembers so many ends, a power of two and no fewer than [`UNLINKED`].
+    pub(crate) fn new(most: u32) -> Self {
+        let (next, unlinked) = (most * 2, most * 2);
+        Self { most, ring: Vec::new(), heads: Vec::new(), next, unlinked, forgotten_ns: 0 }
     }
 
     /// Remembers the end of a connection whose key has this hash; time does not go back.
     pub(crate) fn add(&mut self, hash: u64, end: End, now: u64) {
         if self.heads.is_empty() {
-            self.heads = vec![0; CHAINS];
+            self.heads = vec![0; self.most as usize];
             // Once, so that it need not move as it fills: memory that was never written takes none.
-            self.ring.reserve_exact(MAX as usize);
+            self.ring.reserve_exact(self.most as usize);
         }
         let End { last_ns, client_is_hi, roles_known, silent } = end;
         let entry = Entry { hash, time_ns: now, last_ns, before: 0, client_is_hi, roles_known, silent };
-        match self.ring.get_mut((self.next % MAX) as usize) {
+        match self.ring.get_mut((self.next & (self.most - 1)) as usize) {
             Some(oldest) => *oldest = entry,
             None => self.ring.push(entry),
         }
@@ -91,8 +94,9 @@ impl Tombstones {
     /// Makes each unlinked end the head of its chain.
     fn link(&mut self) {
         while self.unlinked != self.next {
-            if let Some(entry) = self.ring.get_mut((self.unlinked % MAX) as usize) {
-                entry.before = std::mem::replace(&mut self.heads[entry.hash as usize % CHAINS], self.unlinked);
+            if let Some(entry) = self.ring.get_mut((self.unlinked & (self.most - 1)) as usize) {
+                entry.before =
+                    std::mem::replace(&mut self.heads[entry.hash as usize & (self.most as usize - 1)], self.unlinked);
             }
             self.unlinked = self.unlinked.wrapping_add(1);
         }
@@ -101,15 +105,15 @@ impl Tombstones {
     /// The latest connection of this key's hash that ended within the last two minutes, or fell silent within the last hour.
     pub(crate) fn find(&mut self, hash: u64, now: u64) -> Option<End> {
         self.link();
-        let &head = self.heads.get(hash as usize % CHAINS)?;
+        let &head = self.heads.get(hash as usize & (self.most as usize - 1))?;
         let (mut number, mut last_age) = (head, 0);
         loop {
             let age = self.next.wrapping_sub(number);
             // The next of the chain is always older, unless the ring has gone round meanwhile.
-            if age > MAX || age <= last_age {
+            if age > self.most || age <= last_age {
                 return None;
             }
-            let entry = self.ring.get((number % MAX) as usize)?;
+            let entry = self.ring.get((number & (self.most - 1)) as usize)?;
             if entry.time_ns < self.forgotten_ns {
                 return None;
             }
@@ -137,7 +141,7 @@ mod tests {
     #[test]
     fn ends_are_known_for_two_minutes_and_silence_for_an_hour() {
         for (silent, retention_ns) in [(false, RETENTION_NS), (true, SILENT_RETENTION_NS)] {
-            let mut ends = Tombstones::new();
+            let mut ends = Tombstones::new(MOST);
             assert_eq!(ends.find(key(1), 0), None);
             ends.add(key(1), end(silent), 1_000);
             assert_eq!(ends.find(key(1), 1_000), Some(end(silent)));
@@ -151,12 +155,12 @@ mod tests {
 
     #[test]
     fn only_the_latest_are_remembered() {
-        let mut ends = Tombstones::new();
-        let last = u64::from(MAX) * 3 + 5;
+        let mut ends = Tombstones::new(MOST);
+        let last = u64::from(MOST) * 3 + 5;
         for number in 0..=last {
             ends.add(key(number), end(false), number);
         }
-        let first = last + 1 - u64::from(MAX);
+        let first = last + 1 - u64::from(MOST);
         for number in [first, first + 1, last - 1, last] {
             assert!(ends.find(key(number), last).is_some(), "{number}");
         }

@@ -41,7 +41,7 @@ impl Session {
             output::say(&format!("rstprobe: {error}; `rstprobe detach` tries it again"));
         }
         let mut feed = self.feed.lock();
-        feed.tracker.config.unwatched.begin(place, seen_ns);
+        feed.tracker.reconfigure(|config| config.unwatched.begin(place, seen_ns));
         // What was not seen may have been one.
         feed.tracker.doubt_acknowledgements();
     }
@@ -67,7 +67,8 @@ impl Session {
         let described = interface(attachment, self.modes[place]);
         self.silence.begin_anew();
         let mut feed = self.feed.lock();
-        feed.tracker.config.unwatched.end(place, self.clock.unix_ns());
+        let now_ns = self.clock.unix_ns();
+        feed.tracker.reconfigure(|config| config.unwatched.end(place, now_ns));
         let indices = &mut self.indices[place];
         if !indices.contains(&index) {
             indices.push(index);

@@ -1,91 +1,118 @@
-//! Decoding: reads captures one after the other and makes batches of their segments, for whoever takes them.
+//! Decoding: reads captures one after the other and fills parcels with their segments, for whoever takes them.
 //!
 //! Must not know: connections, outputs, threads.
 
 #![expect(clippy::inline_always, reason = "what every frame passes through")]
 
-use std::path::Path;
-
 use super::{
-    batch::{Batch, Between, SEGMENTS, arrival},
-    open, unreadable,
+    parcel::{Parcel, arrival, note},
+    unreadable,
 };
 use crate::{
     command::{RunError, capture_clock::CaptureClock},
     source::capture::Take as Offered,
-    source::capture::{CaptureFile, Decoder, Frame, Named, Payload, Took},
+    source::capture::{CaptureFile, Decoder, Frame, InTurn, Named, Payload, Took},
     tracker::{Arrival, Extra, Header},
 };
 
-/// Takes what decoding makes. An error says that no more is wanted.
-pub(super) trait Take {
-    /// The first frame of all has this time, nanoseconds since 1970.
-    fn begin(&mut self, time_ns: u64) -> Result<(), RunError>;
-    /// Segments; leaves a batch without any.
-    fn batch(&mut self, batch: &mut Batch) -> Result<(), RunError>;
-    /// Something to be said of a capture whose segments have been taken.
-    fn notice(&mut self, text: &str) -> Result<(), RunError>;
-}
-
 /// Reads captures.
-pub(super) struct Decoding<T> {
+pub(super) struct Decoding {
     pub(super) decoder: Decoder,
-    pub(super) to: T,
+    /// Those that are still to be read.
+    files: InTurn,
+    /// The one that is being read.
+    current: Option<(Named, CaptureFile)>,
+    /// What it reads may have to be waited for: nothing waits meanwhile.
+    may_wait: bool,
     clock: CaptureClock,
-    batch: Batch,
     /// Time of the first frame of all; 0 before it.
-    pub(super) start_ns: u64,
+    start_ns: u64,
     /// Latest time of a frame, of files that were read.
-    pub(super) end_ns: u64,
+    end_ns: u64,
+    /// How reading ended.
+    ended: Option<Result<(), RunError>>,
 }
 
-impl<T: Take> Decoding<T> {
-    /// Nothing is read yet.
-    pub(super) fn new(decoder: Decoder, to: T) -> Self {
-        Self { decoder, to, clock: CaptureClock::default(), batch: Batch::new(), start_ns: 0, end_ns: 0 }
+impl Decoding {
+    /// For `files`, the first of which is open; nothing is read yet.
+    pub(super) fn new(decoder: Decoder, files: &[Named], first: CaptureFile) -> Self {
+        // Also for who undoes a compression.
+        let may_wait = first.decompressor().is_some() || files.iter().any(|file| !file.is_file());
+        let (files, clock) = (InTurn::new(files, first), CaptureClock::default());
+        Self { decoder, files, current: None, may_wait, clock, start_ns: 0, end_ns: 0, ended: None }
     }
 
-    /// Reads `files`, the first of which is open, as one stream.
-    ///
-    /// # Errors
-    /// The first capture that cannot be read to its end, what it had was handed over; or nobody takes any more.
-    pub(super) fn read(&mut self, files: &[Named], first: CaptureFile) -> Result<(), RunError> {
-        let mut first = Some(first);
-        for named in files {
-            let capture = match first.take() {
-                Some(capture) => capture,
-                None => open(named)?,
-            };
-            self.file(named.path(), capture)?;
+    /// Whether reading may have to wait for others.
+    pub(super) fn may_wait(&self) -> bool {
+        self.may_wait
+    }
+
+    /// What was decoded, the times of the first frame and of the latest one, and how it ended: the first capture that could not
+    /// be read to its end.
+    pub(super) fn finish(self) -> (Decoder, [u64; 2], Result<(), RunError>) {
+        (self.decoder, [self.start_ns, self.end_ns], self.ended.unwrap_or(Ok(())))
+    }
+
+    /// Fills a parcel, which may stay empty; false when there is nothing after it.
+    pub(super) fn fill(&mut self, parcel: &mut Parcel) -> bool {
+        parcel.clear();
+        if self.ended.is_none()
+            && let Some((named, mut capture)) = self.next_capture()
+        {
+            match self.frames_of(&named, &mut capture, parcel) {
+                None => self.current = Some((named, capture)),
+                Some(read) => {
+                    self.end_ns = self.clock.latest_ns;
+                    parcel.notices = self.clock.notices(named.path(), capture.is_evidence());
+                    if read.is_err() {
+                        self.ended = Some(read);
+                    }
+                }
+            }
         }
-        Ok(())
+        parcel.frames = self.decoder.accounting().frames;
+        self.ended.is_none()
     }
 
-    fn file(&mut self, path: &Path, mut capture: CaptureFile) -> Result<(), RunError> {
-        self.clock.begin();
-        let read = self.frames_of(path, &mut capture);
-        self.end_ns = self.clock.latest_ns;
-        let read = read.and(self.hand_over());
-        for notice in self.clock.notices(path, capture.is_evidence()) {
-            self.to.notice(&notice)?;
+    /// The one that is being read, or the next.
+    fn next_capture(&mut self) -> Option<(Named, CaptureFile)> {
+        if let Some(current) = self.current.take() {
+            return Some(current);
         }
-        read
+        match self.files.next() {
+            Some((named, Ok(capture))) => {
+                self.clock.begin();
+                Some((named, capture))
+            }
+            Some((named, Err(source))) => {
+                self.ended = Some(Err(unreadable(named.path(), source)));
+                None
+            }
+            None => {
+                self.ended = Some(Ok(()));
+                None
+            }
+        }
     }
 
-    fn frames_of(&mut self, path: &Path, capture: &mut CaptureFile) -> Result<(), RunError> {
+    /// Reads frames until the parcel is full, or more would have to be waited for, or (`Some`) the capture is over.
+    fn frames_of(
+        &mut self,
+        named: &Named,
+        capture: &mut CaptureFile,
+        parcel: &mut Parcel,
+    ) -> Option<Result<(), RunError>> {
         loop {
             if !self.clock.awaits_first() {
-                self.frames_in_memory(capture)?;
+                self.frames_in_memory(capture, parcel);
             }
-            // Nothing waits while more is waited for.
-            self.hand_over()?;
+            if parcel.batch.is_full() || self.may_wait && !parcel.batch.is_empty() {
+                return None;
+            }
             match capture.next_frame() {
-                Ok(Some(frame)) => self.frame(&frame)?,
-                Ok(None) => return Ok(()),
-                Err(source) => {
-                    self.hand_over()?;
-                    return Err(unreadable(path, source));
-                }
+                Ok(Some(frame)) => self.frame(&frame, parcel),
+                Ok(None) => return Some(Ok(())),
+                Err(source) => return Some(Err(unreadable(named.path(), source))),
             }
         }
     }
@@ -93,31 +120,32 @@ impl<T: Take> Decoding<T> {
     /// Takes what need not be waited for, once it is known when the first frame was. A function of its own, so that its
     /// loop has all registers.
     #[inline(never)]
-    fn frames_in_memory(&mut self, capture: &mut CaptureFile) -> Result<(), RunError> {
+    fn frames_in_memory(&mut self, capture: &mut CaptureFile, parcel: &mut Parcel) {
         loop {
-            let Self { decoder, batch, clock, .. } = self;
-            let len = batch.len;
-            let mut buffering =
-                Buffering { decoder, arrivals: &mut batch.arrivals, len, clock: *clock, other_ns: None };
+            let Self { decoder, clock, .. } = self;
+            let (arrivals, len) = parcel.batch.room();
+            let most = arrivals.len();
+            let mut buffering = Buffering { decoder, arrivals, len, clock: *clock, other_ns: None };
             capture.offer_in_memory(&mut buffering);
             let Buffering { len, clock: seen, other_ns, .. } = buffering;
-            (batch.len, *clock) = (len, seen);
-            if other_ns.is_none() && len < SEGMENTS && !self.decoder.has_remark() {
-                return Ok(());
+            parcel.batch.set_len(len);
+            *clock = seen;
+            if other_ns.is_none() && len < most && !self.decoder.has_remark() {
+                return;
             }
-            self.note(other_ns);
-            if self.batch.is_full() {
-                self.hand_over()?;
+            note(&mut parcel.batch, self.decoder.take_remark(), other_ns);
+            if parcel.batch.is_full() {
+                return;
             }
         }
     }
 
     /// The first, or one that had to be waited for; there is room for it.
-    fn frame(&mut self, frame: &Frame<'_>) -> Result<(), RunError> {
+    fn frame(&mut self, frame: &Frame<'_>, parcel: &mut Parcel) {
         if self.start_ns == 0 {
             self.start_ns = frame.time_ns;
             if self.decoder.accounting().frames == 0 {
-                self.to.begin(frame.time_ns)?;
+                parcel.begin_ns = Some(frame.time_ns);
             }
         }
         if self.clock.awaits_first() {
@@ -125,30 +153,10 @@ impl<T: Take> Decoding<T> {
         } else {
             self.clock.see(frame.time_ns);
         }
-        let into = &mut self.batch.arrivals[self.batch.len];
-        let is_segment = take_odd(&mut self.decoder, frame, into);
-        self.batch.len += usize::from(is_segment);
-        self.note((!is_segment).then_some(frame.time_ns));
-        Ok(())
-    }
-
-    /// What the last frame was besides its segment.
-    #[inline]
-    fn note(&mut self, other_ns: Option<u64>) {
-        if let Some(remark) = self.decoder.take_remark() {
-            self.batch.add(Between::Said(remark));
-        }
-        if let Some(time_ns) = other_ns {
-            self.batch.add(Between::Time(time_ns));
-        }
-    }
-
-    fn hand_over(&mut self) -> Result<(), RunError> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        self.batch.frames = self.decoder.accounting().frames;
-        self.to.batch(&mut self.batch)
+        let (arrivals, len) = parcel.batch.room();
+        let is_segment = take_odd(&mut self.decoder, frame, &mut arrivals[len]);
+        parcel.batch.set_len(len + usize::from(is_segment));
+        note(&mut parcel.batch, self.decoder.take_remark(), (!is_segment).then_some(frame.time_ns));
     }
 }
 

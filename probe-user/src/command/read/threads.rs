@@ -1,33 +1,29 @@
-//! Threads of reading: one decodes, one tracks, one prints. Everything passes from one to the next in the order of the
-//! capture, so that the output is that of a single thread.
+//! Threads of reading: one does everything, or several share the partitions of the tracker and take turns at decoding and
+//! printing. The output is the same: everything is merged in the order of the capture.
 
 use std::{
-    sync::mpsc::{Receiver, SyncSender, channel, sync_channel},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     thread,
 };
 
-use super::{
-    batch::Batch,
-    decoding::{Decoding, Take},
-    printing::{Printer, Printing},
-    tracking::Tracking,
-};
+use super::{decoding::Decoding, parcel::Parcel, printing::Printing, progress::Progress};
 use crate::{
     command::RunError,
     output::view::View,
+    record::Connection,
     source::capture::{CaptureFile, Decoder, Named},
-    tracker::Tracker,
+    tracker::{Outcome, PARTITIONS, Partition, StepCounter, Tracker},
 };
 
-/// Batches, and works of the printer, on their way from one thread to the next.
-const ON_THE_WAY: usize = 8;
+/// Parcels on their way: so many that a worker that is held up does not hold up the others at once.
+const PLACES: usize = 16;
+/// Records of connections that are left at the end, printed at a time.
+const LEFT: usize = 128;
 
-/// Whether one thread does it, where `asked` for are so many; 0 leaves it open.
-pub(super) fn is_one_better(asked: usize) -> bool {
-    match asked {
-        0 => thread::available_parallelism().is_ok_and(|processors| processors.get() == 1),
-        asked => asked == 1,
-    }
+/// How many threads track, where `asked` for are so many; 0 leaves it open.
+pub(super) fn count(asked: usize) -> usize {
+    let count = if asked == 0 { thread::available_parallelism().map_or(1, usize::from) } else { asked };
+    count.min(PARTITIONS)
 }
 
 /// What was read.
@@ -43,78 +39,63 @@ pub(super) struct HasRead {
     pub(super) printed: Result<(), RunError>,
 }
 
-/// Reads `files`, the first of which is open, on this thread alone.
+/// Reads `files`, the first of which is open, on so many threads.
 ///
 /// # Errors
-/// Nobody reads the output any more.
-pub(super) fn on_one(
+/// Nobody reads the output any more. Then a thread that reads a pipe is left alone: it may be waiting for a capture that never
+/// goes on.
+pub(super) fn read(
+    threads: usize,
     decoder: Decoder,
     tracker: Tracker,
     view: View,
     files: &[Named],
     first: CaptureFile,
 ) -> Result<HasRead, RunError> {
-    let printer = Printer::here(Printing::new(view));
-    let mut decoding = Decoding::new(decoder, Tracking::new(tracker, printer));
-    let read = decoding.read(files, first);
-    let Decoding { decoder, to: mut tracking, start_ns, end_ns, .. } = decoding;
-    let printed = if is_broken(&read) { Err(RunError::BrokenPipe) } else { tracking.take_left(end_ns) };
-    let Tracking { tracker, printer, .. } = tracking;
-    let Some(Printing { view, .. }) = printer.into_printing() else { unreachable!("it prints here") };
-    if is_broken(&printed) {
-        view.end_progress();
-        return Err(RunError::BrokenPipe);
-    }
-    Ok(HasRead { decoder, tracker, view, span_ns: [start_ns, end_ns], read, printed })
+    let decoding = Decoding::new(decoder, files, first);
+    let printing = Printing::new(view);
+    if threads == 1 { on_one(decoding, tracker, printing) } else { on_many(threads, decoding, tracker, printing) }
 }
 
-/// The same on three threads.
-///
-/// # Errors
-/// Nobody reads the output any more. Then the thread that decodes is left alone: it may be waiting for a capture that never
-/// goes on.
-pub(super) fn on_three(
-    decoder: Decoder,
-    tracker: Tracker,
-    view: View,
-    files: &[Named],
-    first: CaptureFile,
-) -> Result<HasRead, RunError> {
-    let (steps_in, steps) = sync_channel(ON_THE_WAY);
-    let (empty_in, empty) = channel();
-    let (works_in, works) = sync_channel(ON_THE_WAY);
-    let (emptied_in, emptied) = channel();
-    let files = files.to_vec();
-    let decodes = thread::spawn(move || {
-        let mut decoding = Decoding::new(decoder, Handing { steps: steps_in, empty });
-        let read = decoding.read(&files, first);
-        let Decoding { decoder, start_ns, end_ns, .. } = decoding;
-        (decoder, [start_ns, end_ns], read)
-    });
-    let prints = thread::spawn(move || {
-        let mut printing = Printing::new(view);
-        let printed = printing.run(works, &emptied_in);
-        (printing.view, printed)
-    });
-    let mut tracking = Tracking::new(tracker, Printer::there(works_in, emptied));
-    // Who prints says what went wrong there; nobody sends to who is not there.
-    if take_all(&mut tracking, steps, &empty_in).is_err() {
-        let Tracking { tracker, printer, .. } = tracking;
-        drop(printer);
-        let (view, printed) = joined(prints);
-        if is_broken(&printed) {
-            view.end_progress();
-            return Err(RunError::BrokenPipe);
-        }
-        let (decoder, span_ns, _) = joined(decodes);
-        return Ok(HasRead { decoder, tracker, view, span_ns, read: Ok(()), printed });
+fn on_one(mut decoding: Decoding, mut tracker: Tracker, mut printing: Printing) -> Result<HasRead, RunError> {
+    let (mut parcel, mut closed) = (Parcel::default(), Vec::new());
+    let mut printed = Ok(());
+    let mut goes_on = true;
+    while goes_on && printed.is_ok() {
+        goes_on = decoding.fill(&mut parcel);
+        printed = parcel.begin_ns.map_or(Ok(()), |time_ns| printing.begin(time_ns));
+        tracker.take(&mut parcel.batch);
+        printed = printed.and_then(|()| {
+            tracker.append_closed(&mut closed);
+            printing.take_parcel(&parcel, &mut closed)
+        });
     }
-    let (decoder, span_ns, read) = joined(decodes);
-    drop(tracking.take_left(span_ns[1]));
-    let Tracking { tracker, printer, .. } = tracking;
-    drop(printer);
-    let (view, printed) = joined(prints);
-    Ok(HasRead { decoder, tracker, view, span_ns, read, printed })
+    let (decoder, span_ns, read) = decoding.finish();
+    let mut done = HasRead { decoder, tracker, view: printing.view, span_ns, read, printed };
+    if done.printed.is_ok() {
+        // There may be very many, and none is needed twice.
+        let mut left = done.tracker.left(span_ns[1]);
+        loop {
+            done.tracker.append_closed(&mut closed);
+            if done.printed.is_ok() {
+                done.printed = done.view.take(&mut closed);
+            }
+            closed.clear();
+            if !done.tracker.write_left(&mut left, LEFT) {
+                break;
+            }
+        }
+    }
+    unless_broken(done)
+}
+
+/// What was read, if anybody reads the output.
+fn unless_broken(done: HasRead) -> Result<HasRead, RunError> {
+    if is_broken(&done.printed) {
+        done.view.end_progress();
+        return Err(RunError::BrokenPipe);
+    }
+    Ok(done)
 }
 
 /// Whether nobody reads the output any more.
@@ -122,62 +103,204 @@ pub(super) fn is_broken(outcome: &Result<(), RunError>) -> bool {
     matches!(outcome, Err(RunError::BrokenPipe))
 }
 
-fn joined<T>(thread: thread::JoinHandle<T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+/// A parcel, and what has ended with it in each partition.
+#[derive(Default)]
+struct Place {
+    parcel: RwLock<Parcel>,
+    outcomes: [Mutex<Outcome>; PARTITIONS],
 }
 
-/// What is handed from decoding to tracking.
-enum Step {
-    Begin(u64),
-    Batch(Batch),
-    Notice(String),
+/// What decodes, one worker at a time.
+struct Decodes {
+    decoding: Decoding,
+    counter: StepCounter,
+    /// Partitions of the tracker.
+    partitions: usize,
 }
 
-/// Sends what is decoded to another thread.
-struct Handing {
-    steps: SyncSender<Step>,
-    /// Batches that have been tracked.
-    empty: Receiver<Batch>,
+/// What merges and prints, one worker at a time.
+struct Merges {
+    tracker: Tracker,
+    printing: Printing,
+    closed: Vec<Connection>,
+    outcomes: Vec<Outcome>,
+    printed: Result<(), RunError>,
 }
 
-impl Handing {
-    fn send(&self, step: Step) -> Result<(), RunError> {
-        self.steps.send(step).map_err(|_| RunError::BrokenPipe)
+/// What the workers share.
+struct Shared {
+    progress: Progress,
+    places: Vec<Place>,
+    /// Nothing once they have been taken out at the end.
+    decodes: Mutex<Option<Decodes>>,
+    merges: Mutex<Option<Merges>>,
+}
+
+fn on_many(threads: usize, decoding: Decoding, mut tracker: Tracker, printing: Printing) -> Result<HasRead, RunError> {
+    let may_wait = decoding.may_wait();
+    let (counter, partitions) = tracker.counter();
+    let mut shares: Vec<Vec<(usize, Partition)>> = (0..threads).map(|_| Vec::new()).collect();
+    for (number, partition) in tracker.split().into_iter().enumerate() {
+        shares[number % threads].push((number, partition));
     }
+    let merges = Merges {
+        tracker,
+        printing,
+        closed: Vec::new(),
+        outcomes: (0..partitions).map(|_| Outcome::default()).collect(),
+        printed: Ok(()),
+    };
+    let shared = Arc::new(Shared {
+        progress: Progress::new(threads, PLACES as u64),
+        places: (0..PLACES).map(|_| Place::default()).collect(),
+        decodes: Mutex::new(Some(Decodes { decoding, counter, partitions })),
+        merges: Mutex::new(Some(merges)),
+    });
+    let own = shares.pop().unwrap_or_default();
+    let workers: Vec<_> = shares
+        .into_iter()
+        .enumerate()
+        .map(|(number, share)| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.work(number + 1, share, !may_wait))
+        })
+        .collect();
+    let decodes = may_wait.then(|| {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || shared.decode_all())
+    });
+    let mut partitions = shared.work(0, own, !may_wait);
+    for worker in workers {
+        partitions.extend(joined(worker));
+    }
+    let Some(Merges { mut tracker, printing, mut closed, printed, .. }) = locked(&shared.merges).take() else {
+        unreachable!("nobody else takes it")
+    };
+    if is_broken(&printed) {
+        printing.view.end_progress();
+        return Err(RunError::BrokenPipe);
+    }
+    if let Some(decodes) = decodes {
+        joined(decodes);
+    }
+    let Some(Decodes { decoding, counter, .. }) = locked(&shared.decodes).take() else {
+        unreachable!("nobody else takes it")
+    };
+    partitions.sort_unstable_by_key(|(number, _)| *number);
+    tracker.join(partitions.into_iter().map(|(_, partition)| partition).collect(), counter);
+    let (decoder, span_ns, read) = decoding.finish();
+    let mut done = HasRead { decoder, tracker, view: printing.view, span_ns, read, printed };
+    if done.printed.is_ok() {
+        let HasRead { tracker, view, printed, .. } = &mut done;
+        *printed = view.take(&mut closed);
+        let left = tracker.left(span_ns[1]);
+        tracker.write_all_left(left, threads, |closed| {
+            *printed = view.take(closed);
+            printed.is_ok()
+        });
+    }
+    unless_broken(done)
 }
 
-impl Take for Handing {
-    fn begin(&mut self, time_ns: u64) -> Result<(), RunError> {
-        self.send(Step::Begin(time_ns))
-    }
-
-    fn batch(&mut self, batch: &mut Batch) -> Result<(), RunError> {
-        let empty = self.empty.try_recv().unwrap_or_else(|_| Batch::new());
-        self.send(Step::Batch(std::mem::replace(batch, empty)))
-    }
-
-    fn notice(&mut self, text: &str) -> Result<(), RunError> {
-        self.send(Step::Notice(text.to_owned()))
-    }
-}
-
-/// Takes every step, until there are no more or the printer has gone.
-fn take_all(
-    tracking: &mut Tracking,
-    steps: Receiver<Step>,
-    empty: &std::sync::mpsc::Sender<Batch>,
-) -> Result<(), RunError> {
-    for step in steps {
-        match step {
-            Step::Begin(time_ns) => tracking.begin(time_ns)?,
-            Step::Batch(mut batch) => {
-                tracking.batch(&mut batch)?;
-                batch.clear();
-                // Who decodes may be done.
-                drop(empty.send(batch));
+impl Shared {
+    /// Does whatever there is to do, until there is nothing more; gives its partitions back.
+    fn work(&self, worker: usize, mut share: Vec<(usize, Partition)>, decodes: bool) -> Vec<(usize, Partition)> {
+        let _stops = StopsOnPanic(&self.progress);
+        loop {
+            if let Some(number) = self.progress.claim_merging() {
+                self.merge(number);
+            } else if let Some(number) = self.progress.to_track(worker) {
+                self.track(number, &mut share);
+                self.progress.has_tracked(worker);
+            } else if decodes && let Some(number) = self.progress.claim_decoding() {
+                self.decode(number);
+            } else if self.progress.is_over() {
+                return share;
+            } else {
+                self.progress.wait_for_work(worker, decodes);
             }
-            Step::Notice(text) => tracking.notice(&text)?,
         }
     }
-    Ok(())
+
+    /// Decodes until there is nothing more: where that waits for who writes, and nobody is to wait with it.
+    fn decode_all(&self) {
+        let _stops = StopsOnPanic(&self.progress);
+        while !self.progress.is_over() {
+            match self.progress.claim_decoding() {
+                Some(number) => self.decode(number),
+                None => self.progress.wait_for_room(),
+            }
+        }
+    }
+
+    fn place(&self, number: u64) -> &Place {
+        &self.places[self.progress.place(number)]
+    }
+
+    fn decode(&self, number: u64) {
+        let mut goes_on = false;
+        if let Some(Decodes { decoding, counter, partitions }) = &mut *locked(&self.decodes) {
+            let mut parcel = self.place(number).parcel.write().unwrap_or_else(PoisonError::into_inner);
+            goes_on = decoding.fill(&mut parcel);
+            parcel.batch.seal(counter, *partitions);
+        }
+        self.progress.has_decoded(!goes_on);
+    }
+
+    fn track(&self, number: u64, share: &mut [(usize, Partition)]) {
+        let place = self.place(number);
+        let parcel = place.parcel.read().unwrap_or_else(PoisonError::into_inner);
+        for (number, partition) in share {
+            partition.work(&parcel.batch, *number);
+            partition.swap_outcome(&mut locked(&place.outcomes[*number]));
+        }
+    }
+
+    fn merge(&self, number: u64) {
+        let place = self.place(number);
+        if let Some(merges) = &mut *locked(&self.merges) {
+            let parcel = place.parcel.read().unwrap_or_else(PoisonError::into_inner);
+            for (place, outcome) in place.outcomes.iter().zip(&mut merges.outcomes) {
+                std::mem::swap(&mut *locked(place), outcome);
+            }
+            merges.printed = merges.print(&parcel);
+            for (place, outcome) in place.outcomes.iter().zip(&mut merges.outcomes) {
+                std::mem::swap(&mut *locked(place), outcome);
+            }
+            if merges.printed.is_err() {
+                self.progress.stop();
+            }
+        }
+        self.progress.has_merged();
+    }
+}
+
+impl Merges {
+    fn print(&mut self, parcel: &Parcel) -> Result<(), RunError> {
+        let Self { tracker, printing, closed, outcomes, .. } = self;
+        if let Some(time_ns) = parcel.begin_ns {
+            printing.begin(time_ns)?;
+        }
+        tracker.merge_outcomes(outcomes, closed);
+        printing.take_parcel(parcel, closed)
+    }
+}
+
+/// Nobody waits for a worker that has panicked.
+struct StopsOnPanic<'a>(&'a Progress);
+
+impl Drop for StopsOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn joined<T>(thread: thread::JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

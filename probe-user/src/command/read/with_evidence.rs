@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::{
-    batch::{arrival, hear},
-    open,
-    printing::Printer,
+    parcel::{arrival, hear},
+    printing::Printing,
     unreadable,
 };
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
     output::capture_evidence::CaptureEvidence,
     plan::Period,
     record::Connection,
-    source::capture::{CaptureFile, Decoder, Frame, Named},
+    source::capture::{CaptureFile, Decoder, Frame, InTurn, Named},
     tracker::Tracker,
 };
 
@@ -26,7 +25,7 @@ const LEFT: usize = 128;
 pub(super) struct WithEvidence {
     pub(super) decoder: Decoder,
     pub(super) tracker: Tracker,
-    pub(super) printer: Printer,
+    pub(super) printing: Printing,
     pub(super) evidence: CaptureEvidence,
     /// When connections start whose packets are kept.
     pub(super) period: Period,
@@ -43,16 +42,12 @@ impl WithEvidence {
     /// # Errors
     /// The first capture that cannot be read to its end, or nobody reads the output.
     pub(super) fn read(&mut self, files: &[Named], first: CaptureFile) -> Result<(), RunError> {
-        let mut first = Some(first);
-        for named in files {
-            let mut capture = match first.take() {
-                Some(capture) => capture,
-                None => open(named)?,
-            };
+        for (named, capture) in InTurn::new(files, first) {
+            let mut capture = capture.map_err(|source| unreadable(named.path(), source))?;
             self.clock.begin();
             let read = self.frames_of(named.path(), &mut capture);
             for notice in self.clock.notices(named.path(), capture.is_evidence()) {
-                self.printer.notice(&notice)?;
+                self.printing.notice(&notice);
             }
             read?;
         }
@@ -81,9 +76,9 @@ impl WithEvidence {
                 self.evidence.frame(&decoded, &frame, &captured_on);
             }
             if self.closed.len() >= RECORDS {
-                self.printer.take(&mut self.closed)?;
+                self.printing.take(&mut self.closed)?;
             }
-            self.printer.progress(self.decoder.accounting().frames)?;
+            self.printing.progress(self.decoder.accounting().frames);
         }
     }
 
@@ -92,7 +87,7 @@ impl WithEvidence {
         if self.start_ns == 0 {
             self.start_ns = frame.time_ns;
             if self.decoder.accounting().frames == 0 {
-                self.printer.begin(frame.time_ns)?;
+                self.printing.begin(frame.time_ns)?;
                 self.evidence.restrict(self.period.resolved(frame.time_ns, frame.time_ns));
             }
         }
@@ -114,7 +109,7 @@ impl WithEvidence {
         loop {
             self.evidence.ended(&mut self.tracker, &mut self.closed);
             if taken.is_ok() {
-                taken = self.printer.take(&mut self.closed);
+                taken = self.printing.take(&mut self.closed);
             }
             self.closed.clear();
             if !self.tracker.write_left(&mut left, LEFT) {

@@ -1,5 +1,7 @@
 //! Compressed captures: gzip (RFC 1952) and Zstandard (RFC 8878) undone while reading, as `gzip -d` and `zstd -d` do.
 //!
+//! zstd is undone by libzstd, in frames that need at most 128 MiB of what was before, as `zstd -d` itself refuses others.
+//!
 //! Members and frames follow each other in any number, empty ones too: none costs more than itself, and none a place on
 //! the stack.
 //!
@@ -8,7 +10,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use zstd::stream::raw::{Decoder, InBuffer, Operation as _, OutBuffer};
 
 const BUFFER: usize = 1 << 16;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -109,14 +111,15 @@ impl Read for GzipMembers {
 /// Zstandard frames one after the other, skippable ones among them.
 struct ZstdFrames {
     source: BufReader<Bytes>,
-    decoder: FrameDecoder,
-    is_in_frame: bool,
+    /// Made for the first frame that has data.
+    decoder: Option<Decoder<'static>>,
+    /// Bytes that the current frame asks for next; none after its end.
+    wanted: usize,
 }
 
 impl ZstdFrames {
     fn new(reader: Bytes) -> Self {
-        let source = BufReader::with_capacity(BUFFER, reader);
-        Self { source, decoder: FrameDecoder::new(), is_in_frame: false }
+        Self { source: BufReader::with_capacity(BUFFER, reader), decoder: None, wanted: 0 }
     }
 
     /// Begins the next frame with data; false at the end of the file.
@@ -134,11 +137,16 @@ impl ZstdFrames {
                 let what = format!("{:08x} follows, where a zstd frame would begin", magic.swap_bytes());
                 return Err(io::Error::new(io::ErrorKind::InvalidData, what));
             }
-            let magic = magic.to_le_bytes();
-            if let Err(error) = self.decoder.reset((&magic[..]).chain(&mut self.source)) {
-                return Err(self.failed(error));
-            }
-            self.is_in_frame = true;
+            let decoder = match &mut self.decoder {
+                Some(decoder) => {
+                    decoder.reinit()?;
+                    decoder
+                }
+                none => none.insert(Decoder::new()?),
+            };
+            // It has to see what was looked at.
+            let (magic, mut nowhere) = (magic.to_le_bytes(), [0_u8; 0]);
+            self.wanted = decoder.run(&mut InBuffer::around(&magic), &mut OutBuffer::around(&mut nowhere[..]))?;
             return Ok(true);
         }
     }
@@ -155,32 +163,33 @@ impl ZstdFrames {
         if skipped < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
-    /// What went wrong within a frame: nothing but that there are no more bytes, if there are none.
-    fn failed(&mut self, error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
-        if self.source.fill_buf().is_ok_and(<[u8]>::is_empty) {
-            return io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends in the middle of a zstd frame");
-        }
-        io::Error::other(error)
-    }
-
     /// What the current frame has next; nothing at its end.
     fn read_frame(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-            let blocks = BlockDecodingStrategy::UptoBlocks(1);
-            if let Err(error) = self.decoder.decode_blocks(&mut self.source, blocks) {
-                return Err(self.failed(error));
+        let Some(decoder) = self.decoder.as_mut() else { return Ok(0) };
+        let mut into = OutBuffer::around(buffer);
+        while self.wanted > 0 && into.pos() == 0 {
+            let ready = self.source.fill_buf()?;
+            // No more than it asks for, which is one block: an error takes away what the same call has had before.
+            let mut from = InBuffer::around(&ready[..ready.len().min(self.wanted)]);
+            let is_over = ready.is_empty();
+            self.wanted = decoder.run(&mut from, &mut into).map_err(said)?;
+            let consumed = from.pos();
+            self.source.consume(consumed);
+            if is_over && self.wanted > 0 && into.pos() == 0 {
+                let what = "the file ends in the middle of a zstd frame";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
             }
         }
-        let read = self.decoder.read(buffer)?;
-        if read == 0 {
-            self.is_in_frame = false;
-            let (said, counted) = (self.decoder.get_checksum_from_data(), self.decoder.get_calculated_checksum());
-            if said.is_some() && said != counted {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum of a zstd frame is wrong"));
-            }
-        }
-        Ok(read)
+        Ok(into.pos())
     }
+}
+
+/// What libzstd has to say, which names its errors in words only.
+fn said(error: io::Error) -> io::Error {
+    if error.to_string().contains("checksum") {
+        return io::Error::new(io::ErrorKind::InvalidData, "the checksum of a zstd frame is wrong");
+    }
+    error
 }
 
 impl Read for ZstdFrames {
@@ -189,7 +198,7 @@ impl Read for ZstdFrames {
             return Ok(0);
         }
         loop {
-            if self.is_in_frame {
+            if self.wanted > 0 {
                 let read = self.read_frame(buffer)?;
                 if read > 0 {
                     return Ok(read);

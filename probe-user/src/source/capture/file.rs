@@ -168,6 +168,12 @@ impl CaptureFile {
         matches!(&self.format, Format::Pcapng(pcapng) if pcapng.is_evidence)
     }
 
+    /// Has its compression, if there is one, undone in a thread of its own from here on. The thread begins at once, gets ahead by
+    /// a few megabytes and goes with this value; `is_file` says that nothing has to be waited for.
+    pub fn undo_beside(&mut self, is_file: bool) {
+        self.input.undo_beside(is_file);
+    }
+
     /// The program that undoes the compression of the file.
     pub fn decompressor(&self) -> Option<&'static str> {
         self.input.decompressor()

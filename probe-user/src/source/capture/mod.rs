@@ -12,6 +12,8 @@
 )]
 
 mod address;
+mod ahead;
+mod beside;
 mod checksum;
 mod compression;
 mod decode;
@@ -38,6 +40,7 @@ mod spool;
 mod tcp_checksum;
 mod teredo;
 
+pub use ahead::InTurn;
 pub use decode::{Accounting, Decoder};
 pub use decoded::{Decoded, Header, Payload};
 pub use error::CaptureError;

@@ -7,13 +7,15 @@
 use std::{
     fs::File,
     io::{self, Read},
+    num::NonZeroU64,
     os::{fd::RawFd, unix::fs::FileExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustix::process::{
-    PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, getpid, getrlimit, pidfd_getfd, pidfd_open, setrlimit,
+use rustix::{
+    fs::{Advice, fadvise},
+    process::{PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, getpid, getrlimit, pidfd_getfd, pidfd_open, setrlimit},
 };
 
 use super::{CaptureError, CaptureFile};
@@ -27,6 +29,7 @@ pub struct Named {
     path: PathBuf,
     file: Option<Arc<File>>,
     is_file: bool,
+    is_read_beside: bool,
 }
 
 impl Named {
@@ -44,7 +47,19 @@ impl Named {
         let file = path_to_open.and_then(|path| File::open(path).ok());
         let file = file.or_else(|| duplicate(descriptor(path)?)).map(Arc::new);
         let metadata = file.as_ref().map_or_else(|| path.metadata(), |file| file.metadata());
-        Self { path: path.to_owned(), file, is_file: metadata.is_ok_and(|of| of.is_file()) }
+        let is_file = metadata.is_ok_and(|of| of.is_file());
+        Self { path: path.to_owned(), file, is_file, is_read_beside: false }
+    }
+
+    /// Has threads undo compression, where it is read [in its turn](super::InTurn).
+    #[must_use]
+    pub fn read_beside(self, is_read_beside: bool) -> Self {
+        Self { is_read_beside, ..self }
+    }
+
+    /// Whether threads may read it.
+    pub(super) fn is_read_beside(&self) -> bool {
+        self.is_read_beside
     }
 
     /// As it was named.
@@ -72,6 +87,14 @@ impl Named {
             Some(file) => of_file(file),
             None => CaptureFile::open(&self.path),
         }
+    }
+
+    /// As [`Self::capture`], of an ordinary file that is read soon: the system is asked to have its first `bytes` ready.
+    pub(super) fn capture_soon(&self, bytes: u64) -> Result<CaptureFile, CaptureError> {
+        let file = self.stream().map_err(|source| CaptureError::Open { source })?;
+        // Where it does not, they are read later.
+        let _later: Option<()> = fadvise(&file, 0, NonZeroU64::new(bytes), Advice::WillNeed).ok();
+        of_file(&file)
     }
 
     /// It where it is read once only, from where it is.
