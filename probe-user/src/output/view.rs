@@ -200,7 +200,10 @@ impl View {
 
     /// Adds connections to these.
     fn sum(&mut self, closed: &mut Vec<Connection>) {
-        let Some(shown) = self.shown.as_mut() else { return self.group(closed) };
+        if self.groups.is_some() || self.page.is_some() {
+            return self.group(closed);
+        }
+        let Some(shown) = self.shown.as_mut() else { return };
         self.selection.sift(closed, &mut self.habits);
         self.pending.add(closed, &mut self.habits);
         for connection in &*closed {
