@@ -1,6 +1,8 @@
 //! Making of records within a partition: of those connections of which nothing has to be known that only all partitions
 //! together know. That is most of them.
 
+use std::sync::Arc;
+
 use crate::{
     tcp::track::Track,
     tracker::{
@@ -23,12 +25,12 @@ pub(crate) struct Maker {
     /// Servers that were told of.
     told: RecentServers,
     /// What the host's kernel says of resets: it says no more while partitions work.
-    words: KernelResets,
+    pub(crate) words: Arc<KernelResets>,
 }
 
 impl Maker {
     /// For a partition that has told nothing.
-    pub(crate) fn new(words: KernelResets) -> Self {
+    pub(crate) fn new(words: Arc<KernelResets>) -> Self {
         Self { both_ways: false, told: RecentServers::default(), words }
     }
 

@@ -417,7 +417,7 @@ impl Partition {
 
     /// Makes the records of what has ended, where that is done here.
     #[inline]
-    fn make_records(&mut self) {
+    pub(crate) fn make_records(&mut self) {
         if let Some(maker) = &mut self.maker
             && !self.outcome.ended.is_empty()
         {

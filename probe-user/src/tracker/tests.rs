@@ -9,6 +9,7 @@ mod exchange;
 mod live;
 mod places;
 mod properties;
+mod queued;
 mod zeek;
 
 use probe_ebpf::layout::{

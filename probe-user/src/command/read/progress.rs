@@ -1,14 +1,24 @@
-//! Progress: which batch is decoded, tracked and merged next, and by whom; workers that find nothing to do wait here.
+//! Progress: which batch is decoded, tracked, judged, formatted and written next, and by whom; workers that find nothing to do
+//! wait here.
 //!
-//! A batch has a place in a ring from when it is decoded until it is merged. Decoding and merging are done by one worker at a
-//! time, in order, by whichever comes; each worker tracks every batch, for its own partitions. Nothing here touches a batch:
-//! who may is what the counters say. They are compiled once more with the primitives of a model checker
+//! A batch has a place in a ring from when it is decoded until it is written. Decoding is done by one worker at a time, in order,
+//! by whichever comes; so are judging and writing, which both need the view. Each worker tracks every batch, for its own
+//! partitions. Any worker formats. Nothing here touches a batch: who may is what the counters say. They are compiled once more with the primitives of a model checker
 //! (`tests/tests/hand_over.rs`), hence `super::sync`.
 
 use super::sync::{
     Condvar, LOOKS, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
+
+/// What is to be done with the view.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ForView {
+    /// This batch is the next to be judged: every worker has tracked it.
+    Judge(u64),
+    /// This batch is the next to be written: its text is made.
+    Write(u64),
+}
 
 /// See the module.
 pub(crate) struct Progress {
@@ -17,9 +27,14 @@ pub(crate) struct Progress {
     decoded: AtomicU64,
     /// By worker.
     tracked: Vec<AtomicU64>,
-    merged: AtomicU64,
+    judged: AtomicU64,
+    /// Batches that somebody formats, or has.
+    formatting: AtomicU64,
+    /// By place: one more than the number of the batch that was formatted there last.
+    formatted: Vec<AtomicU64>,
+    written: AtomicU64,
     is_decoding: AtomicBool,
-    is_merging: AtomicBool,
+    is_viewing: AtomicBool,
     /// Nothing more will be decoded.
     has_ended: AtomicBool,
     /// Nothing more is wanted.
@@ -30,15 +45,19 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Nothing has been done; batches lie in so many `places` until they are merged.
+    /// Nothing has been done; batches lie in so many `places` until they are written.
     pub(crate) fn new(workers: usize, places: u64) -> Self {
+        let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
             places,
             decoded: AtomicU64::new(0),
-            tracked: (0..workers).map(|_| AtomicU64::new(0)).collect(),
-            merged: AtomicU64::new(0),
+            tracked: zeros(workers),
+            judged: AtomicU64::new(0),
+            formatting: AtomicU64::new(0),
+            formatted: zeros(places as usize),
+            written: AtomicU64::new(0),
             is_decoding: AtomicBool::new(false),
-            is_merging: AtomicBool::new(false),
+            is_viewing: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             sleeping: AtomicUsize::new(0),
@@ -66,7 +85,7 @@ impl Progress {
 
     fn next_to_decode(&self) -> Option<u64> {
         let next = self.decoded.load(SeqCst);
-        let is_free = next < self.merged.load(SeqCst) + self.places;
+        let is_free = next < self.written.load(SeqCst) + self.places;
         (is_free && !self.has_ended.load(SeqCst) && !self.is_stopped.load(SeqCst)).then_some(next)
     }
 
@@ -93,29 +112,57 @@ impl Progress {
         self.wake();
     }
 
-    fn next_to_merge(&self) -> Option<u64> {
-        let next = self.merged.load(SeqCst);
-        let is_tracked = self.tracked.iter().all(|tracked| tracked.load(SeqCst) > next);
-        (is_tracked && !self.is_stopped.load(SeqCst)).then_some(next)
-    }
-
-    /// The batch to be merged next, if every worker has tracked it: the caller merges it, and nobody else meanwhile.
-    pub(crate) fn claim_merging(&self) -> Option<u64> {
-        if self.next_to_merge().is_none() || self.is_merging.swap(true, SeqCst) {
+    fn next_for_view(&self) -> Option<ForView> {
+        if self.is_stopped.load(SeqCst) {
             return None;
         }
-        let next = self.next_to_merge();
+        let written = self.written.load(SeqCst);
+        if self.formatted[self.place(written)].load(SeqCst) == written + 1 {
+            return Some(ForView::Write(written));
+        }
+        let next = self.judged.load(SeqCst);
+        self.tracked.iter().all(|tracked| tracked.load(SeqCst) > next).then_some(ForView::Judge(next))
+    }
+
+    /// What is to be done next with the view: the caller does it, and nobody else meanwhile.
+    pub(crate) fn claim_view(&self) -> Option<ForView> {
+        if self.next_for_view().is_none() || self.is_viewing.swap(true, SeqCst) {
+            return None;
+        }
+        // Another may have done it between.
+        let next = self.next_for_view();
         if next.is_none() {
-            self.is_merging.store(false, SeqCst);
+            self.is_viewing.store(false, SeqCst);
             self.wake();
         }
         next
     }
 
-    /// The batch is merged: its place is free.
-    pub(crate) fn has_merged(&self) {
-        self.merged.fetch_add(1, SeqCst);
-        self.is_merging.store(false, SeqCst);
+    /// It is done; of a batch that was written, the place is free.
+    pub(crate) fn has_viewed(&self, done: ForView) {
+        match done {
+            ForView::Judge(_) => self.judged.fetch_add(1, SeqCst),
+            ForView::Write(_) => self.written.fetch_add(1, SeqCst),
+        };
+        self.is_viewing.store(false, SeqCst);
+        self.wake();
+    }
+
+    fn next_to_format(&self) -> Option<u64> {
+        let next = self.formatting.load(SeqCst);
+        (next < self.judged.load(SeqCst) && !self.is_stopped.load(SeqCst)).then_some(next)
+    }
+
+    /// A batch whose text is to be made: by the caller, and by nobody else.
+    pub(crate) fn claim_formatting(&self) -> Option<u64> {
+        let next = self.next_to_format()?;
+        // Where another was faster, there may be one more.
+        self.formatting.compare_exchange(next, next + 1, SeqCst, SeqCst).ok()
+    }
+
+    /// Its text is made.
+    pub(crate) fn has_formatted(&self, number: u64) {
+        self.formatted[self.place(number)].store(number + 1, SeqCst);
         self.wake();
     }
 
@@ -125,17 +172,18 @@ impl Progress {
         self.wake();
     }
 
-    /// Everything is merged, or it was stopped.
+    /// Everything is written, or it was stopped.
     pub(crate) fn is_over(&self) -> bool {
-        let is_merged = || self.merged.load(SeqCst) == self.decoded.load(SeqCst);
-        self.is_stopped.load(SeqCst) || self.has_ended.load(SeqCst) && is_merged()
+        let is_written = || self.written.load(SeqCst) == self.decoded.load(SeqCst);
+        self.is_stopped.load(SeqCst) || self.has_ended.load(SeqCst) && is_written()
     }
 
     /// Waits until this worker has something to do, or all is over.
     pub(crate) fn wait_for_work(&self, worker: usize, decodes: bool) {
         self.wait(|| {
             self.to_track(worker).is_some()
-                || !self.is_merging.load(SeqCst) && self.next_to_merge().is_some()
+                || !self.is_viewing.load(SeqCst) && self.next_for_view().is_some()
+                || self.next_to_format().is_some()
                 || decodes && !self.is_decoding.load(SeqCst) && self.next_to_decode().is_some()
                 || self.is_over()
         });

@@ -6,10 +6,15 @@ use std::{
     thread,
 };
 
-use super::{decoding::Decoding, parcel::Parcel, printing::Printing, progress::Progress};
+use super::{
+    decoding::Decoding,
+    parcel::Parcel,
+    printing::Printing,
+    progress::{ForView, Progress},
+};
 use crate::{
     command::RunError,
-    output::view::View,
+    output::{lines::Lines, view::View},
     record::Connection,
     source::capture::{CaptureFile, Decoder, Named},
     tracker::{Outcome, PARTITIONS, Partition, StepCounter, Tracker},
@@ -103,11 +108,24 @@ pub(super) fn is_broken(outcome: &Result<(), RunError>) -> bool {
     matches!(outcome, Err(RunError::BrokenPipe))
 }
 
-/// A parcel, and what has ended with it in each partition.
-#[derive(Default)]
+/// A parcel, what has ended with it in each partition, and the lines of that.
 struct Place {
     parcel: RwLock<Parcel>,
     outcomes: [Mutex<Outcome>; PARTITIONS],
+    lines: Mutex<Lines>,
+    /// What making the lines says.
+    formatted: Mutex<Result<(), RunError>>,
+}
+
+impl Place {
+    fn new(lines: Lines) -> Self {
+        Self {
+            parcel: RwLock::default(),
+            outcomes: Default::default(),
+            lines: Mutex::new(lines),
+            formatted: Mutex::new(Ok(())),
+        }
+    }
 }
 
 /// What decodes, one worker at a time.
@@ -119,7 +137,7 @@ struct Decodes {
 }
 
 /// What merges and prints, one worker at a time.
-struct Merges {
+struct Views {
     tracker: Tracker,
     printing: Printing,
     closed: Vec<Connection>,
@@ -133,7 +151,7 @@ struct Shared {
     places: Vec<Place>,
     /// Nothing once they have been taken out at the end.
     decodes: Mutex<Option<Decodes>>,
-    merges: Mutex<Option<Merges>>,
+    views: Mutex<Option<Views>>,
 }
 
 fn on_many(threads: usize, decoding: Decoding, mut tracker: Tracker, printing: Printing) -> Result<HasRead, RunError> {
@@ -143,7 +161,8 @@ fn on_many(threads: usize, decoding: Decoding, mut tracker: Tracker, printing: P
     for (number, partition) in tracker.split().into_iter().enumerate() {
         shares[number % threads].push((number, partition));
     }
-    let merges = Merges {
+    let places = (0..PLACES).map(|_| Place::new(printing.view.new_lines())).collect();
+    let views = Views {
         tracker,
         printing,
         closed: Vec::new(),
@@ -152,9 +171,9 @@ fn on_many(threads: usize, decoding: Decoding, mut tracker: Tracker, printing: P
     };
     let shared = Arc::new(Shared {
         progress: Progress::new(threads, PLACES as u64),
-        places: (0..PLACES).map(|_| Place::default()).collect(),
+        places,
         decodes: Mutex::new(Some(Decodes { decoding, counter, partitions })),
-        merges: Mutex::new(Some(merges)),
+        views: Mutex::new(Some(views)),
     });
     let own = shares.pop().unwrap_or_default();
     let workers: Vec<_> = shares
@@ -173,7 +192,7 @@ fn on_many(threads: usize, decoding: Decoding, mut tracker: Tracker, printing: P
     for worker in workers {
         partitions.extend(joined(worker));
     }
-    let Some(Merges { mut tracker, printing, mut closed, printed, .. }) = locked(&shared.merges).take() else {
+    let Some(Views { mut tracker, printing, mut closed, printed, .. }) = locked(&shared.views).take() else {
         unreachable!("nobody else takes it")
     };
     if is_broken(&printed) {
@@ -207,8 +226,10 @@ impl Shared {
     fn work(&self, worker: usize, mut share: Vec<(usize, Partition)>, decodes: bool) -> Vec<(usize, Partition)> {
         let _stops = StopsOnPanic(&self.progress);
         loop {
-            if let Some(number) = self.progress.claim_merging() {
-                self.merge(number);
+            if let Some(what) = self.progress.claim_view() {
+                self.view(what);
+            } else if let Some(number) = self.progress.claim_formatting() {
+                self.format(number);
             } else if let Some(number) = self.progress.to_track(worker) {
                 self.track(number, &mut share);
                 self.progress.has_tracked(worker);
@@ -256,33 +277,54 @@ impl Shared {
         }
     }
 
-    fn merge(&self, number: u64) {
-        let place = self.place(number);
-        if let Some(merges) = &mut *locked(&self.merges) {
-            let parcel = place.parcel.read().unwrap_or_else(PoisonError::into_inner);
-            for (place, outcome) in place.outcomes.iter().zip(&mut merges.outcomes) {
-                std::mem::swap(&mut *locked(place), outcome);
-            }
-            merges.printed = merges.print(&parcel);
-            for (place, outcome) in place.outcomes.iter().zip(&mut merges.outcomes) {
-                std::mem::swap(&mut *locked(place), outcome);
-            }
-            if merges.printed.is_err() {
+    fn view(&self, what: ForView) {
+        if let Some(views) = &mut *locked(&self.views) {
+            views.printed = match what {
+                ForView::Judge(number) => views.judge(self.place(number)),
+                ForView::Write(number) => views.write(self.place(number)),
+            };
+            if views.printed.is_err() {
                 self.progress.stop();
             }
         }
-        self.progress.has_merged();
+        self.progress.has_viewed(what);
+    }
+
+    fn format(&self, number: u64) {
+        let place = self.place(number);
+        *locked(&place.formatted) = locked(&place.lines).format();
+        self.progress.has_formatted(number);
     }
 }
 
-impl Merges {
-    fn print(&mut self, parcel: &Parcel) -> Result<(), RunError> {
+impl Views {
+    /// Merges what has ended, and chooses what is to be lines.
+    fn judge(&mut self, place: &Place) -> Result<(), RunError> {
         let Self { tracker, printing, closed, outcomes, .. } = self;
+        let parcel = place.parcel.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(time_ns) = parcel.begin_ns {
             printing.begin(time_ns)?;
         }
+        let swap = |outcomes: &mut [Outcome]| {
+            for (there, here) in place.outcomes.iter().zip(outcomes) {
+                std::mem::swap(&mut *locked(there), here);
+            }
+        };
+        swap(outcomes);
         tracker.merge_outcomes(outcomes, closed);
-        printing.take_parcel(parcel, closed)
+        swap(outcomes);
+        printing.view.judge(closed, &mut locked(&place.lines));
+        printing.progress(parcel.frames);
+        Ok(())
+    }
+
+    /// Writes the lines, and says what is to be said after them.
+    fn write(&mut self, place: &Place) -> Result<(), RunError> {
+        std::mem::replace(&mut *locked(&place.formatted), Ok(()))?;
+        self.printing.view.write(&mut locked(&place.lines))?;
+        let parcel = place.parcel.read().unwrap_or_else(PoisonError::into_inner);
+        parcel.notices.iter().for_each(|notice| self.printing.notice(notice));
+        Ok(())
     }
 }
 
