@@ -74,7 +74,8 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let capture = open(first)?;
     let plan = &with_end(plan, &files)?;
     let (decoder, tracker) = (decoder(plan), tracker(plan, zones));
-    let view = View::open(&plan.view, Stdout::Direct)?;
+    let mut view = View::open(&plan.view, Stdout::Direct)?;
+    view.format_on(threads);
     let evidence = plan.evidence.as_ref().map(|evidence| CaptureEvidence::open(evidence, &plan.files)).transpose()?;
     // Nothing is decoded, and no other thread started, before.
     reading.outputs_are_open()?;

@@ -7,6 +7,7 @@ pub(crate) mod counters;
 pub(crate) mod evidence_files;
 pub(crate) mod evidence_writer;
 pub(crate) mod file_identity;
+pub(crate) mod in_order;
 pub(crate) mod lines;
 pub(crate) mod loss_text;
 pub(crate) mod offloaded_checksums;
