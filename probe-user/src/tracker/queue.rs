@@ -168,7 +168,7 @@ impl Work {
                     partition.observe_at(place, &segment, Extra::default());
                 }
                 Entry::Count(basis) if let Some((key, lo, hi)) = counters.next() => {
-                    partition.count(&key, &lo, &hi, basis)
+                    partition.count(&key, &lo, &hi, basis);
                 }
                 Entry::Settle { last_from_hi } if let Some((key, lo, hi)) = counters.next() => {
                     partition.settle(&key, &lo, &hi, last_from_hi);

@@ -7,6 +7,7 @@ pub mod afxdp;
 pub mod agent;
 mod cache_lines;
 pub mod capture;
+pub mod compression;
 pub mod drain;
 pub mod hash_flood;
 pub mod kernel;
@@ -75,6 +76,11 @@ pub const SECTIONS: &[Section] = &[
         name: "read",
         about: "reading a capture, against other tools, by threads and formats; memory of open connections",
         run: read::run,
+    },
+    Section {
+        name: "compression",
+        about: "reading compressed captures against zcat and zstdcat, and writing compressed lines, on all processors",
+        run: compression::run,
     },
     Section {
         name: "program",
