@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    record::Connection,
     tcp::track::Track,
     tracker::{
         config::TrackerConfig,
@@ -34,13 +35,16 @@ impl Maker {
         Self { both_ways: false, told: RecentServers::default(), words }
     }
 
-    /// Makes the records of what has ended; what cannot be made here stays.
+    /// Makes the records of what has ended since the last time; what cannot be made here stays.
     #[inline(never)]
     pub(crate) fn make(&mut self, outcome: &mut Outcome, config: &TrackerConfig, pool: &mut Pool) {
-        let Outcome { ended, made, .. } = outcome;
-        let (mut rest, all) = (0, ended.all());
-        for at in 0..all.len() {
-            if self.make_one(&all[at], config, made) {
+        let Outcome { ended, made, records, .. } = outcome;
+        // Those before were looked at: of what has ended since they know nothing.
+        let first = ended.put_in_order();
+        let (mut rest, all) = (first, ended.all());
+        for at in first..all.len() {
+            if let Some(note) = self.make_one(&all[at], config, records) {
+                made.push(note);
                 let Ended { track, aside, .. } = &mut all[at];
                 if let Some(rare) = track.take().and_then(|track| track.rare) {
                     pool.take_back(rare);
@@ -55,24 +59,17 @@ impl Maker {
     }
 
     /// Makes one, where that can be done here.
-    #[inline(always)]
-    fn make_one(&mut self, ended: &Ended, config: &TrackerConfig, made: &mut Vec<Made>) -> bool {
-        let &Ended { track: Some(ref track), written, now, turn, watched_from, ref aside } = ended else {
-            return false;
-        };
+    #[inline]
+    fn make_one(&mut self, ended: &Ended, config: &TrackerConfig, records: &mut Vec<Connection>) -> Option<Made> {
+        let &Ended { ref track, written, now, turn, watched_from, ref aside } = ended;
+        let track = track.as_ref()?;
         self.both_ways |= is_both_ways(track);
-        let Some(roles) = roles::own(track).filter(|_| self.both_ways) else { return false };
+        let roles = roles::own(track).filter(|_| self.both_ways)?;
         let aside = aside.as_deref().unwrap_or(&NOTHING);
         let known = Known { both_ways: true, watched_from, roles, aside, words: &self.words };
         let server = roles::answering(track).filter(|server| self.told.is_new(server));
-        // Not pushed: room is made before, so that it is put together where it stays.
-        made.extend(std::iter::once_with(|| Made {
-            turn,
-            id: track.id,
-            server,
-            connection: Some(to_record::connection(track, written, now, config, &known)),
-        }));
-        true
+        to_record::append(records, track, written, now, config, &known);
+        Some(Made { turn, id: track.id, server })
     }
 }
 

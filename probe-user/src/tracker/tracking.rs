@@ -277,11 +277,11 @@ impl Tracker {
         let mut all = Vec::new();
         for partition in &self.partitions {
             let table = &partition.table;
-            all.extend(table.slots().filter_map(|slot| table.get(slot)).map(|track| {
+            for track in table.slots().filter_map(|slot| table.get(slot)) {
                 let (roles, aside) = (servers.roles(track), &partition.aside_of(track.id));
                 let known = Known { both_ways, watched_from, roles, aside, words: &self.words };
-                to_record::connection(track, Written::StillTracked, now_ns, &self.config, &known)
-            }));
+                to_record::append(&mut all, track, Written::StillTracked, now_ns, &self.config, &known);
+            }
         }
         all.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         all
