@@ -51,6 +51,8 @@ impl Aside {
 pub(crate) struct EndedList {
     places: Vec<Ended>,
     used: usize,
+    /// How many of the first were kept for others.
+    kept: usize,
 }
 
 impl EndedList {
@@ -80,14 +82,27 @@ impl EndedList {
         &mut self.places[..self.used]
     }
 
-    /// Keeps the first ones only.
-    pub(crate) fn keep(&mut self, first: usize) {
-        self.used = first.min(self.used);
+    /// Places of those that have come since [`Self::keep_unmade`].
+    #[inline]
+    pub(crate) fn new_places(&self) -> std::ops::Range<usize> {
+        self.kept..self.used
+    }
+
+    /// Keeps those without a record, for others to make it.
+    pub(crate) fn keep_unmade(&mut self) {
+        for at in self.new_places() {
+            if self.places[at].track.is_some() {
+                self.places.swap(self.kept, at);
+                self.kept += 1;
+            }
+        }
+        self.used = self.kept;
     }
 
     /// Those in the list, which is empty from then on.
     pub(crate) fn take(&mut self) -> &mut [Ended] {
         let used = std::mem::take(&mut self.used);
+        self.kept = 0;
         &mut self.places[..used]
     }
 }

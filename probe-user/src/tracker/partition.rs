@@ -419,7 +419,7 @@ impl Partition {
     #[inline]
     fn make_records(&mut self) {
         if let Some(maker) = &mut self.maker
-            && !self.outcome.ended.is_empty()
+            && !self.outcome.ended.new_places().is_empty()
         {
             maker.make(&mut self.outcome, &self.config, &mut self.pool);
         }
