@@ -242,6 +242,18 @@ fn what_ends_later_in_a_batch_is_no_news_to_what_ended_before() {
     assert_eq!((closed.len(), sure(0), sure(2)), (3, Confidence::Low, Confidence::Medium), "{closed:#?}");
 }
 
+#[test]
+fn what_time_ends_at_one_step_is_judged_in_the_order_of_ids() {
+    // The second is due a nanosecond before the first.
+    let reset = frame((0, u8::MAX, 8, true), (RST, 0, 0, 0, 0), &mut START.clone());
+    let frames = [segment(3, false, SYN), segment(8, false, SYN), reset, Frame::Other(START + 5 * SECOND + 1)];
+    let (closed, _) = one_by_one(tracker(1, 2), &frames);
+    assert_eq!(by_threads(tracker(1, 2), &frames, &[1], 1).0, closed);
+    let written: Vec<_> = closed.iter().map(|one| (one.id, one.written, one.verdict.confidence)).collect();
+    let both = [(1, Written::AttemptTimeout, Confidence::Low), (2, Written::Closed, closed[1].verdict.confidence)];
+    assert_eq!(written, both, "{closed:#?}");
+}
+
 proptest! {
     #[test]
     fn any_cut_and_any_number_of_threads_make_no_difference(
