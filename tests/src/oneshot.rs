@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    io::{self, Read},
+    io::{self, Read, Write},
     process::{Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -17,10 +17,15 @@ use crate::{
 /// Nothing that is run here takes longer.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Between two pieces of what standard input brings: enough that the first is read before the second comes.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// One run of the binary.
 #[derive(Debug)]
 pub struct OneShot {
     command: Command,
+    /// What standard input brings, a piece at a time.
+    input: Vec<Vec<u8>>,
 }
 
 impl OneShot {
@@ -28,7 +33,15 @@ impl OneShot {
     pub fn new(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let mut command = Command::new(binary());
         command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command }
+        Self { command, input: vec![] }
+    }
+
+    /// With standard input from a pipe, into which these are written with pauses between.
+    #[must_use]
+    pub fn fed(mut self, pieces: Vec<Vec<u8>>) -> Self {
+        self.command.stdin(Stdio::piped());
+        self.input = pieces;
+        self
     }
 
     /// Without any capability, even for root.
@@ -52,7 +65,7 @@ impl OneShot {
         command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")]);
         command.arg(self.command.get_program()).args(self.command.get_args());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command }
+        Self { command, input: vec![] }
     }
 
     /// With the reader of stdout gone before it starts.
@@ -82,6 +95,17 @@ impl OneShot {
         let mut child = self.command.spawn()?;
         // The parent's copy of a pipe's end would keep the pipe open.
         drop(self.command);
+        if let Some(mut stdin) = child.stdin.take() {
+            thread::spawn(move || {
+                // Whoever has enough of it closes the pipe.
+                for piece in self.input {
+                    if stdin.write_all(&piece).is_err() {
+                        return;
+                    }
+                    thread::sleep(PAUSE);
+                }
+            });
+        }
         let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
         let end = Instant::now() + tier::patient(PATIENCE);
         let status: ExitStatus = loop {

@@ -69,6 +69,12 @@ impl EndedList {
         self.used == 0
     }
 
+    /// Some have come since [`Self::put_in_order`].
+    #[inline]
+    pub(crate) fn has_new(&self) -> bool {
+        self.in_order < self.used
+    }
+
     /// The next place.
     #[inline]
     pub(crate) fn next(&mut self) -> &mut Ended {

@@ -419,7 +419,7 @@ impl Partition {
     #[inline]
     pub(crate) fn make_records(&mut self) {
         if let Some(maker) = &mut self.maker
-            && !self.outcome.ended.is_empty()
+            && self.outcome.ended.has_new()
         {
             maker.make(&mut self.outcome, &self.config, &mut self.pool);
         }

@@ -7,6 +7,7 @@ mod degraded;
 mod epochs;
 mod exchange;
 mod live;
+mod partitions;
 mod places;
 mod properties;
 mod queued;

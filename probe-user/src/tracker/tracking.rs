@@ -69,8 +69,13 @@ fn shares(most: usize) -> (usize, usize) {
 impl Tracker {
     /// A tracker without connections.
     pub fn new(config: TrackerConfig) -> Self {
-        let words = KernelResets::new(&config.own_addresses);
         let (count, most) = shares(config.max_connections);
+        Self::divided(config, count, most)
+    }
+
+    /// The same, of `count` partitions (a power of two, [`PARTITIONS`] at most), each of which may have `most` connections.
+    pub(crate) fn divided(config: TrackerConfig, count: usize, most: usize) -> Self {
+        let words = KernelResets::new(&config.own_addresses);
         let config = Arc::new(config);
         Self {
             partitions: (0..count).map(|_| Partition::new(&config, most, count)).collect(),
