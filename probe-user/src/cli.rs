@@ -392,7 +392,8 @@ pub struct ReadArgs {
     /// Also write everything as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,
-    /// Threads: 1, or 3 (so are 2 and more) that decode, track and print; left out, the processors decide
+    /// Threads that share the work, 4 at most (a pipe or a compressed capture has one more to itself); left out, as many as
+    /// there are processors. The output does not depend on it
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub threads: Option<std::num::NonZeroUsize>,
 }

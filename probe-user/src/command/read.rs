@@ -4,6 +4,7 @@
 //! * [`threads`]: that and the tracker between them on one thread, or shared by several ([`progress`]).
 //! * [`with_evidence`]: frame by frame, with evidence.
 
+mod apart;
 mod decoding;
 mod parcel;
 mod printing;
@@ -16,7 +17,7 @@ mod sync {
     pub(super) use std::sync::{Condvar, Mutex, MutexGuard, atomic};
 
     /// Looks at what others have done, before a thread sleeps: waking it takes longer than most of what it waits for.
-    pub(super) const LOOKS: u32 = 200;
+    pub(super) const LOOKS: u32 = 4000;
 }
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -9,9 +9,7 @@ use probe_ebpf::{
 
 use crate::{
     tcp::arrival::{Arrival, Extra},
-    tracker::{
-        steps::{StepCounter, Steps},
-    },
+    tracker::steps::{StepCounter, Steps},
 };
 
 /// Parts of a tracker that know nothing of each other. Always as many, whatever does their work, so that the number of

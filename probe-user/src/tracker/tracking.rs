@@ -329,7 +329,7 @@ impl Tracker {
         threads: usize,
         mut take: impl FnMut(&mut Vec<Connection>) -> bool,
     ) {
-        const AT_A_TIME: usize = 4096;
+        const AT_A_TIME: usize = 2048;
         let together = self.partitions.len().div_ceil(threads);
         let mut closed = std::mem::take(&mut self.closed);
         loop {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    apart,
     decoding::Decoding,
     parcel::Parcel,
     printing::Printing,
@@ -224,6 +225,7 @@ fn on_many(threads: usize, decoding: Decoding, mut tracker: Tracker, printing: P
 impl Shared {
     /// Does whatever there is to do, until there is nothing more; gives its partitions back.
     fn work(&self, worker: usize, mut share: Vec<(usize, Partition)>, decodes: bool) -> Vec<(usize, Partition)> {
+        apart::begin_on(worker);
         let _stops = StopsOnPanic(&self.progress);
         loop {
             if let Some(what) = self.progress.claim_view() {

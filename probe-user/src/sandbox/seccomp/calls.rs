@@ -16,12 +16,12 @@ use libc::{
     SYS_pidfd_open, SYS_pidfd_send_signal, SYS_pivot_root, SYS_ppoll, SYS_prctl, SYS_pread64, SYS_preadv,
     SYS_prlimit64, SYS_process_vm_readv, SYS_process_vm_writev, SYS_ptrace, SYS_pwrite64, SYS_read, SYS_readlinkat,
     SYS_readv, SYS_reboot, SYS_recvfrom, SYS_recvmsg, SYS_request_key, SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction,
-    SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_yield, SYS_sendfile, SYS_sendmsg,
-    SYS_sendto, SYS_set_robust_list, SYS_setgid, SYS_setgroups, SYS_setns, SYS_setregid, SYS_setresgid, SYS_setresuid,
-    SYS_setreuid, SYS_setsockopt, SYS_settimeofday, SYS_setuid, SYS_shutdown, SYS_sigaltstack, SYS_socket,
-    SYS_socketpair, SYS_splice, SYS_statx, SYS_swapoff, SYS_swapon, SYS_sysinfo, SYS_tgkill, SYS_timerfd_create,
-    SYS_timerfd_settime, SYS_tkill, SYS_umount2, SYS_uname, SYS_unlinkat, SYS_unshare, SYS_userfaultfd, SYS_write,
-    SYS_writev,
+    SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_setaffinity, SYS_sched_yield, SYS_sendfile,
+    SYS_sendmsg, SYS_sendto, SYS_set_robust_list, SYS_setgid, SYS_setgroups, SYS_setns, SYS_setregid, SYS_setresgid,
+    SYS_setresuid, SYS_setreuid, SYS_setsockopt, SYS_settimeofday, SYS_setuid, SYS_shutdown, SYS_sigaltstack,
+    SYS_socket, SYS_socketpair, SYS_splice, SYS_statx, SYS_swapoff, SYS_swapon, SYS_sysinfo, SYS_tgkill,
+    SYS_timerfd_create, SYS_timerfd_settime, SYS_tkill, SYS_umount2, SYS_uname, SYS_unlinkat, SYS_unshare,
+    SYS_userfaultfd, SYS_write, SYS_writev,
 };
 
 use super::{Calls, own_pid};
@@ -96,6 +96,7 @@ const RUN: &[i64] = &[
     SYS_rt_sigprocmask,
     SYS_rt_sigreturn,
     SYS_sched_getaffinity,
+    SYS_sched_setaffinity,
     SYS_sched_yield,
     SYS_set_robust_list,
     SYS_sigaltstack,
