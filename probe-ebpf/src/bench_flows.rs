@@ -59,15 +59,11 @@ impl Drive {
         let count = self.count;
         self.count = count + 1;
         let bits = self.bits & 31;
-        let mask = (1_u32 << bits) - 1;
         let turn_bits = self.turn_bits & 7;
         let (low, high) = (count & ((1 << turn_bits) - 1), count >> turn_bits);
         let pass = (high >> bits) as u32;
         let turn = if turn_bits == 0 { pass } else { low as u32 };
-        // Odd factors and shifts to the right are one-to-one within the mask.
-        let mut flow = (high as u32).wrapping_mul(self.order) & mask;
-        flow ^= flow >> ((bits >> 1) + 1);
-        flow = flow.wrapping_mul(self.order) & mask;
+        let flow = flow_at(high as u32, bits, self.order);
         let is_data = self.control_every != 1 && !self.is_due();
         let flags = (self.flags >> ((turn & 7) * 8)) as u8;
         Made { source: self.first.wrapping_add(flow), seq: turn.wrapping_mul(self.seq_step), flags, is_data }
@@ -85,6 +81,17 @@ impl Drive {
         self.left = self.control_every;
         true
     }
+}
+
+/// The flow that comes at `place` of a pass through `1 << bits` flows, in the order that the odd number `order` makes.
+#[inline(always)]
+#[must_use]
+pub fn flow_at(place: u32, bits: u32, order: u32) -> u32 {
+    let mask = (1_u32 << (bits & 31)) - 1;
+    // Odd factors and shifts to the right are one-to-one within the mask.
+    let mut flow = place.wrapping_mul(order) & mask;
+    flow ^= flow >> ((bits >> 1) + 1);
+    flow.wrapping_mul(order) & mask
 }
 
 const _: () = assert!(size_of::<Drive>() == 64);

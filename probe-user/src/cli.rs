@@ -1,7 +1,9 @@
 //! The command line: definitions and help. Says what was typed; what it means is decided in [`crate::plan`].
 
 mod capture;
+mod compress;
 mod explain;
+mod fields;
 pub mod help;
 pub mod report;
 mod sandbox;
@@ -14,7 +16,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use capture::CaptureArgs;
+pub use compress::{CompressArg, CompressArgs};
 pub use explain::{ExplainArgs, ExplainFormatArg, ExplainLiveArgs};
+pub use fields::{FieldsArgs, FieldsFormatArg};
 pub use report::{PageArgs, ReportArgs};
 pub use sandbox::SandboxArg;
 use texts::{DETACH, EXAMPLES, EXIT_CODES, READ, RUN, SNAPSHOT};
@@ -298,6 +302,9 @@ pub struct SnapshotArgs {
     /// As other tools have it: --format json, or ndjson of a stream
     #[arg(long, hide = true, conflicts_with = "format")]
     pub json: bool,
+    /// Compression of what is printed.
+    #[command(flatten)]
+    pub compress: CompressArgs,
     /// Groups instead of connections.
     #[command(flatten)]
     pub query: QueryArgs,
@@ -331,6 +338,9 @@ pub struct RunArgs {
     /// As other tools have it: --format json, or ndjson of a stream
     #[arg(long, hide = true, conflicts_with = "format")]
     pub json: bool,
+    /// Compression of what is printed.
+    #[command(flatten)]
+    pub compress: CompressArgs,
     /// Names of networks and services.
     #[command(flatten)]
     pub zones: ZoneArgs,
@@ -358,6 +368,9 @@ pub struct ReadArgs {
     /// As other tools have it: --format json, or ndjson of a stream
     #[arg(long, hide = true, conflicts_with = "format")]
     pub json: bool,
+    /// Compression of what is printed.
+    #[command(flatten)]
+    pub compress: CompressArgs,
     /// Packets behind the verdicts.
     #[command(flatten)]
     pub evidence: EvidenceArgs,
@@ -403,28 +416,6 @@ pub struct DetachArgs {
     /// Interface to clear; all when none is named
     #[arg(short, long = "interface", value_name = "IFACE")]
     pub interface: Vec<String>,
-}
-
-/// `rstprobe fields`.
-#[derive(Args, Debug)]
-pub struct FieldsArgs {
-    /// List what groups add up to (--by), for --having, --sort and --columns
-    #[arg(long, conflicts_with = "format")]
-    pub groups: bool,
-    /// How to print the list
-    #[arg(long, value_enum, default_value_t = FieldsFormatArg::Table)]
-    pub format: FieldsFormatArg,
-}
-
-/// `--format` of `rstprobe fields`.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FieldsFormatArg {
-    /// For people
-    Table,
-    /// One document
-    Json,
-    /// The page of the documentation
-    Markdown,
 }
 
 /// `rstprobe help`.

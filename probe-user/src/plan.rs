@@ -22,8 +22,8 @@ pub use evidence::EvidencePlan;
 pub use explain::{ExplainFormat, ExplainLivePlan, ExplainPlan, Which};
 pub use page::{PagePlan, capture_name};
 pub use period::{Period, TimePoint};
-pub use view::{Format, ViewPlan};
-use view::{filter, query, rows, view};
+pub use view::{Compression, Format, ViewPlan};
+use view::{compression, filter, query, rows, view};
 
 use crate::{
     cli::{
@@ -256,12 +256,14 @@ impl TryFrom<SnapshotArgs> for WatchPlan {
             args.format = FormatArg::Json;
         }
         evidence::of_shown(&mut args.live.evidence, args.filter.as_deref());
+        let page = args.page.output.map(|path| PagePlan::new(path, &[]));
         Ok(Self {
             duration: Some(window(args.duration)?),
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query: query(&args.query, args.rows.all, args.format)?,
-                page: args.page.output.map(|path| PagePlan::new(path, &[])),
+                compression: compression(&args.compress, page.as_ref())?,
+                page,
                 ..view(args.format, rows(&args.rows), args.json_out, false)
             },
             live: args.live.try_into()?,
@@ -283,6 +285,7 @@ impl TryFrom<RunArgs> for WatchPlan {
             view: ViewPlan {
                 filter: filter(args.filter)?,
                 query: query(&QueryArgs::default(), false, args.format)?,
+                compression: compression(&args.compress, None)?,
                 ..view(args.format, 20, None, args.format != FormatArg::Json)
             },
             live: args.live.try_into()?,
@@ -314,6 +317,7 @@ impl TryFrom<ReadArgs> for ReadPlan {
                 filter,
                 query,
                 period: Period::read(args.period.since.as_deref(), args.period.until.as_deref())?,
+                compression: compression(&args.compress, page.as_ref())?,
                 page,
                 is_final: true,
                 ..view(args.format, rows(&args.rows), args.json_out, follow)

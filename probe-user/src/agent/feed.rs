@@ -14,6 +14,7 @@ use probe_ebpf::{
 };
 
 use crate::{
+    agent::partition_pool::PartitionPool,
     error::RunError,
     output::evidence_writer::{Evidence, EvidenceAccounting},
 };
@@ -22,12 +23,13 @@ use crate::{
     explain::kept_segments::KeptSegments,
     record::{Basis, Connection},
     source::live::engine::Sink,
-    tracker::{Extra, Tracker},
+    tracker::Tracker,
 };
 
 /// The tracker, how complete its counts are, and the evidence.
 pub(crate) struct Feed {
-    pub(crate) tracker: Tracker,
+    tracker: Tracker,
+    pool: PartitionPool,
     pub(crate) basis: Basis,
     evidence: Option<Evidence>,
     /// Segments of what has not ended, where they are asked for.
@@ -37,14 +39,28 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(tracker: Tracker, basis: Basis, evidence: Option<Evidence>) -> Self {
-        Self { tracker, basis, evidence, kept: None, closed: Vec::new() }
+    pub(crate) fn new(tracker: Tracker, pool: PartitionPool, basis: Basis, evidence: Option<Evidence>) -> Self {
+        Self { tracker, pool, basis, evidence, kept: None, closed: Vec::new() }
+    }
+
+    /// The tracker, which knows of everything that was said until now.
+    pub(crate) fn tracker(&mut self) -> &mut Tracker {
+        self.pool.run(&mut self.tracker);
+        &mut self.tracker
+    }
+
+    /// Sees to it that what is queued does not become too much.
+    #[inline]
+    fn bound_queue(&mut self) {
+        if self.tracker.queued() >= QUEUED {
+            self.pool.run(&mut self.tracker);
+        }
     }
 
     /// Connections that ended since the last call.
     pub(crate) fn take_closed(&mut self) -> Vec<Connection> {
         if self.evidence.is_none() {
-            return self.tracker.take_closed();
+            return self.tracker().take_closed();
         }
         self.settle_evidence();
         std::mem::take(&mut self.closed)
@@ -52,6 +68,7 @@ impl Feed {
 
     /// Hands over the evidence of what has ended: before a frame of the next connection on the same ports is kept.
     fn settle_evidence(&mut self) {
+        self.pool.run(&mut self.tracker);
         let Some(evidence) = &mut self.evidence else { return };
         if self.tracker.closed_len() > 0 {
             let closed = self.tracker.take_closed();
@@ -63,8 +80,11 @@ impl Feed {
     /// A frame with its segment, which nobody else has counted.
     pub(crate) fn frame(&mut self, segment: &Segment, frame: &Frame<'_>) {
         self.whole(segment);
-        self.settle_evidence();
-        self.keep(segment, frame);
+        if self.evidence.is_some() {
+            self.settle_evidence();
+            self.keep(segment, frame);
+        }
+        self.bound_queue();
     }
 
     /// A frame whose segment comes another way. Nothing may be settled before all frames of the drain are here.
@@ -109,13 +129,13 @@ impl Feed {
         self.keep_segment(segment);
         if self.basis == Basis::ControlOnly {
             // Data segments stay in the kernel: the tracker must not miss their bytes.
-            self.tracker.transition(segment);
+            self.tracker.queue_transition(segment);
             let counted = counters(&segment.record);
             let none = DirectionCounters::default();
             let (lo, hi) = if segment.record.from_hi() { (&none, &counted) } else { (&counted, &none) };
-            self.tracker.count(&segment.key, lo, hi, self.basis);
+            self.tracker.queue_count(&segment.key, lo, hi, self.basis);
         } else {
-            self.tracker.observe(segment, Extra::default());
+            self.tracker.queue_observe(segment);
         }
     }
 }
@@ -139,26 +159,34 @@ fn counters(record: &SegmentRecord) -> DirectionCounters {
 impl Sink for Feed {
     fn transition(&mut self, segment: &Segment) {
         self.keep_segment(segment);
-        self.tracker.transition(segment);
+        self.tracker.queue_transition(segment);
+        self.bound_queue();
     }
 
     fn count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters) {
-        self.tracker.count(key, lo, hi, self.basis);
+        self.tracker.queue_count(key, lo, hi, self.basis);
+        self.bound_queue();
     }
 
     fn settle(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters, last_from_hi: bool) {
-        self.tracker.settle(key, lo, hi, last_from_hi);
+        self.tracker.queue_settle(key, lo, hi, last_from_hi);
+        self.bound_queue();
     }
 
     fn observe(&mut self, segment: &Segment) {
         self.keep_segment(segment);
-        self.tracker.observe(segment, Extra::default());
+        self.tracker.queue_observe(segment);
+        self.bound_queue();
     }
 
     fn unreachable(&mut self, quote: &IcmpQuote, time_ns: u64) {
-        self.tracker.unreachable(quote, time_ns);
+        self.tracker.queue_unreachable(quote, time_ns);
+        self.bound_queue();
     }
 }
+
+/// What is queued before partitions do it: enough that waking threads costs nothing, little enough to stay in a cache.
+const QUEUED: usize = 8192;
 
 /// A [`Feed`] for two threads: the reader of frames, which would hold it all the time, and the session, which goes first.
 pub(crate) struct SharedFeed {

@@ -20,6 +20,7 @@ use crate::{
         host_view,
         interface_counters::InterfaceMeters,
         kernel_words,
+        partition_pool::PartitionPool,
         time_watch::{TimeCounts, TimeWatch},
         xsk_reader::{FrameReader, Sockets},
     },
@@ -162,7 +163,7 @@ impl Session {
         let evidence = evidence.transpose()?;
         confinement::enter(policy, &mut engine, host.as_ref(), plan.evidence.as_ref(), plan.promiscuous)?;
         let evidence = evidence.map(Opened::start).transpose()?;
-        let mut feed = Feed::new(tracker, basis, evidence);
+        let mut feed = Feed::new(tracker, PartitionPool::start()?, basis, evidence);
         feed.kept = plan.keeps_segments.then(KeptSegments::default);
         let feed = Arc::new(SharedFeed::new(feed));
         let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;
@@ -281,12 +282,12 @@ impl Session {
         self.take_snapshots(&mut feed, monotonic_ns());
         self.accounting.add(&accounting);
         if accounting.untracked_data > 0 || accounting.order_lost > 0 || accounting.shed > 0 {
-            feed.tracker.doubt_acknowledgements();
+            feed.tracker().doubt_acknowledgements();
         }
-        self.join_host(&mut feed.tracker, now_ns, false);
+        self.join_host(feed.tracker(), now_ns, false);
         // The reader of frames moves time on by itself: it knows which are still to come.
         if self.reader.is_none() {
-            feed.tracker.advance(now_ns);
+            feed.tracker().advance(now_ns);
         }
         self.last_drain = Instant::now();
         Ok(())
@@ -332,7 +333,7 @@ impl Session {
         let read = self.end_reader();
         let shared = Arc::clone(&self.feed);
         let mut feed = shared.lock();
-        let tracker = &mut feed.tracker;
+        let tracker = feed.tracker();
         // Those that the last drain left waiting get no other.
         let ended_ns = self.clock.unix_ns();
         self.join_host(tracker, ended_ns, true);

@@ -120,7 +120,7 @@ fn read(datapath: &mut Datapath, shared: &SharedFeed, clock: Clock, stop: &Atomi
             let now_ns = clock.unix_ns();
             if datapath.receive(now_ns, |segment, origin| take(&mut feed, segment, origin)) == 0 {
                 // Nothing older is on its way.
-                feed.tracker.advance(now_ns.saturating_sub(HOLD.as_nanos() as u64));
+                feed.tracker().advance(now_ns.saturating_sub(HOLD.as_nanos() as u64));
                 break;
             }
         }
@@ -137,6 +137,6 @@ fn take(feed: &mut Feed, segment: &Segment, origin: &Origin<'_>) {
     feed.frame(segment, &Frame { interface, direction: Direction::Received { queue }, wire_len, bytes });
     if rst_option != RstOption::None {
         let record = &segment.record;
-        feed.tracker.reset_said(&segment.key, record.from_hi(), rst_option, &[], record.time_ns);
+        feed.tracker().reset_said(&segment.key, record.from_hi(), rst_option, &[], record.time_ns);
     }
 }

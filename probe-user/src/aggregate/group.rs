@@ -124,6 +124,12 @@ impl Groups {
         self.numbers.get(&key).copied().unwrap_or_else(|| self.place(key, full()))
     }
 
+    /// Number of the row of `key`, where it has one of its own.
+    #[inline(always)]
+    pub(super) fn find_row_of(&self, key: Key) -> Option<u32> {
+        self.numbers.get(&key).copied()
+    }
+
     /// Whether the row is that of one key.
     #[inline]
     pub(super) fn is_of_one(&self, row: u32) -> bool {

@@ -122,7 +122,13 @@ pub struct Habits {
 impl Habits {
     /// Counts one ended connection.
     pub fn observe(&mut self, connection: &Connection) {
-        self.count(connection, is_candidate(connection), &mut None);
+        self.observe_of(connection, &mut None);
+    }
+
+    /// As [`Self::observe`], with the number of its service as [`Self::ask`] has it.
+    #[inline]
+    pub(super) fn observe_of(&mut self, connection: &Connection, number: &mut Option<ServiceNumber>) {
+        self.count(connection, is_candidate(connection), number);
         if Monitors::is_candidate(connection) {
             self.monitors.see(connection);
         }

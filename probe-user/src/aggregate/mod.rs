@@ -25,7 +25,7 @@ pub use examples::Examples;
 pub use gaps::GapCluster;
 pub use group::{Group, GroupKey, Groups};
 pub use habit::Habits;
-pub use pending::Pending;
+pub use pending::{KnownRows, Pending};
 pub use time_histogram::TimeHistogram;
 pub use totals::{FlagTotals, Impacts, Totals};
 pub use worst::Worst;
@@ -177,6 +177,16 @@ impl Aggregate {
             self.servers.row_of(Key::server(server), || GroupKey::Server(server)),
             self.clients.row_of(Key::client(client), || GroupKey::Client(client)),
         ]
+    }
+
+    /// Its rows, where they are there and it has any.
+    #[inline]
+    fn find_rows_of(&self, connection: &Connection) -> Option<Rows> {
+        if connection.closing == Closing::RstWithoutConnection {
+            return None;
+        }
+        let server = self.servers.find_row_of(Key::server(connection.resp))?;
+        Some([server, self.clients.find_row_of(Key::client(connection.orig.ip()))?])
     }
 
     fn groups(&mut self, rows: Option<Rows>) -> impl Iterator<Item = &mut Group> {

@@ -59,6 +59,10 @@ struct Watched {
     of_one: OfOne,
 }
 
+/// Rows that a connection is known to be in.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownRows(Option<Rows>);
+
 /// Connections that wait for judgement at most; further ones are judged by what is known when they are added.
 const MAX_OPEN: usize = 4 << 20;
 
@@ -92,13 +96,41 @@ impl Pending {
 
     /// Adds one connection, judged.
     pub fn add_judged(&mut self, connection: &Connection) {
+        self.add_judged_to(connection, KnownRows(None));
+    }
+
+    /// As [`Self::add_judged`]; what [`Self::approach`] said of it saves looking.
+    #[inline]
+    pub fn add_judged_to(&mut self, connection: &Connection, known: KnownRows) {
         if connection.closing == Closing::RstWithoutConnection {
             self.aggregate.add(connection);
             return;
         }
-        let rows = self.aggregate.rows_of(connection);
+        let rows = known.0.unwrap_or_else(|| self.aggregate.rows_of(connection));
         self.connections += 1;
         self.add_to_rows(connection, rows);
+    }
+
+    /// Brings near what connections will need that are observed, judged and added one by one, and says in what rows they are
+    /// as far as there are such rows yet. Best of some tens, as with little done in between much of it is fetched at the same
+    /// time.
+    pub fn approach(&self, connections: &[Connection], habits: &Habits, known: &mut Vec<KnownRows>) {
+        let mut near = 0;
+        known.clear();
+        known.extend(connections.iter().map(|connection| {
+            near ^= habits.approach(connection);
+            KnownRows(self.aggregate.find_rows_of(connection))
+        }));
+        std::hint::black_box(near);
+    }
+
+    /// Has the habits observe a connection that is judged by them at once.
+    #[inline]
+    pub fn observe(&mut self, connection: &Connection, known: KnownRows, habits: &mut Habits) {
+        match known.0 {
+            Some(rows) => habits.observe_of(connection, self.service(rows)),
+            None => habits.observe(connection),
+        }
     }
 
     /// Adds connections, each after `habits` has observed it; [`Self::settle`] will judge them by what is known then.

@@ -18,11 +18,7 @@ use crate::{
     },
     error::RunError,
     output,
-    output::{
-        overwriting,
-        view::View,
-        writer::{Stdout, Writer},
-    },
+    output::{overwriting, view::View, writer::Stdout},
 };
 use crate::{plan::WatchPlan, report::Window, sandbox::Policy, source::Domain};
 
@@ -37,6 +33,7 @@ pub(crate) fn watch(plan: &WatchPlan, policy: Policy) -> Result<(), RunError> {
 }
 
 async fn watch_async(plan: &WatchPlan, policy: Policy) -> Result<(), RunError> {
+    output::refuse_terminal(plan.view.compression)?;
     overwriting::refuse_overwriting(&plan.view, plan.live.evidence.as_ref(), &[])?;
     let zones = zones::load(plan.zones.as_ref(), zones::of_interfaces(&plan.live))?;
     zones::check(plan.view.filter.as_ref(), &zones)?;
@@ -46,7 +43,7 @@ async fn watch_async(plan: &WatchPlan, policy: Policy) -> Result<(), RunError> {
     let mut view = View::open(&plan.view, Stdout::Direct)?;
     let mut session = Session::open(&plan.live, zones, policy)?;
     // A thread, and so within what the session has left itself.
-    view.print_by(Stdout::Queued(Writer::start()?));
+    view.print_by(Stdout::of_traffic(plan.view.compression)?);
     let window = live_losses::window(&plan.live, &session);
     let mut interfaces = Interfaces::new(session.attachments(), session.now_ns());
     announce(plan, &session);

@@ -55,6 +55,7 @@ use with_evidence::WithEvidence;
 /// # Errors
 /// The first capture that cannot be read to its end; everything readable before has been printed.
 pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
+    output::refuse_terminal(plan.view.compression)?;
     overwriting::refuse_overwriting(&plan.view, plan.evidence.as_ref(), &plan.files)?;
     if let Some(expression) = plan.files.iter().find_map(|file| filter_instead(file)) {
         return Err(RunError::Plan(PlanError::FilterAsFile(expression)));
@@ -74,10 +75,12 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let capture = open(first)?;
     let plan = &with_end(plan, &files)?;
     let (decoder, tracker) = (decoder(plan), tracker(plan, zones));
-    let view = View::open(&plan.view, Stdout::Direct)?;
+    let mut view = View::open(&plan.view, Stdout::Direct)?;
+    view.format_on(threads);
     let evidence = plan.evidence.as_ref().map(|evidence| CaptureEvidence::open(evidence, &plan.files)).transpose()?;
     // Nothing is decoded, and no other thread started, before.
     reading.outputs_are_open()?;
+    view.print_by(Stdout::of_captures(plan.view.compression)?);
     if let Some(evidence) = evidence {
         return read_with_evidence(plan, &files, (decoder, tracker, view), capture, evidence.start()?);
     }

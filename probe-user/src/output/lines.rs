@@ -20,6 +20,13 @@ pub(crate) struct Lines {
     buffer: LineBuffer,
 }
 
+/// Of every field.
+impl Default for Lines {
+    fn default() -> Self {
+        Self::new(LineFormat::Json)
+    }
+}
+
 impl Lines {
     /// None yet.
     pub(crate) fn new(format: LineFormat) -> Self {
@@ -43,6 +50,16 @@ impl Lines {
         self.len += 1;
     }
 
+    /// One more line of each of these records, which no later line corrects; leaves none.
+    pub(super) fn append(&mut self, connections: &mut Vec<Connection>) {
+        self.len += connections.len() as u64;
+        if self.records.is_empty() {
+            std::mem::swap(&mut self.records, connections);
+        } else {
+            self.records.append(connections);
+        }
+    }
+
     /// A line that corrects an earlier one.
     pub(super) fn amend(&mut self, connections: Vec<Connection>) {
         self.amended.extend(connections);
@@ -55,15 +72,25 @@ impl Lines {
     pub(crate) fn format(&mut self) -> Result<(), RunError> {
         self.buffer.begin(std::mem::take(&mut self.text));
         let mut provisional = self.provisional.drain(..).peekable();
-        for (at, connection) in self.records.drain(..).enumerate() {
+        for (at, connection) in self.records.iter().enumerate() {
             let is_provisional = provisional.next_if_eq(&at).is_some();
-            self.format.append(&mut self.buffer, &connection, is_provisional);
+            self.format.append(&mut self.buffer, connection, is_provisional);
         }
+        self.records.clear();
         for connection in self.amended.drain(..) {
             self.buffer.push(&json::amendment_line(&connection)?);
         }
         self.text = self.buffer.finish();
         Ok(())
+    }
+
+    /// Makes text of these records.
+    pub(super) fn format_all(&mut self, records: &[Connection]) {
+        self.buffer.begin(std::mem::take(&mut self.text));
+        for connection in records {
+            self.format.append(&mut self.buffer, connection, false);
+        }
+        self.text = self.buffer.finish();
     }
 
     /// Their text, once it is made.

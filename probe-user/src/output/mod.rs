@@ -7,10 +7,12 @@ pub(crate) mod counters;
 pub(crate) mod evidence_files;
 pub(crate) mod evidence_writer;
 pub(crate) mod file_identity;
+pub(crate) mod in_order;
 pub(crate) mod lines;
 pub(crate) mod loss_text;
 pub(crate) mod offloaded_checksums;
 pub(crate) mod overwriting;
+pub(crate) mod packer;
 pub(crate) mod page;
 pub(crate) mod period_notice;
 pub(crate) mod private_files;
@@ -23,7 +25,7 @@ use std::{
     fmt::Display,
     fs::{self, File, Metadata, OpenOptions},
     io::{self, BufWriter, IsTerminal as _, Write},
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -31,6 +33,7 @@ use std::{
 use serde::Serialize;
 
 use crate::error::RunError;
+use crate::plan::{Compression, PlanError};
 use crate::printable;
 use crate::report::table::Style;
 
@@ -50,7 +53,29 @@ pub(crate) fn data(text: &str) -> Result<(), RunError> {
     written_out(written.and_then(|()| stdout.flush()))
 }
 
-fn written_out(outcome: io::Result<()>) -> Result<(), RunError> {
+/// Standard output without a buffer in front.
+///
+/// # Errors
+/// There was none.
+pub(crate) fn unbuffered() -> io::Result<File> {
+    closed_stdout::refuse()?;
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// Refuses to compress what goes to a terminal.
+///
+/// # Errors
+/// [`PlanError::CompressedTerminal`].
+pub(crate) fn refuse_terminal(compression: Option<Compression>) -> Result<(), PlanError> {
+    let is_shown = compression.is_some() && io::stdout().is_terminal();
+    if is_shown { Err(PlanError::CompressedTerminal) } else { Ok(()) }
+}
+
+/// What came of writing to standard output.
+///
+/// # Errors
+/// As [`data`].
+pub(crate) fn written_out(outcome: io::Result<()>) -> Result<(), RunError> {
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(RunError::BrokenPipe),
         Err(source) => Err(RunError::Write { what: "standard output".to_string(), source }),
@@ -107,7 +132,7 @@ impl OutFile {
         }
     }
 
-    /// Replaces what it holds by a document.
+    /// Replaces what it holds by a document, compressed as its name says.
     ///
     /// # Errors
     /// [`RunError::Write`] with the file's name.
@@ -120,17 +145,22 @@ impl OutFile {
     /// # Errors
     /// As [`Self::write`].
     pub(crate) fn write_text(self, text: &str) -> Result<(), RunError> {
-        self.replace(|mut file| file.write_all(text.as_bytes()))
+        self.replace(|file| file.write_all(text.as_bytes()))
     }
 
-    fn replace(mut self, write: impl FnOnce(&File) -> io::Result<()>) -> Result<(), RunError> {
+    fn replace(mut self, write: impl FnOnce(&mut packer::Packer<&File>) -> io::Result<()>) -> Result<(), RunError> {
         self.is_ours_and_empty = false;
         // A pipe or a terminal has no length.
         let emptied = match self.file.metadata() {
             Ok(metadata) if metadata.is_file() => self.file.set_len(0),
             other => other.map(drop),
         };
-        let written = emptied.and_then(|()| write(&self.file));
+        let packed = |file| {
+            let mut packer = packer::Packer::new(packer::by_name(&self.path), file)?;
+            write(&mut packer)?;
+            packer.finish()
+        };
+        let written = emptied.and_then(|()| packed(&self.file));
         written.map_err(|source| RunError::Write { what: printable::path(&self.path), source })
     }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    aggregate::{CaptureLoss, Examples, Habits, Pending},
+    aggregate::{CaptureLoss, Examples, Habits, KnownRows, Pending},
     plan::{Format, PlanError, ViewPlan},
     query::Rows,
     record::Connection,
     report::{
-        LineBuffer, Loss, Snapshot, Window,
+        Loss, Snapshot, Window,
         flood::Flood,
         grouped::{self, Grouped},
         json, line,
@@ -22,8 +22,8 @@ use crate::{
     error::RunError,
     output,
     output::{
-        OutFile, amendments::Amendments, lines::Lines, loss_text, page::PageFile, period_notice, selection::Selection,
-        top_rows::TopRows, writer::Stdout,
+        OutFile, amendments::Amendments, in_order, lines::Lines, loss_text, page::PageFile, period_notice,
+        selection::Selection, top_rows::TopRows, writer::Stdout,
     },
 };
 
@@ -42,6 +42,12 @@ pub(crate) struct View {
     style: Style,
     /// Memory of lines, while there are none on their way.
     lines: Option<Lines>,
+    /// Memory of what is known of connections while they are judged.
+    known: Vec<KnownRows>,
+    /// The same of what becomes of them.
+    fates: Vec<Fate>,
+    /// That make text of records.
+    threads: usize,
     json_out: Option<OutFile>,
     selection: Selection,
     /// When connections start that are shown, nanoseconds since 1970.
@@ -50,6 +56,8 @@ pub(crate) struct View {
     habits: Habits,
     amendments: Amendments,
     waiting: Vec<Connection>,
+    /// Those that will be among them once a batch is judged.
+    about_to_wait: usize,
     /// For a table with a limited number of rows: what it may show.
     shown: Option<TopRows>,
     /// For such a table: what findings name, as they do where everything is listed.
@@ -71,6 +79,18 @@ pub(crate) struct View {
     progress_seen: bool,
 }
 
+/// What becomes of a connection that ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is judged, added and printed in the end.
+    Waits,
+    /// As a line, which a later one may correct.
+    Printed {
+        is_provisional: bool,
+    },
+    NotPrinted,
+}
+
 impl View {
     /// Opens what is printed to, before anything is measured that could then not be written.
     ///
@@ -85,6 +105,9 @@ impl View {
             stdout,
             style: output::style(plan.rows),
             lines: None,
+            known: Vec::new(),
+            fates: Vec::new(),
+            threads: 1,
             selection,
             period: [None; 2],
             json_out: plan.json_out.as_deref().map(|path| OutFile::open("--json-out", path)).transpose()?,
@@ -92,6 +115,7 @@ impl View {
             habits: Habits::default(),
             amendments: Amendments::new(),
             waiting: Vec::new(),
+            about_to_wait: 0,
             shown: (plan.format == Format::Table && !plan.follow && is_summed).then(|| TopRows::new(plan.rows)),
             examples: Examples::default(),
             groups: plan.query.clone().map(Rows::new),
@@ -104,6 +128,11 @@ impl View {
             last_progress: Duration::ZERO,
             progress_seen: output::progress_is_seen() && !plan.follow,
         })
+    }
+
+    /// Text of records that wait until the end is made on so many threads.
+    pub(crate) fn format_on(&mut self, threads: usize) {
+        self.threads = threads;
     }
 
     /// From here on prints there.
@@ -134,7 +163,8 @@ impl View {
         if closed.len() > LINES && !self.prints_at_the_end() {
             let mut all = std::mem::take(closed).into_iter();
             while all.len() > LINES {
-                self.judge_each(all.by_ref().take(LINES), &mut lines);
+                closed.extend(all.by_ref().take(LINES));
+                self.judge_each(closed, &mut lines);
                 lines.format()?;
                 self.write(&mut lines)?;
             }
@@ -159,7 +189,7 @@ impl View {
         if self.prints_at_the_end() {
             return self.sum(closed);
         }
-        self.judge_each(closed.drain(..), lines);
+        self.judge_each(closed, lines);
         self.amend(lines);
     }
 
@@ -170,7 +200,10 @@ impl View {
 
     /// Adds connections to these.
     fn sum(&mut self, closed: &mut Vec<Connection>) {
-        let Some(shown) = self.shown.as_mut() else { return self.group(closed) };
+        if self.groups.is_some() || self.page.is_some() {
+            return self.group(closed);
+        }
+        let Some(shown) = self.shown.as_mut() else { return };
         self.selection.sift(closed, &mut self.habits);
         self.pending.add(closed, &mut self.habits);
         for connection in &*closed {
@@ -180,10 +213,22 @@ impl View {
         closed.clear();
     }
 
-    fn judge_each(&mut self, closed: impl Iterator<Item = Connection>, lines: &mut Lines) {
-        for connection in closed {
-            self.judge_one(connection, lines);
+    fn judge_each(&mut self, closed: &mut Vec<Connection>, lines: &mut Lines) {
+        let (mut known, mut fates) = (std::mem::take(&mut self.known), std::mem::take(&mut self.fates));
+        self.pending.approach(closed, &self.habits, &mut known);
+        fates.clear();
+        fates.extend(closed.iter_mut().zip(&known).map(|(connection, &known)| self.judge_one(connection, known)));
+        if fates.iter().all(|fate| *fate == Fate::Printed { is_provisional: false }) {
+            lines.append(closed);
         }
+        for (connection, fate) in closed.drain(..).zip(&fates) {
+            match *fate {
+                Fate::Waits => self.waiting.push(connection),
+                Fate::Printed { is_provisional } => lines.push(connection, is_provisional),
+                Fate::NotPrinted => (),
+            }
+        }
+        (self.known, self.fates, self.about_to_wait) = (known, fates, 0);
     }
 
     fn amend(&mut self, lines: &mut Lines) {
@@ -192,33 +237,35 @@ impl View {
         }
     }
 
+    /// Judges a connection, and adds it to what is printed in the end, unless it waits for that.
     #[inline]
-    fn judge_one(&mut self, mut connection: Connection, lines: &mut Lines) {
-        self.habits.observe(&connection);
+    fn judge_one(&mut self, connection: &mut Connection, known: KnownRows) -> Fate {
+        self.pending.observe(connection, known, &mut self.habits);
         let waits = !self.plan.follow || self.plan.is_final && self.tells_verdicts();
-        let may_change = Habits::may_change(&connection);
-        if waits && (may_change || !self.plan.follow) && self.waiting.len() < MAX_LISTED {
+        let may_change = Habits::may_change(connection);
+        let waiting = self.waiting.len() + self.about_to_wait;
+        if waits && (may_change || !self.plan.follow) && waiting < MAX_LISTED {
             // Judged and added at the end, when the habits of all are known.
-            if self.selection.may_pass(&connection) {
-                self.waiting.push(connection);
-            }
-            return;
+            let passes = self.selection.may_pass(connection);
+            self.about_to_wait += usize::from(passes);
+            return if passes { Fate::Waits } else { Fate::NotPrinted };
         }
         let of_one = (may_change && self.is_amended()).then(|| connection.clone());
-        self.habits.judge(&mut connection);
+        self.habits.judge(connection);
         let of_one = of_one.filter(|one| one.verdict.cause == connection.verdict.cause);
-        if !self.selection.passes(&connection) {
-            return;
+        if !self.selection.passes(connection) {
+            return Fate::NotPrinted;
         }
-        self.pending.add_judged(&connection);
+        self.pending.add_judged_to(connection, known);
         if !self.plan.follow {
             self.unlisted += 1;
-            return;
+            return Fate::NotPrinted;
         }
-        lines.push(connection, of_one.is_some());
+        let is_provisional = of_one.is_some();
         if let Some(one) = of_one {
             self.amendments.remember(one);
         }
+        Fate::Printed { is_provisional }
     }
 
     /// Writes lines whose text is made.
@@ -392,7 +439,6 @@ impl View {
         if let Some(groups) = self.groups.take() {
             return self.finish_groups(groups, &window, &losses, &flood, stats);
         }
-        let mut aggregate = self.pending.settle(&self.habits);
         let is_added = self.shown.is_some();
         if let Some(shown) = self.shown.take() {
             // Nothing waits there beside these.
@@ -409,10 +455,11 @@ impl View {
             }
             let passes = self.selection.passes(connection);
             if passes {
-                aggregate.add(connection);
+                self.pending.add_judged(connection);
             }
             passes
         });
+        let aggregate = self.pending.settle(&self.habits);
         losses.push(Loss { name: "unlisted_connections", count: self.unlisted, matters: true });
         losses.push(Loss { name: "not_printed", count: self.not_printed, matters: true });
         let whole = aggregate.capture_loss.and(self.selection.capture_loss());
@@ -422,30 +469,25 @@ impl View {
             Snapshot { window, filter, aggregate, losses, books, flood, quality, connections: self.waiting };
         let printed = match self.page {
             Some(page) => page.write(&mut snapshot, self.plan.rows, &self.stdout),
-            None => print(&self.plan, &self.stdout, &snapshot),
+            None => print(&self.plan, &self.stdout, &snapshot, self.threads),
         };
         // A file that cannot be written is no reason to keep the rest to ourselves, and the other way round.
         let file = self.json_out.map_or(Ok(()), |file| file.write(&json::snapshot(&snapshot)));
         let printed = printed.and(self.stdout.close());
+        // The process ends: giving back hundreds of thousands of records one by one would take as long as printing some.
+        std::mem::forget(snapshot);
         file.and(printed)
     }
 }
 
-fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot) -> Result<(), RunError> {
+fn print(plan: &ViewPlan, stdout: &Stdout, snapshot: &Snapshot, threads: usize) -> Result<(), RunError> {
     match plan.format {
         Format::Table => stdout.print(&table::snapshot(snapshot, output::style(plan.rows))),
         Format::Json => stdout.print_document(&json::snapshot(snapshot)),
         Format::Ndjson => {
-            let mut buffer = LineBuffer::default();
-            let mut text = String::new();
-            for some in snapshot.connections.chunks(LINES) {
-                buffer.begin(text);
-                for connection in some {
-                    LineFormat::Json.append(&mut buffer, connection, false);
-                }
-                text = buffer.finish();
-                stdout.print(&text)?;
-            }
+            let some: Vec<&[Connection]> = snapshot.connections.chunks(LINES).collect();
+            let make = |number: usize, piece: &mut Lines| piece.format_all(some[number]);
+            in_order::make_and_take(threads, some.len(), make, |lines: &Lines| stdout.print(lines.text()))?;
             stdout.print(&json::summary_line(snapshot)?)
         }
         // Zeek's log has no summary; it goes where people read.

@@ -1,28 +1,52 @@
 //! Output writer: a thread that writes standard output while watching, so that a reader that does not read never holds up
-//! the drains, nor the end of the run.
+//! the drains, nor the end of the run; and that compresses it, of captures too.
 
 use std::{
-    io,
+    io::{self, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
 
-use crate::{error::RunError, output};
+use super::packer::Packer;
+use crate::{error::RunError, output, plan::Compression};
 
 /// Text that waits for the reader, beside what is being written; what comes on top of it is dropped.
 const MAX_WAITING: usize = 4 << 20;
+/// What was compressed can be read this long after the last of it was written,
+const QUIET: Duration = Duration::from_millis(100);
+/// and this long after the first of it: each time costs bytes.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// Where data goes.
 pub(crate) enum Stdout {
     /// Written at once; a slow reader slows us down. For captures, which wait.
     Direct,
-    /// Written by a thread. For live traffic, which does not.
+    /// Compressed and written by a thread, which is waited for. For captures.
+    Packed(Writer),
+    /// Written by a thread, and compressed where that is asked for. For live traffic, which does not wait.
     Queued(Writer),
 }
 
 impl Stdout {
+    /// For captures.
+    ///
+    /// # Errors
+    /// As [`Self::of_traffic`].
+    pub(crate) fn of_captures(compression: Option<Compression>) -> Result<Self, RunError> {
+        compression.map_or(Ok(Self::Direct), |compression| Writer::start(Some(compression)).map(Self::Packed))
+    }
+
+    /// For live traffic.
+    ///
+    /// # Errors
+    /// There is no thread to be had, or no standard output.
+    pub(crate) fn of_traffic(compression: Option<Compression>) -> Result<Self, RunError> {
+        Writer::start(compression).map(Self::Queued)
+    }
+
     /// Takes text that may be dropped when the reader does not keep up; false when it was.
     ///
     /// # Errors
@@ -30,6 +54,7 @@ impl Stdout {
     pub(crate) fn stream(&self, text: &str) -> Result<bool, RunError> {
         match self {
             Self::Direct => output::data(text).map(|()| true),
+            Self::Packed(writer) => writer.put(text).map(|()| true),
             Self::Queued(writer) => writer.offer(text),
         }
     }
@@ -41,7 +66,7 @@ impl Stdout {
     pub(crate) fn print(&self, text: &str) -> Result<(), RunError> {
         match self {
             Self::Direct => output::data(text),
-            Self::Queued(writer) => writer.put(text),
+            Self::Packed(writer) | Self::Queued(writer) => writer.put(text),
         }
     }
 
@@ -52,7 +77,7 @@ impl Stdout {
     pub(crate) fn print_document(&self, document: &impl Serialize) -> Result<(), RunError> {
         match self {
             Self::Direct => output::data_document(document),
-            Self::Queued(writer) => {
+            Self::Packed(writer) | Self::Queued(writer) => {
                 let mut pieces = Pieces { writer, failed: None };
                 let written = output::document(&mut pieces, document);
                 match pieces.failed {
@@ -63,14 +88,14 @@ impl Stdout {
         }
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written, and the end of what is compressed.
     ///
     /// # Errors
     /// As [`Self::stream`].
     pub(crate) fn close(self) -> Result<(), RunError> {
         match self {
             Self::Direct => Ok(()),
-            Self::Queued(writer) => writer.close(),
+            Self::Packed(writer) | Self::Queued(writer) => writer.close(),
         }
     }
 }
@@ -81,7 +106,7 @@ struct Pieces<'a> {
     failed: Option<RunError>,
 }
 
-impl io::Write for Pieces<'_> {
+impl Write for Pieces<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = str::from_utf8(bytes).map_err(io::Error::other)?;
         if let Err(error) = self.writer.put(text) {
@@ -119,6 +144,53 @@ struct State {
     failed: Option<RunError>,
 }
 
+/// What the thread writes to.
+trait Sink {
+    fn write(&mut self, text: &str) -> Result<(), RunError>;
+    /// Has what was written be read; `None` where nothing is held back.
+    fn flush(&mut self) -> Option<Result<(), RunError>>;
+    /// After everything.
+    fn finish(self) -> Result<(), RunError>;
+}
+
+/// Writes, and holds nothing back.
+struct Plain<F>(F);
+
+impl<F: FnMut(&str) -> Result<(), RunError>> Sink for Plain<F> {
+    fn write(&mut self, text: &str) -> Result<(), RunError> {
+        (self.0)(text)
+    }
+
+    fn flush(&mut self) -> Option<Result<(), RunError>> {
+        None
+    }
+
+    fn finish(self) -> Result<(), RunError> {
+        Ok(())
+    }
+}
+
+impl<W: Write> Sink for Packer<W> {
+    fn write(&mut self, text: &str) -> Result<(), RunError> {
+        output::written_out(self.write_all(text.as_bytes()))
+    }
+
+    fn flush(&mut self) -> Option<Result<(), RunError>> {
+        Some(output::written_out(Write::flush(self)))
+    }
+
+    fn finish(self) -> Result<(), RunError> {
+        output::written_out(Packer::finish(self))
+    }
+}
+
+/// What the thread does next.
+enum Next {
+    Write,
+    Flush,
+    Finish,
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -129,25 +201,58 @@ impl Shared {
     }
 
     /// The thread: writes what waits, until there is no more to come or nobody to read it.
-    fn write(&self, mut sink: impl FnMut(&str) -> Result<(), RunError>) {
+    fn write(&self, sink: impl Sink) {
+        let failed = self.write_all(sink).err();
+        let mut state = self.lock();
+        state.failed = failed;
+        state.over = true;
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn write_all(&self, mut sink: impl Sink) -> Result<(), RunError> {
+        let mut text = String::new();
+        // When the first and the last was written that a reader may not see yet.
+        let mut unseen: Option<[Instant; 2]> = None;
+        loop {
+            let flush_at = unseen.map(|[first, last]| (first + LONGEST).min(last + QUIET));
+            match self.next(flush_at, &mut text) {
+                Next::Write => {
+                    sink.write(&text)?;
+                    text.clear();
+                    let now = Instant::now();
+                    unseen = Some([unseen.map_or(now, |[first, _]| first), now]);
+                }
+                Next::Flush => {
+                    sink.flush().unwrap_or(Ok(()))?;
+                    unseen = None;
+                }
+                Next::Finish => return sink.finish(),
+            }
+        }
+    }
+
+    /// Waits for something to do. What is to be written is put into `text`, which is empty.
+    fn next(&self, flush_at: Option<Instant>, text: &mut String) -> Next {
         let mut state = self.lock();
         loop {
+            let until_flush = flush_at.map(|at| at.saturating_duration_since(Instant::now()));
+            if until_flush.is_some_and(|time| time.is_zero()) {
+                return Next::Flush;
+            }
             if !state.waiting.is_empty() {
-                let text = std::mem::take(&mut state.waiting);
+                std::mem::swap(&mut state.waiting, text);
                 drop(state);
                 self.changed.notify_all();
-                let written = sink(&text);
-                state = self.lock();
-                state.failed = written.err();
+                return Next::Write;
             }
-            if state.failed.is_some() || (state.closed && state.waiting.is_empty()) {
-                state.over = true;
-                drop(state);
-                return self.changed.notify_all();
+            if state.closed {
+                return Next::Finish;
             }
-            if state.waiting.is_empty() {
-                state = self.wait(state);
-            }
+            state = match until_flush {
+                Some(time) => self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.wait(state),
+            };
         }
     }
 }
@@ -161,12 +266,16 @@ impl Writer {
     /// Starts the thread.
     ///
     /// # Errors
-    /// There is no thread to be had.
-    pub(crate) fn start() -> Result<Self, RunError> {
-        Self::to(output::data)
+    /// There is no thread to be had, or no standard output.
+    fn start(compression: Option<Compression>) -> Result<Self, RunError> {
+        if compression.is_none() {
+            return Self::to(Plain(output::data));
+        }
+        let packer = output::unbuffered().and_then(|stdout| Packer::new(compression, stdout));
+        Self::to(packer.map_err(|source| RunError::Write { what: "standard output".to_string(), source })?)
     }
 
-    fn to(sink: impl FnMut(&str) -> Result<(), RunError> + Send + 'static) -> Result<Self, RunError> {
+    fn to(sink: impl Sink + Send + 'static) -> Result<Self, RunError> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new().name("stdout".to_string()).spawn(move || theirs.write(sink));
@@ -220,12 +329,12 @@ mod tests {
         let (go, gate) = channel::<()>();
         let written = Arc::new(Mutex::new(String::new()));
         let theirs = Arc::clone(&written);
-        let writer = Writer::to(move |text| {
+        let writer = Writer::to(Plain(move |text: &str| {
             // Ends with an error when the test lets go.
             let _open: Option<()> = gate.recv().ok();
             theirs.lock().expect("no panic").push_str(text);
             Ok(())
-        })
+        }))
         .expect("a thread");
         let line = "x".repeat(1 << 20) + "\n";
         let kept = (0..20).filter(|_| writer.offer(&line).expect("no failure")).count();
@@ -240,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_said_once_and_blocks_nothing() {
-        let writer = Writer::to(|_| Err(RunError::BrokenPipe)).expect("a thread");
+        let writer = Writer::to(Plain(|_: &str| Err(RunError::BrokenPipe))).expect("a thread");
         assert!(writer.offer("a").expect("not yet known"));
         while !writer.shared.lock().over {
             thread::yield_now();
@@ -248,5 +357,59 @@ mod tests {
         assert!(matches!(writer.offer(""), Err(RunError::BrokenPipe)));
         writer.put(&"x".repeat(2 * MAX_WAITING)).expect("said before");
         writer.close().expect("said before");
+    }
+
+    /// Lines that hardly compress.
+    fn noise(len: usize) -> String {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            char::from(b' ' + (state >> 58) as u8)
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn packed(compression: Compression) -> (io::PipeReader, Writer) {
+        let (reader, into) = io::pipe().expect("a pipe");
+        (reader, Writer::to(Packer::new(Some(compression), into).expect("memory")).expect("a thread"))
+    }
+
+    #[test]
+    fn lines_are_read_while_more_are_to_come_and_the_end_is_whole() {
+        let (reader, writer) = packed(Compression::Gzip);
+        assert!(writer.offer("line 0\n").expect("no failure"));
+        let mut lines = io::BufRead::lines(io::BufReader::new(flate2::read::GzDecoder::new(reader)));
+        for number in 0..3 {
+            // Comes although nothing else is written.
+            assert_eq!(lines.next().expect("not the end").expect("valid"), format!("line {number}"));
+            assert!(writer.offer(&format!("line {}\n", number + 1)).expect("no failure"));
+        }
+        assert_eq!(lines.next().expect("not the end").expect("valid"), "line 3");
+        writer.close().expect("no failure");
+        assert!(lines.next().is_none(), "neither a line nor an error");
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_takes_no_memory_when_compressed_either() {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let (mut reader, writer) = packed(compression);
+            let text = noise(1 << 20);
+            let kept = (0..40).filter(|_| writer.offer(&text).expect("no failure")).count();
+            assert!((4..=12).contains(&kept), "{kept}: what waits, what is being written, the pipe");
+            let reads = thread::spawn(move || io::copy(&mut reader, &mut io::sink()));
+            writer.close().expect("no failure");
+            assert!(reads.join().expect("no panic").is_ok());
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_noticed_when_compressed_too() {
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let (reader, writer) = packed(compression);
+            drop(reader);
+            let outcome = (0..100).find_map(|_| writer.put(&noise(1 << 20)).err());
+            assert!(matches!(outcome, Some(RunError::BrokenPipe)), "{outcome:?}");
+            writer.close().expect("said before");
+        }
     }
 }

@@ -72,6 +72,17 @@ pub enum PlanError {
         "--since and --until before the end: {0} is no file that can be read twice; name a time of day, or write the capture to a file first"
     )]
     NoEnd(String),
+    /// A terminal would show compressed bytes.
+    #[error(
+        "--compress: standard output is a terminal, which shows nothing of compressed data; write to a file (`> FILE`) or to a \
+         program (`| PROGRAM`)"
+    )]
+    CompressedTerminal,
+    /// Nothing goes to standard output.
+    #[error(
+        "--compress is for standard output, and the page goes to {0}; a name that ends in .gz or .zst has the file compressed"
+    )]
+    CompressedPage(String),
     /// A period without any time in it.
     #[error(
         "--since {since} is not before --until {until}: no connection starts in between. Beyond midnight, write \

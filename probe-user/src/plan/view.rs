@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::{PagePlan, Period, PlanError};
 use crate::{
-    cli::{FormatArg, QueryArgs, RowArgs},
+    cli::{CompressArg, CompressArgs, FormatArg, QueryArgs, RowArgs},
     filter::Filter,
+    printable,
     query::Query,
 };
 
@@ -29,11 +30,22 @@ pub enum Format {
     ZeekJson,
 }
 
+/// How bytes are compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Compression {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
 /// What is shown of connections.
 #[derive(Clone, Debug)]
 pub struct ViewPlan {
     /// What to print.
     pub format: Format,
+    /// How what goes to standard output is compressed.
+    pub compression: Option<Compression>,
     /// Rows per table, 0 for all.
     pub rows: usize,
     /// Where else to write the snapshot as JSON.
@@ -83,6 +95,7 @@ pub(super) fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, fo
     let streamed = matches!(format, FormatArg::Zeek | FormatArg::ZeekJson) && json_out.is_none();
     ViewPlan {
         format: format.into(),
+        compression: None,
         rows,
         json_out,
         filter: None,
@@ -91,6 +104,16 @@ pub(super) fn view(format: FormatArg, rows: usize, json_out: Option<PathBuf>, fo
         page: None,
         follow: follow || streamed,
         is_final: false,
+    }
+}
+
+/// How standard output is compressed, where anything goes there.
+pub(super) fn compression(args: &CompressArgs, page: Option<&PagePlan>) -> Result<Option<Compression>, PlanError> {
+    match (args.compress, page.and_then(PagePlan::file)) {
+        (Some(_), Some(file)) => Err(PlanError::CompressedPage(printable::path(file))),
+        (Some(CompressArg::Gzip), None) => Ok(Some(Compression::Gzip)),
+        (Some(CompressArg::Zstd), None) => Ok(Some(Compression::Zstd)),
+        (None, _) => Ok(None),
     }
 }
 

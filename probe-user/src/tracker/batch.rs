@@ -9,10 +9,7 @@ use probe_ebpf::{
 
 use crate::{
     tcp::arrival::{Arrival, Extra},
-    tracker::{
-        flow_hash::fold,
-        steps::{StepCounter, Steps},
-    },
+    tracker::steps::{StepCounter, Steps},
 };
 
 /// Parts of a tracker that know nothing of each other. Always as many, whatever does their work, so that the number of
@@ -22,13 +19,13 @@ pub(crate) const PARTITIONS: usize = 4;
 /// Segments of a batch at most: enough that handing it over costs nothing, few enough to stay in a core's cache.
 pub(crate) const SEGMENTS: usize = 512;
 
-/// The partition that a flow belongs to, of `count`. Always the same, so that the same capture has the same output.
+/// The partition that a flow belongs to, of `count`, a power of two. Always the same, so that the same capture has the same
+/// output: who aims at one partition takes its share of connections, and no more.
 #[inline]
 pub(crate) fn partition_of(key: &FlowKey, count: usize) -> usize {
     let [a, b, c, d, ports] = key.words;
-    let hosts = a ^ c.rotate_left(29) ^ b.rotate_left(13) ^ d.rotate_left(43);
-    let mixed = fold(hosts ^ 0x9e37_79b9_7f4a_7c15, ports ^ 0xe703_7ed1_a0b4_28db);
-    (mixed >> 32) as usize & (count - 1)
+    let all = a ^ c.rotate_left(29) ^ b.rotate_left(13) ^ d.rotate_left(43) ^ ports.rotate_left(21);
+    (all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & (count - 1)
 }
 
 /// What comes between two segments.
@@ -158,10 +155,12 @@ impl Batch {
         let mut from = 0;
         for place in 0..=between.len() {
             let until = between.get(place).map_or(*len, |(at, _)| *at);
-            for (at, arrival) in arrivals[from..until].iter().enumerate() {
-                let Segment { key, record, .. } = &arrival.segment;
-                let step = counter.step(steps, record.time_ns, true);
-                owned[partition_of(key, count)].push(Owned { step: step as u16, place: (from + at) as u16 });
+            let first = steps.now_ns.len();
+            let segments = arrivals[from..until].iter().map(|arrival| &arrival.segment);
+            counter.steps(steps, segments.clone().map(|segment| segment.record.time_ns));
+            for (at, segment) in segments.enumerate() {
+                let whose = Owned { step: (first + at) as u16, place: (from + at) as u16 };
+                owned[partition_of(&segment.key, count)].push(whose);
             }
             from = until;
             let (key, step) = match between.get(place).map(|(_, between)| between) {

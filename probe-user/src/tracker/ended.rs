@@ -51,8 +51,16 @@ impl Aside {
 pub(crate) struct EndedList {
     places: Vec<Ended>,
     used: usize,
-    /// How many of the first were kept for others.
-    kept: usize,
+    /// So many are in the order of their turns and ids, and were looked at.
+    in_order: usize,
+}
+
+impl Ended {
+    /// Its place in the order of the stream.
+    #[inline]
+    pub(crate) fn order(&self) -> (u64, u64) {
+        (self.turn, self.track.as_ref().map_or(0, |track| track.id))
+    }
 }
 
 impl EndedList {
@@ -82,50 +90,51 @@ impl EndedList {
         &mut self.places[..self.used]
     }
 
-    /// Places of those that have come since [`Self::keep_unmade`].
+    /// Puts those in order that have come since: what time ends at one step comes as it was due. Where they begin.
     #[inline]
-    pub(crate) fn new_places(&self) -> std::ops::Range<usize> {
-        self.kept..self.used
+    pub(crate) fn put_in_order(&mut self) -> usize {
+        let first = self.in_order;
+        let since = &mut self.places[first..self.used];
+        if !since.is_sorted_by_key(Ended::order) {
+            since.sort_unstable_by_key(Ended::order);
+        }
+        self.in_order = self.used;
+        first
     }
 
-    /// Keeps those without a record, for others to make it.
-    pub(crate) fn keep_unmade(&mut self) {
-        for at in self.new_places() {
-            if self.places[at].track.is_some() {
-                self.places.swap(self.kept, at);
-                self.kept += 1;
-            }
-        }
-        self.used = self.kept;
+    /// Keeps the first ones only.
+    pub(crate) fn keep(&mut self, first: usize) {
+        self.used = first.min(self.used);
+        self.in_order = self.used;
     }
 
     /// Those in the list, which is empty from then on.
     pub(crate) fn take(&mut self) -> &mut [Ended] {
         let used = std::mem::take(&mut self.used);
-        self.kept = 0;
+        self.in_order = 0;
         &mut self.places[..used]
     }
 }
 
-/// A record that was made beside the work of other partitions.
-#[derive(Debug)]
+/// What is to be known of a record that was made beside the work of other partitions.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Made {
     /// As in [`Ended`].
     pub(crate) turn: u64,
     pub(crate) id: u64,
     /// The server that was seen to answer, if that may be news.
     pub(crate) server: Option<[u64; 3]>,
-    /// Taken when its turn comes.
-    pub(crate) connection: Option<Connection>,
 }
 
 /// What has ended in one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// In the order in which it ended, without records.
+    /// In the order of turns and ids, without records.
     pub(crate) ended: EndedList,
     /// The same, with records.
     pub(crate) made: Vec<Made>,
+    /// Theirs.
+    pub(crate) records: Vec<Connection>,
     /// Memory of what has been settled, for the partition's pool.
     #[expect(clippy::vec_box, reason = "they go from connection to connection, and must not be copied")]
     pub(crate) spent: Vec<Box<Rare>>,

@@ -417,9 +417,9 @@ impl Partition {
 
     /// Makes the records of what has ended, where that is done here.
     #[inline]
-    fn make_records(&mut self) {
+    pub(crate) fn make_records(&mut self) {
         if let Some(maker) = &mut self.maker
-            && !self.outcome.ended.new_places().is_empty()
+            && !self.outcome.ended.is_empty()
         {
             maker.make(&mut self.outcome, &self.config, &mut self.pool);
         }

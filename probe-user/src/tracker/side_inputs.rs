@@ -1,6 +1,8 @@
 //! Inputs of the tracker besides segments: ICMP errors that quote a segment, options and texts of RSTs, and what the host's
 //! own kernel says of its resets and of connections. Each goes to the partition of its flow.
 
+use std::sync::Arc;
+
 use probe_ebpf::{
     layout::FlowKey,
     parse::{IcmpQuote, RstOption},
@@ -45,12 +47,12 @@ impl Tracker {
 
     /// Every word of the kernel on what was sent up to `until_ns` has been handed over.
     pub fn joined_kernel_resets(&mut self, until_ns: u64) {
-        self.words.join_until(until_ns);
+        Arc::make_mut(&mut self.words).join_until(until_ns);
     }
 
     /// Words of the kernel were lost: from now on it says nothing that there is none.
     pub fn doubt_kernel_resets(&mut self) {
-        self.words.doubt();
+        Arc::make_mut(&mut self.words).doubt();
     }
 
     /// The kernel of the host itself says that it sent a reset, and why (`--host`).
@@ -72,7 +74,7 @@ impl Tracker {
         };
         let (lo, hi) = (unjoined.key.lo(), unjoined.key.hi());
         let (source, peer) = if unjoined.from_hi { (hi, lo) } else { (lo, hi) };
-        self.words.note_unjoined(unjoined.time_ns, source.port, peer);
+        Arc::make_mut(&mut self.words).note_unjoined(unjoined.time_ns, source.port, peer);
         joined
     }
 

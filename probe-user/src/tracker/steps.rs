@@ -63,6 +63,24 @@ impl StepCounter {
         (steps.before, steps.watched_from_ns) = (self.last, self.watched_from_ns);
     }
 
+    /// As [`Self::step`] for each of some segments.
+    #[inline]
+    pub(crate) fn steps(&mut self, steps: &mut Steps, times_ns: impl ExactSizeIterator<Item = u64> + Clone) {
+        let earliest_ns = times_ns.clone().min().unwrap_or(u64::MAX);
+        if earliest_ns < self.watched_from_ns {
+            for time_ns in times_ns {
+                self.step(steps, time_ns, true);
+            }
+            return;
+        }
+        self.last += times_ns.len() as u64;
+        let Self { now_ns, .. } = self;
+        steps.now_ns.extend(times_ns.map(|time_ns| {
+            *now_ns = time_ns.max(*now_ns);
+            *now_ns
+        }));
+    }
+
     /// One more step, of no frame and no time; its number.
     pub(crate) fn without_frame(&mut self) -> u64 {
         self.last += 1;

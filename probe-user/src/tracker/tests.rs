@@ -10,6 +10,7 @@ mod live;
 mod partitions;
 mod places;
 mod properties;
+mod queued;
 mod zeek;
 
 use probe_ebpf::layout::{

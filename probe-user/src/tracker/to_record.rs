@@ -35,16 +35,24 @@ pub(crate) struct Known<'a> {
     pub(crate) words: &'a KernelResets,
 }
 
-/// The record of `track` as it stands, written at `now` for the reason `written`. Compiled into who asks for it: a record is
-/// long, and not to be copied.
-#[inline(always)]
-pub(crate) fn connection(
+/// Appends the record of `track` as it stands, written at `now` for the reason `written`.
+///
+/// The only place where records are made, and with all that it takes compiled into it: a record is long, and not to be
+/// copied; nor is it pushed, but room is made before, so that it is put together where it stays.
+#[inline(never)]
+pub(crate) fn append(
+    to: &mut Vec<Connection>,
     track: &Track,
     written: Written,
     now: u64,
     config: &TrackerConfig,
     known: &Known<'_>,
-) -> Connection {
+) {
+    to.extend(std::iter::once_with(|| connection(track, written, now, config, known)));
+}
+
+#[inline(always)]
+fn connection(track: &Track, written: Written, now: u64, config: &TrackerConfig, known: &Known<'_>) -> Connection {
     let ((orientation, reversed), aside) = (known.roles, known.aside);
     let (lo, hi) = (track.key.lo(), track.key.hi());
     let (mut orig, mut resp) = if track.orig_is_hi { (hi, lo) } else { (lo, hi) };

@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use probe_ebpf::layout::{DirectionCounters, FlowKey, RST, Segment};
+use probe_ebpf::{
+    layout::{DirectionCounters, FlowKey, RST, Segment},
+    parse::IcmpQuote,
+};
 
 use crate::record::{Basis, Connection, Written};
 use crate::tcp::arrival::{Arrival, Extra};
@@ -17,6 +20,7 @@ use crate::tracker::making::Maker;
 use crate::tracker::merge::Merge;
 use crate::tracker::partition::{Partition, ToWrite};
 use crate::tracker::process::UnexplainedResets;
+use crate::tracker::queue::{Queue, Work};
 use crate::tracker::stats::TrackerStats;
 use crate::tracker::steps::{StepCounter, Steps};
 use crate::tracker::to_record::{self, Known};
@@ -29,7 +33,9 @@ use crate::tracker::to_record::{self, Known};
 #[derive(Debug)]
 pub struct Tracker {
     pub(crate) config: Arc<TrackerConfig>,
-    pub(crate) words: KernelResets,
+    pub(crate) words: Arc<KernelResets>,
+    /// What is to be done when there is enough of it, or when it is needed.
+    queue: Queue,
     pub(crate) unexplained: UnexplainedResets,
     pub(crate) partitions: Vec<Partition>,
     /// What has ended in each of them, while it is merged.
@@ -82,7 +88,8 @@ impl Tracker {
             stats: TrackerStats::default(),
             batch: None,
             unexplained: UnexplainedResets::default(),
-            words,
+            words: Arc::new(words),
+            queue: Queue::default(),
             config,
         }
     }
@@ -129,6 +136,12 @@ impl Tracker {
             partition.pass(steps, 0);
             partition.transition(segment);
         });
+        self.note_rst(segment);
+    }
+
+    /// A word of the kernel may be about it that names no peer.
+    fn note_rst(&mut self, segment: &Segment) {
+        let (key, record) = (&segment.key, &segment.record);
         if record.flags & RST != 0 && !self.config.kernel_reasons.is_empty() {
             let port = if record.from_hi() { key.hi().port } else { key.lo().port };
             self.unexplained.saw_rst(record.time_ns, port, *key, record.from_hi());
@@ -269,11 +282,11 @@ impl Tracker {
         let mut all = Vec::new();
         for partition in &self.partitions {
             let table = &partition.table;
-            all.extend(table.slots().filter_map(|slot| table.get(slot)).map(|track| {
+            for track in table.slots().filter_map(|slot| table.get(slot)) {
                 let (roles, aside) = (servers.roles(track), &partition.aside_of(track.id));
                 let known = Known { both_ways, watched_from, roles, aside, words: &self.words };
-                to_record::connection(track, Written::StillTracked, now_ns, &self.config, &known)
-            }));
+                to_record::append(&mut all, track, Written::StillTracked, now_ns, &self.config, &known);
+            }
         }
         all.sort_unstable_by_key(|connection| (connection.start_ns, connection.id));
         all
@@ -345,7 +358,7 @@ impl Tracker {
     /// The partitions, for threads of their own, each of which makes records; what is left here takes them back.
     pub(crate) fn split(&mut self) -> Vec<Partition> {
         for partition in &mut self.partitions {
-            partition.maker = Some(Maker::new(self.words.clone()));
+            partition.maker = Some(Maker::new(Arc::clone(&self.words)));
         }
         std::mem::take(&mut self.partitions)
     }
@@ -365,6 +378,66 @@ impl Tracker {
         self.partitions = partitions;
         self.counter = counter;
         self.quiet_until = 0;
+    }
+}
+
+/// The queue: the same as these, later. Nothing else may be asked of the tracker until [`Tracker::take_queued`] and
+/// [`Tracker::return_queued`] have emptied it.
+impl Tracker {
+    /// As [`Tracker::transition`].
+    pub(crate) fn queue_transition(&mut self, segment: &Segment) {
+        self.note_rst(segment);
+        self.queue.transition(segment, &mut self.counter, self.outcomes.len());
+    }
+
+    /// As [`Tracker::observe`], of a segment with nothing unusual.
+    pub(crate) fn queue_observe(&mut self, segment: &Segment) {
+        self.queue.observe(segment, &mut self.counter, self.outcomes.len());
+    }
+
+    /// As [`Tracker::count`].
+    pub(crate) fn queue_count(&mut self, key: &FlowKey, lo: &DirectionCounters, hi: &DirectionCounters, basis: Basis) {
+        self.queue.count(key, lo, hi, basis, self.outcomes.len());
+    }
+
+    /// As [`Tracker::settle`].
+    pub(crate) fn queue_settle(
+        &mut self,
+        key: &FlowKey,
+        lo: &DirectionCounters,
+        hi: &DirectionCounters,
+        last_from_hi: bool,
+    ) {
+        self.queue.settle(key, lo, hi, last_from_hi, self.outcomes.len());
+    }
+
+    /// As [`Tracker::unreachable`].
+    pub(crate) fn queue_unreachable(&mut self, quote: &IcmpQuote, time_ns: u64) {
+        self.queue.unreachable(quote, time_ns, &mut self.counter, self.outcomes.len());
+    }
+
+    /// How much is queued.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// What is queued, for whoever does it; records are made there where `makes_records`.
+    pub(crate) fn take_queued(&mut self, makes_records: bool) -> Vec<Work> {
+        for partition in &mut self.partitions {
+            match &mut partition.maker {
+                Some(maker) if makes_records => maker.words = Arc::clone(&self.words),
+                maker if makes_records => *maker = Some(Maker::new(Arc::clone(&self.words))),
+                _ => {}
+            }
+        }
+        self.queue.take(std::mem::take(&mut self.partitions))
+    }
+
+    /// It is done.
+    pub(crate) fn return_queued(&mut self, done: Vec<Work>) {
+        self.partitions = self.queue.give_back(done);
+        self.quiet_until = self.partitions.iter().map(Partition::quiet_until).min().unwrap_or(0);
+        self.merge();
     }
 }
 

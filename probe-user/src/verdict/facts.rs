@@ -15,7 +15,8 @@ use crate::{
 impl Reset<'_> {
     /// The facts, weightiest first.
     pub(crate) fn facts(&self, cause: Cause) -> Vec<Fact> {
-        let mut facts = Vec::with_capacity(12);
+        // More are rare, and many records may wait for the end with theirs.
+        let mut facts = Vec::with_capacity(6);
         self.kernel_facts(&mut facts);
         host_kernel::facts(self.case, &mut facts);
         self.alert_facts(&mut facts);

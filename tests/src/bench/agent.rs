@@ -28,7 +28,7 @@ pub struct Flow {
     /// Flags, the first segment's in the lowest byte.
     flags: u64,
     /// There are `1 << bits` segments.
-    bits: u32,
+    pub(super) bits: u32,
 }
 
 /// SYN, SYN-ACK, FIN, RST.

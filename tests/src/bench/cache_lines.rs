@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use probe_ebpf::layout::{Bucket, JournalEntry, SLOTS_PER_BUCKET, SegmentRecord, Slot};
+use probe_ebpf::{
+    bench_flows::flow_at,
+    layout::{Bucket, JournalEntry, SLOTS_PER_BUCKET, SegmentRecord, Slot},
+};
 
 use super::kernel::SCATTERED;
 use crate::sys::measure;
@@ -58,8 +61,9 @@ pub(super) fn chased(bits: u32, rounds: usize) -> io::Result<Vec<f64>> {
         let mut last = 0;
         let begun = Instant::now();
         for turn in 0..count {
-            // `last` is 0, which only the loads can tell.
-            let flow = (turn + last).wrapping_mul(SCATTERED as usize) & (count - 1);
+            // `last` is 0, which only the loads can tell. The same order as the program sees: a product alone is a stride,
+            // which processors foresee.
+            let flow = flow_at((turn + last) as u32, bits, SCATTERED) as usize;
             let found = index.word(flow / SLOTS_PER_BUCKET as usize, 0) as usize;
             last = slots.word(flow + found, 0) as usize;
         }

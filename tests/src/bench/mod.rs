@@ -7,6 +7,7 @@ pub mod afxdp;
 pub mod agent;
 mod cache_lines;
 pub mod capture;
+pub mod compression;
 pub mod drain;
 pub mod hash_flood;
 pub mod kernel;
@@ -15,6 +16,7 @@ pub mod path;
 pub mod peers;
 pub mod program;
 pub mod read;
+mod read_threads;
 pub mod report;
 pub mod scaling;
 pub mod tracker;
@@ -72,8 +74,13 @@ pub struct Section {
 pub const SECTIONS: &[Section] = &[
     Section {
         name: "read",
-        about: "reading a capture, against other tools; memory of open connections",
+        about: "reading a capture, against other tools, by threads and formats; memory of open connections",
         run: read::run,
+    },
+    Section {
+        name: "compression",
+        about: "reading compressed captures against zcat and zstdcat, and writing compressed lines, on all processors",
+        run: compression::run,
     },
     Section {
         name: "program",

@@ -1,6 +1,8 @@
-//! Other tools that read captures, and how they are asked to.
+//! Other tools that read captures, and how they are asked to; and what is published of one that cannot be asked here.
 
 use std::path::Path;
+
+use super::Report;
 
 /// One tool.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,43 @@ pub const PEERS: &[Peer] = &[
     Peer { name: "nfpcapd", package: "nfdump", share: 0.5, arguments: nfpcapd },
     Peer { name: "tshark", package: "tshark", share: 0.025, arguments: tshark },
 ];
+
+/// The one that [`super::read_threads`] compares with.
+pub(super) const FASTEST: &str = "softflowd";
+
+/// The peer of that name.
+pub(super) fn fastest() -> Option<&'static Peer> {
+    PEERS.iter().find(|peer| peer.name == FASTEST)
+}
+
+/// What others say of a tool that is not run here: to be read beside our figures, never divided by them.
+#[derive(Clone, Copy, Debug)]
+pub struct Published {
+    /// Name.
+    pub name: &'static str,
+    /// New connections per second on one core.
+    pub connections_per_s: f64,
+    /// Where that is said.
+    pub source: &'static str,
+    /// In what it is not the same as what is measured here.
+    pub differs: &'static str,
+}
+
+/// Agents that follow connections live.
+pub const PUBLISHED: &[Published] = &[Published {
+    name: "DeepFlow's agent",
+    connections_per_s: 122_000.0,
+    source: "https://ost.51cto.com/posts/24334 (2023-06-01)",
+    differs: "other hardware; live, limited to 1 core and 1 GB; also exports flows and knows application protocols",
+}];
+
+/// Adds what is published, beside what was measured just before.
+pub(super) fn published(section: &'static str, report: &mut Report) {
+    for Published { name, connections_per_s, source, differs } in PUBLISHED {
+        report.add(section, format!("connections on one core: {name}, published"), "k/s", &[connections_per_s / 1e3]);
+        report.note(&format!("{differs}; {source}"));
+    }
+}
 
 impl Peer {
     /// Its command line for a capture; what it writes goes into `folder`.

@@ -1,4 +1,5 @@
-//! `rstprobe read` end to end, against other tools, on one core; and what a million open connections take.
+//! `rstprobe read` end to end, against other tools, on one core; what several cores make of it ([`super::read_threads`]); and
+//! what a million open connections take.
 
 use std::{
     fs::{self, File},
@@ -11,7 +12,8 @@ use std::{
 
 use super::{
     Report, Setting, capture, memory,
-    peers::{PEERS, Peer},
+    peers::{self, PEERS, Peer},
+    read_threads,
 };
 
 const SECTION: &str = "read";
@@ -27,6 +29,15 @@ const TICK: Duration = Duration::from_micros(500);
 const OPEN: u32 = 1_000_000;
 /// Bytes that one may take.
 const BYTES_PER_CONNECTION: f64 = 300.0;
+
+/// Where a command runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cores {
+    /// On the chosen one.
+    One,
+    /// Wherever the kernel puts it.
+    All,
+}
 
 /// The section.
 ///
@@ -48,8 +59,8 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
     // The capture is in the page cache, and every tool's first run is not counted.
     let mut times = vec![Vec::new(); FORMATS.len() + peers.len()];
     for round in 0..=setting.rounds {
-        let ours = FORMATS.iter().map(|format| read(setting, format, &file));
-        let all = ours.chain(peers.iter().map(|peer| peer_reads(setting, peer, &file)));
+        let reads = FORMATS.iter().map(|format| ours(setting, &["--format", format], &file, Cores::One));
+        let all = reads.chain(peers.iter().map(|peer| peer_reads(setting, peer, &file, Cores::One)));
         for (times, took) in times.iter_mut().zip(all) {
             let took = took?;
             if round > 0 {
@@ -60,8 +71,7 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
     let (ours, theirs) = times.split_at(FORMATS.len());
     for (format, times) in FORMATS.iter().zip(ours) {
         report.add(SECTION, format!("rstprobe read --format {format}"), "s", times);
-        let rate = written.packets as f64 / super::report::spread(times)[0] / 1e6;
-        report.note(&format!("{rate:.2} M packets/s"));
+        report.note(&rate(written.packets, times));
     }
     for (peer, times) in peers.iter().zip(theirs) {
         report.add(SECTION, peer.name, "s", times);
@@ -69,8 +79,26 @@ pub fn run(setting: &Setting, report: &mut Report) -> io::Result<()> {
         report.add(SECTION, format!("rstprobe ({}) / {}", FORMATS[0], peer.name), "", &ratios);
         report.at_most(peer.share);
     }
+    connections(written.conversations, &ours[0], &peers, theirs, report);
+    read_threads::run(setting, &file, written.packets, report)?;
     fs::remove_file(&file)?;
     open_connections(setting, report)
+}
+
+/// Packets per second, by the median.
+pub(super) fn rate(packets: u64, times: &[f64]) -> String {
+    format!("{:.2} M packets/s", packets as f64 / super::report::spread(times)[0] / 1e6)
+}
+
+/// Connections per second that one core takes: of all that were measured, and beside them what is published of tools that
+/// cannot be measured here.
+fn connections(conversations: u64, ours: &[f64], peers: &[&Peer], theirs: &[Vec<f64>], report: &mut Report) {
+    let named = peers.iter().map(|peer| peer.name).zip(theirs.iter().map(Vec::as_slice));
+    for (name, times) in std::iter::once(("rstprobe", ours)).chain(named) {
+        let rates: Vec<f64> = times.iter().map(|time| conversations as f64 / time / 1e3).collect();
+        report.add(SECTION, format!("connections on one core: {name}"), "k/s", &rates);
+    }
+    peers::published(SECTION, report);
 }
 
 fn installed(report: &mut Report) -> Vec<&'static Peer> {
@@ -81,16 +109,23 @@ fn installed(report: &mut Report) -> Vec<&'static Peer> {
     there
 }
 
-fn is_installed(program: &str) -> bool {
+pub(super) fn is_installed(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/sbin", "/usr/local/sbin"].map(Into::into);
     std::env::split_paths(&folders).chain(usual).any(|folder| folder.join(program).is_file())
 }
 
-/// Runs a command on the chosen core; its time in seconds, or an error when it fails.
-fn timed(setting: &Setting, program: &Path, arguments: &[String]) -> io::Result<f64> {
-    let mut command = Command::new("taskset");
-    command.arg("-c").arg(setting.core.to_string()).arg(program).args(arguments);
+/// Runs a command; its time in seconds, or an error when it fails.
+fn timed(setting: &Setting, cores: Cores, program: &Path, arguments: &[String]) -> io::Result<f64> {
+    let mut command = match cores {
+        Cores::One => {
+            let mut command = Command::new("taskset");
+            command.arg("-c").arg(setting.core.to_string()).arg(program);
+            command
+        }
+        Cores::All => Command::new(program),
+    };
+    command.args(arguments);
     command.env("PATH", search_path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let begun = Instant::now();
     let mut child = command.spawn()?;
@@ -113,15 +148,19 @@ fn search_path() -> String {
     format!("{}:/usr/sbin:/usr/local/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
-fn read(setting: &Setting, format: &str, file: &Path) -> io::Result<f64> {
-    let arguments = ["read", "--format", format, &file.to_string_lossy()].map(str::to_string);
-    timed(setting, &setting.binary, &arguments)
+/// What `rstprobe read` with these arguments takes for `file`, seconds.
+pub(super) fn ours(setting: &Setting, arguments: &[&str], file: &Path, cores: Cores) -> io::Result<f64> {
+    let mut all = vec!["read".to_owned()];
+    all.extend(arguments.iter().map(|&argument| argument.to_owned()));
+    all.push(file.to_string_lossy().into_owned());
+    timed(setting, cores, &setting.binary, &all)
 }
 
-fn peer_reads(setting: &Setting, peer: &Peer, file: &Path) -> io::Result<f64> {
+/// What another tool takes for `file`, seconds.
+pub(super) fn peer_reads(setting: &Setting, peer: &Peer, file: &Path, cores: Cores) -> io::Result<f64> {
     let folder = setting.folder.join(peer.name);
     fs::create_dir_all(&folder)?;
-    let took = timed(setting, Path::new(peer.name), &peer.arguments(file, &folder));
+    let took = timed(setting, cores, Path::new(peer.name), &peer.arguments(file, &folder));
     fs::remove_dir_all(&folder)?;
     took
 }

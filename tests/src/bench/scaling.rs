@@ -10,6 +10,7 @@ use super::{
     Report, Setting,
     agent::{self, ATTEMPT, CONNECTION, Flow},
     kernel::{Driver, OPEN_THEN_HIT, SCATTERED, SYNS, Samples, Subject},
+    peers,
     program::plain_segment,
 };
 use crate::{sys, sys::measure, tier};
@@ -61,6 +62,7 @@ fn epochs(setting: &Setting, report: &mut Report) -> io::Result<()> {
 
 /// More and more new flows.
 fn rates(setting: &Setting, report: &mut Report) -> io::Result<()> {
+    let mut measured = false;
     for (rate, flow) in RATES {
         let load = format!("agent at {} k new flows/s", rate / 1000);
         if !setting.wants(&load) {
@@ -69,10 +71,28 @@ fn rates(setting: &Setting, report: &mut Report) -> io::Result<()> {
         // Room for a drain interval of the greatest rate, and for all that lingers after its reset.
         let words = ["--slots", "262144", "--depth", "control", "--max-connections", "4000000"];
         let seen = agent::watch(setting, rate, flow, &words)?;
-        report.add(SECTION, load, "% of a core", &seen.shares);
+        report.add(SECTION, load.as_str(), "% of a core", &seen.shares);
         note(report, &seen, flow);
+        if let Some(program_ns) = seen.program_ns {
+            let of = |share: &f64| by_one_core(seen.sent_per_second, *share, flow.bits, program_ns) / 1e3;
+            let rates: Vec<f64> = seen.shares.iter().map(of).collect();
+            report.add(SECTION, format!("{load}: one core would take"), "k/s", &rates);
+            report.note("agent and program, without what the kernel needs to receive");
+            measured = true;
+        }
+    }
+    if measured {
+        peers::published(SECTION, report);
     }
     Ok(())
+}
+
+/// New flows per second that one core takes, when so many of them cost this share of it (percent) in the agent, and each of
+/// their `1 << bits` segments so much in the program.
+fn by_one_core(flows_per_s: f64, share_percent: f64, bits: u32, program_ns: f64) -> f64 {
+    let agent_s = share_percent / 100.0 / flows_per_s;
+    let program_s = f64::from(1_u32 << bits) * program_ns / 1e9;
+    1.0 / (agent_s + program_s)
 }
 
 fn note(report: &mut Report, seen: &agent::Seen, flow: Flow) {
@@ -189,4 +209,16 @@ fn on_cpu(kind: &Kind, cpu: usize, program: &ProgramFd, frags: bool, ready: &Bar
     ready.wait();
     let (mut driver, template) = prepared?;
     driver.repeat(frags, &template.frame, kind.measured << BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_shared_by_agent_and_program() {
+        // A microsecond in the agent, and four times a quarter of one in the program: half a million of two each.
+        assert!((by_one_core(100_000.0, 10.0, 2, 250.0) - 500_000.0).abs() < 1.0);
+        assert!((by_one_core(100_000.0, 0.0, 1, 500.0) - 1e6).abs() < 1.0);
+    }
 }

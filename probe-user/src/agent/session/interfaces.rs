@@ -41,9 +41,9 @@ impl Session {
             output::say(&format!("rstprobe: {error}; `rstprobe detach` tries it again"));
         }
         let mut feed = self.feed.lock();
-        feed.tracker.reconfigure(|config| config.unwatched.begin(place, seen_ns));
+        feed.tracker().reconfigure(|config| config.unwatched.begin(place, seen_ns));
         // What was not seen may have been one.
-        feed.tracker.doubt_acknowledgements();
+        feed.tracker().doubt_acknowledgements();
     }
 
     /// Attaches to what is called `name` by now, as at the beginning; false when there is no such interface. Needs no
@@ -68,7 +68,7 @@ impl Session {
         self.silence.begin_anew();
         let mut feed = self.feed.lock();
         let now_ns = self.clock.unix_ns();
-        feed.tracker.reconfigure(|config| config.unwatched.end(place, now_ns));
+        feed.tracker().reconfigure(|config| config.unwatched.end(place, now_ns));
         let indices = &mut self.indices[place];
         if !indices.contains(&index) {
             indices.push(index);

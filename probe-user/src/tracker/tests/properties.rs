@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::tracker::tests::*;
 
 /// Any segments of a few flows, times mostly going on.
-fn soup() -> impl Strategy<Value = Vec<Segment>> {
+pub(crate) fn soup() -> impl Strategy<Value = Vec<Segment>> {
     let one = (0..3_u8, any::<bool>(), 0..512_u16, 0..4_u32, 0..4_u32, 0..3_u32, 0..9_u64, any::<(u8, u16)>());
     proptest::collection::vec(one, 0..60).prop_map(|all| {
         let mut now = START;
