@@ -11,7 +11,7 @@ pub(crate) mod host_view;
 pub(crate) mod interface_counters;
 pub(crate) mod interface_watch;
 mod kernel_words;
-pub(crate) mod partition_pool;
+pub mod partition_pool;
 pub(crate) mod session;
 pub(crate) mod signals;
 pub(crate) mod time_watch;

@@ -20,7 +20,7 @@ struct Worker {
 }
 
 /// See the module.
-pub(crate) struct PartitionPool {
+pub struct PartitionPool {
     workers: Vec<Worker>,
 }
 
@@ -30,13 +30,24 @@ impl PartitionPool {
     /// # Errors
     /// There is no thread to be had.
     pub(crate) fn start() -> Result<Self, RunError> {
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(PARTITIONS);
+        Self::of(thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// So many threads, the caller's included.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn of(threads: usize) -> Result<Self, RunError> {
+        let threads = threads.clamp(1, PARTITIONS);
         let workers = (1..threads).map(|_| Worker::start()).collect::<Result<_, _>>()?;
         Ok(Self { workers })
     }
 
     /// Does everything that is queued.
-    pub(crate) fn run(&mut self, tracker: &mut Tracker) {
+    ///
+    /// # Panics
+    /// When a thread has: what it had of the tracker is lost.
+    pub fn run(&mut self, tracker: &mut Tracker) {
         let queued = tracker.queued();
         if queued == 0 {
             return;

@@ -34,6 +34,7 @@ pub(crate) mod queue;
 pub(crate) mod reset_options;
 pub(crate) mod roles;
 pub(crate) mod server_ports;
+mod shared_work;
 mod side_inputs;
 pub(crate) mod stats;
 pub(crate) mod steps;

@@ -16,7 +16,6 @@ use crate::tracker::batch::{Batch, PARTITIONS, partition_of};
 use crate::tracker::config::TrackerConfig;
 use crate::tracker::ended::Outcome;
 use crate::tracker::kernel_resets::KernelResets;
-use crate::tracker::making::Maker;
 use crate::tracker::merge::Merge;
 use crate::tracker::partition::{Partition, ToWrite};
 use crate::tracker::process::UnexplainedResets;
@@ -39,14 +38,14 @@ pub struct Tracker {
     pub(crate) unexplained: UnexplainedResets,
     pub(crate) partitions: Vec<Partition>,
     /// What has ended in each of them, while it is merged.
-    outcomes: Vec<Outcome>,
-    merge: Merge,
-    counter: StepCounter,
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) merge: Merge,
+    pub(crate) counter: StepCounter,
     /// The step at hand, where there is one at a time.
     steps: Steps,
     /// No partition has anything due before this time.
-    quiet_until: u64,
-    closed: Vec<Connection>,
+    pub(crate) quiet_until: u64,
+    pub(crate) closed: Vec<Connection>,
     /// Of what no partition knows.
     pub(crate) stats: TrackerStats,
     /// Memory for segments that come together.
@@ -232,7 +231,7 @@ impl Tracker {
 
     /// Makes the records of what has ended.
     #[inline(never)]
-    fn merge(&mut self) {
+    pub(crate) fn merge(&mut self) {
         for (partition, outcome) in self.partitions.iter_mut().zip(&mut self.outcomes) {
             if !partition.outcome.is_empty() {
                 partition.swap_outcome(outcome);
@@ -321,63 +320,9 @@ impl Tracker {
         written
     }
 
-    /// As [`Tracker::write_left`] over and over, on so many threads, while `take` takes the records of those before; until
-    /// nothing is left, or `take` has enough.
-    pub(crate) fn write_all_left(
-        &mut self,
-        mut left: Left,
-        threads: usize,
-        mut take: impl FnMut(&mut Vec<Connection>) -> bool,
-    ) {
-        const AT_A_TIME: usize = 2048;
-        let together = self.partitions.len().div_ceil(threads);
-        let mut closed = std::mem::take(&mut self.closed);
-        loop {
-            let mut shares = left.take(AT_A_TIME, &mut self.counter, self.partitions.len());
-            let is_last = shares.iter().all(Vec::is_empty);
-            let goes_on = std::thread::scope(|threads| {
-                for (some, shares) in self.partitions.chunks_mut(together).zip(shares.chunks_mut(together)) {
-                    threads.spawn(|| some.iter_mut().zip(shares).for_each(|(one, share)| one.write_left(share)));
-                }
-                take(&mut closed)
-            });
-            closed.clear();
-            self.merge();
-            std::mem::swap(&mut closed, &mut self.closed);
-            if is_last || !goes_on {
-                return;
-            }
-        }
-    }
-
     /// The books.
     pub fn stats(&self) -> TrackerStats {
         self.partitions.iter().fold(self.stats, |sum, partition| sum.plus(&partition.stats()))
-    }
-
-    /// The partitions, for threads of their own, each of which makes records; what is left here takes them back.
-    pub(crate) fn split(&mut self) -> Vec<Partition> {
-        for partition in &mut self.partitions {
-            partition.maker = Some(Maker::new(Arc::clone(&self.words)));
-        }
-        std::mem::take(&mut self.partitions)
-    }
-
-    /// What numbers the steps of batches while partitions are elsewhere, and how many partitions there are.
-    pub(crate) fn counter(&self) -> (StepCounter, usize) {
-        (self.counter, self.outcomes.len())
-    }
-
-    /// Appends the records of what has ended in the partitions that are elsewhere.
-    pub(crate) fn merge_outcomes(&mut self, outcomes: &mut [Outcome], into: &mut Vec<Connection>) {
-        self.merge.merge(outcomes, &self.config, &self.words, into);
-    }
-
-    /// Takes the partitions back, in their order, which have come to the last step of `counter`. They go on making records.
-    pub(crate) fn join(&mut self, partitions: Vec<Partition>, counter: StepCounter) {
-        self.partitions = partitions;
-        self.counter = counter;
-        self.quiet_until = 0;
     }
 }
 
@@ -391,7 +336,7 @@ impl Tracker {
     }
 
     /// As [`Tracker::observe`], of a segment with nothing unusual.
-    pub(crate) fn queue_observe(&mut self, segment: &Segment) {
+    pub fn queue_observe(&mut self, segment: &Segment) {
         self.queue.observe(segment, &mut self.counter, self.outcomes.len());
     }
 
@@ -417,19 +362,13 @@ impl Tracker {
     }
 
     /// How much is queued.
-    pub(crate) fn queued(&self) -> usize {
+    pub fn queued(&self) -> usize {
         self.queue.len()
     }
 
     /// What is queued, for whoever does it; records are made there where `makes_records`.
     pub(crate) fn take_queued(&mut self, makes_records: bool) -> Vec<Work> {
-        for partition in &mut self.partitions {
-            match &mut partition.maker {
-                Some(maker) if makes_records => maker.words = Arc::clone(&self.words),
-                maker if makes_records => *maker = Some(Maker::new(Arc::clone(&self.words))),
-                _ => {}
-            }
-        }
+        self.make_records_apart(makes_records);
         self.queue.take(std::mem::take(&mut self.partitions))
     }
 
@@ -451,7 +390,7 @@ pub struct Left {
 
 impl Left {
     /// The next `most`, each with a step of its own, by partition.
-    fn take(&mut self, most: usize, counter: &mut StepCounter, partitions: usize) -> Vec<Vec<ToWrite>> {
+    pub(crate) fn take(&mut self, most: usize, counter: &mut StepCounter, partitions: usize) -> Vec<Vec<ToWrite>> {
         let rest = self.tracked.len().saturating_sub(most);
         let mut shares = vec![Vec::new(); partitions];
         for (_, _, partition, slot) in self.tracked.drain(rest..).rev() {

@@ -15,7 +15,7 @@ use crate::{
 const COLUMNS: [Column; 17] = [
     numbers(
         "Id",
-        "number of the connection in this run; `rstprobe explain -r FILE ID` shows its segments, where there was no --filter",
+        "number of the frame that began it; `rstprobe explain -r FILE ID` shows its segments, where there was no --filter",
     ),
     words("Impact", "what its end cost"),
     words("Cause", "why it ended so, and how sure that is"),
