@@ -32,8 +32,10 @@ use crate::{
     },
     output,
     output::{
-        capture_evidence::CaptureEvidence, counters, offloaded_checksums as checksums, overwriting, view::View,
-        writer::Stdout,
+        capture_evidence::CaptureEvidence,
+        counters, offloaded_checksums as checksums, overwriting,
+        view::View,
+        writer::{Come, Stdout},
     },
     printable::{self, shell},
 };
@@ -81,7 +83,8 @@ pub(crate) fn read(plan: &ReadPlan, policy: Policy) -> Result<(), RunError> {
     let evidence = plan.evidence.as_ref().map(|evidence| CaptureEvidence::open(evidence, &plan.files)).transpose()?;
     // Nothing is decoded, and no other thread started, before.
     reading.outputs_are_open()?;
-    view.print_by(Stdout::of_captures(plan.view.compression)?);
+    let come = if are_files { Come::AtOnce } else { Come::AsTheyDo };
+    view.print_by(Stdout::of_captures(plan.view.compression, come)?);
     if let Some(evidence) = evidence {
         return read_with_evidence(plan, &files, (decoder, tracker, view), capture, evidence.start()?);
     }

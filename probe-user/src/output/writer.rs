@@ -20,6 +20,15 @@ const QUIET: Duration = Duration::from_millis(100);
 /// and this long after the first of it: each time costs bytes.
 const LONGEST: Duration = Duration::from_secs(1);
 
+/// How lines come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Come {
+    /// As fast as can be: nobody waits for one. The same lines are the same compressed bytes.
+    AtOnce,
+    /// As connections end: each can be read soon after.
+    AsTheyDo,
+}
+
 /// Where data goes.
 pub(crate) enum Stdout {
     /// Written at once; a slow reader slows us down. For captures, which wait.
@@ -35,8 +44,8 @@ impl Stdout {
     ///
     /// # Errors
     /// As [`Self::of_traffic`].
-    pub(crate) fn of_captures(compression: Option<Compression>) -> Result<Self, RunError> {
-        compression.map_or(Ok(Self::Direct), |compression| Writer::start(Some(compression)).map(Self::Packed))
+    pub(crate) fn of_captures(compression: Option<Compression>, come: Come) -> Result<Self, RunError> {
+        compression.map_or(Ok(Self::Direct), |compression| Writer::start(Some(compression), come).map(Self::Packed))
     }
 
     /// For live traffic.
@@ -44,7 +53,7 @@ impl Stdout {
     /// # Errors
     /// There is no thread to be had, or no standard output.
     pub(crate) fn of_traffic(compression: Option<Compression>) -> Result<Self, RunError> {
-        Writer::start(compression).map(Self::Queued)
+        Writer::start(compression, Come::AsTheyDo).map(Self::Queued)
     }
 
     /// Takes text that may be dropped when the reader does not keep up; false when it was.
@@ -201,8 +210,8 @@ impl Shared {
     }
 
     /// The thread: writes what waits, until there is no more to come or nobody to read it.
-    fn write(&self, sink: impl Sink) {
-        let failed = self.write_all(sink).err();
+    fn write(&self, sink: impl Sink, come: Come) {
+        let failed = self.write_all(sink, come).err();
         let mut state = self.lock();
         state.failed = failed;
         state.over = true;
@@ -210,12 +219,13 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn write_all(&self, mut sink: impl Sink) -> Result<(), RunError> {
+    fn write_all(&self, mut sink: impl Sink, come: Come) -> Result<(), RunError> {
         let mut text = String::new();
         // When the first and the last was written that a reader may not see yet.
         let mut unseen: Option<[Instant; 2]> = None;
         loop {
-            let flush_at = unseen.map(|[first, last]| (first + LONGEST).min(last + QUIET));
+            let flush_at =
+                unseen.filter(|_| come == Come::AsTheyDo).map(|[first, last]| (first + LONGEST).min(last + QUIET));
             match self.next(flush_at, &mut text) {
                 Next::Write => {
                     sink.write(&text)?;
@@ -267,18 +277,18 @@ impl Writer {
     ///
     /// # Errors
     /// There is no thread to be had, or no standard output.
-    fn start(compression: Option<Compression>) -> Result<Self, RunError> {
+    fn start(compression: Option<Compression>, come: Come) -> Result<Self, RunError> {
         if compression.is_none() {
-            return Self::to(Plain(output::data));
+            return Self::to(Plain(output::data), come);
         }
         let packer = output::unbuffered().and_then(|stdout| Packer::new(compression, stdout));
-        Self::to(packer.map_err(|source| RunError::Write { what: "standard output".to_string(), source })?)
+        Self::to(packer.map_err(|source| RunError::Write { what: "standard output".to_string(), source })?, come)
     }
 
-    fn to(sink: impl Sink + Send + 'static) -> Result<Self, RunError> {
+    fn to(sink: impl Sink + Send + 'static, come: Come) -> Result<Self, RunError> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("stdout".to_string()).spawn(move || theirs.write(sink));
+        let thread = thread::Builder::new().name("stdout".to_string()).spawn(move || theirs.write(sink, come));
         Ok(Self { shared, thread: thread.map_err(RunError::Runtime)? })
     }
 
@@ -329,12 +339,15 @@ mod tests {
         let (go, gate) = channel::<()>();
         let written = Arc::new(Mutex::new(String::new()));
         let theirs = Arc::clone(&written);
-        let writer = Writer::to(Plain(move |text: &str| {
-            // Ends with an error when the test lets go.
-            let _open: Option<()> = gate.recv().ok();
-            theirs.lock().expect("no panic").push_str(text);
-            Ok(())
-        }))
+        let writer = Writer::to(
+            Plain(move |text: &str| {
+                // Ends with an error when the test lets go.
+                let _open: Option<()> = gate.recv().ok();
+                theirs.lock().expect("no panic").push_str(text);
+                Ok(())
+            }),
+            Come::AsTheyDo,
+        )
         .expect("a thread");
         let line = "x".repeat(1 << 20) + "\n";
         let kept = (0..20).filter(|_| writer.offer(&line).expect("no failure")).count();
@@ -349,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_said_once_and_blocks_nothing() {
-        let writer = Writer::to(Plain(|_: &str| Err(RunError::BrokenPipe))).expect("a thread");
+        let writer = Writer::to(Plain(|_: &str| Err(RunError::BrokenPipe)), Come::AsTheyDo).expect("a thread");
         assert!(writer.offer("a").expect("not yet known"));
         while !writer.shared.lock().over {
             thread::yield_now();
@@ -371,7 +384,7 @@ mod tests {
 
     fn packed(compression: Compression) -> (io::PipeReader, Writer) {
         let (reader, into) = io::pipe().expect("a pipe");
-        (reader, Writer::to(Packer::new(Some(compression), into).expect("memory")).expect("a thread"))
+        (reader, Writer::to(Packer::new(Some(compression), into).expect("memory"), Come::AsTheyDo).expect("a thread"))
     }
 
     #[test]

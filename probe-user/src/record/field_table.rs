@@ -147,7 +147,12 @@ macro_rules! words {
 
 /// All fields, in the order of the record's JSON.
 pub static FIELDS: &[Field] = &[
-    of_connection("id", "id", Kind::Number(Unit::Count, |one| Some(one.id)), "number of the frame that began it, over all captures in their order; live, of the segment"),
+    of_connection(
+        "id",
+        "id",
+        Kind::Number(Unit::Count, |one| Some(one.id)),
+        "number of the frame that began it, over all captures in their order; live, of the segment",
+    ),
     of_connection(
         "start",
         "start",
