@@ -353,7 +353,7 @@ pub struct RunArgs {
 #[derive(Args, Debug)]
 #[command(after_help = READ)]
 pub struct ReadArgs {
-    /// Captures, read in this order as one stream; `-` is standard input
+    /// Captures, read as one stream in the order of their first packets; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub file: Vec<PathBuf>,
     /// Only connections that meet it: 'rst.count > 0 and fin.count = 0'

@@ -166,15 +166,16 @@ struct Lanes {
 }
 
 impl Sums {
-    /// Over facts given by their numbers; `cause` takes the number of each one's cause.
+    /// Over facts given by their numbers; `cause` takes the number of each one's cause, and whether the server reset it.
     #[inline]
-    pub(super) fn of(contributions: &[Contribution], numbers: &[u32], mut cause: impl FnMut(usize)) -> Self {
+    pub(super) fn of(contributions: &[Contribution], numbers: &[u32], mut cause: impl FnMut(usize, bool)) -> Self {
         let mut sums = Self::default();
         for piece in numbers.chunks(LANE_MOST) {
             let (mut ones, mut flags, mut impacts) = (0, 0, [0, 0]);
             for &number in piece {
                 let contribution = &contributions[number as usize];
-                cause((contribution.ones >> (CAUSE_SHIFT + IMPACT_BITS)) as usize);
+                let by_server = contribution.ones & Lane::ByServer.one() != 0;
+                cause((contribution.ones >> (CAUSE_SHIFT + IMPACT_BITS)) as usize, by_server);
                 let impact = (contribution.ones >> CAUSE_SHIFT) as usize & ((1 << IMPACT_BITS) - 1);
                 // No branch, as which way it goes cannot be guessed.
                 let with_rst = contribution.ones >> (Lane::WithRst as usize * LANE_BITS) & 1;

@@ -1,11 +1,11 @@
-//! Examples: of each server and cause the earliest connections, in bounded memory.
+//! Examples: of each server and cause, and of those that the server reset, the earliest connections, in bounded memory.
 //!
 //! What is listed by start alone has no example of what began late.
 
 use hashbrown::HashMap;
 
 use super::key::Key;
-use crate::record::{Cause, Connection};
+use crate::record::{Cause, Connection, ResetBy};
 
 /// Examples of each server and cause.
 const OF_EACH: usize = 3;
@@ -40,7 +40,7 @@ impl Examples {
         if cause == Cause::None {
             return;
         }
-        let key = Key::server(connection.resp).with_cause(cause);
+        let key = Key::server(connection.resp).with_cause(cause, connection.reset_by == ResetBy::Server);
         let until_ns = match self.pairs.get(&key) {
             Some(pair) => pair.until_ns,
             None if self.pairs.len() < PAIRS => u64::MAX,

@@ -8,13 +8,14 @@ use std::{
 use hashbrown::HashMap;
 
 use super::{
-    Causes, Totals,
+    CausesBy, Totals,
     contribution::{Contribution, Sums, duration_us},
     duration::Durations,
     gaps::{GapCluster, Gaps},
     key::Key,
+    place_of,
 };
-use crate::record::{Cause, Connection};
+use crate::record::{Cause, Connection, ResetBy};
 
 /// What a row stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -34,7 +35,7 @@ pub struct Group {
     pub totals: Totals,
     durations: Durations,
     idle_gaps: Gaps,
-    causes: Causes,
+    causes: CausesBy,
 }
 
 impl Group {
@@ -47,7 +48,7 @@ impl Group {
     /// Adds what is no sum of one connection.
     pub(super) fn add(&mut self, connection: &Connection) {
         self.durations.add(duration_us(connection));
-        self.causes.add(connection.verdict.cause as usize);
+        self.causes.add(place_of(connection.verdict.cause as usize, connection.reset_by == ResetBy::Server));
         if let Some(gap_ns) = connection.idle_gap_ns {
             self.idle_gaps.add(gap_ns);
         }
@@ -56,7 +57,9 @@ impl Group {
     /// Adds connections, given by the numbers of their facts; returns their sums.
     #[inline]
     pub(super) fn add_run(&mut self, contributions: &[Contribution], numbers: &[u32]) -> Totals {
-        let sums = Sums::of(contributions, numbers, |cause| self.causes.add(cause));
+        let sums = Sums::of(contributions, numbers, |cause, by_server| {
+            self.causes.add(place_of(cause, by_server));
+        });
         let totals = sums.totals();
         self.totals.merge(&totals);
         self.durations
@@ -74,12 +77,21 @@ impl Group {
 
     /// Connections by cause.
     pub fn causes(&self) -> impl Iterator<Item = (Cause, u64)> {
-        self.causes.of(Cause::ALL)
+        let count = |cause: Cause, by_server| self.causes.count(place_of(cause as usize, by_server));
+        let counts = Cause::ALL.iter().map(move |&cause| (cause, count(cause, false) + count(cause, true)));
+        counts.filter(|(_, count)| *count > 0)
     }
 
-    /// A connection counted under one cause has another.
-    pub(super) fn change_cause(&mut self, from: Cause, to: Cause) {
-        self.causes.change(from as usize, to as usize);
+    /// Of these, those that the server reset.
+    pub fn causes_by_server(&self) -> impl Iterator<Item = (Cause, u64)> {
+        let counts = Cause::ALL.iter().map(|&cause| (cause, self.causes.count(place_of(cause as usize, true))));
+        counts.filter(|(_, count)| *count > 0)
+    }
+
+    /// A connection counted under one cause, as reset by somebody, has another.
+    pub(super) fn change_cause(&mut self, from: (Cause, ResetBy), to: (Cause, ResetBy)) {
+        let place = |(cause, by): (Cause, ResetBy)| place_of(cause as usize, by == ResetBy::Server);
+        self.causes.change(place(from), place(to));
     }
 
     /// The cause most of its resets have, with how many; `None` when nothing needed explaining.

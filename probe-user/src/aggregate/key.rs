@@ -39,10 +39,10 @@ impl Key {
         Self { word: key.word | SERVICE | u64::from(server.port()), ..key }
     }
 
-    /// That of a server and a cause.
+    /// That of a server and a cause, and whether the server reset.
     #[inline]
-    pub(super) fn with_cause(self, cause: Cause) -> Self {
-        Self { word: self.word | (cause as u64) << CAUSE_SHIFT, ..self }
+    pub(super) fn with_cause(self, cause: Cause, by_server: bool) -> Self {
+        Self { word: self.word | ((cause as u64) << 1 | u64::from(by_server)) << CAUSE_SHIFT, ..self }
     }
 }
 
@@ -65,7 +65,8 @@ mod tests {
                 let server = Key::server(SocketAddr::new(address, port));
                 // The first of them is no cause, and nothing is kept by it.
                 for &cause in Cause::ALL {
-                    put(server.with_cause(cause));
+                    put(server.with_cause(cause, false));
+                    put(server.with_cause(cause, true));
                 }
             }
         }

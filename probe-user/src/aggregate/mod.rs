@@ -88,6 +88,14 @@ type Outcomes = Tally<{ Cause::ALL.len() * ResetBy::ALL.len() * Impact::ALL.len(
 /// Connections by cause.
 type Causes = Tally<{ Cause::ALL.len() }>;
 
+/// Connections by cause, and whether the server reset them.
+type CausesBy = Tally<{ Cause::ALL.len() * 2 }>;
+
+/// Where a connection is counted in [`CausesBy`].
+const fn place_of(cause: usize, by_server: bool) -> usize {
+    cause * 2 + by_server as usize
+}
+
 impl Aggregate {
     /// Empty, with at most `max_groups` servers and clients each; what comes after goes into an `other` row.
     pub fn new(max_groups: usize) -> Self {
@@ -163,7 +171,7 @@ impl Aggregate {
         let no_loss = if now.is_loss() { 0 } else { lossy_rsts };
         self.totals.rst_lossy_of_completed -= no_loss;
         for group in self.groups(Some(rows)) {
-            group.change_cause(of_one, cause);
+            group.change_cause((of_one, reset_by), (cause, by));
             group.totals.change_reset_by(reset_by, by);
             group.totals.impacts.change(impact, now);
             group.totals.rst_lossy_of_completed -= no_loss;

@@ -21,7 +21,7 @@ pub struct ReportArgs {
     /// File that the page is written to; `-` is standard output
     #[arg(short, long, value_name = "FILE", required = true)]
     pub output: PathBuf,
-    /// Captures, read in this order as one stream; `-` is standard input
+    /// Captures, read as one stream in the order of their first packets; `-` is standard input
     #[arg(short, long, value_name = "FILE", num_args = 1.., required_unless_present = "interface")]
     pub read: Vec<PathBuf>,
     /// Interface to watch; several make one view (the two legs of a TAP)

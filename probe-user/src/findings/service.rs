@@ -174,20 +174,12 @@ fn queue_full(service: &Service<'_>) -> Option<Finding> {
 
 fn resets(service: &Service<'_>) -> Option<Finding> {
     let totals = &service.group.totals;
-    // At most so many of these causes are resets by the server; refusals are by it, too.
-    let by_server = totals.reset_by_server.saturating_sub(service.count(&[Cause::RefusedClosedPort]));
-    let count = service.count(&OWN_RESETS).min(by_server);
+    let mut main: Vec<_> = service.group.causes_by_server().filter(|(cause, _)| OWN_RESETS.contains(cause)).collect();
+    main.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let count = main.iter().map(|(_, count)| count).sum();
     let of = service.established().max(count);
     (totals.impacts.losses() > 0 && is_enough(count, of, 3, 1)).then(|| {
-        let mut main: Vec<_> =
-            service.group.causes().filter(|(cause, count)| OWN_RESETS.contains(cause) && *count > 0).collect();
-        main.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        // Where clients reset for these causes, too, it is not known which of them were the server's.
-        let is_all = main.iter().map(|(_, count)| count).sum::<u64>() == count;
-        let text = |(cause, count): &(Cause, u64)| {
-            if is_all { format!("{} x{count}", cause.id()) } else { cause.id().to_owned() }
-        };
-        let causes: Vec<_> = main.iter().map(text).collect();
+        let causes: Vec<_> = main.iter().map(|(cause, count)| format!("{} x{count}", cause.id())).collect();
         let sentence = format!(
             "{}: {} established connections were reset by the server ({}); {} of its connections lost something",
             service.server,
@@ -203,7 +195,10 @@ fn resets(service: &Service<'_>) -> Option<Finding> {
             )
         });
         let finding = service.finding(SERVER_RESETS, &OWN_RESETS, (count, of), sentence, next);
-        Finding { filter: finding.filter.map(|filter| filter + " and reset_by = server"), ..finding }
+        let its = service.listed.iter().copied().filter(|one| one.reset_by == ResetBy::Server);
+        let Shown { since_ns, ids } = Shown::of(its, &OWN_RESETS, count);
+        let filter = finding.filter.map(|filter| filter + " and reset_by = server");
+        Finding { filter, since_ns, examples: ids, ..finding }
     })
 }
 

@@ -91,6 +91,26 @@ fn resets_by_clients_are_not_the_servers() {
     assert_eq!(ids(&all), ["service_refuses"]);
 }
 
+/// Both sides abort: what is said, its examples and its filter are of the server's.
+#[test]
+fn of_aborts_by_both_sides_the_servers_are_told() {
+    let mut all = staged(SERVER, Cause::AppAbort, Impact::RequestLost, 9);
+    for one in &mut all[..5] {
+        (one.from_orig.rst, one.from_resp.rst, one.reset_by) = (1, 0, ResetBy::Client);
+    }
+    let mut late = staged(SERVER, Cause::RstAfterClose, Impact::None, 2);
+    for (one, number) in late.iter_mut().zip(100..) {
+        one.id = number;
+    }
+    let servers: Vec<u64> = all[5..].iter().map(|one| one.id).collect();
+    all.extend(late);
+    let found = found(&all);
+    let finding = found.iter().find(|finding| finding.kind.id == "server_resets").expect("there");
+    assert_eq!(finding.count, 4, "{}", finding.sentence);
+    assert!(finding.sentence.contains("(app_abort x4)"), "{}", finding.sentence);
+    assert!(finding.examples.iter().all(|id| servers.contains(id)), "{:?}", finding.examples);
+}
+
 #[test]
 fn where_the_servers_host_was_watched_the_process_and_its_kernels_reason_are_told() {
     let mut connections = staged(SERVER, Cause::AppAbort, Impact::RequestLost, 3);

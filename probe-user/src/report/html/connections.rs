@@ -13,10 +13,7 @@ use crate::{
 };
 
 const COLUMNS: [Column; 17] = [
-    numbers(
-        "Id",
-        "number of the frame that began it; `rstprobe explain -r FILE ID` shows its segments, where there was no --filter",
-    ),
+    numbers("Id", "number of the frame that began it; `rstprobe explain -r FILE ID` shows its segments"),
     words("Impact", "what its end cost"),
     words("Cause", "why it ended so, and how sure that is"),
     words("Facts", "what the cause rests on"),
