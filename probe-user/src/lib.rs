@@ -3,7 +3,7 @@
 //! | room | may use | must not use |
 //! |---|---|---|
 //! | [`source`] | aya, libc, std::fs, probe-ebpf | tracker, aggregate, report, printing |
-//! | [`record`], [`tcp`], [`tracker`], [`verdict`] | segments, std collections | clocks, tokio, aya, I/O, hash-order-dependent output |
+//! | [`record`], [`tcp`], [`tracker`], [`verdict`] | segments, std collections, threads that end with the call | clocks, tokio, aya, I/O, hash-order-dependent output |
 //! | [`aggregate`] | connection records, hdrhistogram | clocks, I/O, formatting |
 //! | [`findings`] | aggregates, connection records | clocks, I/O, where records come from |
 //! | [`zone`] | connection records, TOML | clocks, I/O, where the text of a zones file comes from |

@@ -220,3 +220,21 @@ fn lines_come_while_a_pipe_is_open_compressed_on_both_sides() {
     assert!(more.len() > 100, "{} more lines", more.len());
     assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }
+
+/// What cannot be written is an error, whoever finds out, and when: the writer's thread may do so after all has been handed over.
+#[test]
+fn a_full_disk_is_never_a_success() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("c.pcap");
+    capture::mixed(BufWriter::new(File::create(&file).expect("a file")), 3, 120, GAP_US).expect("written");
+    for (turn, (format, threads)) in (0..60).zip([("zeek", "2"), ("ndjson", "4"), ("zeek", "1")].into_iter().cycle()) {
+        let (compress, _) = KINDS[turn % 2];
+        let words = ["read", "--format", format, "--compress", compress, "--threads", threads];
+        let full = File::create("/dev/full").expect("a device");
+        let done =
+            Command::new(binary()).args(words).arg(&file).stdout(full).stderr(Stdio::piped()).output().expect("runs");
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains("No space left"), "{words:?}: {said}");
+    }
+}

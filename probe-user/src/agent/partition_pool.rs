@@ -25,12 +25,9 @@ pub struct PartitionPool {
 }
 
 impl PartitionPool {
-    /// Starts one thread less than there are processors, as the caller is one.
-    ///
-    /// # Errors
-    /// There is no thread to be had.
-    pub(crate) fn start() -> Result<Self, RunError> {
-        Self::of(thread::available_parallelism().map_or(1, usize::from))
+    /// How many threads are worth it: one for each processor.
+    pub(crate) fn threads() -> usize {
+        thread::available_parallelism().map_or(1, usize::from)
     }
 
     /// So many threads, the caller's included.

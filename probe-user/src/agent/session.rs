@@ -161,9 +161,11 @@ impl Session {
         let snapshots = config.snapshots.then(|| Snapshots::open(&mut engine)).transpose()?;
         let evidence = plan.evidence.as_ref().map(|plan| Opened::new(plan, interfaces(&attachments, &modes)));
         let evidence = evidence.transpose()?;
+        // Before the sandbox hides the limits of the control group.
+        let threads = PartitionPool::threads();
         confinement::enter(policy, &mut engine, host.as_ref(), plan.evidence.as_ref(), plan.promiscuous)?;
         let evidence = evidence.map(Opened::start).transpose()?;
-        let mut feed = Feed::new(tracker, PartitionPool::start()?, basis, evidence);
+        let mut feed = Feed::new(tracker, PartitionPool::of(threads)?, basis, evidence);
         feed.kept = plan.keeps_segments.then(KeptSegments::default);
         let feed = Arc::new(SharedFeed::new(feed));
         let reader = sockets.map(|sockets| sockets.read(&feed, clock)).transpose()?;

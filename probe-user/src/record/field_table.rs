@@ -151,7 +151,7 @@ pub static FIELDS: &[Field] = &[
         "id",
         "id",
         Kind::Number(Unit::Count, |one| Some(one.id)),
-        "number of the frame that began it, as Wireshark has it; over several captures they count on; live, of the segment",
+        "number of the frame that began it, as Wireshark has it; over several captures they count on; live, a number that grows",
     ),
     of_connection(
         "start",

@@ -25,7 +25,8 @@ pub(crate) const SEGMENTS: usize = 512;
 pub(crate) fn partition_of(key: &FlowKey, count: usize) -> usize {
     let [a, b, c, d, ports] = key.words;
     let all = a ^ c.rotate_left(29) ^ b.rotate_left(13) ^ d.rotate_left(43) ^ ports.rotate_left(21);
-    (all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & (count - 1)
+    // The uppermost bits alone rest on all of it.
+    (all.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - PARTITIONS.ilog2())) as usize & (count - 1)
 }
 
 /// What comes between two segments.
@@ -197,6 +198,45 @@ impl Batch {
             What::Between(Between::Refused(quote, _)) => &quote.key,
             What::Between(Between::Said(said)) => &said.key,
             What::Between(Between::Time(_)) => unreachable!("it belongs to nobody"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use probe_ebpf::layout::Endpoint;
+
+    use super::*;
+
+    /// A flow by its number.
+    type Kind = Box<dyn Fn(u32) -> (Endpoint, Endpoint)>;
+
+    #[test]
+    fn flows_that_are_alike_are_spread_evenly() {
+        const CLIENT: u32 = 0x0a00_0009;
+        const SERVER: u32 = 0x0a00_0007;
+        fn end(host: u32, port: u32) -> Endpoint {
+            Endpoint::v4(host.to_be(), port as u16)
+        }
+        fn flow(number: u32, step: u32) -> (Endpoint, Endpoint) {
+            (end(CLIENT, 1024 + number * step), end(SERVER, 443))
+        }
+        let kinds: [Kind; 7] = [
+            Box::new(|number| flow(number, 1)),
+            Box::new(|number| flow(number, 2)),
+            Box::new(|number| flow(number, 16)),
+            Box::new(|number| flow(number, 64)),
+            Box::new(|number| (end(CLIENT + number, 40_000), end(SERVER, 443))),
+            Box::new(|number| (end(CLIENT, 40_000), end(SERVER + (number << 8), 443))),
+            Box::new(|number| (end(CLIENT, 40_000), end(SERVER, number))),
+        ];
+        for (kind, flow) in kinds.iter().enumerate() {
+            let mut counts = [0; PARTITIONS];
+            for number in 0..1000 {
+                let (one, other) = flow(number);
+                counts[partition_of(&FlowKey::normalised(one, other, 0).0, PARTITIONS)] += 1;
+            }
+            assert!(counts.iter().all(|count| (100..500).contains(count)), "kind {kind}: {counts:?}");
         }
     }
 }

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use probe_ebpf::parse::IcmpError;
 
-/// Connections of a partition of which errors are kept at once.
-const MOST: usize = 1 << 13;
+/// Connections of which errors are kept at once, by all partitions together.
+pub(crate) const MOST: usize = 1 << 16;
 
 /// The ICMP errors about one connection, told by the one that says most: the first that ends something and quotes what was
 /// sent.
@@ -38,12 +38,19 @@ impl IcmpReport {
 }
 
 /// The errors by number of connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct IcmpReports {
+    /// Connections at most.
+    most: usize,
     of: BTreeMap<u64, IcmpReport>,
 }
 
 impl IcmpReports {
+    /// None yet, and so many at most.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, of: BTreeMap::new() }
+    }
+
     /// What was said about the connection of this number.
     #[inline]
     pub(crate) fn of(&self, id: u64) -> Option<IcmpReport> {
@@ -71,7 +78,7 @@ impl IcmpReports {
             *known = IcmpReport { errors, too_big, ..best };
             return true;
         }
-        if self.of.len() >= MOST {
+        if self.of.len() >= self.most {
             return false;
         }
         self.of.insert(id, new);

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use probe_ebpf::layout::FlowKey;
 
-/// Connections of a partition of which something is kept at once.
-const MOST: usize = 1 << 13;
+/// Connections of which something is kept at once, by all partitions together.
+pub(crate) const MOST: usize = 1 << 16;
 
 /// What the kernel says of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,12 +46,19 @@ pub(crate) struct Said {
 }
 
 /// What was said, by number of connection; of each `lo` and `hi`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct KernelReports {
+    /// Connections at most.
+    most: usize,
     of: BTreeMap<u64, [Said; 2]>,
 }
 
 impl KernelReports {
+    /// None yet, and so many at most.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, of: BTreeMap::new() }
+    }
+
     /// What was said of the connection of this number, nothing as a rule.
     #[inline]
     pub(crate) fn of(&self, id: u64) -> Option<[Said; 2]> {
@@ -71,7 +78,7 @@ impl KernelReports {
     /// False when there is no room.
     pub(crate) fn add(&mut self, id: u64, report: &KernelReport) -> bool {
         let &KernelReport { from_hi, word, time_ns, .. } = report;
-        if self.of.len() >= MOST && !self.of.contains_key(&id) {
+        if self.of.len() >= self.most && !self.of.contains_key(&id) {
             return false;
         }
         let said = &mut self.of.entry(id).or_default()[usize::from(from_hi)];
@@ -227,7 +234,7 @@ mod tests {
         tracker.count_unmatched_report(&between([10, 0, 0, 9], [10, 0, 0, 8]));
         let counts = KernelReportCounts { unmatched: 1, of_others: 1, ..Default::default() };
         assert_eq!(tracker.stats().kernel_reports, counts);
-        let mut reports = KernelReports::default();
+        let mut reports = KernelReports::new(MOST);
         assert!(reports.add(7, &report) && reports.of(7).is_some());
         reports.take(7);
         assert_eq!(reports.of(7), None);

@@ -225,4 +225,40 @@ mod tests {
             assert_eq!(connection.verdict.cause, Cause::RefusedClosedPort);
         }
     }
+
+    /// What a live session on several processors does: the queue is worked off by partitions that make records, then the last
+    /// words come, then all is written.
+    fn refused_at_the_end(makes_records: bool, last_words: impl Fn(&mut Tracker, u64)) -> Connection {
+        let dialogue = Dialogue::new().play("Sr");
+        let server = {
+            let (key, from_hi) = (dialogue.segments[1].key, dialogue.segments[1].record.from_hi());
+            if from_hi { key.hi() } else { key.lo() }
+        };
+        let [.., a, b, c, d] = server.octets();
+        let own_addresses = vec![Ipv4Addr::new(a, b, c, d).into()];
+        let kernel_reasons = vec!["NO_SOCKET".into()];
+        let mut tracker = Tracker::new(TrackerConfig { kernel_reasons, own_addresses, ..TrackerConfig::default() });
+        // One that was there before, so that both directions were seen.
+        for segment in Dialogue::to_port(1234).play("ShADdFfa").segments.iter().chain(&dialogue.segments) {
+            tracker.queue_observe(segment);
+        }
+        let all = tracker.take_queued(makes_records);
+        tracker.return_queued(all.into_iter().map(crate::tracker::Work::run).collect());
+        last_words(&mut tracker, dialogue.now + SECOND);
+        tracker.finish(dialogue.now + SECOND);
+        tracker.take_closed().into_iter().find(|connection| connection.verdict.cause != Cause::None).expect("refused")
+    }
+
+    #[test]
+    fn the_last_words_count_whoever_makes_the_records() {
+        for makes_records in [false, true] {
+            let joined = refused_at_the_end(makes_records, Tracker::joined_kernel_resets);
+            assert_eq!(joined.verdict.cause, Cause::RefusedByFirewall, "{makes_records}");
+            let lost = refused_at_the_end(makes_records, |tracker, now| {
+                tracker.doubt_kernel_resets();
+                tracker.joined_kernel_resets(now);
+            });
+            assert_eq!(lost.verdict.cause, Cause::RefusedClosedPort, "{makes_records}");
+        }
+    }
 }

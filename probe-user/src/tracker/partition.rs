@@ -31,7 +31,7 @@ use crate::tracker::steps::Steps;
 use crate::tracker::table::{Place, Table};
 use crate::tracker::timer_wheel::Wheel;
 use crate::tracker::tombstone::Tombstones;
-use crate::tracker::{duplicates, duplicates::Copies, roles, tombstone};
+use crate::tracker::{duplicates, duplicates::Copies, icmp, kernel_reports, reset_options, roles, tombstone};
 
 /// See the module.
 #[derive(Debug)]
@@ -87,10 +87,10 @@ impl Partition {
             attempts: Attempts::default(),
             copies: Copies::new(duplicates::PLACES / count),
             stats: TrackerStats::default(),
-            icmp: IcmpReports::default(),
-            reset_options: AllResetOptions::default(),
+            icmp: IcmpReports::new(icmp::MOST / count),
+            reset_options: AllResetOptions::new(reset_options::MOST / count),
             processes: Processes::default(),
-            kernel_reports: KernelReports::default(),
+            kernel_reports: KernelReports::new(kernel_reports::MOST / count),
             config: Arc::clone(config),
         }
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use probe_ebpf::parse::RstOption;
 
-/// Connections of a partition of which something is kept at once.
-const MOST: usize = 1 << 13;
+/// Connections of which something is kept at once, by all partitions together.
+pub(crate) const MOST: usize = 1 << 16;
 /// Bytes of text that are kept.
 pub(crate) const TEXT_LEN: usize = 64;
 
@@ -32,12 +32,19 @@ impl ResetOptions {
 }
 
 /// By number of connection, and by sender: `lo`, `hi`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AllResetOptions {
+    /// Connections at most.
+    most: usize,
     of: BTreeMap<u64, [Option<ResetOptions>; 2]>,
 }
 
 impl AllResetOptions {
+    /// None yet, and so many at most.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, of: BTreeMap::new() }
+    }
+
     /// What the first RST that said anything said, of the connection of this number and the sender that `from_hi` names.
     pub(crate) fn of(&self, id: u64, from_hi: bool) -> Option<&ResetOptions> {
         self.of.get(&id)?[usize::from(from_hi)].as_ref()
@@ -60,7 +67,7 @@ impl AllResetOptions {
 
     /// False when there is no room.
     pub(crate) fn add(&mut self, id: u64, from_hi: bool, said: ResetOptions) -> bool {
-        if self.of.len() >= MOST && !self.of.contains_key(&id) {
+        if self.of.len() >= self.most && !self.of.contains_key(&id) {
             return false;
         }
         self.of.entry(id).or_default()[usize::from(from_hi)].get_or_insert(said);

@@ -2,7 +2,10 @@
 //!
 //! Nothing depends on how many there are: each partition does what it would do alone, and what ends is merged in order.
 
-use std::{sync::Arc, thread};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use crate::{
     record::Connection,
@@ -41,12 +44,26 @@ impl Tracker {
         loop {
             let mut shares = left.take(AT_A_TIME, &mut self.counter, self.partitions.len());
             let is_last = shares.iter().all(Vec::is_empty);
-            let goes_on = thread::scope(|threads| {
-                for (some, shares) in self.partitions.chunks_mut(together).zip(shares.chunks_mut(together)) {
-                    threads.spawn(|| some.iter_mut().zip(shares).for_each(|(one, share)| one.write_left(share)));
+            let jobs = self.partitions.chunks_mut(together).zip(shares.chunks_mut(together));
+            let jobs: Vec<_> = jobs.map(|job| Mutex::new(Some(job))).collect();
+            let work = || {
+                for job in &jobs {
+                    let job = job.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    if let Some((some, shares)) = job {
+                        some.iter_mut().zip(shares).for_each(|(one, share)| one.write_left(share));
+                    }
                 }
-                take(&mut closed)
+            };
+            let goes_on = thread::scope(|scope| {
+                for _ in 1..threads {
+                    // Where there is no thread to be had, the others do it.
+                    let _started = thread::Builder::new().spawn_scoped(scope, work);
+                }
+                let goes_on = take(&mut closed);
+                work();
+                goes_on
             });
+            drop(jobs);
             closed.clear();
             self.merge();
             std::mem::swap(&mut closed, &mut self.closed);

@@ -299,6 +299,8 @@ impl Tracker {
 
     /// Everything that is left, after every timer up to `now_ns`, for [`Tracker::write_left`].
     pub fn left(&mut self, now_ns: u64) -> Left {
+        // Words may have come since partitions made records last.
+        self.make_records_apart(self.partitions.iter().any(|partition| partition.maker.is_some()));
         self.advance(now_ns);
         let mut tracked = Vec::with_capacity(self.stats().tracked as usize);
         for (number, Partition { table, .. }) in self.partitions.iter().enumerate() {

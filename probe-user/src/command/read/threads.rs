@@ -2,8 +2,12 @@
 //! printing. The output is the same: everything is merged in the order of the capture.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread,
+    thread::JoinHandle,
 };
 
 use super::{
@@ -155,71 +159,125 @@ struct Shared {
     views: Mutex<Option<Views>>,
 }
 
+/// What a worker needs to begin.
+type Begin = (Arc<Shared>, Share);
+/// Partitions with their numbers.
+type Share = Vec<(usize, Partition)>;
+
+/// A thread that has begun, and waits for its work.
+struct Waiting {
+    begin: SyncSender<Begin>,
+    thread: JoinHandle<Share>,
+}
+
+impl Waiting {
+    /// `None` where there is no further thread to be had: the others do its work.
+    fn start(number: usize, decodes: bool) -> Option<Self> {
+        let (begin, begins) = sync_channel::<Begin>(1);
+        let work =
+            move || begins.recv().map_or_else(|_| Vec::new(), |(shared, share)| shared.work(number, share, decodes));
+        let thread = thread::Builder::new().name("read".to_owned()).spawn(work).ok()?;
+        Some(Self { begin, thread })
+    }
+}
+
 fn on_many(threads: usize, decoding: Decoding, mut tracker: Tracker, printing: Printing) -> Result<HasRead, RunError> {
-    let may_wait = decoding.may_wait();
+    let apart = if decoding.may_wait() { Apart::start() } else { None };
+    // The thread that decodes is one of them.
+    let threads = if apart.is_some() { threads - 1 } else { threads };
+    let workers: Vec<_> = (1..threads).map_while(|number| Waiting::start(number, apart.is_none())).collect();
     let (counter, partitions) = tracker.counter();
-    let mut shares: Vec<Vec<(usize, Partition)>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut shares: Vec<Share> = (0..=workers.len()).map(|_| Vec::new()).collect();
     for (number, partition) in tracker.split().into_iter().enumerate() {
-        shares[number % threads].push((number, partition));
+        shares[number % (workers.len() + 1)].push((number, partition));
     }
     let places = (0..PLACES).map(|_| Place::new(printing.view.new_lines())).collect();
-    let views = Views {
-        tracker,
-        printing,
-        closed: Vec::new(),
-        outcomes: (0..partitions).map(|_| Outcome::default()).collect(),
-        printed: Ok(()),
-    };
+    let outcomes = (0..partitions).map(|_| Outcome::default()).collect();
+    let views = Views { tracker, printing, closed: Vec::new(), outcomes, printed: Ok(()) };
     let shared = Arc::new(Shared {
-        progress: Progress::new(threads, PLACES as u64),
+        progress: Progress::new(shares.len(), PLACES as u64),
         places,
         decodes: Mutex::new(Some(Decodes { decoding, counter, partitions })),
         views: Mutex::new(Some(views)),
     });
-    let own = shares.pop().unwrap_or_default();
-    let workers: Vec<_> = shares
-        .into_iter()
-        .enumerate()
-        .map(|(number, share)| {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || shared.work(number + 1, share, !may_wait))
-        })
-        .collect();
-    let decodes = may_wait.then(|| {
-        let shared = Arc::clone(&shared);
-        thread::spawn(move || shared.decode_all())
-    });
-    let mut partitions = shared.work(0, own, !may_wait);
-    for worker in workers {
-        partitions.extend(joined(worker));
+    let own = shares.remove(0);
+    for (worker, share) in workers.iter().zip(shares) {
+        // It waits for nothing else.
+        let _sent = worker.begin.send((Arc::clone(&shared), share));
     }
-    let Some(Views { mut tracker, printing, mut closed, printed, .. }) = locked(&shared.views).take() else {
+    if let Some(apart) = &apart {
+        let _sent = apart.begin.send(Arc::clone(&shared));
+    }
+    let mut partitions = shared.work(0, own, apart.is_none());
+    let count = workers.len() + 1;
+    partitions.extend(workers.into_iter().flat_map(|worker| joined(worker.thread)));
+    partitions.sort_unstable_by_key(|(number, _)| *number);
+    let partitions = partitions.into_iter().map(|(_, partition)| partition).collect();
+    finish_many(&shared, partitions, apart, count)
+}
+
+/// Takes everything back, and prints what is left.
+fn finish_many(
+    shared: &Shared,
+    partitions: Vec<Partition>,
+    apart: Option<Apart>,
+    threads: usize,
+) -> Result<HasRead, RunError> {
+    let Some(Views { mut tracker, printing: Printing { view, .. }, closed, printed, .. }) =
+        locked(&shared.views).take()
+    else {
         unreachable!("nobody else takes it")
     };
-    if is_broken(&printed) {
-        printing.view.end_progress();
-        return Err(RunError::BrokenPipe);
-    }
-    if let Some(decodes) = decodes {
-        joined(decodes);
+    if let Some(apart) = apart {
+        // It may wait for a capture that never goes on, and nobody wants more of it.
+        if printed.is_err() {
+            view.end_progress();
+            return Err(printed.err().unwrap_or(RunError::BrokenPipe));
+        }
+        joined(apart.thread);
     }
     let Some(Decodes { decoding, counter, .. }) = locked(&shared.decodes).take() else {
         unreachable!("nobody else takes it")
     };
-    partitions.sort_unstable_by_key(|(number, _)| *number);
-    tracker.join(partitions.into_iter().map(|(_, partition)| partition).collect(), counter);
+    tracker.join(partitions, counter);
     let (decoder, span_ns, read) = decoding.finish();
-    let mut done = HasRead { decoder, tracker, view: printing.view, span_ns, read, printed };
-    if done.printed.is_ok() {
-        let HasRead { tracker, view, printed, .. } = &mut done;
-        *printed = view.take(&mut closed);
-        let left = tracker.left(span_ns[1]);
-        tracker.write_all_left(left, threads, |closed| {
-            *printed = view.take(closed);
-            printed.is_ok()
-        });
-    }
+    let mut done = HasRead { decoder, tracker, view, span_ns, read, printed };
+    done.print_left(closed, threads);
     unless_broken(done)
+}
+
+/// The thread that decodes, where nobody is to wait with it.
+struct Apart {
+    begin: SyncSender<Arc<Shared>>,
+    thread: JoinHandle<()>,
+}
+
+impl Apart {
+    /// `None` where there is no further thread to be had: then all wait with whoever decodes.
+    fn start() -> Option<Self> {
+        let (begin, begins) = sync_channel::<Arc<Shared>>(1);
+        // Once: who waits for it to end may still hold the other end.
+        let work = move || begins.recv().iter().for_each(|shared| shared.decode_all());
+        let thread = thread::Builder::new().name("decode".to_owned()).spawn(work).ok()?;
+        Some(Self { begin, thread })
+    }
+}
+
+impl HasRead {
+    /// Prints `closed`, and what is still tracked: nothing more once something went wrong.
+    fn print_left(&mut self, mut closed: Vec<Connection>, threads: usize) {
+        let Self { tracker, view, printed, span_ns, .. } = self;
+        let mut take = |closed: &mut Vec<Connection>| {
+            if printed.is_ok() {
+                *printed = view.take(closed);
+            }
+            printed.is_ok()
+        };
+        if take(&mut closed) {
+            let left = tracker.left(span_ns[1]);
+            tracker.write_all_left(left, threads, take);
+        }
+    }
 }
 
 impl Shared {
@@ -345,6 +403,6 @@ fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn joined<T>(thread: thread::JoinHandle<T>) -> T {
+fn joined<T>(thread: JoinHandle<T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

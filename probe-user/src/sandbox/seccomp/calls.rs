@@ -96,7 +96,6 @@ const RUN: &[i64] = &[
     SYS_rt_sigprocmask,
     SYS_rt_sigreturn,
     SYS_sched_getaffinity,
-    SYS_sched_setaffinity,
     SYS_sched_yield,
     SYS_set_robust_list,
     SYS_sigaltstack,
@@ -356,9 +355,11 @@ pub(super) fn of(calls: Calls) -> Vec<Call> {
         // abort(3).
         with(SYS_tgkill, vec![vec![Argument::Is(0, own_pid())]]),
     ]);
+    // Of the thread itself only.
+    let own_processor = with(SYS_sched_setaffinity, vec![vec![Argument::Null(0)]]);
     match calls {
-        Calls::Captures { writes: false } => {}
-        Calls::Captures { writes: true } => all.extend(always(MAKE_AND_REMOVE)),
+        Calls::Captures { writes: false } => all.push(own_processor),
+        Calls::Captures { writes: true } => all.extend(always(MAKE_AND_REMOVE).into_iter().chain([own_processor])),
         Calls::Interfaces { asks_owners, is_promiscuous } => {
             all.extend([MAKE_AND_REMOVE, WATCH].into_iter().flat_map(always));
             let netlink = vec![Argument::Is(0, libc::AF_NETLINK as u32)];
