@@ -37,7 +37,7 @@ const MILLISECOND: u64 = 1_000_000;
 const WITH_ID: u64 = 50 * MILLISECOND;
 /// The same without identification (IPv6, or 0): a tail-loss probe repeats a FIN after two round trips.
 const WITHOUT_ID: u64 = MILLISECOND;
-/// Segments remembered, by all partitions together.
+/// Segments remembered by each partition: a mirrored transfer is one flow, and dozens of its segments lie between copies.
 pub(crate) const PLACES: usize = 4096;
 /// Of a hash; the rest is the TTL.
 const HASH: u64 = !0xff;

@@ -85,7 +85,7 @@ impl Partition {
             pool: Pool::default(),
             eviction_cursor: 0,
             attempts: Attempts::default(),
-            copies: Copies::new(duplicates::PLACES / count),
+            copies: Copies::new(duplicates::PLACES),
             stats: TrackerStats::default(),
             icmp: IcmpReports::new(icmp::MOST / count),
             reset_options: AllResetOptions::new(reset_options::MOST / count),
