@@ -392,7 +392,7 @@ pub struct ReadArgs {
     /// Also write everything as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub json_out: Option<PathBuf>,
-    /// Threads that share the work, 4 at most (a pipe or a compressed capture has one more to itself); left out, as many as
+    /// Threads that share the work, 4 at most (undoing a compression and --compress have one more each); left out, as many as
     /// there are processors. The output does not depend on it
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub threads: Option<std::num::NonZeroUsize>,

@@ -153,8 +153,8 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// The record of a refused connection whose server is this host.
-    fn refused(joined_until_ns: u64, words: impl Fn(&mut Tracker, &Dialogue)) -> Connection {
+    /// A refused connection, and a tracker on its server that has seen nothing yet.
+    fn at_the_server() -> (Dialogue, Tracker) {
         let dialogue = Dialogue::new().play("Sr");
         let server = {
             let (key, from_hi) = (dialogue.segments[1].key, dialogue.segments[1].record.from_hi());
@@ -163,7 +163,13 @@ mod tests {
         let [.., a, b, c, d] = server.octets();
         let own_addresses = vec![Ipv4Addr::new(a, b, c, d).into()];
         let kernel_reasons = vec!["NO_SOCKET".into()];
-        let mut tracker = Tracker::new(TrackerConfig { kernel_reasons, own_addresses, ..TrackerConfig::default() });
+        let tracker = Tracker::new(TrackerConfig { kernel_reasons, own_addresses, ..TrackerConfig::default() });
+        (dialogue, tracker)
+    }
+
+    /// The record of a refused connection whose server is this host.
+    fn refused(joined_until_ns: u64, words: impl Fn(&mut Tracker, &Dialogue)) -> Connection {
+        let (dialogue, mut tracker) = at_the_server();
         for segment in &dialogue.segments {
             tracker.observe(segment, Extra::default());
         }
@@ -229,15 +235,7 @@ mod tests {
     /// What a live session on several processors does: the queue is worked off by partitions that make records, then the last
     /// words come, then all is written.
     fn refused_at_the_end(makes_records: bool, last_words: impl Fn(&mut Tracker, u64)) -> Connection {
-        let dialogue = Dialogue::new().play("Sr");
-        let server = {
-            let (key, from_hi) = (dialogue.segments[1].key, dialogue.segments[1].record.from_hi());
-            if from_hi { key.hi() } else { key.lo() }
-        };
-        let [.., a, b, c, d] = server.octets();
-        let own_addresses = vec![Ipv4Addr::new(a, b, c, d).into()];
-        let kernel_reasons = vec!["NO_SOCKET".into()];
-        let mut tracker = Tracker::new(TrackerConfig { kernel_reasons, own_addresses, ..TrackerConfig::default() });
+        let (dialogue, mut tracker) = at_the_server();
         // One that was there before, so that both directions were seen.
         for segment in Dialogue::to_port(1234).play("ShADdFfa").segments.iter().chain(&dialogue.segments) {
             tracker.queue_observe(segment);
